@@ -1,0 +1,26 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <exception>
+
+namespace millrace {
+
+/// One function per sub-command, in the file of that name: declares its options on `app` and sets the callback that
+/// does the work. Callbacks write results to stdout, progress and log to stderr, and throw on failure; main turns
+/// ConfigError into exit code 2, Interrupted into 130, everything else into 1.
+void add_sample(CLI::App& app);
+void add_vocab(CLI::App& app);
+void add_tokenize(CLI::App& app);
+void add_mix(CLI::App& app);
+void add_inspect(CLI::App& app);
+void add_train(CLI::App& app);
+void add_eval(CLI::App& app);
+void add_generate(CLI::App& app);
+void add_logits(CLI::App& app);
+
+/// Ctrl-C came and what should be saved has been saved.
+struct Interrupted : std::exception {
+  const char* what() const noexcept override { return "interrupted"; }
+};
+
+}  // namespace millrace

@@ -1,0 +1,31 @@
+# Debian 12 packages, installed by scripts/deps.sh. Nothing is downloaded here.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(TBB 2021.6 REQUIRED CONFIG)
+find_package(simdjson REQUIRED CONFIG)
+find_package(Eigen3 3.4 REQUIRED CONFIG NO_MODULE)
+find_package(dnnl REQUIRED CONFIG)
+find_package(CLI11 REQUIRED CONFIG)
+find_package(fmt REQUIRED CONFIG)
+find_package(spdlog REQUIRED CONFIG)
+find_package(nlohmann_json REQUIRED CONFIG)
+find_package(tomlplusplus REQUIRED CONFIG)
+find_package(ZLIB REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
+pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+
+# DuckDB's C library reads Parquet. scripts/deps.sh puts it under build/deps; a system one is taken first.
+# Without it the program builds, and says what to install when a mix names a Parquet shard.
+find_path(DUCKDB_INCLUDE_DIR duckdb.h HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
+find_library(DUCKDB_LIBRARY duckdb HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
+if(DUCKDB_INCLUDE_DIR AND DUCKDB_LIBRARY)
+  add_library(duckdb SHARED IMPORTED)
+  set_target_properties(duckdb PROPERTIES IMPORTED_LOCATION ${DUCKDB_LIBRARY}
+                                          INTERFACE_INCLUDE_DIRECTORIES ${DUCKDB_INCLUDE_DIR}
+                                          INTERFACE_COMPILE_DEFINITIONS MILLRACE_HAS_DUCKDB)
+  message(STATUS "DuckDB: ${DUCKDB_LIBRARY}")
+else()
+  message(WARNING "DuckDB not found: Parquet shards cannot be read. Run scripts/deps.sh, then configure again.")
+endif()

@@ -1,0 +1,20 @@
+# millrace_flags: what every target of this project is compiled with. Dependencies are SYSTEM and escape it.
+add_library(millrace_flags INTERFACE)
+target_include_directories(millrace_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(millrace_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
+if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
+  target_compile_options(millrace_flags INTERFACE -Wthread-safety)
+endif()
+
+# The instruction set. Native by default: matrix products come from oneDNN, which chooses at run time, but norms,
+# softmax and the tokenizer gain from wide vectors. Bits are the same for any thread count, not for any processor.
+if(MILLRACE_PORTABLE)
+  add_compile_options(-march=x86-64-v2)
+elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  add_compile_options(-march=native)
+endif()
+
+if(MILLRACE_SANITIZE)
+  add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  add_link_options(-fsanitize=${MILLRACE_SANITIZE})
+endif()

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "model/model_config.h"
+#include "model/parameter.h"
+
+namespace millrace {
+
+/// How the next token is drawn from the logits.
+struct SamplingOptions {
+  double temperature = 1.0;  ///< 0: the most likely token.
+  int top_k = 0;             ///< Keep the k most likely; 0: all.
+  double top_p = 1.0;        ///< Keep the fewest tokens whose probabilities sum to p.
+  std::uint64_t seed = 0;
+};
+
+/// Continues a prompt token by token with a KV cache (un-rotated keys are cached, as OpenMoE's code does).
+/// One object, one sequence at a time, one calling thread.
+class Generator {
+ public:
+  /// `parameters` must outlive the generator; `context` bounds prompt + generated tokens.
+  Generator(const ModelConfig& config, const Parameters<float>& parameters, int context);
+  ~Generator();
+
+  /// Feeds `prompt` (non-empty; OpenMoE puts pad, id 0, first), then draws up to `count` tokens, each handed to
+  /// `on_token` as it comes; on_token returns false to stop. Ids >= `allowed_ids` are never drawn (padding rows).
+  void generate(const std::vector<std::int32_t>& prompt, int count, int allowed_ids, const SamplingOptions& options,
+                const std::function<bool(std::int32_t)>& on_token);
+
+  /// Logits after feeding `tokens` one block at a time: for checking the cache against a whole forward pass.
+  std::vector<float> logits_after(const std::vector<std::int32_t>& tokens);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/ledger.h"
+#include "pipeline/position.h"
+#include "pipeline/stream_config.h"
+#include "stages/document_to_tokens.h"
+#include "stages/records.h"
+
+namespace millrace {
+
+/// Where an example of a row came from.
+struct ExampleOrigin {
+  std::uint64_t example = 0;  ///< Number in the stream.
+  std::uint32_t phase = 0;
+  std::uint32_t corpus = 0;    ///< Index in DataPipeline::corpora().
+  std::uint32_t denoiser = 0;  ///< Index in the phase's objective.
+  std::uint64_t raw_tokens = 0;
+  std::uint64_t loss_tokens = 0;
+  std::uint64_t documents_begun = 0;  ///< Documents whose first token is in this example.
+  std::vector<DocumentSpan> documents;
+};
+
+/// A row, its number, and the story of where it came from.
+struct StreamRow {
+  std::uint64_t number = 0;
+  Row row;
+  std::vector<ExampleOrigin> examples;
+  std::vector<Reject> rejects;  ///< Passed over since the row before; `corpus` of each in reject_corpora.
+  std::vector<std::uint32_t> reject_corpora;
+  std::shared_ptr<const Position> after;  ///< The position behind this row.
+};
+
+using Batch = std::vector<StreamRow>;
+
+/// The face of the pipeline: a stream of batches made ahead of need on its own threads.
+/// next() and stop() belong to one thread, the trainer's.
+class DataPipeline {
+ public:
+  struct Options {
+    int threads = 0;                  ///< Threads of the graph; 0: all cores. The rows do not depend on it.
+    int batch_rows = 1;               ///< Rows a batch.
+    std::size_t queued_batches = 4;   ///< Batches held ready. Bounds memory.
+    std::size_t documents_in_flight = 256;  ///< Credits per corpus. Bounds memory; at least 1.
+  };
+
+  /// Lists the shards and starts reading. Throws ConfigError if a pattern matches nothing, or `start` does not fit.
+  /// `vocabulary` must outlive the pipeline. An empty `start` is the stream's beginning.
+  DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start, Options options);
+  ~DataPipeline();  ///< Stops and joins.
+
+  /// Waits for the next batch; empty at the stream's end. Throws DataError (or what a stage threw) in stream order:
+  /// all rows before the fault have been handed out.
+  std::optional<Batch> next();
+  /// No more batches wanted: wakes and ends everything. next() is empty from now on.
+  void stop();
+
+  /// Names of the corpora of all phases, in the order of first mention, and their shards in natural order.
+  const std::vector<std::string>& corpora() const;
+  const std::vector<std::string>& shards(std::size_t corpus) const;
+
+  /// Records taken from disk so far, for progress and tests; runs ahead of the rows.
+  std::uint64_t records_read_ahead() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/stream_config.h"
+#include "stages/document_to_tokens.h"
+
+namespace millrace {
+
+/// True iff xxh3_64(text, seed 0) < fraction * 2^64: a document is held out in every corpus and run alike.
+bool is_held_out(std::string_view text, double fraction);
+
+/// Held-out documents of one corpus, as ids.
+struct HeldOut {
+  std::string corpus;
+  std::vector<std::vector<TokenId>> documents;  ///< In shard and record order; the last one may be cut.
+  std::uint64_t tokens = 0;                     ///< Sum of the documents' lengths.
+  std::uint64_t text_bytes = 0;                 ///< UTF-8 bytes those tokens stand for: for bits per byte.
+};
+
+/// Reads each corpus's shards in natural order until it has `tokens_per_corpus` held-out tokens (or the shards end).
+/// Corpora in the order of first mention in the run's phases. Blocks; `threads` encode.
+std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
+                                     std::uint64_t tokens_per_corpus, int threads);
+
+}  // namespace millrace

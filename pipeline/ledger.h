@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+namespace millrace {
+
+struct StreamRow;
+struct StreamConfig;
+
+/// What was eaten: per phase x corpus x denoiser. Built from the rows trained on, kept in every checkpoint.
+class Ledger {
+ public:
+  struct Key {
+    std::uint32_t phase = 0;
+    std::uint32_t corpus = 0;
+    std::uint32_t denoiser = 0;
+    auto operator<=>(const Key&) const = default;
+  };
+  struct Entry {
+    std::uint64_t documents = 0;  ///< Documents begun.
+    std::uint64_t examples = 0;
+    std::uint64_t raw_tokens = 0;
+    std::uint64_t loss_tokens = 0;
+    bool operator==(const Entry&) const = default;
+  };
+
+  void add(const StreamRow& row);
+  std::uint64_t rows() const { return rows_; }
+  std::uint64_t positions() const { return positions_; }  ///< Sum of the rows' lengths.
+  std::uint64_t raw_tokens() const;
+  std::uint64_t loss_tokens() const;
+  const std::map<Key, Entry>& entries() const { return entries_; }
+
+  std::string to_json() const;  ///< One line.
+  static Ledger from_json(const std::string& json);
+  bool operator==(const Ledger&) const = default;
+
+ private:
+  std::map<Key, Entry> entries_;
+  std::uint64_t rows_ = 0;
+  std::uint64_t positions_ = 0;
+};
+
+}  // namespace millrace

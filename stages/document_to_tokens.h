@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "stages/records.h"
+
+namespace millrace {
+
+/// A SentencePiece vocabulary: text to ids and back. Immutable; one object serves every thread.
+/// Ids are exactly libsentencepiece's. No bos or eos is added: that is the row's business.
+class Vocabulary {
+ public:
+  /// Opens a .model file. Throws ConfigError if it is missing, no SentencePiece model, or lacks pad or eos.
+  explicit Vocabulary(const std::filesystem::path& file);
+  ~Vocabulary();
+  Vocabulary(Vocabulary&&) noexcept;
+
+  /// Appends the ids of `text` to `ids`.
+  void encode(std::string_view text, std::vector<TokenId>& ids) const;
+  std::vector<TokenId> encode(std::string_view text) const;
+  /// Text of `ids`; sentinels appear as <extra_id_j>, pad and eos not at all.
+  std::string decode(const std::vector<TokenId>& ids) const;
+  /// The piece of an id as a person reads it: "▁the", "<0x0A>", "<extra_id_0>".
+  std::string piece(TokenId id) const;
+
+  int pieces() const;                      ///< Entries of the .model.
+  static constexpr int kExtraIds = 300;    ///< Sentinels appended after the pieces, as seqio does (extra_ids = 300).
+  int size() const { return pieces() + kExtraIds; }
+  int embedding_rows() const;              ///< size() rounded up to a multiple of 128.
+  TokenId pad() const;                     ///< Also BOS and filler. From the model file.
+  TokenId eos() const;
+  /// <extra_id_j> = pieces + extra_ids - 1 - j (openmoe-facts: seqio's sentinel_id). Never produced by encode().
+  TokenId sentinel(int j) const { return size() - 1 - j; }
+  /// xxh3_64 of the model file's bytes as 16 hex digits: two runs agree on ids iff they agree on this.
+  const std::string& hash() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<const Impl> impl_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace millrace {
+
+/// The user asked for something that cannot be: wrong option, bad configuration file, missing shard. Exit code 2.
+/// The message says where (file:line:column when known), what was found, what was expected, and what to do.
+struct ConfigError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The data cannot be used any further: too many rejects, a corpus without a single document. Exit code 1.
+struct DataError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The world failing (disk full, permission) is std::system_error with the path. A bug of ours is std::logic_error.
+
+}  // namespace millrace

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace millrace {
+
+/// Randomness belongs to the item, not to the thread: a generator is made from (seed, purpose, item) where it is
+/// needed and thrown away. Values are the same on any machine, thread or restart. No std:: distribution is used.
+///
+/// Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
+
+/// What draws are for: two purposes never share a stream. Values are part of the stream version.
+enum class Purpose : std::uint32_t {
+  shard_order = 1,
+  block_order = 2,
+  span_lengths = 3,
+  prefix_split = 4,
+  random_sampling = 5,
+  parameter_init = 6,
+  generation = 7,
+};
+
+/// A stream of draws for one item. Item words are free: (corpus, epoch, ...) hashed together by the caller's choice.
+class ItemRng {
+ public:
+  ItemRng(std::uint64_t seed, Purpose purpose, std::uint64_t item);
+
+  std::uint32_t next_u32();
+  std::uint64_t next_u64();
+  /// Uniform in [0, bound), exactly (Lemire's rejection). REQUIRES: bound > 0.
+  std::uint64_t below(std::uint64_t bound);
+  /// Uniform in [0, 1) with 53 bits.
+  double uniform();
+  /// Standard normal (Box-Muller).
+  double normal();
+  /// A uniformly chosen permutation of 0 .. n-1 (Fisher-Yates).
+  std::vector<std::uint32_t> permutation(std::uint32_t n);
+
+ private:
+  std::array<std::uint32_t, 2> key_;
+  std::array<std::uint32_t, 4> counter_;
+  std::array<std::uint32_t, 4> block_{};
+  int used_ = 4;
+};
+
+/// Mixes the words that name an item into one 64-bit item number (splitmix64 finaliser, chained).
+std::uint64_t item_of(std::initializer_list<std::uint64_t> words);
+
+}  // namespace millrace

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// The nouns of the data's way, in the order the data meets them:
+/// shard -> record -> document -> tokens -> segment -> example -> row.
+
+using TokenId = std::int32_t;
+
+/// A place in a shard, carried with the data so that every error and every example can name its origin.
+struct Where {
+  std::string shard;         ///< Path as the user would name it.
+  std::uint64_t record = 0;  ///< 0-based among non-blank lines (bad ones count), or the Parquet row.
+  std::uint64_t line = 0;    ///< 1-based line after decompression; 0 in containers without lines.
+  std::uint64_t byte = 0;    ///< Offset of the line after decompression; 0 in containers without lines.
+};
+
+/// Why a record, or a part of a container, could not be read. The names are those of index, summaries and rejects.jsonl.
+enum class RejectCause : std::uint8_t {
+  bad_json,
+  bad_utf8,
+  not_object,
+  missing_field,
+  wrong_type,
+  empty_text,
+  too_long,
+  truncated,
+  damaged_frame,
+  trailing_garbage,
+  damaged_footer,
+  damaged_page,
+  missing_column,
+  unreadable,
+};
+inline constexpr int kRejectCauses = 14;
+const char* name_of(RejectCause cause);
+
+/// Something that was not read: counted by cause, written to rejects.jsonl, never silent.
+struct Reject {
+  Where where;
+  RejectCause cause = RejectCause::bad_json;
+  std::string reason;            ///< What was found and what was expected, for a person.
+  std::uint64_t lost_bytes = 0;  ///< Bytes of the container that could not be read, where that is known.
+};
+
+/// One document of a shard: its text, and where it stood.
+struct Document {
+  Where where;
+  std::string text;  ///< Valid UTF-8, not empty.
+};
+
+/// Part of a document inside a segment: tokens [from, to) of the document's ids.
+struct DocumentSpan {
+  std::uint32_t shard = 0;   ///< Index in the corpus's natural order of shards.
+  std::uint64_t record = 0;  ///< As Where::record.
+  std::uint64_t from = 0;
+  std::uint64_t to = 0;
+};
+
+/// A run of raw tokens of one corpus, cut for one example.
+struct Segment {
+  std::vector<TokenId> tokens;          ///< Documents' ids, with a separator where the objective asks for one.
+  std::vector<DocumentSpan> documents;  ///< In order; separators belong to no document.
+  std::uint64_t raw_tokens = 0;         ///< Ids of documents, separators not counted.
+};
+
+/// A segment after its denoiser: what the model is shown, and what it must say.
+/// Inputs begin with the denoiser's prompt; both end in eos, except that a causal example has no inputs.
+struct Example {
+  std::vector<TokenId> inputs;
+  std::vector<TokenId> targets;
+};
+
+/// One training sequence of T positions, ready for the model.
+struct Row {
+  std::vector<TokenId> tokens;             ///< (T) What the model reads.
+  std::vector<TokenId> labels;             ///< (T) What it should predict at each position.
+  std::vector<float> loss_weights;         ///< (T) 1 where the loss counts, else 0.
+  std::vector<std::int32_t> segment_ids;   ///< (T) 1, 2, ... per example; 0 on padding.
+  std::vector<std::int32_t> positions;     ///< (T) What RoPE gets.
+};
+
+}  // namespace millrace
