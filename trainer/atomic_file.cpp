@@ -17,6 +17,8 @@ namespace {
   throw std::system_error(errno, std::generic_category(), path.string() + ": " + what);
 }
 
+}  // namespace
+
 void sync_folder(const std::filesystem::path& folder) {
   const std::filesystem::path name = folder.empty() ? "." : folder;
   const int descriptor = ::open(name.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -25,8 +27,6 @@ void sync_folder(const std::filesystem::path& folder) {
   ::close(descriptor);
   if (result != 0 && errno != EINVAL) fail(name, "cannot sync the folder");
 }
-
-}  // namespace
 
 AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)) {
   temporary_ = path_;

@@ -30,4 +30,7 @@ class AtomicFile {
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 
+/// Makes names given in `folder` last. Throws std::system_error.
+void sync_folder(const std::filesystem::path& folder);
+
 }  // namespace millrace
