@@ -204,7 +204,8 @@ std::vector<std::string> ConfigTable::keys() const {
 std::filesystem::path ConfigTable::path(const std::string& key) const {
   const std::string path = text(key);
   const bool from_command_line = impl_->from_command_line.contains(impl_->find(key));
-  return std::filesystem::absolute(from_command_line ? path : impl_->file.parent_path() / path).lexically_normal();
+  const std::filesystem::path start = from_command_line ? std::filesystem::path() : impl_->file.parent_path();
+  return std::filesystem::absolute(start / path).lexically_normal();
 }
 
 void ConfigTable::refuse_unknown_keys() const {

@@ -245,6 +245,7 @@ void DataPipeline::Impl::pack(RowInMaking& making) {
   StreamRow row;
   row.number = ticket.after->row - 1;
   row.row = std::move(making.row);
+  row.raw_tokens = std::move(ticket.segment.tokens);
   row.examples.push_back(std::move(ticket.origin));
   row.rejects = std::move(ticket.rejects);
   row.reject_corpora = std::move(ticket.reject_corpora);
