@@ -211,10 +211,11 @@ TEST_F(Stream, NamesEveryRejectOnceWithItsRow) {
 
 TEST_F(Stream, ClosesACorpusAfterItsEpochsAndGoesOnWithTheOthers) {
   config_.phases.resize(1);
+  config_.phases[0].until = 1000 * kRowLength;
   config_.phases[0].mix.corpora[0].max_epochs = 1.5;
   config_.phases[0].mix.corpora[0].at_end = AtEnd::redistribute;
   const Run whole = run(2);
-  EXPECT_EQ(whole.rows.size(), 600U);
+  EXPECT_EQ(whole.rows.size(), 1000U);
   const CorpusPosition& closed = whole.positions.back()->corpora[0];
   EXPECT_FALSE(closed.open);
   EXPECT_EQ(closed.records.read, 360U);
