@@ -40,16 +40,15 @@ if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
   fail "this script knows Debian 12 only. Elsewhere, install the like of: ${packages[*]}"
 fi
 
-as_root() {
-  if [ "$(id -u)" = 0 ]; then "$@"; return; fi
-  command -v sudo >/dev/null || fail "packages are missing and neither root nor sudo is at hand. As root: scripts/deps.sh $step"
-  sudo "$@"
-}
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo "$@"; fi; }
 installed() { dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null | grep -qx installed; }
 missing_of() { local package; for package in "$@"; do installed "$package" || echo "$package"; done; }
 
 install_packages() {
   local log left
+  if [ "$(id -u)" != 0 ] && ! command -v sudo >/dev/null; then
+    fail "missing: $*. Neither root nor sudo is at hand; as root: scripts/deps.sh $step"
+  fi
   say "installing $*"
   log=$(mktemp)
   if ! { as_root apt-get update -q &&
@@ -79,7 +78,7 @@ duckdb_folder=build/deps/duckdb
 # True if the folder holds the pinned version whole: its list of checksums is written last and names the version.
 duckdb_fetched() {
   [ -f "$duckdb_folder/SHA256SUMS-$duckdb_version" ] &&
-    (cd "$duckdb_folder" && sha256sum --check --status "SHA256SUMS-$duckdb_version")
+    (cd "$duckdb_folder" && sha256sum --check --status "SHA256SUMS-$duckdb_version" 2>/dev/null)
 }
 
 fetch_npm_package() { # NAME@VERSION SHA256 -> name of the verified archive in the current folder
