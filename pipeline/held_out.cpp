@@ -1,6 +1,5 @@
 #include "pipeline/held_out.h"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <variant>

@@ -1,6 +1,5 @@
 #include "pipeline/record_to_item.h"
 
-#define XXH_INLINE_ALL
 #include <xxhash.h>
 
 #include <cmath>

@@ -32,6 +32,8 @@ int TokenBuffer::arrive(EncodedItem item) {
     enter(std::move(next->second));
     early_.erase(next);
     ++next_number_;
+    // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
+    if (failure_ != nullptr || ended_) continue;
     if (is_document && full) {
       ++held_credits_;
     } else {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 namespace millrace {
@@ -52,6 +53,9 @@ struct Document {
   Where where;
   std::string text;  ///< Valid UTF-8, not empty.
 };
+
+/// One record of a shard: a document, or why there is none.
+using Record = std::variant<Document, Reject>;
 
 /// Part of a document inside a segment: tokens [from, to) of the document's ids.
 struct DocumentSpan {

@@ -3,7 +3,6 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <variant>
 
 #include "stages/records.h"
 
@@ -18,9 +17,6 @@ struct RecordLayout {
 RecordLayout layout_named(const std::string& name);
 /// The layout of a shard for which none was named, by its content: "the-stack" if there is a `content` and no `text`.
 RecordLayout detect_layout(const std::string& shard);
-
-/// One record of a shard: a document, or why there is none.
-using Record = std::variant<Document, Reject>;
 
 /// Reads one shard's records in order. The container (zstd, gzip, plain lines, Parquet) is told by content, not by name.
 /// One object, one thread. Never throws for bad data: that comes out as Rejects. Blocks on disk reads.

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+
+namespace millrace {
+
+/// What DuckDB answered instead of rows.
+struct DuckdbError : std::runtime_error {
+  DuckdbError(const std::string& message, bool out_of_memory_, bool fatal_)
+      : std::runtime_error(message), out_of_memory(out_of_memory_), fatal(fatal_) {}
+  bool out_of_memory;  ///< Says nothing about the data.
+  bool fatal;          ///< The session is of no use any more: open another.
+};
+
+/// The rows of one query, in order, a chunk at a time. Views are valid until the next next_chunk().
+class DuckdbRows {
+ public:
+  ~DuckdbRows();
+  DuckdbRows(DuckdbRows&&) noexcept;
+
+  /// False behind the last chunk. Throws DuckdbError.
+  bool next_chunk();
+  std::size_t size() const;  ///< Rows of this chunk.
+  bool is_null(std::size_t column, std::size_t row) const;
+  std::string_view text(std::size_t column, std::size_t row) const;  ///< REQUIRES: VARCHAR or BLOB, not null.
+  std::int64_t number(std::size_t column, std::size_t row) const;    ///< REQUIRES: BIGINT, not null.
+
+ private:
+  friend class DuckdbSession;
+  struct Impl;
+  explicit DuckdbRows(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// An in-memory DuckDB that works in the calling thread alone, loads no extensions and keeps within 1 GB.
+/// One object, one thread; at most one DuckdbRows at a time. Throws ConfigError in a build without DuckDB.
+class DuckdbSession {
+ public:
+  DuckdbSession();
+  ~DuckdbSession();
+  DuckdbSession(DuckdbSession&&) noexcept;
+  DuckdbSession& operator=(DuckdbSession&&) noexcept;
+
+  /// Throws DuckdbError.
+  DuckdbRows query(const std::string& sql);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// 'text' and "name" as SQL writes them; a path so that none of its characters acts as a wildcard.
+std::string sql_string(std::string_view text);
+std::string sql_name(std::string_view name);
+std::string sql_path(std::string_view path);
+
+}  // namespace millrace

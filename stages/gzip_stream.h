@@ -1,0 +1,12 @@
+#pragma once
+
+#include <memory>
+
+#include "stages/shard_to_bytes.h"
+
+namespace millrace {
+
+/// See open_bytes. Zero bytes behind the last member are padding, as for gzip itself.
+std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file);
+
+}  // namespace millrace

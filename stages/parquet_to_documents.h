@@ -1,0 +1,20 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "stages/shard_to_records.h"
+
+namespace millrace {
+
+/// Reads one column of a Parquet file as documents, a query per row group, so that a damaged group costs only
+/// itself: it gives one damaged_page, and the record numbers go on behind its rows. As open_shard otherwise.
+/// REQUIRES: the file begins with Parquet's magic. Throws ConfigError in a build without DuckDB.
+std::unique_ptr<RecordReader> open_parquet(const std::string& path, const RecordReader::Options& options,
+                                           std::uint64_t first_record);
+
+/// Names of the columns; empty if the footer cannot be read.
+std::vector<std::string> parquet_columns(const std::string& path);
+
+}  // namespace millrace

@@ -1,0 +1,105 @@
+#include "stages/shard_to_lines.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include <fmt/format.h>
+
+namespace millrace {
+namespace {
+
+constexpr std::size_t kFirstBufferBytes = 512 << 10;
+constexpr std::size_t kLeastFetch = 64 << 10;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+
+bool is_blank(std::string_view line) {
+  return line.find_first_not_of(" \t\r") == std::string_view::npos;
+}
+
+}  // namespace
+
+LineSplitter::LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes)
+    : stream_(std::move(stream)), max_line_bytes_(max_line_bytes), buffer_(kFirstBufferBytes + kLinePadding) {}
+
+LineSplitter::Step LineSplitter::next(Line& line) {
+  for (;;) {
+    if (find_end_of_line()) {
+      const std::size_t length = scanned_ - begin_;
+      take(length, line);
+      begin_ = ++scanned_;
+      ++byte_;
+    } else if (pending_fault_ && fault_.cuts_line) {
+      return stop_at_fault(line);
+    } else if (pending_fault_ || at_end_) {
+      if (end_ == begin_ && dropped_ == 0) return pending_fault_ ? stop_at_fault(line) : Step::end;
+      take(end_ - begin_, line);
+      begin_ = scanned_ = end_;
+    } else {
+      fetch();
+      continue;
+    }
+    ++number_;
+    if (!line.too_long && is_blank(line.bytes)) continue;
+    line.record = record_++;
+    return Step::line;
+  }
+}
+
+bool LineSplitter::find_end_of_line() {
+  const char* from = buffer_.data() + scanned_;
+  const void* found = std::memchr(from, '\n', end_ - scanned_);
+  scanned_ = found == nullptr ? end_ : scanned_ + static_cast<std::size_t>(static_cast<const char*>(found) - from);
+  return found != nullptr;
+}
+
+/// Hands out the next `length` bytes as a line and moves the counters behind them; its ending is the caller's.
+void LineSplitter::take(std::size_t length, Line& line) {
+  line.number = number_;
+  line.byte = byte_;
+  line.length = dropped_ + length;
+  line.bytes = std::string_view(buffer_.data() + begin_, length);
+  byte_ += line.length;
+  if (line.byte == 0 && line.bytes.substr(0, kByteOrderMark.size()) == kByteOrderMark) {
+    line.bytes.remove_prefix(kByteOrderMark.size());
+  }
+  if (!line.bytes.empty() && line.bytes.back() == '\r') line.bytes.remove_suffix(1);
+  line.too_long = dropped_ > 0 || line.bytes.size() > max_line_bytes_;
+  if (line.too_long) line.bytes = {};
+  dropped_ = 0;
+}
+
+/// Reads more bytes behind end_. The begun line moves to the buffer's front, or is dropped if it is too long already.
+void LineSplitter::fetch() {
+  if (end_ - begin_ > max_line_bytes_ + 1) {  // + 1: a carriage return does not count.
+    dropped_ += end_ - begin_;
+    begin_ = end_;
+  }
+  const std::size_t begun = end_ - begin_;
+  if (begin_ > 0) std::memmove(buffer_.data(), buffer_.data() + begin_, begun);
+  begin_ = 0;
+  end_ = scanned_ = begun;
+  if (buffer_.size() - kLinePadding - end_ < kLeastFetch) {
+    const std::size_t most = static_cast<std::size_t>(max_line_bytes_) + 1 + kLeastFetch + kLinePadding;
+    buffer_.resize(std::max(std::min(buffer_.size() * 2, most), end_ + kLeastFetch + kLinePadding));
+  }
+  ByteStream::Piece piece = stream_->read(buffer_.data() + end_, buffer_.size() - kLinePadding - end_);
+  end_ += piece.bytes;
+  pending_fault_ = piece.fault.has_value();
+  if (pending_fault_) fault_ = std::move(*piece.fault);
+  at_end_ = piece.bytes == 0 && !pending_fault_;
+}
+
+LineSplitter::Step LineSplitter::stop_at_fault(Line& line) {
+  pending_fault_ = false;
+  const std::uint64_t begun = dropped_ + (end_ - begin_);
+  if (begun > 0) fault_.reason += fmt::format("; {} bytes of the line that it cuts are left out", begun);
+  line = Line{{}, record_, number_, byte_, 0, false};
+  byte_ += begun;
+  number_ += begun > 0 ? 1 : 0;
+  dropped_ = 0;
+  begin_ = scanned_ = end_;
+  return Step::fault;
+}
+
+}  // namespace millrace

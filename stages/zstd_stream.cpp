@@ -1,0 +1,146 @@
+#include "stages/zstd_stream.h"
+
+#include <new>
+#include <utility>
+
+#include <fmt/format.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+namespace millrace {
+namespace {
+
+constexpr int kLargestWindowLog = 31;
+constexpr std::uint32_t kMagic = 0xFD2FB528U;
+constexpr std::uint32_t kSkippableMagic = 0x184D2A50U;  // The lowest four bits are free.
+constexpr std::size_t kMagicBytes = 4;
+
+std::uint32_t little_endian(const char* bytes, int count) {
+  std::uint32_t value = 0;
+  for (int i = count; i-- > 0;) value = value << 8 | static_cast<unsigned char>(bytes[i]);
+  return value;
+}
+
+/// Where the frame at `start` ends, read from its block headers alone (RFC 8878, 3.1.1), if the file confirms it
+/// there: by its end or by another frame.
+std::optional<std::uint64_t> end_of_frame(const InputFile& file, std::uint64_t start) {
+  char head[8];
+  if (file.read_at(start, head, sizeof head) < sizeof head) return std::nullopt;
+  std::uint64_t position = start;
+  if (little_endian(head, 4) != kMagic) {
+    position += 8 + std::uint64_t{little_endian(head + 4, 4)};
+  } else {
+    const auto descriptor = static_cast<unsigned char>(head[4]);
+    const bool single_segment = (descriptor >> 5 & 1) != 0;
+    static constexpr int kDictionaryIdBytes[] = {0, 1, 2, 4};
+    static constexpr int kContentSizeBytes[] = {0, 2, 4, 8};
+    const int content_size = descriptor >> 6 == 0 ? (single_segment ? 1 : 0) : kContentSizeBytes[descriptor >> 6];
+    position +=
+        static_cast<std::uint64_t>(5 + (single_segment ? 0 : 1) + kDictionaryIdBytes[descriptor & 3] + content_size);
+    for (bool last = false; !last;) {
+      char block[3];
+      if (file.read_at(position, block, sizeof block) < sizeof block) return std::nullopt;
+      const std::uint32_t header = little_endian(block, 3);
+      const std::uint32_t type = header >> 1 & 3;
+      if (type == 3) return std::nullopt;
+      position += 3 + (type == 1 ? 1 : header >> 3);
+      last = (header & 1) != 0;
+    }
+    if ((descriptor >> 2 & 1) != 0) position += 4;
+  }
+  if (position == file.size()) return position;
+  char next[kMagicBytes];
+  if (position > file.size() || file.read_at(position, next, sizeof next) < sizeof next) return std::nullopt;
+  return is_zstd_magic(next) ? std::optional(position) : std::nullopt;
+}
+
+class ZstdStream final : public ByteStream {
+ public:
+  explicit ZstdStream(std::unique_ptr<InputFile> file) : file_(std::move(file)), context_(ZSTD_createDCtx()) {
+    if (context_ == nullptr) throw std::bad_alloc();
+    ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kLargestWindowLog);
+  }
+
+  Piece read(char* into, std::size_t capacity) override {
+    ZSTD_outBuffer out{into, capacity, 0};
+    while (out.pos < out.size) {
+      if (at_boundary_ && !begin_frame()) return {out.pos, std::exchange(fault_, std::nullopt)};
+      const InputFile::View view = file_->peek();
+      ZSTD_inBuffer in{view.data, view.size, 0};
+      const std::size_t written = out.pos;
+      const std::size_t status = ZSTD_decompressStream(context_.get(), &out, &in);
+      file_->consume(in.pos);
+      if (ZSTD_isError(status)) return {out.pos, damaged(status)};
+      at_boundary_ = status == 0;
+      if (view.size == 0 && out.pos == written && !at_boundary_) return {out.pos, truncated()};
+    }
+    return {out.pos, std::nullopt};
+  }
+
+ private:
+  /// False at the end of what can be read; fault_ says why, unless it is simply the end.
+  bool begin_frame() {
+    frame_start_ = file_->position();
+    if (finished_) return false;
+    const InputFile::View view = file_->peek(kMagicBytes);
+    if (view.size >= kMagicBytes && is_zstd_magic(view.data)) {
+      at_boundary_ = false;
+      return true;
+    }
+    finished_ = true;
+    if (view.size > 0) {
+      const std::uint64_t rest = file_->size() - frame_start_;
+      fault_ = ContainerFault{
+          RejectCause::trailing_garbage,
+          fmt::format("bytes {}-{} behind the last zstd frame are no frame", frame_start_, file_->size()), rest, false};
+    }
+    return false;
+  }
+
+  ContainerFault truncated() {
+    finished_ = at_boundary_ = true;
+    return {RejectCause::truncated,
+            fmt::format("the file ends at byte {} inside the zstd frame that begins at byte {}", file_->position(),
+                        frame_start_),
+            0, true};
+  }
+
+  ContainerFault damaged(std::size_t status) {
+    if (ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation) throw std::bad_alloc();
+    const std::uint64_t failed_at = file_->position();
+    const std::optional<std::uint64_t> next = end_of_frame(*file_, frame_start_);
+    ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_only);
+    at_boundary_ = true;
+    finished_ = !next;
+    const std::uint64_t resume = next.value_or(file_->size());
+    file_->seek(resume);
+    return {RejectCause::damaged_frame,
+            fmt::format("the zstd frame at bytes {}-{} fails at byte {}: {}", frame_start_, resume, failed_at,
+                        ZSTD_getErrorName(status)),
+            resume - std::min(resume, failed_at), true};
+  }
+
+  struct FreeContext {
+    void operator()(ZSTD_DCtx* context) const { ZSTD_freeDCtx(context); }
+  };
+
+  std::unique_ptr<InputFile> file_;
+  std::unique_ptr<ZSTD_DCtx, FreeContext> context_;
+  std::uint64_t frame_start_ = 0;
+  bool at_boundary_ = true;
+  bool finished_ = false;
+  std::optional<ContainerFault> fault_;
+};
+
+}  // namespace
+
+bool is_zstd_magic(const char* bytes) {
+  const std::uint32_t magic = little_endian(bytes, 4);
+  return magic == kMagic || (magic & 0xFFFFFFF0U) == kSkippableMagic;
+}
+
+std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file) {
+  return std::make_unique<ZstdStream>(std::move(file));
+}
+
+}  // namespace millrace

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <memory>
+
+#include "stages/shard_to_bytes.h"
+
+namespace millrace {
+
+/// True for the four bytes that begin a zstd frame, skippable ones included.
+bool is_zstd_magic(const char* bytes);
+
+/// See open_bytes.
+std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file);
+
+}  // namespace millrace

@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace millrace::testing {
+
+/// The folder of real shards and vocabularies that some machines have beside the project; it may be missing.
+inline std::filesystem::path shared_folder() {
+  const char* named = std::getenv("MILLRACE_SHARED");
+  return named != nullptr ? std::filesystem::path(named) : std::filesystem::path(MILLRACE_SOURCE_DIR) / "../shared";
+}
+
+}  // namespace millrace::testing
+
+/// Ends a test visibly where the folder lacks `path`.
+#define MILLRACE_SKIP_WITHOUT(path) \
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there; MILLRACE_SHARED names another place"
