@@ -5,7 +5,8 @@
 #include <memory>
 
 #include "stages/errors.h"
-#include "tests/trainer/temporary_folder.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/file_text.h"
 
 namespace millrace {
 namespace {

@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/trainer/temporary_folder.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/file_text.h"
 
 namespace millrace {
 namespace {
