@@ -39,7 +39,26 @@ double CrossEntropy<Scalar>::gather(const Targets& targets, Index positions) {
   }
   ce_.resize(chosen_.size());
   lse_.resize(chosen_.size());
+  correct_.resize(chosen_.size());
   return weight;
+}
+
+/// The means, and the chosen positions' results among the others' zeros.
+template <class Scalar>
+typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& targets, double weight, Index positions,
+                                                                 const PerPosition& results) const {
+  Sums sums{0, 0, weight};
+  if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, positions, 0.0F);
+  if (results.correct != nullptr) std::fill_n(results.correct, positions, std::uint8_t{0});
+  for (std::size_t entry = 0; entry < chosen_.size(); ++entry) {
+    const Index position = chosen_[entry];
+    const double share = static_cast<double>(targets.weights[position]) / weight;
+    sums.ce += share * ce_[entry];
+    sums.square += share * lse_[entry] * lse_[entry];
+    if (results.cross_entropy != nullptr) results.cross_entropy[position] = static_cast<float>(ce_[entry]);
+    if (results.correct != nullptr) results.correct[position] = correct_[entry];
+  }
+  return sums;
 }
 
 template <class Scalar>
@@ -57,12 +76,9 @@ void CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index c
 template <class Scalar>
 typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward(View<const Scalar> a, const Targets& targets,
                                                                   const PerPosition& results) {
-  Sums sums;
-  sums.weight = gather(targets, a.rows);
+  const double weight_sum = gather(targets, a.rows);
   const Index chosen = static_cast<Index>(chosen_.size());
   const Index vocabulary = head_->spec.shape[0];
-  if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, a.rows, 0.0F);
-  if (results.correct != nullptr) std::fill_n(results.correct, a.rows, std::uint8_t{0});
   for (Index first = 0; first < chosen; first += chunk_rows()) {
     const Index count = std::min(chunk_rows(), chosen - first);
     load_chunk(a, first, count);
@@ -76,24 +92,18 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward(View<const Sca
         const Scalar lse = largest + std::log((row - largest).exp().sum());
         ce_[entry] = static_cast<double>(lse - label);
         lse_[entry] = static_cast<double>(lse);
-        if (results.cross_entropy != nullptr) results.cross_entropy[position] = static_cast<float>(lse - label);
-        if (results.correct != nullptr) results.correct[position] = label == largest;
+        correct_[entry] = label == largest;
       }
     });
   }
-  for (std::size_t entry = 0; entry < chosen_.size(); ++entry) {
-    const double share = static_cast<double>(targets.weights[chosen_[entry]]) / sums.weight;
-    sums.ce += share * ce_[entry];
-    sums.square += share * lse_[entry] * lse_[entry];
-  }
-  return sums;
+  return summed(targets, weight_sum, a.rows, results);
 }
 
 template <class Scalar>
 typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<const Scalar> a, const Targets& targets,
-                                                                           double scale, View<Scalar> da) {
-  Sums sums;
-  sums.weight = gather(targets, a.rows);
+                                                                           const PerPosition& results, double scale,
+                                                                           View<Scalar> da) {
+  const double weight_sum = gather(targets, a.rows);
   const Index chosen = static_cast<Index>(chosen_.size());
   const Index vocabulary = head_->spec.shape[0];
   for_ranges(da.rows, 64, [&](Index begin, Index end) {
@@ -115,8 +125,9 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
         const Scalar lse = largest + std::log(sum);
         ce_[entry] = static_cast<double>(lse - label_logit);
         lse_[entry] = static_cast<double>(lse);
+        correct_[entry] = label_logit == largest;
         // (1 + 2 z lse) softmax - one-hot, times this position's share of the loss.
-        const double share = scale * static_cast<double>(targets.weights[position]) / sums.weight;
+        const double share = scale * static_cast<double>(targets.weights[position]) / weight_sum;
         row *= static_cast<Scalar>(share * (1 + 2 * z_ * static_cast<double>(lse)) / static_cast<double>(sum));
         row[label] -= static_cast<Scalar>(share);
       }
@@ -130,12 +141,7 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
       }
     });
   }
-  for (std::size_t entry = 0; entry < chosen_.size(); ++entry) {
-    const double share = static_cast<double>(targets.weights[chosen_[entry]]) / sums.weight;
-    sums.ce += share * ce_[entry];
-    sums.square += share * lse_[entry] * lse_[entry];
-  }
-  return sums;
+  return summed(targets, weight_sum, a.rows, results);
 }
 
 template <class Scalar>

@@ -34,23 +34,26 @@ class CrossEntropy {
   /// The loss alone. Throws std::out_of_range for a label without a row.
   Sums forward(View<const Scalar> a, const Targets& targets, const PerPosition& results);
   /// The loss, and `scale` times its gradient: added to the head's, written to da.
-  Sums forward_backward(View<const Scalar> a, const Targets& targets, double scale, View<Scalar> da);
+  Sums forward_backward(View<const Scalar> a, const Targets& targets, const PerPosition& results, double scale,
+                        View<Scalar> da);
   /// Logits of all positions: (N, V).
   void logits(View<const Scalar> a, View<Scalar> out) const;
 
  private:
   View<Scalar> weight(Scalar* data) const { return {data, head_->spec.shape[0], head_->spec.shape[1]}; }
   double gather(const Targets& targets, Index positions);
+  Sums summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const;
   Index chunk_rows() const;
   void load_chunk(View<const Scalar> a, Index first, Index count);
 
   const Parameter<Scalar>* head_;
   double z_;
-  std::vector<Index> chosen_;  ///< Positions of non-zero weight.
-  Matrix<Scalar> inputs_;      ///< (chunk, H)
-  Matrix<Scalar> d_inputs_;    ///< (chunk, H)
-  Matrix<Scalar> logits_;      ///< (chunk, V), then their gradient.
-  std::vector<double> ce_, lse_;
+  std::vector<Index> chosen_;     ///< Positions of non-zero weight.
+  Matrix<Scalar> inputs_;         ///< (chunk, H)
+  Matrix<Scalar> d_inputs_;       ///< (chunk, H)
+  Matrix<Scalar> logits_;         ///< (chunk, V), then their gradient.
+  std::vector<double> ce_, lse_;  ///< Of the chosen positions.
+  std::vector<std::uint8_t> correct_;
 };
 
 extern template class CrossEntropy<float>;

@@ -33,6 +33,14 @@ struct Transformer<Scalar>::Impl {
   /// Adds the routers' part and the total to `losses`, whose routers are filled.
   void finish(Losses& losses, const typename CrossEntropy<Scalar>::Sums& sums) const;
 
+  /// Sizes `scores` for the current batch.
+  typename CrossEntropy<Scalar>::PerPosition room_for(TokenScores* scores) const {
+    if (scores == nullptr) return {};
+    scores->cross_entropy.resize(static_cast<std::size_t>(layout.size()));
+    scores->correct.resize(scores->cross_entropy.size());
+    return {scores->cross_entropy.data(), scores->correct.data()};
+  }
+
   ModelConfig config;
   Embedding<Scalar> embedding;
   std::vector<Block<Scalar>> blocks;
@@ -107,14 +115,14 @@ template <class Scalar>
 Transformer<Scalar>::~Transformer() = default;
 
 template <class Scalar>
-Losses Transformer<Scalar>::forward_backward(const TokenBatch& batch, double gradient_scale) {
+Losses Transformer<Scalar>::forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores) {
   Impl& model = *impl_;
   Losses losses;
   model.forward(batch, Mode::train, Impl::Keep::for_backward,
                 [&](const auto& routing) { losses.routers.push_back(routing.statistics); });
   model.da.reshape(model.a.rows(), model.a.columns());
-  const auto sums =
-      model.loss.forward_backward(model.a.view(), {batch.labels, batch.loss_weights}, gradient_scale, model.da.view());
+  const auto sums = model.loss.forward_backward(model.a.view(), {batch.labels, batch.loss_weights},
+                                                model.room_for(scores), gradient_scale, model.da.view());
   model.backward(batch, gradient_scale);
   model.finish(losses, sums);
   return losses;
@@ -127,10 +135,7 @@ TokenScores Transformer<Scalar>::score(const TokenBatch& batch, Losses* losses) 
   model.forward(batch, Mode::eval, Impl::Keep::nothing,
                 [&](const auto& routing) { result.routers.push_back(routing.statistics); });
   TokenScores scores;
-  scores.cross_entropy.resize(static_cast<std::size_t>(model.layout.size()));
-  scores.correct.resize(scores.cross_entropy.size());
-  const auto sums = model.loss.forward(model.a.view(), {batch.labels, batch.loss_weights},
-                                       {scores.cross_entropy.data(), scores.correct.data()});
+  const auto sums = model.loss.forward(model.a.view(), {batch.labels, batch.loss_weights}, model.room_for(&scores));
   model.finish(result, sums);
   if (losses != nullptr) *losses = std::move(result);
   return scores;

@@ -73,7 +73,8 @@ class Transformer {
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
-  Losses forward_backward(const TokenBatch& batch, double gradient_scale);
+  /// `scores`, if given, receives each position's loss.
+  Losses forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.
