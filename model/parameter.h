@@ -1,8 +1,11 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
+#include "model/matrix.h"
 #include "model/model_config.h"
 
 namespace millrace {
@@ -20,11 +23,12 @@ template <class Scalar>
 struct Parameters {
   std::vector<Parameter<Scalar>> all;
 
+  /// Throws std::logic_error if there is none.
   Parameter<Scalar>& named(const std::string& name);
   const Parameter<Scalar>& named(const std::string& name) const;
 };
 
-/// Owns values and, if asked, gradients in one allocation each, 64-byte aligned.
+/// Owns values and, if asked, gradients in one allocation each; every tensor is 64-byte aligned. Values start at 0.
 template <class Scalar>
 class ParameterMemory {
  public:
@@ -34,12 +38,13 @@ class ParameterMemory {
   Parameters<Scalar>& views() { return views_; }
   const Parameters<Scalar>& views() const { return views_; }
   void zero_gradients();
-  /// Draws every parameter by its initializer; each element depends on (seed, tensor, element index) only.
-  void initialize(std::uint64_t seed);
+  /// Draws every parameter by its initializer. `uniform(tensor, element)` is a number in [0, 1) that depends on its
+  /// arguments only (tensor: place in parameter_specs(); element: row-major); it is called from several threads.
+  void initialize(const std::function<double(std::uint64_t tensor, std::uint64_t element)>& uniform);
 
  private:
-  std::vector<Scalar> values_;
-  std::vector<Scalar> gradients_;
+  Matrix<Scalar> values_;
+  Matrix<Scalar> gradients_;
   Parameters<Scalar> views_;
 };
 

@@ -9,24 +9,25 @@
 
 namespace millrace {
 
-/// B rows of T positions; views, row-major (B, T). Not owned.
+/// B rows of T positions; views, row-major (B, T). Not owned. A trailing run of token 0 in a row is padding.
 struct TokenBatch {
   int rows = 0;    ///< B
   int length = 0;  ///< T
   const std::int32_t* tokens = nullptr;
-  const std::int32_t* labels = nullptr;       ///< May be null where no loss is asked for.
-  const float* loss_weights = nullptr;        ///< Likewise.
-  const std::int32_t* segment_ids = nullptr;  ///< Null: one segment a row. Attention stays within a segment; 0 is padding.
-  const std::int32_t* positions = nullptr;    ///< Null: 0 .. T-1.
+  const std::int32_t* labels = nullptr;  ///< May be null where no loss is asked for.
+  const float* loss_weights = nullptr;   ///< Likewise.
+  /// Null: one segment a row. Attention stays within a segment; 0 is padding; equal ids of a row stand together.
+  const std::int32_t* segment_ids = nullptr;
+  const std::int32_t* positions = nullptr;  ///< Null: 0 .. T-1.
 };
 
 /// What one MoE layer's router did with one micro-batch.
 struct RouterStatistics {
-  double aux_loss = 0;      ///< Load-balance loss, unweighted; balanced value = k (openmoe-facts 4.4).
-  double z_loss = 0;        ///< Unweighted.
-  double entropy = 0;       ///< Mean over tokens, nats.
-  double dropped = 0;       ///< Share of (token, choice) pairs over capacity.
-  std::vector<double> load; ///< (E) share of (token, choice) pairs per expert, before capacity.
+  double aux_loss = 0;       ///< Load-balance loss, unweighted; balanced value = k (openmoe-facts 4.4).
+  double z_loss = 0;         ///< Unweighted.
+  double entropy = 0;        ///< Mean over tokens, nats.
+  double dropped = 0;        ///< Share of (token, choice) pairs over capacity.
+  std::vector<double> load;  ///< (E) share of (token, choice) pairs per expert, before capacity.
 };
 
 /// Losses of one micro-batch: means over loss weight (ce, z) and over MoE layers (aux, router z); unweighted parts.
@@ -36,14 +37,14 @@ struct Losses {
   double z_loss = 0;  ///< z_loss_factor * mean(lse^2), as it enters the total.
   double aux_loss = 0;
   double router_z_loss = 0;
-  double loss_weight = 0;  ///< Sum of loss weights.
+  double loss_weight = 0;                 ///< Sum of loss weights.
   std::vector<RouterStatistics> routers;  ///< Per MoE layer, in order.
 };
 
 /// Per-position results of an evaluation.
 struct TokenScores {
-  std::vector<float> cross_entropy;      ///< (B*T) nats, 0 where the loss weight is 0.
-  std::vector<std::uint8_t> correct;     ///< (B*T) 1 where the largest logit is the label.
+  std::vector<float> cross_entropy;   ///< (B*T) nats, 0 where the loss weight is 0.
+  std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the largest logit is the label.
 };
 
 enum class Mode : std::uint8_t { train, eval };  ///< Chooses the capacity factor.
@@ -51,9 +52,10 @@ enum class Mode : std::uint8_t { train, eval };  ///< Chooses the capacity facto
 /// Everything the forward pass computes that the checks look at. (rows, columns) row-major.
 template <class Scalar>
 struct Trace {
-  std::vector<Scalar> logits;                               ///< (B*T, V)
-  std::vector<std::vector<Scalar>> router_logits;           ///< Per MoE layer (B*T, E)
-  std::vector<std::vector<std::uint8_t>> kept;              ///< Per MoE layer (B*T, E)
+  std::vector<Scalar> logits;                      ///< (B*T, V)
+  std::vector<std::vector<Scalar>> router_logits;  ///< Per MoE layer (B*T, E)
+  std::vector<std::vector<std::uint8_t>> kept;     ///< Per MoE layer (B*T, E)
+  std::vector<RouterStatistics> routers;           ///< Per MoE layer
 };
 
 /// OpenMoE (arXiv 2402.01739) as coded, forward and backward: openmoe-facts 3.2.
@@ -71,7 +73,8 @@ class Transformer {
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
-  Losses forward_backward(const TokenBatch& batch, double gradient_scale);
+  /// `scores`, if given, receives each position's loss.
+  Losses forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.

@@ -31,6 +31,7 @@ struct ExampleOrigin {
 struct StreamRow {
   std::uint64_t number = 0;
   Row row;
+  std::vector<TokenId> raw_tokens;  ///< What the row's examples were made from, in their order.
   std::vector<ExampleOrigin> examples;
   std::vector<Reject> rejects;  ///< Passed over since the row before; `corpus` of each in reject_corpora.
   std::vector<std::uint32_t> reject_corpora;

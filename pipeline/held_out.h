@@ -22,8 +22,8 @@ struct HeldOut {
 };
 
 /// Reads each corpus's shards in natural order until it has `tokens_per_corpus` held-out tokens (or the shards end).
-/// Corpora in the order of first mention in the run's phases. Blocks; `threads` encode.
+/// Corpora in the order of first mention in the run's phases. Blocks on disk reads.
 std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
-                                     std::uint64_t tokens_per_corpus, int threads);
+                                     std::uint64_t tokens_per_corpus);
 
 }  // namespace millrace

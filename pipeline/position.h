@@ -33,7 +33,6 @@ struct CorpusPosition {
   bool open = true;              ///< False once max_epochs is reached.
   std::uint64_t raw_tokens = 0;  ///< Since the run began.
   std::uint64_t tail_tokens = 0; ///< Left over when the corpus closed: too few for an example.
-  std::uint64_t epoch_documents = 0;             ///< Documents with tokens consumed in this epoch.
   std::uint64_t phase_raw_tokens = 0;            ///< Since the phase, or the last redistribution, began.
   std::vector<std::uint64_t> phase_examples;     ///< Per denoiser of the phase's objective, likewise.
   RecordCounts records;                          ///< Since the run began.

@@ -1,0 +1,229 @@
+#include "cli/run_file.h"
+
+#include <fmt/format.h>
+
+#include <cstdlib>
+#include <map>
+#include <stdexcept>
+#include <utility>
+
+#include "pipeline/config_file.h"
+#include "pipeline/mix_file.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+std::vector<Phase> read_phases(const ConfigTable& run) {
+  std::vector<Phase> phases;
+  for (const ConfigTable& table : run.tables("phase")) {
+    Phase phase;
+    phase.until = table.count("until");
+    if (phase.until <= (phases.empty() ? 0 : phases.back().until))
+      table.fail("until", "is not beyond the phase before; it counts positions from the run's beginning");
+    phase.mix = load_mix(table.path("mix"));
+    phase.objective = load_objective(table.path("objective"));
+    table.refuse_unknown_keys();
+    phases.push_back(std::move(phase));
+  }
+  if (phases.empty()) run.fail("phase", "is missing: a run needs at least one [[phase]] with until, mix and objective");
+  return phases;
+}
+
+void read_data(const ConfigTable& table, StreamConfig& stream) {
+  stream.holdout = table.number("holdout", stream.holdout);
+  if (stream.holdout < 0 || stream.holdout >= 1) table.fail("holdout", "is outside [0, 1)");
+  stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block);
+  if (stream.shuffle_block == 0) table.fail("shuffle_block", "is 0, expected at least 1 record");
+  stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes);
+  if (stream.shuffle_bytes == 0) table.fail("shuffle_bytes", "is 0, expected at least 1 byte");
+  stream.sampling =
+      table.choice("sampling", "quota", {"quota", "random"}) == "random" ? Sampling::random : Sampling::quota;
+  stream.on_bad_data = table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
+  stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction);
+  stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes);
+  if (table.has("directory")) stream.data_directory = table.path("directory").string();
+  table.refuse_unknown_keys();
+}
+
+template <class Number>
+void override_number(const ConfigTable& table, const char* key, Number& value) {
+  if (!table.has(key)) return;
+  if constexpr (std::is_floating_point_v<Number>) {
+    value = table.number(key);
+  } else {
+    value = static_cast<Number>(table.count(key));
+  }
+}
+
+ModelConfig read_model(const ConfigTable& table) {
+  ModelConfig model;
+  const std::string preset = table.text("preset", "openmoe-base");
+  try {
+    model = model_preset(preset);
+  } catch (const std::invalid_argument& error) {
+    table.fail("preset", error.what());
+  }
+  model.vocab_size = 0;
+  override_number(table, "vocab_size", model.vocab_size);
+  override_number(table, "hidden_size", model.hidden_size);
+  override_number(table, "intermediate_size", model.intermediate_size);
+  override_number(table, "num_hidden_layers", model.num_hidden_layers);
+  override_number(table, "num_attention_heads", model.num_attention_heads);
+  override_number(table, "head_dim", model.head_dim);
+  override_number(table, "max_position_embeddings", model.max_position_embeddings);
+  override_number(table, "rms_norm_eps", model.rms_norm_eps);
+  override_number(table, "rope_theta", model.rope_theta);
+  override_number(table, "num_experts", model.num_experts);
+  override_number(table, "moe_layer_interval", model.moe_layer_interval);
+  override_number(table, "router_topk", model.router_topk);
+  override_number(table, "router_capacity_factor_train", model.router_capacity_factor_train);
+  override_number(table, "router_capacity_factor_eval", model.router_capacity_factor_eval);
+  override_number(table, "router_min_capacity", model.router_min_capacity);
+  override_number(table, "router_group_size", model.router_group_size);
+  override_number(table, "router_aux_loss_factor", model.router_aux_loss_factor);
+  override_number(table, "router_z_loss_factor", model.router_z_loss_factor);
+  override_number(table, "z_loss_factor", model.z_loss_factor);
+  if (table.has("capacity_rule")) {
+    const std::string rule = table.choice("capacity_rule", "", {"colossalai", "flaxformer", "dropless"});
+    model.capacity_rule = rule == "colossalai"   ? CapacityRule::colossalai
+                          : rule == "flaxformer" ? CapacityRule::flaxformer
+                                                 : CapacityRule::dropless;
+  }
+  table.refuse_unknown_keys();
+  return model;
+}
+
+TrainConfig read_training(const ConfigTable& run) {
+  TrainConfig train;
+  const ConfigTable table = run.table("train");
+  train.batch_rows = static_cast<int>(table.count("batch_rows", static_cast<std::uint64_t>(train.batch_rows)));
+  if (train.batch_rows == 0) table.fail("batch_rows", "is 0");
+  train.micro_rows = static_cast<int>(table.count("micro_rows", 0));
+  if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
+  if (train.batch_rows % train.micro_rows != 0)
+    table.fail("micro_rows", fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
+  train.tokens = table.count("tokens", 0);
+  train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor"});
+  train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant"});
+  train.learning_rate = table.number("learning_rate", train.learning_rate);
+  train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
+  train.precision = table.choice("precision", train.precision, {"f32"});
+  table.refuse_unknown_keys();
+
+  const ConfigTable eval = run.table("eval");
+  train.eval_every_steps = eval.count("every_steps", train.eval_every_steps);
+  train.eval_tokens = eval.count("tokens", train.eval_tokens);
+  eval.refuse_unknown_keys();
+
+  const ConfigTable checkpoint = run.table("checkpoint");
+  train.checkpoint_every_steps = checkpoint.count("every_steps", train.checkpoint_every_steps);
+  train.keep_last = static_cast<int>(checkpoint.count("keep_last", static_cast<std::uint64_t>(train.keep_last)));
+  if (train.keep_last == 0) checkpoint.fail("keep_last", "is 0, expected at least 1");
+  checkpoint.refuse_unknown_keys();
+  return train;
+}
+
+std::string model_as_toml(const ModelConfig& model) {
+  static const std::map<CapacityRule, const char*> rules{{CapacityRule::colossalai, "colossalai"},
+                                                         {CapacityRule::flaxformer, "flaxformer"},
+                                                         {CapacityRule::dropless, "dropless"}};
+  std::string out = "[model]\npreset = \"openmoe-base\"\n";
+  const auto add = [&out](const char* key, auto value) { out += fmt::format("{} = {}\n", key, value); };
+  if (model.vocab_size > 0) add("vocab_size", model.vocab_size);
+  add("hidden_size", model.hidden_size);
+  add("intermediate_size", model.intermediate_size);
+  add("num_hidden_layers", model.num_hidden_layers);
+  add("num_attention_heads", model.num_attention_heads);
+  add("head_dim", model.head_dim);
+  add("max_position_embeddings", model.max_position_embeddings);
+  add("rms_norm_eps", model.rms_norm_eps);
+  add("rope_theta", model.rope_theta);
+  add("num_experts", model.num_experts);
+  add("moe_layer_interval", model.moe_layer_interval);
+  add("router_topk", model.router_topk);
+  add("router_capacity_factor_train", model.router_capacity_factor_train);
+  add("router_capacity_factor_eval", model.router_capacity_factor_eval);
+  add("router_min_capacity", model.router_min_capacity);
+  add("router_group_size", model.router_group_size);
+  add("router_aux_loss_factor", model.router_aux_loss_factor);
+  add("router_z_loss_factor", model.router_z_loss_factor);
+  add("z_loss_factor", model.z_loss_factor);
+  out += fmt::format("capacity_rule = \"{}\"\n", rules.at(model.capacity_rule));
+  return out;
+}
+
+/// The run as text that reads back to the same run from any folder that holds all of it.
+std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
+  const StreamConfig& stream = run.stream;
+  std::vector<std::pair<std::string, std::string>> files;
+  std::string text = fmt::format("name = \"{}\"\nseed = {}\nvocab = \"{}\"\nsequence_length = {}\n", stream.name,
+                                 stream.seed, run.vocabulary.string(), stream.sequence_length);
+  for (std::size_t i = 0; i < stream.phases.size(); ++i) {
+    const Phase& phase = stream.phases[i];
+    const std::string mix = fmt::format("mixes/phase-{}.toml", i + 1);
+    const std::string objective = fmt::format("objectives/phase-{}.toml", i + 1);
+    files.emplace_back(mix, to_toml(phase.mix));
+    files.emplace_back(objective, to_toml(phase.objective));
+    text += fmt::format("\n[[phase]]\nuntil = {}\nmix = \"{}\"\nobjective = \"{}\"\n", phase.until, mix, objective);
+  }
+  text += fmt::format(
+      "\n[data]\ndirectory = \"{}\"\nholdout = {}\nshuffle_block = {}\nshuffle_bytes = {}\nsampling = \"{}\"\n"
+      "on_bad_data = \"{}\"\nmax_bad_fraction = {}\nmax_record_bytes = {}\n",
+      stream.data_directory, stream.holdout, stream.shuffle_block, stream.shuffle_bytes,
+      stream.sampling == Sampling::random ? "random" : "quota",
+      stream.on_bad_data == OnBadData::fail ? "fail" : "skip", stream.max_bad_fraction, stream.max_record_bytes);
+  text += "\n" + model_as_toml(run.model);
+  const TrainConfig& train = run.train;
+  text += fmt::format(
+      "\n[train]\nbatch_rows = {}\nmicro_rows = {}\ntokens = {}\noptimizer = \"{}\"\nschedule = \"{}\"\n"
+      "learning_rate = {}\nwarmup_steps = {}\nprecision = \"{}\"\n\n[eval]\nevery_steps = {}\ntokens = {}\n\n"
+      "[checkpoint]\nevery_steps = {}\nkeep_last = {}\n",
+      train.batch_rows, train.micro_rows, train.tokens, train.optimizer, train.schedule, train.learning_rate,
+      train.warmup_steps, train.precision, train.eval_every_steps, train.eval_tokens, train.checkpoint_every_steps,
+      train.keep_last);
+  files.emplace_back("run.toml", text);
+  return files;
+}
+
+}  // namespace
+
+void add_run_options(CLI::App& command, RunOptions& options) {
+  command.add_option("run", options.run, "Run file, or the folder of a run")->required();
+  command.add_option("--data", options.data, "Folder where the mixes' relative shard patterns start")
+      ->envname("MILLRACE_DATA");
+  command.add_option("--set", options.sets, "Replace a key of the run file, as in --set train.tokens=1e9")
+      ->type_name("KEY=VALUE")
+      ->take_all();
+}
+
+RunFile load_run(const RunOptions& options) {
+  RunFile run;
+  run.file = options.run;
+  if (std::filesystem::is_directory(run.file)) run.file /= "run.toml";
+  const ConfigTable table = ConfigTable::read(run.file, options.sets);
+  StreamConfig& stream = run.stream;
+  stream.name = table.text("name", run.file.stem().string());
+  if (stream.name.empty() || stream.name.find_first_of("/\\\"\n") != std::string::npos)
+    table.fail("name", "is empty or has a character that no folder name can have");
+  stream.seed = table.count("seed", 0);
+  run.vocabulary = table.path("vocab");
+  stream.sequence_length = static_cast<int>(table.count("sequence_length", 2048));
+  if (stream.sequence_length < 2) table.fail("sequence_length", "is below 2");
+  stream.phases = read_phases(table);
+  read_data(table.table("data"), stream);
+  if (!options.data.empty()) stream.data_directory = std::filesystem::absolute(options.data).lexically_normal().string();
+  run.model = read_model(table.table("model"));
+  if (run.model.max_position_embeddings < stream.sequence_length)
+    run.model.max_position_embeddings = stream.sequence_length;
+  run.train = read_training(table);
+  table.refuse_unknown_keys();
+  if (run.train.tokens == 0) run.train.tokens = stream.phases.back().until;
+  if (run.train.tokens > stream.phases.back().until)
+    throw ConfigError(fmt::format("{}: [train] tokens is {}, but the last phase ends at {}", run.file.string(),
+                                  run.train.tokens, stream.phases.back().until));
+  run.resolved = resolve(run);
+  return run;
+}
+
+}  // namespace millrace

@@ -1,0 +1,155 @@
+#include "model/cross_entropy.h"
+
+#include <algorithm>
+#include <cmath>
+#include <stdexcept>
+#include <string>
+
+#include "model/matmul.h"
+#include "model/parallel.h"
+
+namespace millrace {
+
+namespace {
+
+constexpr Index kRows = 8;
+constexpr Index kChunkElements = Index{1} << 26;  ///< Of logits held at once: 256 MB of float.
+constexpr Index kLargestChunk = 1024;
+
+}  // namespace
+
+template <class Scalar>
+Index CrossEntropy<Scalar>::chunk_rows() const {
+  return std::clamp<Index>(kChunkElements / head_->spec.shape[0], 64, kLargestChunk);
+}
+
+/// Lists the positions that carry loss; the sum of their weights.
+template <class Scalar>
+double CrossEntropy<Scalar>::gather(const Targets& targets, Index positions) {
+  chosen_.clear();
+  double weight = 0;
+  for (Index t = 0; t < positions; ++t) {
+    if (targets.weights[t] == 0) continue;
+    if (targets.labels[t] < 0 || targets.labels[t] >= head_->spec.shape[0]) {
+      throw std::out_of_range("label " + std::to_string(targets.labels[t]) + " at position " + std::to_string(t) +
+                              " of the micro-batch; the head has " + std::to_string(head_->spec.shape[0]) + " rows");
+    }
+    chosen_.push_back(t);
+    weight += static_cast<double>(targets.weights[t]);
+  }
+  ce_.resize(chosen_.size());
+  lse_.resize(chosen_.size());
+  correct_.resize(chosen_.size());
+  return weight;
+}
+
+/// The means, and the chosen positions' results among the others' zeros.
+template <class Scalar>
+typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& targets, double weight, Index positions,
+                                                                 const PerPosition& results) const {
+  Sums sums{0, 0, weight};
+  if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, positions, 0.0F);
+  if (results.correct != nullptr) std::fill_n(results.correct, positions, std::uint8_t{0});
+  for (std::size_t entry = 0; entry < chosen_.size(); ++entry) {
+    const Index position = chosen_[entry];
+    const double share = static_cast<double>(targets.weights[position]) / weight;
+    sums.ce += share * ce_[entry];
+    sums.square += share * lse_[entry] * lse_[entry];
+    if (results.cross_entropy != nullptr) results.cross_entropy[position] = static_cast<float>(ce_[entry]);
+    if (results.correct != nullptr) results.correct[position] = correct_[entry];
+  }
+  return sums;
+}
+
+template <class Scalar>
+void CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
+  inputs_.reshape(count, a.columns);
+  logits_.reshape(count, head_->spec.shape[0]);
+  for_ranges(count, 64, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      std::copy_n(a.row(chosen_[static_cast<std::size_t>(first + i)]), a.columns, inputs_.row(i));
+    }
+  });
+  matmul_nt(inputs_.view(), weight(head_->value), logits_.view());
+}
+
+template <class Scalar>
+typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward(View<const Scalar> a, const Targets& targets,
+                                                                  const PerPosition& results) {
+  const double weight_sum = gather(targets, a.rows);
+  const Index chosen = static_cast<Index>(chosen_.size());
+  const Index vocabulary = head_->spec.shape[0];
+  for (Index first = 0; first < chosen; first += chunk_rows()) {
+    const Index count = std::min(chunk_rows(), chosen - first);
+    load_chunk(a, first, count);
+    for_ranges(count, kRows, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        const auto entry = static_cast<std::size_t>(first + i);
+        const Index position = chosen_[entry];
+        const auto row = array_of(static_cast<const Scalar*>(logits_.row(i)), vocabulary);
+        const Scalar largest = row.maxCoeff();
+        const Scalar label = row[targets.labels[position]];
+        const Scalar lse = largest + std::log((row - largest).exp().sum());
+        ce_[entry] = static_cast<double>(lse - label);
+        lse_[entry] = static_cast<double>(lse);
+        correct_[entry] = label == largest;
+      }
+    });
+  }
+  return summed(targets, weight_sum, a.rows, results);
+}
+
+template <class Scalar>
+typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<const Scalar> a, const Targets& targets,
+                                                                           const PerPosition& results, double scale,
+                                                                           View<Scalar> da) {
+  const double weight_sum = gather(targets, a.rows);
+  const Index chosen = static_cast<Index>(chosen_.size());
+  const Index vocabulary = head_->spec.shape[0];
+  for_ranges(da.rows, 64, [&](Index begin, Index end) {
+    for (Index t = begin; t < end; ++t) array_of(da.row(t), da.columns).setZero();
+  });
+  for (Index first = 0; first < chosen; first += chunk_rows()) {
+    const Index count = std::min(chunk_rows(), chosen - first);
+    load_chunk(a, first, count);
+    for_ranges(count, kRows, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        const auto entry = static_cast<std::size_t>(first + i);
+        const Index position = chosen_[entry];
+        const std::int32_t label = targets.labels[position];
+        auto row = array_of(logits_.row(i), vocabulary);
+        const Scalar largest = row.maxCoeff();
+        const Scalar label_logit = row[label];
+        row = (row - largest).exp();
+        const Scalar sum = row.sum();
+        const Scalar lse = largest + std::log(sum);
+        ce_[entry] = static_cast<double>(lse - label_logit);
+        lse_[entry] = static_cast<double>(lse);
+        correct_[entry] = label_logit == largest;
+        // (1 + 2 z lse) softmax - one-hot, times this position's share of the loss.
+        const double share = scale * static_cast<double>(targets.weights[position]) / weight_sum;
+        row *= static_cast<Scalar>(share * (1 + 2 * z_ * static_cast<double>(lse)) / static_cast<double>(sum));
+        row[label] -= static_cast<Scalar>(share);
+      }
+    });
+    d_inputs_.reshape(count, a.columns);
+    matmul_tn(logits_.view(), inputs_.view(), weight(head_->grad), Into::add);
+    matmul_nn(logits_.view(), weight(head_->value), d_inputs_.view());
+    for_ranges(count, 64, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        std::copy_n(d_inputs_.row(i), a.columns, da.row(chosen_[static_cast<std::size_t>(first + i)]));
+      }
+    });
+  }
+  return summed(targets, weight_sum, a.rows, results);
+}
+
+template <class Scalar>
+void CrossEntropy<Scalar>::logits(View<const Scalar> a, View<Scalar> out) const {
+  matmul_nt(a, weight(head_->value), out);
+}
+
+template class CrossEntropy<float>;
+template class CrossEntropy<double>;
+
+}  // namespace millrace

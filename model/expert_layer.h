@@ -1,0 +1,56 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "model/feed_forward.h"
+#include "model/matrix.h"
+#include "model/parameter.h"
+#include "model/router.h"
+
+namespace millrace {
+
+/// y[t] = sum over the kept experts e of token t:  P[t, e] * FFN_e(x[t]).   x, y: (N, H)
+/// Kept pairs are sorted by expert, so each expert works on neighbouring rows. A token that every expert dropped gets
+/// 0.
+template <class Scalar>
+class ExpertLayer {
+ public:
+  struct Saved {
+    typename Router<Scalar>::Routing routing;
+    std::vector<Index> first;  ///< (E + 1): expert e has slots first[e] .. first[e+1] - 1.
+    std::vector<Index> slot;   ///< (N * k): slot of each pair, -1 if dropped.
+    std::vector<Index> token;  ///< (slots): whose row it is.
+    Matrix<Scalar> x, y;       ///< (slots, H): what experts read and gave.
+    Matrix<Scalar> gate, up, hidden;
+  };
+  struct Scratch {
+    Matrix<Scalar> dy, dx, d_hidden, d_gates, d_logits;
+  };
+
+  /// `prefix`: "model.layers.3.mlp."
+  ExpertLayer(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
+
+  void forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y) const;
+  /// Adds to the gradients of experts and router; overwrites dx and, in saved, what the experts kept.
+  void backward(View<const Scalar> dy, View<const Scalar> x, Saved& saved,
+                const typename Router<Scalar>::LossScales& scales, Scratch& scratch, View<Scalar> dx) const;
+
+ private:
+  FeedForwardWeights<Scalar> expert(Index e) const;
+  void sort_pairs(Saved& saved) const;
+  FeedForwardSaved<Scalar> rows_of(Saved& saved, Index first, Index count) const;
+
+  int hidden_;
+  int intermediate_;
+  int experts_;
+  Router<Scalar> router_;
+  const Parameter<Scalar>* gate_;
+  const Parameter<Scalar>* up_;
+  const Parameter<Scalar>* down_;
+};
+
+extern template class ExpertLayer<float>;
+extern template class ExpertLayer<double>;
+
+}  // namespace millrace

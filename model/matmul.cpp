@@ -1,0 +1,110 @@
+#include "model/matmul.h"
+
+#include <stdexcept>
+#include <string>
+
+#include <dnnl.h>
+
+#include "model/parallel.h"
+
+namespace millrace {
+
+namespace {
+
+/// Pieces are along c's longer side. Small enough for many threads, large enough to pay for packing the other operand.
+constexpr Index kPieces = 16;
+constexpr Index kSmallestPiece = 128;
+constexpr Index kRegister = 16;  ///< Pieces are multiples of a vector register.
+
+template <class Scalar>
+struct Operand {
+  View<const Scalar> view;
+  Stored stored;
+  Index rows() const { return stored == Stored::plain ? view.rows : view.columns; }
+  Index columns() const { return stored == Stored::plain ? view.columns : view.rows; }
+  Operand row_range(Index first, Index count) const {
+    return {stored == Stored::plain ? view.row_range(first, count) : view.column_range(first, count), stored};
+  }
+  Operand column_range(Index first, Index count) const {
+    return {stored == Stored::plain ? view.column_range(first, count) : view.row_range(first, count), stored};
+  }
+};
+
+std::string shape(Index rows, Index columns) {
+  return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
+}
+
+template <class Scalar>
+void parallel_product(const Operand<Scalar>& a, const Operand<Scalar>& b, View<Scalar> c, Into into) {
+  if (a.columns() != b.rows() || c.rows != a.rows() || c.columns != b.columns()) {
+    throw std::logic_error("product of " + shape(a.rows(), a.columns()) + " and " + shape(b.rows(), b.columns()) +
+                           " into " + shape(c.rows, c.columns));
+  }
+  const bool by_rows = c.rows >= c.columns;
+  const Index side = by_rows ? c.rows : c.columns;
+  const Index piece = std::max(kSmallestPiece, range_count(range_count(side, kPieces), kRegister) * kRegister);
+  for_ranges(side, piece, [&](Index begin, Index end) {
+    const Index count = end - begin;
+    const Operand<Scalar> part_a = by_rows ? a.row_range(begin, count) : a;
+    const Operand<Scalar> part_b = by_rows ? b : b.column_range(begin, count);
+    const View<Scalar> part_c = by_rows ? c.row_range(begin, count) : c.column_range(begin, count);
+    serial_matmul<Scalar>(part_a.view, part_a.stored, part_b.view, part_b.stored, part_c, into);
+  });
+}
+
+}  // namespace
+
+/// oneDNN runs on one thread here: either inside an active parallel region, or where OpenMP has one thread at all.
+template <>
+void serial_matmul<float>(View<const float> a, Stored a_stored, View<const float> b, Stored b_stored, View<float> c,
+                          Into into) {
+  if (c.rows == 0 || c.columns == 0) return;
+  const Index inner = a_stored == Stored::plain ? a.columns : a.rows;
+  const dnnl_status_t status =
+      dnnl_sgemm(a_stored == Stored::plain ? 'N' : 'T', b_stored == Stored::plain ? 'N' : 'T', c.rows, c.columns, inner,
+                 1.0F, a.data, a.stride, b.data, b.stride, into == Into::add ? 1.0F : 0.0F, c.data, c.stride);
+  if (status != dnnl_success) std::terminate();  // Only wrong shapes fail, which the callers exclude.
+}
+
+template <>
+void serial_matmul<double>(View<const double> a, Stored a_stored, View<const double> b, Stored b_stored, View<double> c,
+                           Into into) {
+  using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  const auto map = [](View<const double> v) {
+    return Eigen::Map<const RowMajor, 0, Eigen::OuterStride<>>(v.data, v.rows, v.columns,
+                                                               Eigen::OuterStride<>(v.stride));
+  };
+  Eigen::Map<RowMajor, 0, Eigen::OuterStride<>> result(c.data, c.rows, c.columns, Eigen::OuterStride<>(c.stride));
+  if (into == Into::overwrite) result.setZero();
+  const bool plain_a = a_stored == Stored::plain;
+  const bool plain_b = b_stored == Stored::plain;
+  if (plain_a && plain_b) result.noalias() += map(a) * map(b);
+  if (plain_a && !plain_b) result.noalias() += map(a) * map(b).transpose();
+  if (!plain_a && plain_b) result.noalias() += map(a).transpose() * map(b);
+  if (!plain_a && !plain_b) result.noalias() += map(a).transpose() * map(b).transpose();
+}
+
+template <class Scalar>
+void matmul_nn(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  parallel_product<Scalar>({a, Stored::plain}, {b, Stored::plain}, c, into);
+}
+template <class Scalar>
+void matmul_nt(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  parallel_product<Scalar>({a, Stored::plain}, {b, Stored::transposed}, c, into);
+}
+template <class Scalar>
+void matmul_tn(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  parallel_product<Scalar>({a, Stored::transposed}, {b, Stored::plain}, c, into);
+}
+
+template void matmul_nn<float>(View<const float>, View<const float>, View<float>, Into);
+template void matmul_nn<double>(View<const double>, View<const double>, View<double>, Into);
+template void matmul_nt<float>(View<const float>, View<const float>, View<float>, Into);
+template void matmul_nt<double>(View<const double>, View<const double>, View<double>, Into);
+template void matmul_tn<float>(View<const float>, View<const float>, View<float>, Into);
+template void matmul_tn<double>(View<const double>, View<const double>, View<double>, Into);
+
+}  // namespace millrace

@@ -1,0 +1,86 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+#include <new>
+#include <type_traits>
+
+#include <Eigen/Core>
+
+namespace millrace {
+
+using Index = std::int64_t;
+
+/// A row-major window on someone else's numbers: (rows, columns), rows `stride` elements apart.
+template <class Scalar>
+struct View {
+  Scalar* data = nullptr;
+  Index rows = 0;
+  Index columns = 0;
+  Index stride = 0;
+
+  View() = default;
+  View(Scalar* data_, Index rows_, Index columns_) : View(data_, rows_, columns_, columns_) {}
+  View(Scalar* data_, Index rows_, Index columns_, Index stride_)
+      : data(data_), rows(rows_), columns(columns_), stride(stride_) {}
+  /// A view that may write is a view that may read.
+  template <class Other>
+  requires(std::is_same_v<const Other, Scalar>) View(const View<Other>& other)
+      : View(other.data, other.rows, other.columns, other.stride) {}
+
+  Scalar* row(Index i) const { return data + i * stride; }
+  View row_range(Index first, Index count) const { return {data + first * stride, count, columns, stride}; }
+  View column_range(Index first, Index count) const { return {data + first, rows, count, stride}; }
+};
+
+/// Owns numbers, 64-byte aligned. reshape() keeps the memory if it suffices and leaves the contents undefined.
+template <class Scalar>
+class Matrix {
+ public:
+  Matrix() = default;
+  Matrix(Index rows, Index columns) { reshape(rows, columns); }
+
+  void reshape(Index rows, Index columns) {
+    rows_ = rows;
+    columns_ = columns;
+    if (rows * columns <= capacity_) return;
+    capacity_ = rows * columns;
+    const std::size_t bytes = (static_cast<std::size_t>(capacity_) * sizeof(Scalar) + 63) / 64 * 64;
+    memory_.reset();
+    memory_.reset(static_cast<Scalar*>(std::aligned_alloc(64, bytes)));
+    if (memory_ == nullptr) throw std::bad_alloc();
+  }
+  void fill(Scalar value) { std::fill_n(memory_.get(), rows_ * columns_, value); }
+
+  Index rows() const { return rows_; }
+  Index columns() const { return columns_; }
+  Scalar* data() { return memory_.get(); }
+  const Scalar* data() const { return memory_.get(); }
+  Scalar* row(Index i) { return memory_.get() + i * columns_; }
+  const Scalar* row(Index i) const { return memory_.get() + i * columns_; }
+  View<Scalar> view() { return {memory_.get(), rows_, columns_}; }
+  View<const Scalar> view() const { return {memory_.get(), rows_, columns_}; }
+
+ private:
+  struct Free {
+    void operator()(Scalar* memory) const { std::free(memory); }
+  };
+  std::unique_ptr<Scalar[], Free> memory_;
+  Index capacity_ = 0;
+  Index rows_ = 0;
+  Index columns_ = 0;
+};
+
+/// `count` numbers as an Eigen array, for vectorised arithmetic on them.
+template <class Scalar>
+Eigen::Map<Eigen::Array<Scalar, Eigen::Dynamic, 1>> array_of(Scalar* data, Index count) {
+  return {data, count};
+}
+template <class Scalar>
+Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> array_of(const Scalar* data, Index count) {
+  return {data, count};
+}
+
+}  // namespace millrace

@@ -1,0 +1,8 @@
+#pragma once
+
+namespace millrace {
+
+/// x with P(X < x) = p for a standard normal X, to about 1e-15.   REQUIRES: 0 < p < 1.
+double normal_quantile(double p);
+
+}  // namespace millrace

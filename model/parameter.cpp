@@ -1,0 +1,101 @@
+#include "model/parameter.h"
+
+#include <stdexcept>
+
+#include "model/normal_quantile.h"
+#include "model/parallel.h"
+
+namespace millrace {
+
+namespace {
+
+constexpr Index kAlignment = 16;  ///< Elements: 64 bytes of float.
+
+Index aligned_size(const ParameterSpec& spec) {
+  return range_count(spec.size(), kAlignment) * kAlignment;
+}
+
+/// A draw of the law from a uniform number of [0, 1).
+double draw(const Initializer& initializer, double uniform) {
+  const double open = uniform + 0x1p-54;  // Never 0.
+  switch (initializer.law) {
+    case Initializer::Law::ones:
+      return 1.0;
+    case Initializer::Law::normal:
+      return initializer.stddev * normal_quantile(open);
+    case Initializer::Law::truncated_normal: {
+      // A normal cut at two standard deviations, widened so that its standard deviation is the one asked for.
+      constexpr double kBelow = 0.022750131948179207;  // P(X < -2)
+      constexpr double kStddevOfCut = 0.87962566103423978;
+      return initializer.stddev / kStddevOfCut * normal_quantile(kBelow + open * (1 - 2 * kBelow));
+    }
+  }
+  throw std::logic_error("an initializer without a law");
+}
+
+}  // namespace
+
+template <class Scalar>
+Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) {
+  for (Parameter<Scalar>& parameter : all) {
+    if (parameter.spec.name == name) return parameter;
+  }
+  throw std::logic_error("no parameter named " + name);
+}
+
+template <class Scalar>
+const Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) const {
+  return const_cast<Parameters&>(*this).named(name);
+}
+
+template <class Scalar>
+ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gradients) {
+  Index total = 0;
+  for (ParameterSpec& spec : parameter_specs(config)) {
+    total += aligned_size(spec);
+    views_.all.push_back({std::move(spec), nullptr, nullptr});
+  }
+  values_.reshape(1, total);
+  values_.fill(0);
+  if (gradients == Gradients::allocated) {
+    gradients_.reshape(1, total);
+    gradients_.fill(0);
+  }
+  Index at = 0;
+  for (Parameter<Scalar>& parameter : views_.all) {
+    parameter.value = values_.data() + at;
+    if (gradients == Gradients::allocated) parameter.grad = gradients_.data() + at;
+    at += aligned_size(parameter.spec);
+  }
+}
+
+template <class Scalar>
+void ParameterMemory<Scalar>::zero_gradients() {
+  constexpr Index kGrain = 1 << 16;
+  for_ranges(gradients_.columns(), kGrain,
+             [&](Index begin, Index end) { std::fill(gradients_.data() + begin, gradients_.data() + end, Scalar{0}); });
+}
+
+template <class Scalar>
+void ParameterMemory<Scalar>::initialize(
+    const std::function<double(std::uint64_t tensor, std::uint64_t element)>& uniform) {
+  constexpr Index kGrain = 1 << 12;
+  for (std::size_t tensor = 0; tensor < views_.all.size(); ++tensor) {
+    const Parameter<Scalar>& parameter = views_.all[tensor];
+    for_ranges(parameter.spec.size(), kGrain, [&](Index begin, Index end) {
+      for (Index i = begin; i < end; ++i) {
+        const double number = parameter.spec.initializer.law == Initializer::Law::ones
+                                  ? 0.0
+                                  : uniform(tensor, static_cast<std::uint64_t>(i));
+        parameter.value[i] = static_cast<Scalar>(draw(parameter.spec.initializer, number));
+      }
+    });
+  }
+}
+
+template struct Parameters<float>;
+template struct Parameters<double>;
+template class ParameterMemory<float>;
+template class ParameterMemory<double>;
+
+}  // namespace millrace

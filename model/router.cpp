@@ -1,0 +1,177 @@
+#include "model/router.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "model/matmul.h"
+#include "model/parallel.h"
+
+namespace millrace {
+
+namespace {
+
+constexpr Index kRows = 128;
+
+Index largest_divisor(Index number, Index limit) {
+  Index divisor = std::min(number, limit);
+  while (divisor > 1 && number % divisor != 0) --divisor;
+  return std::max<Index>(divisor, 1);
+}
+
+}  // namespace
+
+Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode) {
+  const double factor = mode == Mode::train ? config.router_capacity_factor_train : config.router_capacity_factor_eval;
+  const int choices = std::min(config.router_topk, config.num_experts);
+  switch (config.capacity_rule) {
+    case CapacityRule::colossalai: {
+      auto pairs = static_cast<Index>(std::floor(choices * factor * static_cast<double>(tokens) / config.num_experts));
+      pairs += pairs % 2;
+      return {tokens, std::max<Index>(pairs, config.router_min_capacity)};
+    }
+    case CapacityRule::flaxformer: {
+      const Index group = largest_divisor(tokens, config.router_group_size);
+      // Halves go to the even number, as in the training code.
+      const double pairs = std::nearbyint(factor * static_cast<double>(group) / config.num_experts);
+      return {group, std::max<Index>(static_cast<Index>(pairs), config.router_min_capacity)};
+    }
+    case CapacityRule::dropless:
+      break;
+  }
+  return {tokens, tokens};
+}
+
+template <class Scalar>
+void Router<Scalar>::forward(View<const Scalar> x, Mode mode, Routing& routing) const {
+  const Index experts = config_.num_experts;
+  routing.choices = std::min(config_.router_topk, config_.num_experts);
+  routing.capacity = capacity_of(config_, x.rows, mode);
+  routing.logits.reshape(x.rows, experts);
+  routing.probabilities.reshape(x.rows, experts);
+  routing.log_sum.reshape(1, x.rows);
+  matmul_nt(x, weight(weight_->value), routing.logits.view());
+  choose(routing);
+  queue(routing);
+  measure(routing);
+}
+
+/// Probabilities and the k best experts of every token.
+template <class Scalar>
+void Router<Scalar>::choose(Routing& routing) const {
+  const Index experts = config_.num_experts;
+  const Index choices = routing.choices;
+  routing.expert.resize(static_cast<std::size_t>(routing.logits.rows() * choices));
+  for_ranges(routing.logits.rows(), kRows, [&](Index begin, Index end) {
+    for (Index t = begin; t < end; ++t) {
+      const auto logits = array_of(static_cast<const Scalar*>(routing.logits.row(t)), experts);
+      auto probability = array_of(routing.probabilities.row(t), experts);
+      const Scalar largest = logits.maxCoeff();
+      probability = (logits - largest).exp();
+      const Scalar sum = probability.sum();
+      probability *= Scalar{1} / sum;
+      routing.log_sum.data()[t] = largest + std::log(sum);
+      std::int32_t* chosen = routing.expert.data() + t * choices;
+      for (Index c = 0; c < choices; ++c) {
+        std::int32_t best = -1;
+        for (std::int32_t e = 0; e < experts; ++e) {
+          if (std::find(chosen, chosen + c, e) != chosen + c) continue;
+          if (best < 0 || probability[e] > probability[best]) best = e;
+        }
+        chosen[c] = best;
+      }
+    }
+  });
+}
+
+/// Who finds a place.
+template <class Scalar>
+void Router<Scalar>::queue(Routing& routing) const {
+  const Index tokens = routing.logits.rows();
+  const Index choices = routing.choices;
+  const auto experts = static_cast<std::size_t>(config_.num_experts);
+  const Index groups = tokens == 0 ? 0 : tokens / routing.capacity.group;
+  routing.kept.assign(routing.expert.size(), 0);
+  routing.fraction.reshape(groups, config_.num_experts);
+  std::vector<Index> waiting(experts);
+  for (Index group = 0; group < groups; ++group) {
+    std::fill(waiting.begin(), waiting.end(), 0);
+    const Index first = group * routing.capacity.group;
+    for (Index c = 0; c < choices; ++c) {
+      for (Index t = first; t < first + routing.capacity.group; ++t) {
+        const auto pair = static_cast<std::size_t>(t * choices + c);
+        Index& place = waiting[static_cast<std::size_t>(routing.expert[pair])];
+        routing.kept[pair] = place < routing.capacity.pairs;
+        ++place;
+      }
+    }
+    for (std::size_t e = 0; e < experts; ++e) {
+      routing.fraction.row(group)[e] = static_cast<double>(waiting[e]) / static_cast<double>(routing.capacity.group);
+    }
+  }
+}
+
+/// Losses and shares; sums run over tokens in order.
+template <class Scalar>
+void Router<Scalar>::measure(Routing& routing) const {
+  const Index tokens = routing.logits.rows();
+  const Index experts = config_.num_experts;
+  RouterStatistics& statistics = routing.statistics;
+  statistics = {};
+  statistics.load.assign(static_cast<std::size_t>(experts), 0.0);
+  Eigen::ArrayXd probability(experts);
+  const Index groups = routing.fraction.rows();
+  for (Index group = 0; group < groups; ++group) {
+    probability.setZero();
+    for (Index t = group * routing.capacity.group; t < (group + 1) * routing.capacity.group; ++t) {
+      const auto p = array_of(static_cast<const Scalar*>(routing.probabilities.row(t)), experts);
+      const auto logits = array_of(static_cast<const Scalar*>(routing.logits.row(t)), experts);
+      const auto log_sum = static_cast<double>(routing.log_sum.data()[t]);
+      probability += p.template cast<double>();
+      statistics.z_loss += log_sum * log_sum;
+      statistics.entropy += log_sum - static_cast<double>((p * logits).sum());
+    }
+    const auto fraction = array_of(static_cast<const double*>(routing.fraction.row(group)), experts);
+    const double mean = (fraction * probability).sum() / static_cast<double>(routing.capacity.group);
+    statistics.aux_loss += static_cast<double>(experts) * mean / static_cast<double>(groups);
+    for (Index e = 0; e < experts; ++e) {
+      statistics.load[static_cast<std::size_t>(e)] += fraction[e] / static_cast<double>(routing.choices * groups);
+    }
+  }
+  if (tokens == 0) return;
+  statistics.z_loss /= static_cast<double>(tokens);
+  statistics.entropy /= static_cast<double>(tokens);
+  const auto dropped = std::count(routing.kept.begin(), routing.kept.end(), 0);
+  statistics.dropped = static_cast<double>(dropped) / static_cast<double>(routing.kept.size());
+}
+
+template <class Scalar>
+void Router<Scalar>::backward(View<const Scalar> d_gates, View<const Scalar> x, const Routing& routing,
+                              const LossScales& scales, Matrix<Scalar>& scratch, View<Scalar> dx) const {
+  const Index experts = config_.num_experts;
+  const Index choices = routing.choices;
+  const auto tokens = static_cast<double>(x.rows);
+  scratch.reshape(x.rows, experts);
+  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+    for (Index t = begin; t < end; ++t) {
+      auto d = array_of(scratch.row(t), experts);
+      const auto p = array_of(routing.probabilities.row(t), experts);
+      const auto fraction = array_of(routing.fraction.row(t / routing.capacity.group), experts);
+      // d aux / d P = E m / N: the mean over groups of a mean over a group's tokens.
+      d = (fraction * (scales.aux * static_cast<double>(experts) / tokens)).template cast<Scalar>();
+      for (Index c = 0; c < choices; ++c) {
+        const auto pair = static_cast<std::size_t>(t * choices + c);
+        if (routing.kept[pair] != 0) d[routing.expert[pair]] += d_gates.row(t)[c];
+      }
+      const Scalar along = (d * p).sum();
+      const auto z = static_cast<Scalar>(2 * scales.z / tokens) * routing.log_sum.data()[t];
+      d = p * (d - along + z);
+    }
+  });
+  matmul_tn(scratch.view(), x, weight(weight_->grad), Into::add);
+  matmul_nn(scratch.view(), weight(weight_->value), dx, Into::add);
+}
+
+template class Router<float>;
+template class Router<double>;
+
+}  // namespace millrace

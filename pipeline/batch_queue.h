@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <exception>
+#include <optional>
+
+#include "pipeline/data_pipeline.h"
+#include "pipeline/mutex.h"
+
+namespace millrace {
+
+/// Hand-over from the graph to the trainer; holds at most `capacity` batches. Any thread.
+/// push waits for pop or stop; pop waits for push, finish, fail or stop.
+class BatchQueue {
+ public:
+  explicit BatchQueue(std::size_t capacity) : capacity_(capacity) {}
+
+  /// Waits for room. False: stopped, the batch was not taken.
+  bool push(Batch batch);
+  /// Waits for a batch. Empty: end of data, or stopped. Throws what fail() was given, after all batches before it.
+  std::optional<Batch> pop();
+  void finish();                        ///< Graph: no more will come.
+  void fail(std::exception_ptr error);  ///< Graph: this instead of more. The first error wins.
+  void stop();                          ///< Trainer: no more wanted. Drops what is held.
+
+ private:
+  const std::size_t capacity_;
+  Mutex mutex_;
+  Condition changed_;
+  std::deque<Batch> batches_ GUARDED_BY(mutex_);
+  bool finished_ GUARDED_BY(mutex_) = false;
+  bool stopped_ GUARDED_BY(mutex_) = false;
+  std::exception_ptr error_ GUARDED_BY(mutex_);
+};
+
+}  // namespace millrace

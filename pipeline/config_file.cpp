@@ -1,0 +1,243 @@
+#include "pipeline/config_file.h"
+
+#include <fmt/format.h>
+
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kLargestWholeDouble = 9007199254740992.0;
+
+/// Edits (insert, delete, replace) between two words.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+std::string kind_of(const toml::node& node) {
+  if (node.is_string()) return "a text";
+  if (node.is_integer() || node.is_floating_point()) return "a number";
+  if (node.is_boolean()) return "true or false";
+  if (node.is_array()) return "a list";
+  if (node.is_table()) return "a table";
+  return "a date or time";
+}
+
+/// The node that `assignment`, "dotted.key=value", put into the table.
+const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
+  const std::size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw ConfigError(fmt::format("--set {}: expected dotted.key=value", assignment));
+  const std::string dotted = assignment.substr(0, equals);
+  const std::string value = assignment.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = toml::parse("value = " + value);
+  } catch (const toml::parse_error&) {
+    parsed.insert_or_assign("value", value);
+  }
+  toml::table* table = &root;
+  std::istringstream parts(dotted);
+  std::string part;
+  std::vector<std::string> path;
+  while (std::getline(parts, part, '.')) path.push_back(part);
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
+    if (!table->contains(path[i])) table->insert(path[i], toml::table{});
+    table = table->get(path[i])->as_table();
+    if (table == nullptr) throw ConfigError(fmt::format("--set {}: \"{}\" is no table", assignment, path[i]));
+  }
+  return &table->insert_or_assign(path.back(), std::move(*parsed.get("value"))).first->second;
+}
+
+}  // namespace
+
+struct ConfigTable::Impl {
+  std::filesystem::path file;
+  std::shared_ptr<toml::table> root;
+  std::set<const toml::node*> from_command_line;
+  const toml::table* table = nullptr;
+  std::string name;  ///< "[train] " in complaints; empty for the file's top.
+  mutable std::set<std::string> asked;
+
+  const toml::node* find(const std::string& key) const {
+    asked.insert(key);
+    return table->get(key);
+  }
+};
+
+ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vector<std::string>& sets) {
+  if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
+  auto impl = std::make_shared<Impl>();
+  impl->file = file;
+  try {
+    impl->root = std::make_shared<toml::table>(toml::parse_file(file.string()));
+  } catch (const toml::parse_error& error) {
+    const auto& at = error.source().begin;
+    throw ConfigError(fmt::format("{}:{}:{}: {}", file.string(), at.line, at.column, error.description()));
+  }
+  for (const std::string& set : sets) impl->from_command_line.insert(set_dotted(*impl->root, set));
+  impl->table = impl->root.get();
+  return ConfigTable(std::move(impl));
+}
+
+bool ConfigTable::has(const std::string& key) const { return impl_->find(key) != nullptr; }
+
+std::string ConfigTable::text(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  if (!node->is_string()) fail(key, fmt::format("is {}, expected a text", kind_of(*node)));
+  return node->as_string()->get();
+}
+
+std::string ConfigTable::text(const std::string& key, const std::string& fallback) const {
+  return has(key) ? text(key) : fallback;
+}
+
+double ConfigTable::number(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  const std::optional<double> value = node->is_number() ? node->value<double>() : std::nullopt;
+  if (!value) fail(key, fmt::format("is {}, expected a number", kind_of(*node)));
+  if (!std::isfinite(*value)) fail(key, "is not finite");
+  return *value;
+}
+
+double ConfigTable::number(const std::string& key, double fallback) const {
+  return has(key) ? number(key) : fallback;
+}
+
+std::uint64_t ConfigTable::count(const std::string& key) const {
+  const double value = number(key);
+  if (value < 0 || value != std::floor(value)) fail(key, fmt::format("is {}, expected a whole number from 0", value));
+  if (const auto* whole = impl_->find(key)->as_integer()) return static_cast<std::uint64_t>(whole->get());
+  if (value > kLargestWholeDouble) fail(key, fmt::format("is {}, too large", value));
+  return static_cast<std::uint64_t>(value);
+}
+
+std::uint64_t ConfigTable::count(const std::string& key, std::uint64_t fallback) const {
+  return has(key) ? count(key) : fallback;
+}
+
+bool ConfigTable::flag(const std::string& key, bool fallback) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_boolean()) fail(key, fmt::format("is {}, expected true or false", kind_of(*node)));
+  return node->as_boolean()->get();
+}
+
+std::vector<std::string> ConfigTable::texts(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  if (node->is_string()) return {text(key)};
+  if (!node->is_array()) fail(key, fmt::format("is {}, expected a list of texts", kind_of(*node)));
+  std::vector<std::string> texts;
+  for (const toml::node& element : *node->as_array()) {
+    if (!element.is_string()) fail(key, fmt::format("holds {}, expected texts only", kind_of(element)));
+    texts.push_back(element.as_string()->get());
+  }
+  return texts;
+}
+
+std::string ConfigTable::choice(const std::string& key, const std::string& fallback,
+                                const std::vector<std::string>& choices) const {
+  const std::string value = text(key, fallback);
+  if (std::ranges::find(choices, value) == choices.end())
+    fail(key, fmt::format("is \"{}\", expected one of {}{}", value, fmt::join(choices, ", "), did_you_mean(value, choices)));
+  return value;
+}
+
+ConfigTable ConfigTable::table(const std::string& key) const {
+  static const toml::table empty;
+  const toml::node* node = impl_->find(key);
+  if (node != nullptr && !node->is_table()) fail(key, fmt::format("is {}, expected a table [{}]", kind_of(*node), key));
+  auto impl = std::make_shared<Impl>(*impl_);
+  impl->table = node == nullptr ? &empty : node->as_table();
+  impl->name = fmt::format("[{}] ", key);
+  impl->asked.clear();
+  return ConfigTable(std::move(impl));
+}
+
+std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  const toml::array* array = node->as_array();
+  if (array == nullptr || (!array->empty() && !array->is_homogeneous(toml::node_type::table)))
+    fail(key, fmt::format("is {}, expected tables [[{}]]", kind_of(*node), key));
+  std::vector<ConfigTable> tables;
+  for (const toml::node& element : *array) {
+    auto impl = std::make_shared<Impl>(*impl_);
+    impl->table = element.as_table();
+    impl->name = fmt::format("[[{}]] ", key);
+    impl->asked.clear();
+    tables.push_back(ConfigTable(std::move(impl)));
+  }
+  return tables;
+}
+
+std::vector<std::string> ConfigTable::keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : *impl_->table) keys.emplace_back(key.str());
+  return keys;
+}
+
+std::filesystem::path ConfigTable::path(const std::string& key) const {
+  const std::string path = text(key);
+  const bool from_command_line = impl_->from_command_line.contains(impl_->find(key));
+  const std::filesystem::path start = from_command_line ? std::filesystem::path() : impl_->file.parent_path();
+  return std::filesystem::absolute(start / path).lexically_normal();
+}
+
+void ConfigTable::refuse_unknown_keys() const {
+  for (const auto& [key, value] : *impl_->table) {
+    const std::string name(key.str());
+    if (impl_->asked.contains(name)) continue;
+    fail(name, "is not a known key" + did_you_mean(name, {impl_->asked.begin(), impl_->asked.end()}));
+  }
+}
+
+void ConfigTable::fail(const std::string& key, const std::string& complaint) const {
+  toml::source_region where = impl_->table->source();
+  const auto found = impl_->table->find(key);
+  if (found != impl_->table->end()) where = found->first.source();
+  const std::string place = where.begin.line == 0
+                                ? impl_->file.string()
+                                : fmt::format("{}:{}:{}", impl_->file.string(), where.begin.line, where.begin.column);
+  throw ConfigError(fmt::format("{}: {}{} {}", place, impl_->name, key, complaint));
+}
+
+const std::filesystem::path& ConfigTable::file() const { return impl_->file; }
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;
+  std::string closest;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance >= best) continue;
+    best = distance;
+    closest = candidate;
+  }
+  return closest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", closest);
+}
+
+}  // namespace millrace

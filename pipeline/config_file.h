@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// One table of a TOML file, read key by key. Every complaint is a ConfigError "file:line:column: key: found, expected,
+/// what to do". A key that nobody asked for is an error with "did you mean": call refuse_unknown_keys() last.
+class ConfigTable {
+ public:
+  /// Reads a whole file. Each of `sets` is "dotted.key=value" and replaces what the file says; a value that is no TOML
+  /// value is taken as text.
+  static ConfigTable read(const std::filesystem::path& file, const std::vector<std::string>& sets = {});
+
+  bool has(const std::string& key) const;
+  /// Without a fallback the key must be there.
+  std::string text(const std::string& key) const;
+  std::string text(const std::string& key, const std::string& fallback) const;
+  double number(const std::string& key) const;
+  double number(const std::string& key, double fallback) const;
+  /// Also takes whole floats, so that 780e9 can be written.
+  std::uint64_t count(const std::string& key) const;
+  std::uint64_t count(const std::string& key, std::uint64_t fallback) const;
+  bool flag(const std::string& key, bool fallback) const;
+  std::vector<std::string> texts(const std::string& key) const;  ///< Empty if absent; a single text is a list of one.
+  /// One of `choices`, by name.
+  std::string choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& choices) const;
+  ConfigTable table(const std::string& key) const;                ///< Empty if absent.
+  std::vector<ConfigTable> tables(const std::string& key) const;  ///< [[key]]; empty if absent.
+  std::vector<std::string> keys() const;
+  /// Absolute; relative to the file's folder, or to the current folder where --set gave it.
+  std::filesystem::path path(const std::string& key) const;
+
+  void refuse_unknown_keys() const;
+  [[noreturn]] void fail(const std::string& key, const std::string& complaint) const;
+  const std::filesystem::path& file() const;
+
+ private:
+  struct Impl;
+  explicit ConfigTable(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  std::shared_ptr<Impl> impl_;
+};
+
+/// " (did you mean X?)" for the candidate closest to `word`, or nothing.
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
+
+}  // namespace millrace

@@ -1,0 +1,101 @@
+#include "pipeline/corpus_reader.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+#include <variant>
+
+#include "stages/errors.h"
+#include "stages/philox.h"
+
+namespace millrace {
+namespace {
+
+/// A reject of a whole container, or of a part of it, takes no place among the records.
+bool is_record(const Record& record, std::uint64_t next_before, std::uint64_t next_after) {
+  return std::holds_alternative<Document>(record) || next_after > next_before;
+}
+
+}  // namespace
+
+CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start)
+    : config_(config), corpus_(corpus), epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))) {
+  place_.epoch = start.epoch;
+  next_turn_ = start.shard_turn;
+  first_record_ = start.block;
+  skip_ = start.index;
+  damage_reported_ = start.index > 0 || start.offset > 0;
+  ended_ = !start.open;
+  begin_epoch();
+}
+
+bool CorpusReader::next(ReadItem& item) {
+  if (ended_) return false;
+  item = ReadItem{};
+  item.number = number_++;
+  while (place_.index == block_.size() && read_block()) {
+  }
+  item.container_rejects = std::exchange(container_rejects_, {});
+  item.place = place_;
+  if (place_.index < block_.size()) {
+    item.record = std::move(block_[block_order_[place_.index++]]);
+    return true;
+  }
+  ++place_.epoch;
+  ended_ = epochs_ > 0 && place_.epoch >= epochs_;
+  item.kind = ended_ ? ReadItem::Kind::corpus_end : ReadItem::Kind::epoch_end;
+  if (!ended_) {
+    next_turn_ = 0;
+    begin_epoch();
+  }
+  return true;
+}
+
+void CorpusReader::begin_epoch() {
+  ItemRng rng(config_.seed, Purpose::shard_order, item_of({corpus_.id, place_.epoch}));
+  shard_order_ = rng.permutation(static_cast<std::uint32_t>(corpus_.shards.size()));
+  shard_.reset();
+}
+
+bool CorpusReader::begin_shard() {
+  if (next_turn_ >= shard_order_.size()) return false;
+  place_.shard_turn = next_turn_++;
+  place_.shard = shard_order_[place_.shard_turn];
+  const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
+  shard_ = open_shard(path, reader_options(config_, corpus_.corpus, path), std::exchange(first_record_, 0));
+  return true;
+}
+
+/// The next block into block_; false at the epoch's end. A shard without any record left gives an empty block.
+bool CorpusReader::read_block() {
+  block_.clear();
+  place_.index = 0;
+  if (shard_ == nullptr && !begin_shard()) return false;
+  place_.block = shard_->next_record();
+  const bool report_damage = !std::exchange(damage_reported_, false);
+  std::uint64_t text_bytes = 0;
+  Record record;
+  while (block_.size() < config_.shuffle_block && text_bytes < config_.shuffle_bytes) {
+    const std::uint64_t before = shard_->next_record();
+    if (!shard_->next(record)) {
+      shard_.reset();
+      break;
+    }
+    if (!is_record(record, before, shard_->next_record())) {
+      if (report_damage) container_rejects_.push_back(std::get<Reject>(std::move(record)));
+      continue;
+    }
+    if (const auto* document = std::get_if<Document>(&record)) text_bytes += document->text.size();
+    block_.push_back(std::move(record));
+  }
+  ItemRng rng(config_.seed, Purpose::block_order, item_of({corpus_.id, place_.epoch, place_.shard, place_.block}));
+  block_order_ = rng.permutation(static_cast<std::uint32_t>(block_.size()));
+  place_.index = std::exchange(skip_, 0);
+  if (place_.index > block_.size())
+    throw DataError(fmt::format("{}: the block at record {} has {} records, but {} were read from it before: the shard has changed",
+                                corpus_.shards[place_.shard], place_.block, block_.size(), place_.index));
+  return true;
+}
+
+}  // namespace millrace

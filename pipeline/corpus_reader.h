@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/corpus_set.h"
+#include "pipeline/position.h"
+#include "stages/shard_to_records.h"
+
+namespace millrace {
+
+/// Where a record stands in its corpus's order of reading.
+struct Place {
+  std::uint64_t epoch = 0;
+  std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
+  std::uint32_t shard = 0;       ///< Index in natural order.
+  std::uint64_t block = 0;       ///< Record at which the block starts.
+  std::uint64_t index = 0;       ///< In the block's shuffled order.
+};
+
+/// What a corpus's reading yields, in order.
+struct ReadItem {
+  enum class Kind : std::uint8_t { record, epoch_end, corpus_end };
+  Kind kind = Kind::record;
+  std::uint64_t number = 0;  ///< 0, 1, 2, ... since this reader was made.
+  Place place;
+  Record record;                         ///< Kind::record only.
+  std::vector<Reject> container_rejects; ///< Damage met since the item before; these are no records.
+};
+
+/// Reads one corpus for ever (or for its max_epochs): shards permuted per epoch, blocks of consecutive records
+/// shuffled within a shard. The order depends on (seed, corpus, shards' bytes) only. One object, one thread at a time.
+class CorpusReader {
+ public:
+  /// Begins at `start`: the first item is the record at its (epoch, shard_turn, block, index).
+  CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start);
+
+  /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws.
+  bool next(ReadItem& item);
+
+ private:
+  void begin_epoch();
+  bool begin_shard();
+  bool read_block();
+
+  const StreamConfig& config_;
+  const RunCorpus& corpus_;
+  std::uint64_t epochs_;  ///< Epochs to read; 0: no limit.
+  std::uint64_t number_ = 0;
+  Place place_;
+  std::uint64_t next_turn_ = 0;      ///< The shard that is opened next.
+  std::uint64_t first_record_ = 0;   ///< Of the block that is read next when a shard is opened.
+  std::uint64_t skip_ = 0;           ///< Items of that block that were consumed before.
+  bool damage_reported_ = false;     ///< The container damage in that block was yielded before.
+  bool ended_ = false;
+  std::vector<std::uint32_t> shard_order_;
+  std::unique_ptr<RecordReader> shard_;
+  std::vector<Record> block_;             ///< In the shard's order; taken in block_order_.
+  std::vector<std::uint32_t> block_order_;
+  std::vector<Reject> container_rejects_;
+};
+
+}  // namespace millrace

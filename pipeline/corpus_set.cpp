@@ -1,0 +1,71 @@
+#include "pipeline/corpus_set.h"
+
+#include <fmt/format.h>
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "stages/errors.h"
+#include "stages/shard_list.h"
+
+namespace millrace {
+namespace {
+
+bool same_source(const Corpus& a, const Corpus& b) {
+  return a.patterns == b.patterns && a.layout == b.layout && a.text_field == b.text_field && a.kind == b.kind &&
+         a.max_epochs == b.max_epochs && a.at_end == b.at_end;
+}
+
+std::vector<std::string> find_shards(const StreamConfig& config, const Mix& mix, const Corpus& corpus) {
+  try {
+    return list_shards(corpus.patterns, config.data_directory);
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("{}: corpus \"{}\": {}", mix.file, corpus.name, error.what()));
+  }
+}
+
+}  // namespace
+
+std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
+  std::vector<RunCorpus> corpora;
+  for (const Phase& phase : config.phases) {
+    for (const Corpus& corpus : phase.mix.corpora) {
+      const auto known = std::ranges::find(corpora, corpus.name, [](const RunCorpus& c) { return c.corpus.name; });
+      if (known == corpora.end()) {
+        RunCorpus added{corpus, XXH3_64bits(corpus.name.data(), corpus.name.size()), {}};
+        if (find == FindShards::yes) added.shards = find_shards(config, phase.mix, corpus);
+        corpora.push_back(std::move(added));
+      } else if (!same_source(known->corpus, corpus)) {
+        throw ConfigError(fmt::format("{}: corpus \"{}\" differs from the corpus of that name in an earlier phase: one name, "
+                                      "one set of shards, layout and max_epochs",
+                                      phase.mix.file, corpus.name));
+      }
+    }
+  }
+  return corpora;
+}
+
+std::vector<std::size_t> indices_in(const std::vector<RunCorpus>& corpora, const Mix& mix) {
+  std::vector<std::size_t> indices;
+  for (const Corpus& corpus : mix.corpora) {
+    const auto found = std::ranges::find(corpora, corpus.name, [](const RunCorpus& c) { return c.corpus.name; });
+    indices.push_back(static_cast<std::size_t>(found - corpora.begin()));
+  }
+  return indices;
+}
+
+std::string shard_path(const StreamConfig& config, const std::string& shard) {
+  return (std::filesystem::path(config.data_directory) / shard).string();
+}
+
+RecordReader::Options reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path) {
+  RecordReader::Options options;
+  options.max_record_bytes = config.max_record_bytes;
+  options.layout = corpus.layout.empty() ? detect_layout(path) : layout_named(corpus.layout);
+  if (!corpus.text_field.empty()) options.layout.text_field = corpus.text_field;
+  return options;
+}
+
+}  // namespace millrace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/stream_config.h"
+#include "stages/shard_to_records.h"
+
+namespace millrace {
+
+/// A corpus of a run, whatever phases it stands in.
+struct RunCorpus {
+  Corpus corpus;                    ///< As first mentioned; its share is a phase's business.
+  std::uint64_t id = 0;             ///< xxh3_64 of the name: what its random draws are keyed by.
+  std::vector<std::string> shards;  ///< Natural order, relative to the data directory.
+};
+
+/// The corpora of all phases, in the order of first mention. `list` also finds their shards on disk.
+/// Throws ConfigError if two phases disagree about a corpus's shards, layout or epochs, or a pattern matches nothing.
+enum class FindShards : std::uint8_t { no, yes };
+std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find);
+
+/// Index of each corpus of a phase's mix in corpora_of().
+std::vector<std::size_t> indices_in(const std::vector<RunCorpus>& corpora, const Mix& mix);
+
+/// Where a shard lies on disk, and how its records are read.
+std::string shard_path(const StreamConfig& config, const std::string& shard);
+RecordReader::Options reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path);
+
+}  // namespace millrace

@@ -1,0 +1,291 @@
+#include "pipeline/data_pipeline.h"
+
+#include <fmt/format.h>
+
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include <atomic>
+#include <functional>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+#include "pipeline/batch_queue.h"
+#include "pipeline/corpus_reader.h"
+#include "pipeline/corpus_set.h"
+#include "pipeline/mixer.h"
+#include "pipeline/record_to_item.h"
+#include "stages/errors.h"
+#include "stages/example_to_row.h"
+
+namespace millrace {
+namespace {
+
+namespace flow = oneapi::tbb::flow;
+
+/// What flows through the graph. Messages are copied, so each is a pointer with a number or two.
+struct ReadMessage {
+  std::size_t corpus = 0;
+  std::shared_ptr<ReadItem> item;
+  std::exception_ptr failure;
+};
+struct DocumentMessage {
+  std::size_t corpus = 0;
+  std::shared_ptr<EncodedItem> item;
+};
+struct RowPacked {};
+using MixMessage = std::variant<DocumentMessage, RowPacked>;
+
+/// A ticket on its way to becoming a row.
+struct RowInMaking {
+  Ticket ticket;
+  Row row;
+};
+using RowMessage = std::shared_ptr<RowInMaking>;
+
+/// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
+constexpr std::size_t kTicketsPerThread = 4;
+
+Position checked_start(std::optional<Position> start, const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+  if (!start) return start_of(config, corpora);
+  const Position& position = *start;
+  bool fits = position.phase < config.phases.size() && position.corpora.size() == corpora.size();
+  for (std::size_t i = 0; fits && i < corpora.size(); ++i)
+    fits = position.corpora[i].corpus == corpora[i].corpus.name &&
+           position.corpora[i].phase_examples.size() == config.phases[position.phase].objective.denoisers.size();
+  if (!fits)
+    throw ConfigError("the position to start from belongs to another run: its phases, corpora or denoisers differ");
+  return position;
+}
+
+}  // namespace
+
+struct DataPipeline::Impl {
+  Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start, Options given);
+  void run();
+
+  // The bodies of the graph's nodes, in the data's order.
+  bool read(std::size_t corpus, ReadMessage& message);
+  DocumentMessage encode(const ReadMessage& message) const;
+  std::vector<RowMessage> mix(const MixMessage& message);
+  void corrupt(RowInMaking& row) const;
+  void pack(RowInMaking& row);
+
+  // Constant.
+  const StreamConfig config;
+  const Vocabulary& vocabulary;
+  const Options options;
+  const std::vector<RunCorpus> corpora;
+  const std::vector<PhasePlan> plans;
+  const Position first;
+  const TokenId pad;
+  const std::size_t max_tickets;
+  std::vector<std::string> names;
+
+  // Each touched by one serial node only.
+  std::vector<CorpusReader> readers;
+  std::vector<char> reader_failed;
+  Mixer mixer;
+  std::size_t tickets_in_flight = 0;
+  Batch batch;
+  bool ended = false;
+
+  // Synchronise themselves.
+  std::atomic<bool> stopping = false;
+  std::atomic<std::uint64_t> records_read = 0;
+  BatchQueue queue;
+  std::optional<oneapi::tbb::global_control> more_threads;
+  std::thread thread;
+};
+
+DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
+                         Options given)
+    : config(stream),
+      vocabulary(vocabulary_of_run),
+      options(given),
+      corpora(corpora_of(config, FindShards::yes)),
+      plans(plan_phases(config, corpora, vocabulary)),
+      first(checked_start(std::move(start), config, corpora)),
+      pad(vocabulary.pad()),
+      max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
+      reader_failed(corpora.size(), 0),
+      mixer(config, corpora, plans, first),
+      queue(given.queued_batches) {
+  readers.reserve(corpora.size());
+  for (std::size_t i = 0; i < corpora.size(); ++i) {
+    names.push_back(corpora[i].corpus.name);
+    readers.emplace_back(config, corpora[i], first.corpora[i]);
+  }
+  const auto threads = static_cast<std::size_t>(options.threads);
+  if (threads > oneapi::tbb::global_control::active_value(oneapi::tbb::global_control::max_allowed_parallelism))
+    more_threads.emplace(oneapi::tbb::global_control::max_allowed_parallelism, threads);
+}
+
+//   read > limit > encode >  mix  > corrupt > order > pack > (batch queue)
+//            ^---- credits ----'^------- rows packed ---'
+// One read > limit > encode per corpus; one of each of the others.
+void DataPipeline::Impl::run() {
+  flow::graph graph;
+  std::vector<std::unique_ptr<flow::input_node<ReadMessage>>> reads;
+  std::vector<std::unique_ptr<flow::limiter_node<ReadMessage, int>>> limits;
+  std::vector<std::unique_ptr<flow::function_node<ReadMessage, MixMessage>>> encodes;
+  for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
+    reads.push_back(std::make_unique<flow::input_node<ReadMessage>>(graph, [this, corpus](oneapi::tbb::flow_control& control) {
+      ReadMessage message;
+      if (!read(corpus, message)) control.stop();
+      return message;
+    }));
+    limits.push_back(std::make_unique<flow::limiter_node<ReadMessage, int>>(graph, options.documents_in_flight));
+    encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
+        graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
+  }
+  using MixNode = flow::multifunction_node<MixMessage, std::tuple<RowMessage>>;
+  MixNode mix_node(graph, flow::serial, [this, &limits](const MixMessage& message, MixNode::output_ports_type& ports) {
+    for (RowMessage& row : mix(message)) std::get<0>(ports).try_put(std::move(row));
+    for (std::size_t corpus = 0; corpus < limits.size(); ++corpus)
+      if (const int credits = mixer.take_credits(corpus); credits > 0) limits[corpus]->decrementer().try_put(credits);
+  });
+  flow::function_node<RowMessage, RowMessage> corrupt_node(graph, flow::unlimited, [this](RowMessage row) {
+    corrupt(*row);
+    return row;
+  });
+  flow::sequencer_node<RowMessage> order_node(
+      graph, [](const RowMessage& row) { return static_cast<std::size_t>(row->ticket.number); });
+  flow::function_node<RowMessage, MixMessage> pack_node(graph, flow::serial, [this](const RowMessage& row) {
+    pack(*row);
+    return MixMessage(RowPacked{});
+  });
+
+  for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
+    flow::make_edge(*reads[corpus], *limits[corpus]);
+    flow::make_edge(*limits[corpus], *encodes[corpus]);
+    flow::make_edge(*encodes[corpus], mix_node);
+  }
+  flow::make_edge(flow::output_port<0>(mix_node), corrupt_node);
+  flow::make_edge(corrupt_node, order_node);
+  flow::make_edge(order_node, pack_node);
+  flow::make_edge(pack_node, mix_node);
+  for (const auto& node : reads) node->activate();
+  graph.wait_for_all();
+}
+
+bool DataPipeline::Impl::read(std::size_t corpus, ReadMessage& message) {
+  if (stopping || reader_failed[corpus] != 0) return false;
+  message.corpus = corpus;
+  message.item = std::make_shared<ReadItem>();
+  try {
+    if (!readers[corpus].next(*message.item)) return false;
+    ++records_read;
+  } catch (...) {
+    message.failure = std::current_exception();
+    reader_failed[corpus] = 1;
+  }
+  return true;
+}
+
+DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
+  DocumentMessage encoded{message.corpus, std::make_shared<EncodedItem>()};
+  encoded.item->number = message.item->number;
+  encoded.item->failure = message.failure;
+  try {
+    if (message.failure == nullptr)
+      *encoded.item = record_to_item(std::move(*message.item), vocabulary, config.holdout,
+                                     corpora[message.corpus].corpus.max_epochs);
+  } catch (...) {
+    encoded.item->failure = std::current_exception();
+  }
+  if (encoded.item->failure != nullptr) encoded.item->kind = EncodedItem::Kind::failure;
+  return encoded;
+}
+
+std::vector<RowMessage> DataPipeline::Impl::mix(const MixMessage& message) {
+  std::vector<RowMessage> rows;
+  if (const auto* document = std::get_if<DocumentMessage>(&message)) {
+    mixer.arrive(document->corpus, std::move(*document->item));
+  } else {
+    --tickets_in_flight;
+  }
+  while (!stopping && tickets_in_flight < max_tickets) {
+    std::optional<Ticket> ticket = mixer.next();
+    if (!ticket) break;
+    ++tickets_in_flight;
+    if (ticket->kind != Ticket::Kind::example) stopping = true;
+    rows.push_back(std::make_shared<RowInMaking>(RowInMaking{std::move(*ticket), {}}));
+  }
+  return rows;
+}
+
+void DataPipeline::Impl::corrupt(RowInMaking& row) const {
+  Ticket& ticket = row.ticket;
+  if (ticket.kind != Ticket::Kind::example) return;
+  try {
+    const SegmentToExample& denoise = plans[ticket.origin.phase].denoisers[ticket.origin.denoiser];
+    ItemRng rng(config.seed, Purpose::span_lengths, ticket.origin.example);
+    const Example example = denoise(ticket.segment, rng);
+    ticket.origin.loss_tokens = example.targets.size();
+    row.row = example_to_row(example, pad, config.sequence_length);
+  } catch (...) {
+    ticket.kind = Ticket::Kind::failure;
+    ticket.failure = std::current_exception();
+  }
+}
+
+void DataPipeline::Impl::pack(RowInMaking& making) {
+  Ticket& ticket = making.ticket;
+  if (ended) return;
+  ended = ticket.kind != Ticket::Kind::example;
+  if (ticket.kind == Ticket::Kind::end) return queue.finish();
+  if (ticket.kind == Ticket::Kind::failure) {
+    stopping = true;
+    return queue.fail(ticket.failure);
+  }
+  StreamRow row;
+  row.number = ticket.after->row - 1;
+  row.row = std::move(making.row);
+  row.raw_tokens = std::move(ticket.segment.tokens);
+  row.examples.push_back(std::move(ticket.origin));
+  row.rejects = std::move(ticket.rejects);
+  row.reject_corpora = std::move(ticket.reject_corpora);
+  row.after = std::move(ticket.after);
+  batch.push_back(std::move(row));
+  if (batch.size() < static_cast<std::size_t>(options.batch_rows)) return;
+  if (!queue.push(std::exchange(batch, {}))) stopping = true;
+}
+
+DataPipeline::DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,
+                           Options options) {
+  if (options.threads <= 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
+  impl_ = std::make_unique<Impl>(config, vocabulary, std::move(start), options);
+  impl_->thread = std::thread([impl = impl_.get()] {
+    try {
+      // The arena's own thread takes part, so that one thread is enough.
+      oneapi::tbb::task_arena arena(impl->options.threads);
+      arena.execute([impl] { impl->run(); });
+    } catch (...) {
+      impl->queue.fail(std::current_exception());
+    }
+  });
+}
+
+DataPipeline::~DataPipeline() {
+  stop();
+  impl_->thread.join();
+}
+
+std::optional<Batch> DataPipeline::next() { return impl_->queue.pop(); }
+
+void DataPipeline::stop() {
+  impl_->stopping = true;
+  impl_->queue.stop();
+}
+
+const std::vector<std::string>& DataPipeline::corpora() const { return impl_->names; }
+
+const std::vector<std::string>& DataPipeline::shards(std::size_t corpus) const { return impl_->corpora[corpus].shards; }
+
+std::uint64_t DataPipeline::records_read_ahead() const { return impl_->records_read; }
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "pipeline/stream_config.h"
+
+namespace millrace {
+
+/// Reads mixes/*.toml: name, extend, remove, normalize and [[corpus]] tables. Throws ConfigError with line and column
+/// for a share of 0 or below, shares that do not sum to 100, two corpora of one name, a cycle in extend, unknown keys.
+Mix load_mix(const std::filesystem::path& file);
+
+/// Reads mixes/objectives/*.toml: layout, separator and [[denoiser]] tables. Throws ConfigError likewise.
+Objective load_objective(const std::filesystem::path& file);
+
+/// The mix or objective as a TOML file that loads to the same again.
+std::string to_toml(const Mix& mix);
+std::string to_toml(const Objective& objective);
+
+}  // namespace millrace

@@ -1,0 +1,87 @@
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "pipeline/corpus_set.h"
+#include "pipeline/data_pipeline.h"
+#include "pipeline/position.h"
+#include "pipeline/token_buffer.h"
+#include "stages/segment_to_example.h"
+
+namespace millrace {
+
+/// The denoisers of every phase, made ready for the vocabulary and the row length.
+struct PhasePlan {
+  std::vector<SegmentToExample> denoisers;
+  std::vector<ShareUnits> denoiser_shares;
+  std::vector<std::size_t> corpora;        ///< Index in the run's corpora of each corpus of the mix.
+  std::vector<ShareUnits> corpus_shares;
+  std::optional<TokenId> separator;
+  std::uint64_t longest = 0;               ///< M: raw tokens of the longest example.
+};
+std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                   const Vocabulary& vocabulary);
+
+/// One example, decided and cut: or the stream's end, or the error that ends it.
+struct Ticket {
+  enum class Kind : std::uint8_t { example, end, failure };
+  Kind kind = Kind::example;
+  std::uint64_t number = 0;  ///< Since the mixer was made: what puts tickets back in order.
+  Segment segment;
+  ExampleOrigin origin;
+  std::vector<Reject> rejects;
+  std::vector<std::uint32_t> reject_corpora;
+  std::shared_ptr<const Position> after;
+  std::exception_ptr failure;
+};
+
+/// The serial heart of the stream: takes every corpus's documents as they come, decides examples by quota and cuts
+/// them strictly in order. What it yields depends on the documents' order per corpus only, never on their timing.
+/// Not thread-safe; knows nothing of the graph.
+class Mixer {
+ public:
+  Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
+        Position start);
+
+  /// Takes an encoded record of a corpus.
+  void arrive(std::size_t corpus, EncodedItem item);
+  /// The next ticket, or nothing if documents must arrive first. After an end or a failure: nothing.
+  std::optional<Ticket> next();
+  /// Credits of a corpus that came free since last asked.
+  int take_credits(std::size_t corpus);
+
+ private:
+  struct Choice {
+    std::size_t corpus;
+    std::size_t denoiser;
+  };
+  bool enter_phase();
+  std::optional<Choice> choose() const;
+  std::size_t choose_denoiser(std::size_t corpus) const;
+  Ticket cut(const Choice& choice);
+  bool close(std::size_t corpus);
+  void restart_counters();
+  Ticket last(Ticket::Kind kind, std::exception_ptr failure);
+  void note_rejects(std::size_t corpus, std::vector<Reject> rejects);
+
+  const StreamConfig& config_;
+  const std::vector<RunCorpus>& corpora_;
+  const std::vector<PhasePlan>& plans_;
+  Position position_;  ///< Its corpora are kept by the buffers.
+  std::vector<TokenBuffer> buffers_;
+  std::vector<int> credits_;
+  std::optional<Choice> choice_;
+  std::vector<Reject> rejects_;
+  std::vector<std::uint32_t> reject_corpora_;
+  std::uint64_t tickets_ = 0;
+  bool finished_ = false;
+};
+
+/// The beginning of the stream.
+Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
+
+}  // namespace millrace

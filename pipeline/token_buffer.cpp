@@ -1,0 +1,185 @@
+#include "pipeline/token_buffer.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+/// Below so many records a fraction says nothing yet.
+constexpr std::uint64_t kRecordsBeforeJudging = 10'000;
+
+}  // namespace
+
+TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits)
+    : corpus_(std::move(corpus)), limits_(limits), position_(std::move(start)), arrived_(position_.records) {
+  between_documents_ = position_.offset == 0;
+  mid_document_ = !between_documents_;
+  epoch_has_documents_ = position_.shard_turn > 0 || position_.block > 0 || position_.index > 0 || position_.offset > 0;
+  ended_ = !position_.open;
+}
+
+int TokenBuffer::arrive(EncodedItem item) {
+  early_.emplace(item.number, std::move(item));
+  int credits = 0;
+  for (auto next = early_.begin(); next != early_.end() && next->first == next_number_; next = early_.begin()) {
+    const bool is_document = next->second.kind == EncodedItem::Kind::document;
+    const bool full = tokens_ >= limits_.full_at;
+    enter(std::move(next->second));
+    early_.erase(next);
+    ++next_number_;
+    // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
+    if (failure_ != nullptr || ended_) continue;
+    if (is_document && full) {
+      ++held_credits_;
+    } else {
+      ++credits;
+    }
+  }
+  return credits;
+}
+
+void TokenBuffer::enter(EncodedItem item) {
+  if (failure_ != nullptr || ended_) return;
+  if (limits_.on_bad_data == OnBadData::fail && !item.rejects.empty()) {
+    const Reject& reject = item.rejects.front();
+    failure_ = std::make_exception_ptr(
+        DataError(fmt::format("{}:{} (record {}, byte {}): {}: {}\n  in corpus \"{}\"; to skip such records set on_bad_data = \"skip\"",
+                              reject.where.shard, reject.where.line, reject.where.record, reject.where.byte,
+                              name_of(reject.cause), reject.reason, corpus_)));
+    return;
+  }
+  // The document in whose midst a restarted stream begins was counted when its first token was consumed.
+  const bool counted_before = std::exchange(mid_document_, false);
+  if (!counted_before) count(item);
+  std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
+  switch (item.kind) {
+    case EncodedItem::Kind::document:
+      tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
+      epoch_has_documents_ = true;
+      documents_.push_back({item.place, item.record, std::move(item.tokens), std::exchange(pending_, {}),
+                            std::exchange(pending_rejects_, {})});
+      break;
+    case EncodedItem::Kind::failure:
+      failure_ = item.failure;
+      return;
+    case EncodedItem::Kind::epoch_end:
+    case EncodedItem::Kind::corpus_end:
+      check_bad_fraction(true);
+      if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
+        failure_ = std::make_exception_ptr(DataError(
+            fmt::format("corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} held out) has no document to "
+                        "train on; check its shards, layout and text_field",
+                        corpus_, arrived_.read, arrived_.rejected_total(), arrived_.held_out)));
+      ended_ = item.kind == EncodedItem::Kind::corpus_end;
+      return;
+    default:
+      break;
+  }
+  check_bad_fraction(false);
+}
+
+void TokenBuffer::count(const EncodedItem& item) {
+  RecordCounts counts;
+  counts.read = item.kind == EncodedItem::Kind::document || item.kind == EncodedItem::Kind::held_out ||
+                item.kind == EncodedItem::Kind::skipped || item.kind == EncodedItem::Kind::rejected;
+  counts.held_out = item.kind == EncodedItem::Kind::held_out;
+  counts.skipped = item.kind == EncodedItem::Kind::skipped;
+  for (const Reject& reject : item.rejects) ++counts.rejected[static_cast<std::size_t>(reject.cause)];
+  arrived_ += counts;
+  pending_ += counts;
+}
+
+void TokenBuffer::check_bad_fraction(bool at_epoch_end) {
+  const bool judged = arrived_.read >= kRecordsBeforeJudging || at_epoch_end;
+  const auto rejected = static_cast<double>(arrived_.rejected_total());
+  const auto read = static_cast<double>(std::max<std::uint64_t>(arrived_.read, 1));
+  if (!judged || failure_ != nullptr || rejected <= limits_.max_bad_fraction * read) return;
+  failure_ = std::make_exception_ptr(DataError(
+      fmt::format("corpus \"{}\": {} of {} records were rejected ({:.3g} %), more than max_bad_fraction = {} allows; "
+                  "rejects.jsonl names them; mend the shards or raise [data] max_bad_fraction",
+                  corpus_, arrived_.rejected_total(), arrived_.read, 100 * rejected / read, limits_.max_bad_fraction)));
+}
+
+TokenBuffer::Supply TokenBuffer::supply(std::uint64_t length, std::optional<TokenId> separator) const {
+  const std::uint64_t separators = separator ? documents_.size() : 0;
+  if (tokens_ + separators >= length) return Supply::enough;
+  if (failure_ != nullptr) std::rethrow_exception(failure_);
+  return ended_ ? Supply::ended : Supply::wait;
+}
+
+TokenBuffer::Cut TokenBuffer::cut(std::uint64_t length, std::optional<TokenId> separator) {
+  Cut cut;
+  std::vector<TokenId>& ids = cut.segment.tokens;
+  ids.reserve(length);
+  while (ids.size() < length) {
+    const Held& document = documents_.front();
+    if (between_documents_) begin_document(document, cut);
+    const std::uint64_t taken = std::min<std::uint64_t>(length - ids.size(), document.tokens.size() - position_.offset);
+    if (taken > 0) {
+      const auto from = document.tokens.begin() + static_cast<std::ptrdiff_t>(position_.offset);
+      ids.insert(ids.end(), from, from + static_cast<std::ptrdiff_t>(taken));
+      cut.segment.documents.push_back(
+          {document.place.shard, document.record, position_.offset, position_.offset + taken});
+      cut.segment.raw_tokens += taken;
+      position_.offset += taken;
+      tokens_ -= taken;
+    }
+    if (position_.offset < document.tokens.size()) break;
+    if (separator) {
+      if (ids.size() == length) break;
+      ids.push_back(*separator);
+    }
+    end_document(cut);
+  }
+  if (tokens_ < limits_.full_at) cut.credits += static_cast<int>(std::exchange(held_credits_, 0));
+  position_.raw_tokens += cut.segment.raw_tokens;
+  position_.phase_raw_tokens += cut.segment.raw_tokens;
+  return cut;
+}
+
+void TokenBuffer::begin_document(const Held& document, Cut& cut) {
+  between_documents_ = false;
+  position_.epoch = document.place.epoch;
+  position_.shard_turn = document.place.shard_turn;
+  position_.block = document.place.block;
+  position_.index = document.place.index;
+  position_.records += document.before;
+  cut.rejects.insert(cut.rejects.end(), document.rejects.begin(), document.rejects.end());
+  ++cut.documents_begun;
+}
+
+void TokenBuffer::end_document(Cut& cut) {
+  if (held_credits_ == documents_.size()) {
+    --held_credits_;
+    ++cut.credits;
+  }
+  documents_.pop_front();
+  ++position_.index;
+  position_.offset = 0;
+  between_documents_ = true;
+}
+
+std::vector<Reject> TokenBuffer::close() {
+  std::vector<Reject> rejects;
+  position_.tail_tokens += tokens_;
+  if (!between_documents_) documents_.pop_front();  // It was counted when its first token was consumed.
+  for (Held& document : documents_) {
+    position_.records += document.before;
+    std::ranges::move(document.rejects, std::back_inserter(rejects));
+  }
+  std::ranges::move(pending_rejects_, std::back_inserter(rejects));
+  position_.records += pending_;
+  position_.open = false;
+  documents_.clear();
+  pending_ = RecordCounts{};
+  pending_rejects_.clear();
+  tokens_ = 0;
+  return rejects;
+}
+
+}  // namespace millrace

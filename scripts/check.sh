@@ -1,0 +1,81 @@
+#!/usr/bin/env bash
+# Everything there is to check: format, linter, include and determinism rules, tests, sanitizers.
+#   scripts/check.sh            about half an hour on two cores
+#   scripts/check.sh --long     also the tests labelled long
+#   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang long
+# Every step is run; those that failed are named at the end, and the exit code is 1 then.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+steps=(format rules test tidy asan tsan clang)
+case ${1:-} in
+  "") ;;
+  --long) steps+=(long) ;;
+  --only) shift; [ $# -gt 0 ] || { echo "check: --only wants names of steps" >&2; exit 2; }; steps=("$@") ;;
+  *) echo "usage: scripts/check.sh [--long | --only STEP...]" >&2; exit 2 ;;
+esac
+jobs=$(nproc)
+
+# Sanitizers slow the arithmetic ten times: of the quick tests, those where memory and threads are at stake and that
+# do not train. MILLRACE_SANITIZED_TESTS overrides: a regular expression of ctest.
+sanitized_tests=${MILLRACE_SANITIZED_TESTS:-.}
+not_sanitized='^Checks\.|^Quickstart|^Cli\.|TrainLoop'
+
+sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -name '*.cpp' 2>/dev/null | sort; }
+
+check_format() { sources | xargs clang-format --dry-run -Werror; }
+
+check_rules() { python3 scripts/check_includes.py && python3 scripts/check_determinism.py; }
+
+check_test() { scripts/test.sh; }
+
+check_tidy() { # the project's sources as the release preset compiles them
+  cmake --preset release >/dev/null
+  sources | grep '\.cpp$' | grep -v '^tests/' |
+    xargs -P "$jobs" -n 1 clang-tidy --quiet --warnings-as-errors='*' -p build/release
+}
+
+build_and_test_sanitized() { # PRESET
+  cmake --preset "$1" >/dev/null
+  cmake --build --preset "$1" --parallel "$jobs"
+  ctest --test-dir "build/$1" --label-regex '^quick$' --tests-regex "$sanitized_tests" --exclude-regex "$not_sanitized" \
+    --output-on-failure --no-tests=error --timeout 900
+}
+
+check_asan() {
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+    build_and_test_sanitized asan
+}
+
+check_tsan() {
+  TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:history_size=4:second_deadlock_stack=1" build_and_test_sanitized tsan
+}
+
+check_clang() { # the other compiler, with its check of locks
+  cmake -G Ninja -S . -B build/clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ >/dev/null
+  cmake --build build/clang --parallel "$jobs"
+}
+
+check_long() { ctest --preset long --no-tests=error; }
+
+for step in "${steps[@]}"; do
+  declare -F "check_$step" >/dev/null || { echo "check: no step named $step" >&2; exit 2; }
+done
+scripts/deps.sh check
+
+results=()
+failed=0
+for step in "${steps[@]}"; do
+  printf '\n== %s\n' "$step"
+  started=$SECONDS
+  set +e
+  (set -e; "check_$step")
+  status=$?
+  set -e
+  verdict=ok
+  if [ $status -ne 0 ]; then verdict=FAILED; failed=1; fi
+  results+=("$(printf '%-8s %-6s %4d s' "$step" "$verdict" $((SECONDS - started)))")
+done
+printf '\n== summary\n'
+printf '%s\n' "${results[@]}"
+exit $failed

@@ -1,0 +1,164 @@
+"""The checks in scripts/ can fail: each is shown offences it must name and look-alikes it must let pass."""
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / "scripts"
+BUILD = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else None
+sys.path.insert(0, str(SCRIPTS))
+
+import check_deps  # noqa: E402
+import check_determinism  # noqa: E402
+import check_includes  # noqa: E402
+
+
+class SourceTreeTest(unittest.TestCase):
+    def tree(self, files):
+        """A small project in a temporary folder."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        for name, text in files.items():
+            path = Path(folder.name) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        return Path(folder.name)
+
+
+class IncludeRules(SourceTreeTest):
+    headers = {name: "" for name in ("stages/records.h", "stages/errors.h", "stages/denoiser.h", "pipeline/position.h",
+                                     "pipeline/data_pipeline.h", "model/parameter.h", "trainer/adafactor.h")}
+
+    def offences(self, path, line):
+        return list(check_includes.offences(self.tree({**self.headers, path: line + "\n"})))
+
+    def test_names_file_and_line_of_what_a_folder_must_not_know(self):
+        for path, line in [
+            ("stages/a.cpp", '#include "pipeline/position.h"'),
+            ("stages/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
+            ("stages/a.cpp", "#include <Eigen/Core>"),
+            ("stages/a.cpp", "#include <thread>"),
+            ("stages/a.cpp", '#  include "no_such_file.h"'),
+            ("stages/a.cpp", "#include <some_library/thing.h>"),
+            ("pipeline/a.h", '#include "model/parameter.h"'),
+            ("pipeline/a.h", "#include <dnnl.hpp>"),
+            ("model/a.cpp", '#include "stages/records.h"'),
+            ("model/a.cpp", "#include <fstream>"),
+            ("model/a.cpp", "#include <fmt/format.h>"),
+            ("trainer/a.cpp", '#include "pipeline/position.h"'),
+            ("trainer/a.cpp", '#include "stages/denoiser.h"'),
+            ("trainer/a.cpp", "#include <tbb/task_arena.h>"),
+            ("cli/a.cpp", "#include <tbb/tbb.h>"),
+        ]:
+            with self.subTest(path=path, line=line):
+                found = self.offences(path, line)
+                self.assertEqual(len(found), 1, found)
+                self.assertTrue(found[0].startswith(f"{path}:1: "), found)
+
+    def test_lets_pass_what_the_table_allows(self):
+        for path, line in [
+            ("stages/a.cpp", "#include <zstd.h>"),
+            ("stages/a.cpp", "#include <fcntl.h>"),
+            ("stages/a.cpp", '// #include "pipeline/position.h"'),
+            ("stages/a.cpp", '/* #include <thread>\n#include <mutex> */'),
+            ("pipeline/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
+            ("model/a.cpp", "#include <Eigen/Core>"),
+            ("trainer/a.cpp", '#include "pipeline/data_pipeline.h"'),
+            ("cli/a.cpp", '#include "trainer/adafactor.h"'),
+            ("tests/a.cpp", "#include <tbb/tbb.h>"),
+        ]:
+            with self.subTest(path=path, line=line):
+                self.assertEqual(self.offences(path, line), [])
+
+    def test_an_empty_tree_is_a_failure(self):
+        script = [sys.executable, str(SCRIPTS / "check_includes.py"), str(self.tree({}))]
+        self.assertEqual(subprocess.run(script, capture_output=True).returncode, 1)
+
+
+class DeterminismRules(SourceTreeTest):
+    def offences(self, files):
+        return list(check_determinism.offences(self.tree(files)))
+
+    def test_names_file_and_line_of_each_refused_thing(self):
+        for line in [
+            "#pragma omp parallel for reduction(+ : sum)",
+            "#pragma omp simd reduction(+ : sum)",
+            "#pragma omp parallel for \\\n    reduction(+ : sum)",
+            "#pragma omp for schedule(dynamic)",
+            "#pragma omp for schedule(monotonic: guided, 4)",
+            "#pragma omp atomic",
+            "std::atomic<float> sum;",
+            "std::atomic< double > sum;",
+            "std::atomic_ref<float> sum(x);",
+            "tbb::parallel_reduce(range, 0.0f, body, std::plus<>());",
+            "std::reduce(std::execution::par, v.begin(), v.end());",
+            "std::uniform_int_distribution<int> d(0, 9);",
+            "std::normal_distribution<> d;",
+            "std::random_device device;",
+            "std::mt19937 generator(1);",
+            "std::mt19937_64 generator(1);",
+            "int x = rand() % 6;",
+            "srand(1);",
+            "std::shuffle(v.begin(), v.end(), g);",
+            '#pragma GCC optimize("fast-math")',
+            "__attribute__((optimize(\"O3\"))) void f();",
+        ]:
+            with self.subTest(line=line):
+                found = self.offences({"model/a.cpp": "\n" + line + "\n"})
+                self.assertEqual(len(found), 1, found)
+                self.assertTrue(found[0].startswith("model/a.cpp:2: "), found)
+
+    def test_names_fast_math_in_build_files(self):
+        for path in ("CMakeLists.txt", "model/CMakeLists.txt", "cmake/flags.cmake", "CMakePresets.json"):
+            for flag in ("-ffast-math", "-Ofast", "-fassociative-math", "-funsafe-math-optimizations"):
+                with self.subTest(path=path, flag=flag):
+                    found = self.offences({path: f'"-O3 {flag}"\n'})
+                    self.assertEqual(len(found), 1, found)
+
+    def test_lets_pass_what_only_looks_like_it(self):
+        for line in [
+            "#pragma omp parallel for schedule(static)",
+            "// no omp reduction here: rand() and std::mt19937 neither",
+            '/* #pragma omp atomic */ const char* text = "std::random_device";',
+            "std::atomic<std::uint64_t> count;",
+            "std::atomic<bool> stop;",
+            "double x = rng.random(); const int operand(3);",
+            "reduction_of_loss(1'000, 'a');",
+            "tbb::parallel_deterministic_reduce(range, 0.0f, body, add);",
+        ]:
+            with self.subTest(line=line):
+                self.assertEqual(self.offences({"model/a.cpp": line + "\n"}), [])
+        self.assertEqual(self.offences({"cmake/flags.cmake": "# never -ffast-math\n"}), [])
+
+
+class DepsList(unittest.TestCase):
+    def test_sees_the_programs_a_script_calls(self):
+        called = check_deps.programs_called("scripts/deps.sh")
+        for name in ("mktemp", "tar", "sha256sum", "tail"):
+            self.assertIn(name, called)
+
+    def test_knows_every_step(self):
+        for step in ("run", "test", "bench", "check"):
+            listed = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "--list", step], capture_output=True, text=True)
+            self.assertEqual(listed.returncode, 0)
+            self.assertIn("libtbb-dev", listed.stdout.split())
+
+    def test_refuses_an_unknown_step(self):
+        wrong = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "everything"], capture_output=True, text=True)
+        self.assertEqual(wrong.returncode, 2)
+        self.assertIn("usage", wrong.stderr)
+
+    @unittest.skipIf(BUILD is None or check_deps.shutil.which("dpkg-query") is None, "needs a build on Debian")
+    def test_names_a_package_that_is_not_listed(self):
+        listed = check_deps.listed_packages("test")
+        short = [package for package in listed if package not in ("libtbb-dev", "ninja-build")]
+        script = [sys.executable, str(SCRIPTS / "check_deps.py"), str(BUILD), "--packages", *short]
+        found = subprocess.run(script, capture_output=True, text=True)
+        self.assertEqual(found.returncode, 1, found.stdout + found.stderr)
+        self.assertIn("belongs to libtbb-dev", found.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1], verbosity=2)

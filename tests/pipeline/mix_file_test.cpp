@@ -1,0 +1,109 @@
+#include "pipeline/mix_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/config_file.h"
+#include "stages/errors.h"
+#include "tests/temporary_folder.h"
+
+namespace millrace {
+namespace {
+
+using testing::HasSubstr;
+
+std::string complaint_about(const std::string& toml) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("mix.toml", toml);
+  try {
+    load_mix(file);
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+std::string corpus(const std::string& name, const std::string& share) {
+  return "[[corpus]]\nname = \"" + name + "\"\nshare = " + share + "\nshards = [\"x\"]\n";
+}
+
+TEST(MixFile, ReadsTheSharesOfOpenMoesFirstVersionExactly) {
+  const Mix mix = load_mix(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/openmoe-v1.toml");
+  ASSERT_EQ(mix.corpora.size(), 8U);
+  ShareUnits code = 0;
+  for (const Corpus& c : mix.corpora) code += c.kind == CorpusKind::code ? c.share : 0;
+  EXPECT_EQ(code, 522'500'000U);
+}
+
+TEST(MixFile, RefusesAShareOfZeroNamingTheLine) {
+  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "0")), HasSubstr("mix.toml:4:1: [[corpus]] share is 0"));
+  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "-3")), HasSubstr("share is -3"));
+}
+
+TEST(MixFile, RefusesSharesThatDoNotSumToAHundred) {
+  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "40") + corpus("b", "50")), HasSubstr("sum to 90 %"));
+}
+
+TEST(MixFile, SuggestsTheKeyThatWasMeant) {
+  EXPECT_THAT(complaint_about("name = \"m\"\nnormalise = true\n" + corpus("a", "100")),
+              HasSubstr("normalise is not a known key (did you mean \"normalize\"?)"));
+}
+
+TEST(MixFile, RefusesTwoCorporaOfOneName) {
+  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "50") + corpus("a", "50")), HasSubstr("names two corpora"));
+}
+
+TEST(MixFile, RefusesACycleOfExtensions) {
+  const TemporaryFolder folder;
+  folder.write("a.toml", "name = \"a\"\nextend = \"b.toml\"\n");
+  folder.write("b.toml", "name = \"b\"\nextend = \"a.toml\"\n");
+  EXPECT_THROW(load_mix(folder.path() / "a.toml"), ConfigError);
+}
+
+TEST(MixFile, NormalizesWhatIsLeftAfterARemovalToExactlyTheWhole) {
+  const TemporaryFolder folder;
+  folder.write("v1.toml", "name = \"v1\"\n" + corpus("a", "30") + corpus("b", "30") + corpus("c", "10") + corpus("d", "30"));
+  folder.write("ablation.toml", "name = \"x\"\nextend = \"v1.toml\"\nremove = [\"c\"]\nnormalize = true\n");
+  const Mix mix = load_mix(folder.path() / "ablation.toml");
+  ASSERT_EQ(mix.corpora.size(), 3U);
+  EXPECT_EQ(mix.corpora[0].share, 333'333'334U);
+  EXPECT_EQ(mix.corpora[0].share + mix.corpora[1].share + mix.corpora[2].share, kShareUnits);
+}
+
+TEST(MixFile, WritesAMixThatReadsTheSame) {
+  const TemporaryFolder folder;
+  const Mix mix = load_mix(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/openmoe-v1.toml");
+  const Mix again = load_mix(folder.write("again.toml", to_toml(mix)));
+  EXPECT_EQ(to_toml(again), to_toml(mix));
+}
+
+TEST(ObjectiveFile, ReadsTheSixDenoisersOfOpenMoe) {
+  const Objective objective =
+      load_objective(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/objectives/ul2-openmoe.toml");
+  ASSERT_EQ(objective.denoisers.size(), 6U);
+  EXPECT_EQ(objective.denoisers[5].kind, DenoiserKind::prefix);
+  EXPECT_DOUBLE_EQ(objective.denoisers[5].share, 0.5);
+  EXPECT_EQ(objective.separator, Separator::none);
+}
+
+TEST(ConfigTable, TakesValuesFromTheCommandLineBeforeTheFiles) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("run.toml", "seed = 1\n[train]\ntokens = 5\n");
+  const ConfigTable table = ConfigTable::read(file, {"train.tokens=780e9", "name=my-run"});
+  EXPECT_EQ(table.table("train").count("tokens"), 780'000'000'000U);
+  EXPECT_EQ(table.text("name"), "my-run");
+}
+
+TEST(ConfigTable, NamesLineAndColumnOfWhatIsNoToml) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("run.toml", "seed = 1\nname = \n");
+  try {
+    ConfigTable::read(file);
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("run.toml:2:"));
+  }
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <filesystem>
+
+#include "model/model_config.h"
+#include "model/parameter.h"
+#include "trainer/optimizer.h"
+#include "trainer/train_state.h"
+#include "trainer/unigram.h"
+
+namespace millrace {
+
+/// What a checkpoint folder holds:
+///   config.json, model.safetensors   the model, in OpenMoE's names: opens in the Python ecosystem
+///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
+///   unigram.safetensors              "counts" (vocab_size) I64
+///   state.json                       TrainState and RunIdentity
+///   manifest.json                    see checkpoint_folder.h
+
+/// The parts of a run that a checkpoint saves and restores. Views.
+struct TrainedParts {
+  const ModelConfig& config;
+  Parameters<float>& parameters;
+  Optimizer& optimizer;
+  UnigramCounts& unigram;
+  TrainState& state;
+};
+
+/// Publishes `parent`/step-NNNNNN. Throws std::system_error.
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const TrainedParts& parts,
+                                      const RunIdentity& identity);
+
+/// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
+/// Throws ConfigError if it is another model's or another optimizer's.
+RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
+
+}  // namespace millrace

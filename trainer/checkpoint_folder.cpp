@@ -1,0 +1,155 @@
+#include "trainer/checkpoint_folder.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <charconv>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "trainer/atomic_file.h"
+#include "trainer/mapped_file.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kFormat = "millrace-checkpoint";
+constexpr int kVersion = 1;
+constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kUnfinished = ".unfinished-";
+
+std::string hash_of(const fs::path& path) {
+  const MappedFile file(path);
+  return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size()));
+}
+
+std::set<std::string> files_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  names.erase(kManifest);
+  return names;
+}
+
+void write_manifest(const fs::path& folder) {
+  Json files = Json::object();
+  for (const std::string& name : files_in(folder))
+    files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
+  const Json manifest{{"format", kFormat}, {"version", kVersion}, {"files", files}};
+  write_file_atomically(folder / kManifest, manifest.dump(1) + "\n");
+}
+
+std::optional<std::uint64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::uint64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return step;
+}
+
+std::string damage_of_file(const fs::path& path, const Json& expected) {
+  const std::string name = path.filename().string();
+  if (!fs::is_regular_file(path)) return name + " is missing";
+  const auto bytes = expected.at("bytes").get<std::uint64_t>();
+  if (fs::file_size(path) != bytes)
+    return fmt::format("{} has {} bytes, the manifest says {}", name, fs::file_size(path), bytes);
+  if (hash_of(path) != expected.at("xxh3").get<std::string>())
+    return fmt::format("{} is damaged: its checksum is not the manifest's", name);
+  return "";
+}
+
+}  // namespace
+
+fs::path publish_checkpoint(const fs::path& parent, std::uint64_t step,
+                            const std::function<void(const fs::path&)>& fill) {
+  const fs::path folder = checkpoint_path(parent, step);
+  if (fs::exists(folder)) {
+    if (damage_of(folder).empty()) return folder;
+    fs::remove_all(folder);
+  }
+  fs::create_directories(parent);
+  const fs::path unfinished = parent / fmt::format("{}{}", kUnfinished, folder.filename().string());
+  fs::remove_all(unfinished);
+  fs::create_directory(unfinished);
+  try {
+    fill(unfinished);
+    write_manifest(unfinished);
+    fs::rename(unfinished, folder);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(unfinished, ignored);
+    throw;
+  }
+  sync_folder(parent);
+  return folder;
+}
+
+std::string damage_of(const fs::path& folder) {
+  std::ifstream file(folder / kManifest, std::ios::binary);
+  if (!file) return fmt::format("{} is missing", kManifest);
+  try {
+    const Json manifest = Json::parse(file);
+    if (manifest.at("format") != kFormat || manifest.at("version") != kVersion)
+      return fmt::format("{} is not of \"{}\" version {}", kManifest, kFormat, kVersion);
+    for (const auto& [name, expected] : manifest.at("files").items())
+      if (std::string damage = damage_of_file(folder / name, expected); !damage.empty()) return damage;
+    return "";
+  } catch (const nlohmann::json::exception& error) {
+    return fmt::format("{}: {}", kManifest, error.what());
+  } catch (const std::system_error& error) {
+    return error.what();
+  }
+}
+
+std::vector<std::uint64_t> checkpoint_steps(const fs::path& parent) {
+  std::vector<std::uint64_t> steps;
+  if (!fs::is_directory(parent)) return steps;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent))
+    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
+      steps.push_back(*step);
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+fs::path checkpoint_path(const fs::path& parent, std::uint64_t step) {
+  return parent / fmt::format("{}{:06}", kPrefix, step);
+}
+
+std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<std::string>& damaged) {
+  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    fs::path folder = checkpoint_path(parent, *step);
+    const std::string damage = damage_of(folder);
+    if (damage.empty()) return folder;
+    damaged.push_back(fmt::format("{}: {}", folder.string(), damage));
+  }
+  return std::nullopt;
+}
+
+void prune_checkpoints(const fs::path& parent, int keep_last) {
+  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
+  const std::size_t keep = static_cast<std::size_t>(std::max(keep_last, 1));
+  for (std::size_t i = 0; i + keep < steps.size(); ++i) {
+    const fs::path folder = checkpoint_path(parent, steps[i]);
+    // Without its manifest a half-removed folder is no checkpoint.
+    fs::remove(folder / kManifest);
+    fs::remove_all(folder);
+  }
+}
+
+void remove_unfinished_checkpoints(const fs::path& parent) {
+  if (!fs::is_directory(parent)) return;
+  std::vector<fs::path> unfinished;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent))
+    if (entry.path().filename().string().starts_with(kUnfinished)) unfinished.push_back(entry.path());
+  for (const fs::path& folder : unfinished) fs::remove_all(folder);
+}
+
+}  // namespace millrace

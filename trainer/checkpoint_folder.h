@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// Checkpoints on disk, whatever they hold: folders "step-000123" in one parent folder, each complete or not there.
+/// A folder is filled under a temporary name; manifest.json, with the size and xxh3_64 of every other file, is written
+/// last; then the folder gets its name. It is valid iff its manifest is there and agrees with its files.
+
+/// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`.
+/// A valid folder of that name is left as it is. Throws what `fill` throws, std::system_error if the disk fails.
+std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, std::uint64_t step,
+                                         const std::function<void(const std::filesystem::path&)>& fill);
+
+/// Why `folder` is no valid checkpoint; empty if it is one. Reads every byte.
+std::string damage_of(const std::filesystem::path& folder);
+
+/// Steps of the folders named like checkpoints in `parent`, ascending; valid or not.
+std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& parent);
+std::filesystem::path checkpoint_path(const std::filesystem::path& parent, std::uint64_t step);
+
+/// The newest valid checkpoint. `damaged` gets a line for each newer one that was passed over.
+std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
+                                                             std::vector<std::string>& damaged);
+
+/// Removes all but the `keep_last` newest.
+void prune_checkpoints(const std::filesystem::path& parent, int keep_last);
+
+/// Removes what publish_checkpoint left when it was killed. Only the one process that writes to `parent` may call it.
+void remove_unfinished_checkpoints(const std::filesystem::path& parent);
+
+}  // namespace millrace

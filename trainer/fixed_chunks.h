@@ -1,0 +1,49 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <vector>
+
+namespace millrace {
+
+/// Work on a range that has the same bits for any number of threads: the range is cut into chunks by its length alone,
+/// each chunk is one thread's, and what the chunks sum to is added in order. Element-wise work is cut likewise, because
+/// the ends of a vectorised loop may be contracted to other instructions than its body.
+
+/// term(begin) + ... + term(end - 1) in double, in eight interleaved sums so that the compiler may use vectors.
+template <class Term>
+double sum_of(std::int64_t begin, std::int64_t end, const Term& term) {
+  constexpr std::int64_t kLanes = 8;
+  std::array<double, kLanes> lanes{};
+  std::int64_t i = begin;
+  for (; i + kLanes <= end; i += kLanes)
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) lanes[static_cast<std::size_t>(lane)] += term(i + lane);
+  for (; i < end; ++i) lanes[0] += term(i);
+  return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) + ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
+
+/// work(begin, end) for every chunk of `chunk_size` of [0, size), on all OpenMP threads. `work` must not throw.
+template <class Work>
+void parallel_chunks(std::int64_t size, std::int64_t chunk_size, const Work& work) {
+  const std::int64_t chunks = (size + chunk_size - 1) / chunk_size;
+#pragma omp parallel for schedule(static) if (chunks > 1)
+  for (std::int64_t chunk = 0; chunk < chunks; ++chunk)
+    work(chunk * chunk_size, std::min(size, (chunk + 1) * chunk_size));
+}
+
+inline constexpr std::int64_t kChunk = 1 << 16;
+
+/// The sum of term(i) over [0, size), on all OpenMP threads.
+template <class Term>
+double parallel_sum(std::int64_t size, const Term& term) {
+  std::vector<double> sums(static_cast<std::size_t>((size + kChunk - 1) / kChunk));
+  parallel_chunks(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
+    sums[static_cast<std::size_t>(begin / kChunk)] = sum_of(begin, end, term);
+  });
+  double total = 0;
+  for (const double sum : sums) total += sum;
+  return total;
+}
+
+}  // namespace millrace

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "stages/records.h"
+
+namespace millrace {
+
+/// The held-out text of one corpus as a model meets it: documents' ids one after the other, eos after each.
+struct HeldOutTokens {
+  std::string corpus;
+  std::vector<TokenId> ids;
+  std::uint64_t documents = 0;
+  std::uint64_t text_bytes = 0;  ///< UTF-8 bytes of the documents, for bits per byte.
+
+  bool operator==(const HeldOutTokens&) const = default;
+};
+
+/// Appends one document, and eos.
+void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, TokenId eos);
+
+/// The file that keeps them in a run folder: safetensors, one I32 tensor a corpus, named "0000 CORPUS", "0001 CORPUS" so
+/// that their order is kept; counts and the vocabulary's hash are metadata.
+void save_held_out(const std::filesystem::path& file, const std::vector<HeldOutTokens>& corpora,
+                   const std::string& vocabulary_hash);
+/// Throws ConfigError if the file is damaged or was made with another vocabulary.
+std::vector<HeldOutTokens> load_held_out(const std::filesystem::path& file, const std::string& vocabulary_hash);
+
+}  // namespace millrace

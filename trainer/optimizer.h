@@ -1,0 +1,45 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/parameter.h"
+#include "trainer/train_config.h"
+
+namespace millrace {
+
+/// One tensor of an optimizer's state, under its name in optimizer.safetensors. A view.
+struct StateTensor {
+  std::string name;
+  std::vector<std::int64_t> shape;
+  float* data = nullptr;
+
+  std::int64_t size() const;
+};
+
+/// Turns gradients into new values. One calling thread; OpenMP inside, the same bits for any number of threads.
+class Optimizer {
+ public:
+  virtual ~Optimizer() = default;
+
+  /// Updates every parameter from its gradient. REQUIRES: the parameters it was made for.
+  virtual void update(Parameters<float>& parameters, double learning_rate) = 0;
+  /// The state, in a fixed order; what a checkpoint holds besides steps(). Views stay valid for the optimizer's life.
+  virtual std::vector<StateTensor> state() = 0;
+
+  std::uint64_t steps() const { return steps_; }  ///< Updates done since the run began.
+  void set_steps(std::uint64_t steps) { steps_ = steps; }
+
+ protected:
+  std::uint64_t steps_ = 0;
+};
+
+/// The optimizer that config.optimizer names. Throws ConfigError naming those that exist.
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Parameters<float>& parameters);
+
+/// Square root of the sum of all gradients' squares.
+double gradient_norm(const Parameters<float>& parameters);
+
+}  // namespace millrace

@@ -1,0 +1,177 @@
+#include "trainer/run_folder.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/file.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <sstream>
+#include <system_error>
+
+#include "stages/errors.h"
+#include "trainer/atomic_file.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kRunText = "run.toml";
+constexpr const char* kVocabulary = "vocab.model";
+constexpr const char* kIdentity = "run.json";
+constexpr const char* kChanges = "changes.jsonl";
+
+std::string read(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+std::vector<std::string> lines_of(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) lines.push_back(line);
+  return lines;
+}
+
+/// Lines of `from` that `without` lacks, in order.
+std::vector<std::string> missing_in(const std::vector<std::string>& from, std::vector<std::string> without) {
+  std::vector<std::string> missing;
+  for (const std::string& line : from) {
+    const auto found = std::find(without.begin(), without.end(), line);
+    if (found == without.end()) {
+      missing.push_back(line);
+    } else {
+      without.erase(found);
+    }
+  }
+  return missing;
+}
+
+std::vector<std::string> differences(const fs::path& folder, const RunTexts& texts) {
+  std::vector<std::string> found;
+  for (const auto& [name, text] : texts) {
+    const std::string old_text = read(folder / name);
+    if (old_text == text) continue;
+    const std::vector<std::string> old_lines = lines_of(old_text);
+    const std::vector<std::string> new_lines = lines_of(text);
+    for (const std::string& line : missing_in(old_lines, new_lines)) found.push_back(fmt::format("{}: - {}", name, line));
+    for (const std::string& line : missing_in(new_lines, old_lines)) found.push_back(fmt::format("{}: + {}", name, line));
+    if (found.empty()) found.push_back(name + ": lines in another order");
+  }
+  return found;
+}
+
+/// Creates and locks the folder. Returns the lock's descriptor.
+int lock_folder(const fs::path& path) {
+  std::error_code error;
+  fs::create_directories(path, error);
+  if (error) throw ConfigError(fmt::format("run folder {}: cannot create it: {}", path.string(), error.message()));
+  const fs::path file = path / ".lock";
+  const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+  if (descriptor < 0) {
+    const std::error_code reason(errno, std::generic_category());
+    throw ConfigError(fmt::format("run folder {}: cannot write to it: {}", path.string(), reason.message()));
+  }
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+    ::close(descriptor);
+    throw ConfigError(fmt::format("run folder {}: another process is training in it", path.string()));
+  }
+  return descriptor;
+}
+
+/// Removes what AtomicFile left when a process was killed. REQUIRES: the lock.
+void remove_temporary_files(const fs::path& folder) {
+  std::vector<fs::path> left;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    if (entry.is_regular_file() && entry.path().extension() == ".tmp") left.push_back(entry.path());
+  for (const fs::path& file : left) fs::remove(file);
+}
+
+}  // namespace
+
+std::string hash_of(const RunTexts& texts) {
+  std::string all;
+  for (const auto& [name, text] : texts) all += fmt::format("{}\n{}\n{}", name, text.size(), text);
+  return fmt::format("{:016x}", XXH3_64bits(all.data(), all.size()));
+}
+
+RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocabulary,
+                     const std::string& vocabulary_hash, Options options)
+    : path_(std::move(path)) {
+  const bool begun = fs::exists(path_ / kRunText);
+  if (begun && !options.resume) {
+    throw ConfigError(fmt::format("run folder {} holds a run already: go on with it by --resume, or choose another folder "
+                                  "by --run-dir",
+                                  path_.string()));
+  }
+  lock_ = lock_folder(path_);
+  try {
+    remove_temporary_files(path_);
+    if (begun) {
+      check_same(texts, vocabulary_hash, options.accept_changes);
+    } else {
+      begin(texts, vocabulary, vocabulary_hash);
+    }
+  } catch (...) {
+    ::close(lock_);
+    throw;
+  }
+}
+
+RunFolder::~RunFolder() { ::close(lock_); }
+
+void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
+  const Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
+  write_file_atomically(path_ / kVocabulary, read(vocabulary));
+  write_file_atomically(path_ / kIdentity, identity.dump() + "\n");
+  write_texts(texts);
+}
+
+void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_hash, bool accept_changes) {
+  const Json identity = Json::parse(read(path_ / kIdentity), nullptr, false);
+  if (!identity.is_object() || !identity.contains("vocabulary_hash"))
+    throw ConfigError(fmt::format("run folder {}: {} is damaged", path_.string(), kIdentity));
+  if (identity["vocabulary_hash"] != vocabulary_hash) {
+    throw ConfigError(fmt::format("run folder {}: the run was begun with another vocabulary (hash {}, now {}); its "
+                                  "tokens mean something else",
+                                  path_.string(), identity["vocabulary_hash"].dump(), vocabulary_hash));
+  }
+  accepted_changes_ = differences(path_, texts);
+  if (accepted_changes_.empty()) return;
+  if (!accept_changes) {
+    throw ConfigError(fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, "
+                                  "add --accept-changes",
+                                  path_.string(), fmt::join(accepted_changes_, "\n  ")));
+  }
+  const Json change{{"run_hash", hash_of(texts)}, {"changes", accepted_changes_}};
+  write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
+  write_texts(texts);
+}
+
+void RunFolder::write_texts(const RunTexts& texts) {
+  const auto write = [&](const std::string& name, const std::string& text) {
+    fs::create_directories((path_ / name).parent_path());
+    write_file_atomically(path_ / name, text);
+  };
+  for (const auto& [name, text] : texts)
+    if (name != kRunText) write(name, text);
+  for (const auto& [name, text] : texts)
+    if (name == kRunText) write(name, text);
+}
+
+fs::path vocabulary_beside(const fs::path& checkpoint) {
+  const fs::path folder = fs::absolute(checkpoint).lexically_normal();
+  const fs::path here = folder.filename().empty() ? folder.parent_path() : folder;
+  for (const fs::path& place : {here, here.parent_path().parent_path()})
+    if (fs::exists(place / kVocabulary)) return place / kVocabulary;
+  return {};
+}
+
+}  // namespace millrace

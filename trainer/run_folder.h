@@ -1,0 +1,61 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace millrace {
+
+/// Names and texts of the files that make up a run: RunFile::resolved.
+using RunTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// xxh3_64 of all names and texts, as 16 hex digits.
+std::string hash_of(const RunTexts& texts);
+
+/// A run's folder, complete in itself:
+///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
+///   vocab.model, run.json             the vocabulary, and hashes
+///   heldout.safetensors               the evaluation's tokens
+///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
+///   checkpoints/step-NNNNNN/          see checkpoint.h
+///   summary.json, changes.jsonl       how it ended; what was changed with --accept-changes
+/// One process at a time holds a run folder; the lock goes with the object.
+class RunFolder {
+ public:
+  struct Options {
+    bool resume = false;          ///< Go on with what is there; a new folder is begun if nothing is.
+    bool accept_changes = false;  ///< Go on although the run's texts are not those that are there.
+  };
+
+  /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
+  /// holds it; the run's texts (the message shows how) or the vocabulary are not those it was begun with; the folder
+  /// cannot be written.
+  RunFolder(std::filesystem::path path, const RunTexts& texts, const std::filesystem::path& vocabulary,
+            const std::string& vocabulary_hash, Options options);
+  ~RunFolder();
+  RunFolder(const RunFolder&) = delete;
+  RunFolder& operator=(const RunFolder&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path checkpoints() const { return path_ / "checkpoints"; }
+  std::filesystem::path held_out() const { return path_ / "heldout.safetensors"; }
+  std::filesystem::path log() const { return path_ / "train.log"; }
+  std::filesystem::path summary() const { return path_ / "summary.json"; }
+  /// Lines "file: - old" and "file: + new"; empty if nothing was changed, or the folder is new.
+  const std::vector<std::string>& accepted_changes() const { return accepted_changes_; }
+
+ private:
+  void begin(const RunTexts& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
+  void check_same(const RunTexts& texts, const std::string& vocabulary_hash, bool accept_changes);
+  void write_texts(const RunTexts& texts);
+
+  std::filesystem::path path_;
+  int lock_ = -1;
+  std::vector<std::string> accepted_changes_;
+};
+
+/// The vocabulary that lies in a checkpoint's folder or in the run folder above it; empty if there is none.
+std::filesystem::path vocabulary_beside(const std::filesystem::path& checkpoint);
+
+}  // namespace millrace

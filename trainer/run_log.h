@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/data_pipeline.h"
+
+namespace millrace {
+
+/// How far a run's logs are to be believed when it goes on: what a checkpoint knows.
+struct LogEnd {
+  std::uint64_t step = 0;                     ///< Steps done.
+  std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
+  std::uint64_t row = 0;                      ///< Rows trained on.
+};
+
+/// A run's logs, one JSON object a line, each line handed to the system whole:
+///   metrics.jsonl    a training line a step ("step": steps done), an evaluation line ("eval") where one was made
+///   rejects.jsonl    what was passed over, with the number of the row that came next
+///   positions.jsonl  the position behind every thousandth row
+/// Throws std::system_error with the path.
+class RunLog {
+ public:
+  /// Opens the files of `folder` for appending; they need not exist.
+  explicit RunLog(const std::filesystem::path& folder);
+  ~RunLog();
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
+
+  /// A line of metrics.jsonl, without its end.
+  void metrics(std::string_view line);
+  /// The rejects that came before a row, and its position if it is due. `corpora` names them.
+  void row(const StreamRow& row, const std::vector<std::string>& corpora);
+  /// Makes all lines last: to be called before the checkpoint that relies on them.
+  void sync();
+
+ private:
+  class LineFile;
+  std::unique_ptr<LineFile> metrics_, rejects_, positions_;
+};
+
+/// Cuts the logs of `folder` back to `end`, or to nothing, so that each step and row appears once when the run goes on.
+/// Torn and unreadable lines go, too. Atomic per file, and may be repeated.
+void cut_back_logs(const std::filesystem::path& folder, const std::optional<LogEnd>& end);
+
+}  // namespace millrace

@@ -1,0 +1,202 @@
+#include "trainer/train_loop.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <span>
+#include <stdexcept>
+#include <utility>
+
+#include "stages/errors.h"
+#include "trainer/checkpoint_folder.h"
+#include "trainer/row_arrays.h"
+#include "trainer/weights.h"
+
+namespace millrace {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+TrainSetup checked(TrainSetup setup) {
+  TrainConfig& train = setup.train;
+  if (train.batch_rows < 1) throw ConfigError(fmt::format("train.batch_rows is {}, expected at least 1", train.batch_rows));
+  if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
+  if (train.micro_rows < 1 || train.batch_rows % train.micro_rows != 0) {
+    throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}", train.micro_rows,
+                                  train.batch_rows));
+  }
+  if (train.precision != "f32" && train.precision != "auto")
+    throw ConfigError(fmt::format("train.precision is \"{}\", expected \"f32\"", train.precision));
+  return setup;
+}
+
+void add_share(Losses& sum, const Losses& part, double share) {
+  sum.total += share * part.total;
+  sum.ce += share * part.ce;
+  sum.z_loss += share * part.z_loss;
+  sum.aux_loss += share * part.aux_loss;
+  sum.router_z_loss += share * part.router_z_loss;
+  sum.loss_weight += part.loss_weight;
+}
+
+}  // namespace
+
+std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
+  return positions / (static_cast<std::uint64_t>(train.batch_rows) * static_cast<std::uint64_t>(sequence_length));
+}
+
+TrainLoop::TrainLoop(TrainSetup setup)
+    : setup_(checked(std::move(setup))),
+      learning_rate_(setup_.train),
+      memory_(setup_.model, ParameterMemory<float>::Gradients::allocated),
+      optimizer_(make_optimizer(setup_.train, memory_.views())),
+      model_(setup_.model, memory_.views()),
+      unigram_(setup_.model.vocab_size) {
+  memory_.initialize(setup_.seed);
+}
+
+TrainLoop::~TrainLoop() = default;
+
+void TrainLoop::start_from(const std::filesystem::path& checkpoint) { load_parameters(checkpoint, memory_.views()); }
+
+void TrainLoop::resume() {
+  remove_unfinished_checkpoints(setup_.checkpoints);
+  std::vector<std::string> damaged;
+  const auto newest = newest_valid_checkpoint(setup_.checkpoints, damaged);
+  for (const std::string& line : damaged) spdlog::warn("damaged checkpoint passed over: {}", line);
+  if (!newest) {
+    cut_back_logs(setup_.folder, std::nullopt);
+    spdlog::info("no checkpoint to resume from: starting at the beginning");
+    return;
+  }
+  const RunIdentity saved = load_checkpoint(*newest, parts());
+  if (saved.stream_version != setup_.identity.stream_version) {
+    throw ConfigError(fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
+                                  "would be others",
+                                  newest->string(), saved.stream_version, setup_.identity.stream_version));
+  }
+  if (saved.processor != setup_.identity.processor) {
+    spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
+                 setup_.identity.processor, saved.processor);
+  }
+  saved_at_ = state_.step;
+  cut_back_logs(setup_.folder, LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()});
+  spdlog::info("resumed from {}", newest->string());
+}
+
+TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
+  const TrainConfig& train = setup_.train;
+  const auto due = [&](std::uint64_t every) { return every > 0 && state_.step % every == 0; };
+  log_ = std::make_unique<RunLog>(setup_.folder);
+  const Clock::time_point start = Clock::now();
+  const double wall_before = state_.times.wall;
+  TrainEnd end = TrainEnd::complete;
+
+  if (state_.step == 0 && state_.evaluated_at != 0) evaluate_now(hooks);
+  while (state_.step < total_steps) {
+    if (hooks.interrupted()) {
+      end = TrainEnd::interrupted;
+      break;
+    }
+    const Clock::time_point asked = Clock::now();
+    const std::optional<Batch> batch = hooks.next_batch();
+    if (!batch || batch->size() < static_cast<std::size_t>(train.batch_rows)) {
+      dropped_rows_ = batch ? batch->size() : 0;
+      end = TrainEnd::stream_ended;
+      break;
+    }
+    train_step(*batch, seconds_since(asked), hooks);
+    if (due(train.eval_every_steps)) evaluate_now(hooks);
+    state_.times.wall = wall_before + seconds_since(start);
+    if (due(train.checkpoint_every_steps) && state_.step < total_steps) save();
+  }
+  if (end != TrainEnd::interrupted && state_.evaluated_at != state_.step) evaluate_now(hooks);
+  state_.times.wall = wall_before + seconds_since(start);
+  if (state_.step > 0 && saved_at_ != state_.step) save();
+  return end;
+}
+
+void TrainLoop::train_step(const Batch& batch, double data_wait, const Hooks& hooks) {
+  const Clock::time_point start = Clock::now();
+  const Losses losses = forward_backward(batch);
+  if (!std::isfinite(losses.total)) {
+    throw std::runtime_error(fmt::format("the loss of step {} is {} (rows {} to {}): training stopped before the update",
+                                         state_.step + 1, losses.total, batch.front().number, batch.back().number));
+  }
+  const double norm = gradient_norm(memory_.views());
+  const double rate = learning_rate_.at(state_.step);
+  optimizer_->update(memory_.views(), rate);
+
+  ++state_.step;
+  for (const StreamRow& row : batch) {
+    state_.add(row);
+    unigram_.add(row.row);
+    log_->row(row, setup_.corpora);
+  }
+  state_.add(losses.total);
+  state_.times.data_wait += data_wait;
+  const double step_seconds = data_wait + seconds_since(start);
+  const auto step_tokens = static_cast<double>(batch.size()) * static_cast<double>(setup_.sequence_length);
+  // Written with the fewest digits that read back as the same double, so that runs can be compared bit by bit.
+  const nlohmann::ordered_json line{{"step", state_.step},
+                                    {"tokens", state_.ledger.positions()},
+                                    {"raw_tokens", state_.ledger.raw_tokens()},
+                                    {"loss_tokens", state_.ledger.loss_tokens()},
+                                    {"loss", losses.total},
+                                    {"ce", losses.ce},
+                                    {"aux_loss", losses.aux_loss},
+                                    {"router_z_loss", losses.router_z_loss},
+                                    {"z_loss", losses.z_loss},
+                                    {"lr", rate},
+                                    {"grad_norm", norm},
+                                    {"tokens_per_s", step_tokens / step_seconds},
+                                    {"step_s", step_seconds},
+                                    {"data_wait_s", data_wait}};
+  log_->metrics(line.dump());
+  hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, step_tokens / step_seconds,
+                 data_wait / step_seconds});
+}
+
+Losses TrainLoop::forward_backward(const Batch& batch) {
+  const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
+  const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
+  memory_.zero_gradients();
+  Losses mean;
+  for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
+    const RowArrays rows = rows_of(std::span(batch).subspan(first, micro_rows));
+    add_share(mean, model_.forward_backward(rows.batch(0, rows.rows), share), share);
+  }
+  return mean;
+}
+
+void TrainLoop::evaluate_now(const Hooks& hooks) {
+  if (setup_.held_out.empty()) return;
+  const Clock::time_point start = Clock::now();
+  const Evaluation evaluation = evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows,
+                                         setup_.pad, &unigram_);
+  state_.last_evaluation = fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", state_.step,
+                                       evaluation.corpora_json(), evaluation.overall_json());
+  if (state_.first_evaluation.empty()) state_.first_evaluation = state_.last_evaluation;
+  state_.evaluated_at = state_.step;
+  log_->metrics(state_.last_evaluation);
+  state_.times.evaluation += seconds_since(start);
+  hooks.on_evaluation(state_.step, evaluation);
+}
+
+void TrainLoop::save() {
+  const Clock::time_point start = Clock::now();
+  log_->sync();
+  const std::filesystem::path folder = save_checkpoint(setup_.checkpoints, parts(), setup_.identity);
+  prune_checkpoints(setup_.checkpoints, setup_.train.keep_last);
+  saved_at_ = state_.step;
+  const double pause = seconds_since(start);
+  state_.times.checkpoint += pause;
+  spdlog::info("saved {} in {:.2f} s", folder.string(), pause);
+}
+
+}  // namespace millrace

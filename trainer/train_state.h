@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/data_pipeline.h"
+
+namespace millrace {
+
+/// A training loss and the step it was seen at (1 is the first).
+struct StepLoss {
+  std::uint64_t step = 0;
+  double loss = 0;
+};
+
+/// Seconds since the run began, over all its sessions.
+struct RunTimes {
+  double wall = 0;
+  double data_wait = 0;   ///< Blocked in DataPipeline::next().
+  double evaluation = 0;
+  double checkpoint = 0;  ///< Pauses for saving.
+};
+
+/// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
+/// there had been no stop.
+struct TrainState {
+  std::uint64_t step = 0;            ///< Optimizer steps done.
+  std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
+  Ledger ledger;
+  std::vector<std::uint64_t> longest_example;  ///< Raw tokens, per phase begun.
+  std::optional<StepLoss> first_loss, best_loss, last_loss;
+  std::optional<std::uint64_t> evaluated_at;   ///< Step of the last evaluation.
+  std::string first_evaluation;                ///< Their lines of metrics.jsonl; empty if there was none.
+  std::string last_evaluation;
+  RunTimes times;
+
+  /// Enters a row that was trained on.
+  void add(const StreamRow& row);
+  /// Enters the loss of the step just done.
+  void add(double loss);
+};
+
+/// What a checkpoint says about the program and the run it comes from.
+struct RunIdentity {
+  std::string name;
+  std::string program_version;
+  std::string run_hash;         ///< Of the resolved run's files.
+  std::string vocabulary_hash;
+  int stream_version = kStreamVersion;
+  std::string processor;        ///< The instruction set: results have the same bits on one only.
+};
+
+/// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
+std::string this_processor();
+
+/// The text of state.json, and back. Throws ConfigError with `where` if the text is no state.
+std::string state_json(const TrainState& state, const RunIdentity& identity);
+void parse_state_json(const std::string& text, const std::string& where, TrainState& state, RunIdentity& identity);
+
+}  // namespace millrace
