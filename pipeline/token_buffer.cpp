@@ -166,10 +166,13 @@ void TokenBuffer::end_document(Cut& cut) {
 
 std::vector<Reject> TokenBuffer::close() {
   std::vector<Reject> rejects;
-  for (Held& document : documents_) std::ranges::move(document.rejects, std::back_inserter(rejects));
-  std::ranges::move(pending_rejects_, std::back_inserter(rejects));
   position_.tail_tokens += tokens_;
-  for (const Held& document : documents_) position_.records += document.before;
+  if (!between_documents_) documents_.pop_front();  // It was counted when its first token was consumed.
+  for (Held& document : documents_) {
+    position_.records += document.before;
+    std::ranges::move(document.rejects, std::back_inserter(rejects));
+  }
+  std::ranges::move(pending_rejects_, std::back_inserter(rejects));
   position_.records += pending_;
   position_.open = false;
   documents_.clear();

@@ -111,6 +111,28 @@ DuckdbRows DuckdbSession::query(const std::string& sql) {
   return DuckdbRows(std::move(rows));
 }
 
+void DuckdbSession::append(const std::string& table, const std::vector<std::vector<Cell>>& rows) {
+  duckdb_appender appender = nullptr;
+  bool good = duckdb_appender_create(impl_->connection, nullptr, table.c_str(), &appender) == DuckDBSuccess;
+  const auto append_cell = [&appender](const Cell& cell) {
+    if (const auto* text = std::get_if<std::string_view>(&cell)) {
+      return duckdb_append_varchar_length(appender, text->data(), text->size()) == DuckDBSuccess;
+    }
+    if (const auto* number = std::get_if<std::int64_t>(&cell)) {
+      return duckdb_append_int64(appender, *number) == DuckDBSuccess;
+    }
+    return duckdb_append_double(appender, std::get<double>(cell)) == DuckDBSuccess;
+  };
+  for (std::size_t row = 0; good && row < rows.size(); ++row) {
+    for (const Cell& cell : rows[row]) good = good && append_cell(cell);
+    good = good && duckdb_appender_end_row(appender) == DuckDBSuccess;
+  }
+  good = good && duckdb_appender_close(appender) == DuckDBSuccess;
+  const std::string reason = good ? "" : first_line(duckdb_appender_error(appender), "rows were not taken");
+  duckdb_appender_destroy(&appender);
+  if (!good) throw DuckdbError(reason, reason.rfind("Out of Memory", 0) == 0, false);
+}
+
 bool DuckdbRows::next_chunk() {
   duckdb_destroy_data_chunk(&impl_->chunk);
   impl_->chunk = duckdb_fetch_chunk(impl_->result);

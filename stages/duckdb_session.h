@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 namespace millrace {
 
@@ -48,6 +50,10 @@ class DuckdbSession {
 
   /// Throws DuckdbError.
   DuckdbRows query(const std::string& sql);
+
+  /// Adds rows to a table, cells in the order of its columns. Throws DuckdbError.
+  using Cell = std::variant<std::string_view, std::int64_t, double>;
+  void append(const std::string& table, const std::vector<std::vector<Cell>>& rows);
 
  private:
   struct Impl;

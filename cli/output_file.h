@@ -1,0 +1,18 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace millrace {
+
+/// Makes a folder with its parents. Throws ConfigError with the path and the system's reason.
+void make_folder(const std::filesystem::path& folder);
+
+/// Writes a file under a temporary name, flushes it to disk, and renames it: readers see the old one or the whole new
+/// one. Throws ConfigError if it cannot be created, std::system_error if the disk fails; leaves nothing behind then.
+void write_atomically(const std::filesystem::path& file, std::string_view bytes);
+
+/// Flushes a file or a folder's entries that somebody else wrote. Throws std::system_error.
+void flush_to_disk(const std::filesystem::path& path);
+
+}  // namespace millrace
