@@ -1,8 +1,8 @@
 #include "trainer/evaluation.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
+
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"

@@ -1,8 +1,8 @@
 #include "trainer/run_folder.h"
 
-#include <gtest/gtest.h>
-
 #include <memory>
+
+#include <gtest/gtest.h>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
@@ -65,7 +65,8 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
 
 TEST_F(RunFolderTest, RefusesAnotherVocabulary) {
   open(texts_);
-  EXPECT_NE(error_of(texts_, {.resume = true, .accept_changes = true}, "2").find("another vocabulary"), std::string::npos);
+  EXPECT_NE(error_of(texts_, {.resume = true, .accept_changes = true}, "2").find("another vocabulary"),
+            std::string::npos);
 }
 
 TEST_F(RunFolderTest, IsHeldByOneProcessAtATime) {

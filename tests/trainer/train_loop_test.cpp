@@ -1,10 +1,10 @@
 #include "trainer/train_loop.h"
 
-#include <gtest/gtest.h>
-#include <spdlog/spdlog.h>
-
-#include <nlohmann/json.hpp>
 #include <sstream>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "stages/errors.h"
 #include "stages/philox.h"
@@ -85,7 +85,8 @@ class TrainLoopTest : public testing::Test {
     return setup;
   }
 
-  /// Trains `name` until `total` steps, going on from its checkpoints; `steps`: stops dead (as if killed) after so many.
+  /// Trains `name` until `total` steps, going on from its checkpoints; `steps`: stops dead (as if killed) after so
+  /// many.
   void run(const std::string& name, std::uint64_t total, std::uint64_t steps = 1000) {
     TrainLoop loop(setup(name));
     loop.resume();
