@@ -18,6 +18,21 @@ namespace {
   throw std::system_error(error, std::generic_category(), path.string());
 }
 
+fs::path temporary_name(const fs::path& file) {
+  return file.parent_path() / fmt::format(".{}.{}.tmp", file.filename().string(), ::getpid());
+}
+
+int open_temporary(const fs::path& file) {
+  const auto refuse = [&file](int error) {
+    throw ConfigError(fmt::format("cannot write {}: {}", file.string(), std::generic_category().message(error)));
+  };
+  std::error_code ignored;
+  if (!file.has_filename() || fs::is_directory(file, ignored)) refuse(EISDIR);
+  const int descriptor = ::open(temporary_name(file).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor < 0) refuse(errno);
+  return descriptor;
+}
+
 void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), bytes.size());
@@ -39,11 +54,8 @@ void make_folder(const fs::path& folder) {
 }
 
 void write_atomically(const fs::path& file, std::string_view bytes) {
-  const fs::path temporary = file.parent_path() / fmt::format(".{}.{}.tmp", file.filename().string(), ::getpid());
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) {
-    throw ConfigError(fmt::format("cannot write {}: {}", file.string(), std::generic_category().message(errno)));
-  }
+  const fs::path temporary = temporary_name(file);
+  const int descriptor = open_temporary(file);
   try {
     write_all(descriptor, file, bytes);
     ::close(descriptor);
@@ -53,6 +65,11 @@ void write_atomically(const fs::path& file, std::string_view bytes) {
     throw;
   }
   flush_to_disk(file.has_parent_path() ? file.parent_path() : fs::path("."));
+}
+
+void require_writable(const fs::path& file) {
+  ::close(open_temporary(file));
+  ::unlink(temporary_name(file).c_str());
 }
 
 void flush_to_disk(const fs::path& path) {

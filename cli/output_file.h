@@ -12,6 +12,9 @@ void make_folder(const std::filesystem::path& folder);
 /// one. Throws ConfigError if it cannot be created, std::system_error if the disk fails; leaves nothing behind then.
 void write_atomically(const std::filesystem::path& file, std::string_view bytes);
 
+/// Throws ConfigError if `file` could not be written, before hours are spent on what should stand in it.
+void require_writable(const std::filesystem::path& file);
+
 /// Flushes a file or a folder's entries that somebody else wrote. Throws std::system_error.
 void flush_to_disk(const std::filesystem::path& path);
 

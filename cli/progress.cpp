@@ -67,7 +67,7 @@ void Progress::draw(std::uint64_t done, const std::string& note) {
   if (total_ > done && rate > 0) line += ", " + human_duration(static_cast<double>(total_ - done) / rate) + " left";
   if (finished_) line += ", took " + human_duration(seconds);
   if (!note.empty()) line += ", " + note;
-  fmt::print(stderr, terminal_ ? "\r\033[K{}" : "{}\n", line);
+  fmt::print(stderr, "{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
   std::fflush(stderr);
 }
 

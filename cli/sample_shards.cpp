@@ -45,11 +45,9 @@ std::vector<Documents> cut_into_shards(const std::vector<SampleDocument>& docume
 }
 
 std::string redpajama_line(const SampleDocument& document, const std::string& corpus) {
-  const nlohmann::ordered_json line = {{"text", document.text},
-                                       {"meta",
-                                        {{"source", "millrace sample/" + corpus},
-                                         {"path", document.source.path},
-                                         {"language", document.source.language}}}};
+  nlohmann::ordered_json meta = {{"source", "millrace sample/" + corpus}, {"path", document.source.path}};
+  if (!document.source.language.empty()) meta["language"] = document.source.language;
+  const nlohmann::ordered_json line = {{"text", document.text}, {"meta", meta}};
   return line.dump() + "\n";
 }
 

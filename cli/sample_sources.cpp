@@ -115,7 +115,7 @@ std::optional<Place> place_of(const std::string& path, bool is_package_tree) {
   const std::string extension = extension_of(name);
   const auto below = [&path](const char* folder) { return path.starts_with(folder); };
   const bool is_text = std::find(kTextExtensions.begin(), kTextExtensions.end(), extension) != kTextExtensions.end();
-  const Place document{SampleCorpus::docs, {"", path, "en", "", extension}};
+  const Place document{SampleCorpus::docs, {"", path, "", "", extension}};
   if (!is_package_tree) {
     if (auto code = as_code(path, extension)) return code;
     return is_text ? std::optional(document) : std::nullopt;

@@ -14,7 +14,7 @@ inline constexpr int kSampleCorpora = 6;
 struct SampleSource {
   std::string file;      ///< Where it can be opened.
   std::string path;      ///< As it is called in the sample: "/usr/share/doc/...", whatever the root.
-  std::string language;  ///< Of text: "en", "fr", ... Of code: The Stack's name, "C++".
+  std::string language;  ///< Of manual pages: "en", "fr", ... Of code: The Stack's name, "C++". Else empty.
   std::string folder;    ///< Of code: The Stack's folder, "c++".
   std::string extension;
 };

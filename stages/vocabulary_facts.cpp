@@ -73,6 +73,7 @@ class Message {
 constexpr std::uint32_t kPieces = 1, kTrainerSpec = 2, kNormalizerSpec = 3;
 constexpr std::uint32_t kPieceType = 3;
 constexpr std::uint32_t kModelType = 3, kSplitDigits = 25, kByteFallback = 35;
+constexpr std::uint32_t kUnk = 40, kBos = 41, kEos = 42, kPad = 43;
 constexpr std::uint32_t kName = 1, kCharacterMap = 2, kDummyPrefix = 3, kRemoveWhitespaces = 4, kEscapeWhitespaces = 5;
 
 void read_piece(std::string_view bytes, VocabularyFacts& facts) {
@@ -92,6 +93,10 @@ void read_trainer(std::string_view bytes, VocabularyFacts& facts) {
     if (field->number == kModelType) facts.model_type = kTypes[field->value < kTypes.size() ? field->value : 0];
     if (field->number == kSplitDigits) facts.split_digits = field->value != 0;
     if (field->number == kByteFallback) facts.byte_fallback = field->value != 0;
+    if (field->number == kUnk) facts.unk = static_cast<int>(field->value);
+    if (field->number == kBos) facts.bos = static_cast<int>(field->value);
+    if (field->number == kEos) facts.eos = static_cast<int>(field->value);
+    if (field->number == kPad) facts.pad = static_cast<int>(field->value);
   }
 }
 

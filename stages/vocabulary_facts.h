@@ -17,6 +17,10 @@ struct VocabularyFacts {
   bool add_dummy_prefix = true;
   bool remove_extra_whitespaces = true;
   bool escape_whitespaces = true;
+  int unk = 0;  ///< Ids of the special pieces, -1 where there is none.
+  int bos = 1;
+  int eos = 2;
+  int pad = -1;
   bool split_digits = false;
   bool byte_fallback = false;
 };

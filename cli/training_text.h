@@ -1,0 +1,22 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace millrace {
+
+/// Lines to train a vocabulary on, and how they were come by.
+struct TrainingText {
+  std::vector<std::string> lines;
+  std::uint64_t bytes = 0;       ///< Of the pieces chosen.
+  std::uint64_t read_bytes = 0;  ///< Of the texts they were chosen from.
+  std::uint64_t rejects = 0;
+};
+
+/// Chooses about `bytes` of text, evenly from what the shards hold: every shard is read from its start, up to eight
+/// times its part of `bytes`, and pieces of about 4 KB are taken at even distances. The same shards give the same
+/// lines. Layouts are detected. Shows progress; throws Interrupted, and ConfigError if there is no text.
+TrainingText choose_training_text(const std::vector<std::string>& shards, std::uint64_t bytes);
+
+}  // namespace millrace

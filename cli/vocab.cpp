@@ -1,0 +1,124 @@
+#include <chrono>
+#include <cstdlib>
+#include <fstream>
+#include <future>
+#include <iterator>
+#include <memory>
+
+#include <fmt/format.h>
+#include <xxhash.h>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/output_file.h"
+#include "cli/progress.h"
+#include "cli/training_text.h"
+#include "stages/document_to_tokens.h"
+#include "stages/errors.h"
+#include "stages/shard_list.h"
+#include "stages/vocabulary_facts.h"
+#include "stages/vocabulary_training.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kDefaultMegabytes = 8;
+constexpr int kInterruptedExit = 130;
+
+struct TrainArguments {
+  std::vector<std::string> shards;
+  int size = 8192;
+  std::string out;
+  double megabytes = kDefaultMegabytes;
+};
+
+/// libsentencepiece cannot be stopped. Nothing has been written while it works, so the process may simply end.
+std::string train_until_interrupted(const std::vector<std::string>& lines, int pieces) {
+  auto training = std::async(std::launch::async, [&lines, pieces] { return train_vocabulary(lines, pieces); });
+  while (training.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    if (interrupt_requested()) std::_Exit(kInterruptedExit);
+  }
+  return training.get();
+}
+
+void train(const TrainArguments& arguments) {
+  if (!(arguments.megabytes > 0)) throw ConfigError("--megabytes must be above 0");
+  if (arguments.size < 1) throw ConfigError("--size must be above 0");
+  const std::vector<std::string> shards = list_shards(arguments.shards, "");
+  const std::filesystem::path out = arguments.out;
+  make_folder(out.parent_path());
+  require_writable(out);
+  const TrainingText text = choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6));
+  if (text.rejects > 0) fmt::print(stderr, "left out {} records that cannot be read\n", text.rejects);
+  fmt::print(stderr, "training {} pieces on {} of {} read from {} shards\n", arguments.size,
+             human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)),
+             shards.size());
+  const auto start = std::chrono::steady_clock::now();
+  write_atomically(out, train_until_interrupted(text.lines, arguments.size));
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const Vocabulary vocabulary(out);
+  fmt::print("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out, vocabulary.pieces(),
+             vocabulary.size(), vocabulary.hash(), took.count());
+}
+
+std::string id_or_none(int id) {
+  return id < 0 ? "none" : std::to_string(id);
+}
+
+void show(const std::string& file) {
+  std::ifstream in(file, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
+  if (!in.is_open() || bytes.empty()) throw ConfigError(fmt::format("vocabulary {}: cannot be read or is empty", file));
+  if (!is_vocabulary(bytes)) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file));
+  const VocabularyFacts facts = facts_of(bytes);
+  const int size = facts.pieces + Vocabulary::kExtraIds;
+  const auto yes_no = [](bool value) { return value ? "yes" : "no"; };
+  fmt::print("kind                      {}\n", facts.model_type);
+  fmt::print("pieces                    {} (normal {}, unknown {}, control {}, user-defined {}, unused {}, byte {})\n",
+             facts.pieces, facts.of_type[1], facts.of_type[2], facts.of_type[3], facts.of_type[4], facts.of_type[5],
+             facts.of_type[6]);
+  fmt::print("with sentinels            {} (<extra_id_0> = {}, <extra_id_{}> = {})\n", size, size - 1,
+             Vocabulary::kExtraIds - 1, facts.pieces);
+  fmt::print("embedding rows            {}\n", (size + 127) / 128 * 128);
+  fmt::print("pad, eos, bos, unk        {}, {}, {}, {}\n", id_or_none(facts.pad), id_or_none(facts.eos),
+             id_or_none(facts.bos), id_or_none(facts.unk));
+  fmt::print("normalizer                {} ({} bytes of character map)\n",
+             facts.normalizer.empty() ? "unnamed" : facts.normalizer, facts.character_map_bytes);
+  fmt::print("add_dummy_prefix          {}\n", yes_no(facts.add_dummy_prefix));
+  fmt::print("remove_extra_whitespaces  {}\n", yes_no(facts.remove_extra_whitespaces));
+  fmt::print("split_digits              {}\n", yes_no(facts.split_digits));
+  fmt::print("byte_fallback             {}\n", yes_no(facts.byte_fallback));
+  fmt::print("xxh3                      {:016x}\n", XXH3_64bits(bytes.data(), bytes.size()));
+  if (facts.pad < 0 || facts.eos < 0)
+    fmt::print("It has no {}: no rows can be made with it.\n", facts.pad < 0 ? "pad" : "eos");
+}
+
+void add_vocab_train(CLI::App& vocab) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = vocab.add_subcommand("train", "Train a SentencePiece vocabulary with umT5's own settings");
+  command->add_option("--shards", arguments->shards, "Shards: files, folders, globs, @lists")->required();
+  command->add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count");
+  command->add_option("--out", arguments->out, "The .model file")->required();
+  command->add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes");
+  command->footer(
+      "The text is taken evenly from the shards. The same shards give the same bytes. Training time grows with the\n"
+      "text: about a minute for the default on two cores.\n\n"
+      "Example:\n  millrace vocab train --shards data/sample --size 8192 --out data/vocab.model");
+  command->callback([arguments] { train(*arguments); });
+}
+
+}  // namespace
+
+void add_vocab(CLI::App& app) {
+  CLI::App* vocab = app.add_subcommand("vocab", "Train a vocabulary, or show what one is");
+  vocab->require_subcommand(1);
+  vocab->footer("Example:\n  millrace vocab show data/vocab.model");
+  add_vocab_train(*vocab);
+  auto file = std::make_shared<std::string>();
+  CLI::App* command = vocab->add_subcommand("show", "Kind, size, special ids and settings of a vocabulary");
+  command->add_option("FILE", *file, "A SentencePiece .model file")->required();
+  command->footer("Example:\n  millrace vocab show data/vocab.model");
+  command->callback([file] { show(*file); });
+}
+
+}  // namespace millrace
