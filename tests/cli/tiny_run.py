@@ -68,7 +68,7 @@ def write_run(folder):
     data = folder / "data"
     data.mkdir(parents=True)
     write_shards(data, "prose", 1, 2000)
-    write_shards(data, "code", 2, 2000, damaged_line=700)
+    write_shards(data, "code", 2, 2000, damaged_line=5)
     (folder / "vocab.model").write_bytes(vocabulary())
     (folder / "mix.toml").write_text(
         'name = "tiny"\n'
@@ -88,10 +88,10 @@ def write_run(folder):
         'name = "tiny"\nseed = 3\nvocab = "vocab.model"\nsequence_length = 64\n'
         '[[phase]]\nuntil = 5_120\nmix = "mix.toml"\nobjective = "ul2.toml"\n'
         '[[phase]]\nuntil = 15_360\nmix = "mix.toml"\nobjective = "causal.toml"\n'
-        f'[data]\ndirectory = "{data}"\nholdout = 0.05\nshuffle_block = 256\nmax_bad_fraction = 0.01\n'
+        f'[data]\ndirectory = "{data}"\nholdout = 0.05\nshuffle_block = 16\nmax_bad_fraction = 0.01\n'
         '[model]\npreset = "openmoe-nano"\nhidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 2\n'
         "num_attention_heads = 2\nhead_dim = 16\nnum_experts = 4\nmoe_layer_interval = 2\n"
-        "[train]\nbatch_rows = 4\nmicro_rows = 2\n"
+        "[train]\nbatch_rows = 4\nmicro_rows = 2\nlearning_rate = 4.0\n"
         "[eval]\nevery_steps = 25\ntokens = 2000\n"
         "[checkpoint]\nevery_steps = 7\nkeep_last = 2\n"
     )

@@ -90,10 +90,17 @@ class Train(unittest.TestCase):
         summary = json.loads((self.whole / "summary.json").read_text())
         self.assertEqual(summary["end"], "complete")
         self.assertEqual(summary["rows"], 4 * STEPS)
-        self.assertLess(summary["unigram"]["loss"], summary["unigram"]["bound"])
+        self.assertLess(summary["unigram"]["loss"], 0.9 * summary["unigram"]["bound"])
         self.assertIn("unigram bound", self.output)
         for phase in summary["shares"]:
             self.assertTrue(all(corpus["within_one_example"] for corpus in phase["corpora"]), phase)
+
+    def test_names_what_was_rejected(self):
+        rejects = [json.loads(line) for line in (self.whole / "rejects.jsonl").read_text().splitlines()]
+        self.assertEqual([(r["corpus"], r["record"], r["line"], r["cause"]) for r in rejects], [("code", 5, 6, "bad_json")])
+        records = json.loads((self.whole / "summary.json").read_text())["records"]
+        self.assertEqual(records["code"]["rejected"], {"bad_json": 1})
+        self.assertIn("code: 1 of", self.output)
 
     def test_killed_runs_equal_an_undisturbed_one_with_2_threads(self):
         self.expect_same_run(self.kill_and_resume(2, CRASHES, 1))
@@ -128,7 +135,7 @@ class Train(unittest.TestCase):
     def test_shows_what_changed(self):
         changed = millrace("train", self.run_file, "--run-dir", self.whole, "--resume", "--set", "train.learning_rate=0.5",
                            code=2)
-        self.assertIn("- learning_rate = 1", changed.stderr)
+        self.assertIn("- learning_rate = 4", changed.stderr)
         self.assertIn("+ learning_rate = 0.5", changed.stderr)
         self.assertIn("--accept-changes", changed.stderr)
 
