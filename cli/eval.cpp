@@ -35,7 +35,7 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile
   const fs::path kept = fs::path(options.run.run) / "heldout.safetensors";
   if (options.tokens == 0 && fs::exists(kept)) return load_held_out(kept, vocabulary.hash());
   const std::uint64_t tokens = options.tokens > 0 ? options.tokens : run.train.eval_tokens;
-  return held_out_ids(run.stream, vocabulary, tokens, options.threads);
+  return held_out_ids(run.stream, vocabulary, tokens);
 }
 
 std::string table_of(const Evaluation& evaluation) {

@@ -10,7 +10,6 @@
 namespace millrace {
 
 /// Gathers about `tokens` held-out tokens, as many from each corpus, in shard order. Empty if nothing is held out.
-std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabulary& vocabulary, std::uint64_t tokens,
-                                        int threads);
+std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabulary& vocabulary, std::uint64_t tokens);
 
 }  // namespace millrace

@@ -56,10 +56,9 @@ fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resum
   return resume && !fs::exists(run.vocabulary) && fs::exists(kept) ? kept : run.vocabulary;
 }
 
-std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary,
-                                         int threads) {
+std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary) {
   if (fs::exists(folder.held_out())) return load_held_out(folder.held_out(), vocabulary.hash());
-  std::vector<HeldOutTokens> corpora = held_out_ids(run.stream, vocabulary, run.train.eval_tokens, threads);
+  std::vector<HeldOutTokens> corpora = held_out_ids(run.stream, vocabulary, run.train.eval_tokens);
   save_held_out(folder.held_out(), corpora, vocabulary.hash());
   return corpora;
 }
@@ -97,7 +96,7 @@ void train(const TrainOptions& options) {
   setup.sequence_length = run.stream.sequence_length;
   setup.pad = vocabulary.pad();
   setup.corpora = corpora_of(run.stream);
-  setup.held_out = kept_held_out(folder, run, vocabulary, options.threads);
+  setup.held_out = kept_held_out(folder, run, vocabulary);
   setup.folder = folder.path();
   setup.checkpoints = folder.checkpoints();
   setup.identity = {.name = run.stream.name,
