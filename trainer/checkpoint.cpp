@@ -18,6 +18,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kOptimizer = "optimizer.safetensors";
+constexpr const char* kUnigram = "unigram.safetensors";
+constexpr const char* kState = "state.json";
 constexpr const char* kCounts = "counts";
 
 void save_optimizer(const fs::path& path, Optimizer& optimizer) {
@@ -56,15 +59,20 @@ void load_unigram(const fs::path& path, UnigramCounts& unigram) {
   unigram.set_counts(std::move(counts));
 }
 
+void load_state(const fs::path& path, TrainState& state, RunIdentity& identity) {
+  std::ifstream file(path, std::ios::binary);
+  parse_state_json({std::istreambuf_iterator<char>(file), {}}, path.string(), state, identity);
+}
+
 }  // namespace
 
 fs::path save_checkpoint(const fs::path& parent, const TrainedParts& parts, const RunIdentity& identity) {
   return publish_checkpoint(parent, parts.state.step, [&](const fs::path& folder) {
     write_file_atomically(folder / "config.json", model_config_json(parts.config));
     save_parameters(folder, parts.parameters);
-    save_optimizer(folder / "optimizer.safetensors", parts.optimizer);
-    save_unigram(folder / "unigram.safetensors", parts.unigram);
-    write_file_atomically(folder / "state.json", state_json(parts.state, identity));
+    save_optimizer(folder / kOptimizer, parts.optimizer);
+    save_unigram(folder / kUnigram, parts.unigram);
+    write_file_atomically(folder / kState, state_json(parts.state, identity));
   });
 }
 
@@ -72,14 +80,26 @@ RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
   if (load_model_config(folder) != parts.config)
     throw ConfigError(fmt::format("{}: config.json is not the run's model", folder.string()));
   load_parameters(folder, parts.parameters);
-  load_optimizer(folder / "optimizer.safetensors", parts.optimizer);
-  load_unigram(folder / "unigram.safetensors", parts.unigram);
-  const fs::path state_file = folder / "state.json";
-  std::ifstream file(state_file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  load_optimizer(folder / kOptimizer, parts.optimizer);
+  load_unigram(folder / kUnigram, parts.unigram);
   RunIdentity identity;
-  parse_state_json(text, state_file.string(), parts.state, identity);
+  load_state(folder / kState, parts.state, identity);
   parts.optimizer.set_steps(parts.state.step);
+  return identity;
+}
+
+std::optional<UnigramCounts> load_unigram_counts(const fs::path& folder, int vocab_size) {
+  if (!fs::exists(folder / kUnigram)) return std::nullopt;
+  UnigramCounts counts(vocab_size);
+  load_unigram(folder / kUnigram, counts);
+  return counts;
+}
+
+std::optional<RunIdentity> load_identity(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return std::nullopt;
+  TrainState state;
+  RunIdentity identity;
+  load_state(folder / kState, state, identity);
   return identity;
 }
 

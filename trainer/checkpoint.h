@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 
 #include "model/model_config.h"
 #include "model/parameter.h"
@@ -33,5 +34,9 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const
 /// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
 /// Throws ConfigError if it is another model's or another optimizer's.
 RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
+
+/// Parts of a checkpoint that a folder from elsewhere lacks: empty then. Throw ConfigError if there but damaged.
+std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);
+std::optional<RunIdentity> load_identity(const std::filesystem::path& folder);
 
 }  // namespace millrace

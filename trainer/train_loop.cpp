@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "stages/errors.h"
+#include "stages/philox.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/row_arrays.h"
 #include "trainer/weights.h"
@@ -57,7 +58,9 @@ TrainLoop::TrainLoop(TrainSetup setup)
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views()),
       unigram_(setup_.model.vocab_size) {
-  memory_.initialize(setup_.seed);
+  memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
+    return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
+  });
 }
 
 TrainLoop::~TrainLoop() = default;

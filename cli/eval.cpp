@@ -1,0 +1,104 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/held_out_ids.h"
+#include "cli/run_file.h"
+#include "cli/text_table.h"
+#include "cli/vocabulary_match.h"
+#include "stages/document_to_tokens.h"
+#include "stages/errors.h"
+#include "trainer/checkpoint.h"
+#include "trainer/compute_threads.h"
+#include "trainer/config_json.h"
+#include "trainer/evaluation.h"
+#include "trainer/weights.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EvalOptions {
+  std::string checkpoint;
+  RunOptions run;
+  std::uint64_t tokens = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile& run, const Vocabulary& vocabulary) {
+  const fs::path kept = fs::path(options.run.run) / "heldout.safetensors";
+  if (options.tokens == 0 && fs::exists(kept)) return load_held_out(kept, vocabulary.hash());
+  const std::uint64_t tokens = options.tokens > 0 ? options.tokens : run.train.eval_tokens;
+  return held_out_ids(run.stream, vocabulary, tokens, options.threads);
+}
+
+std::string table_of(const Evaluation& evaluation) {
+  using Align = TextTable::Align;
+  TextTable table({{"held out", Align::left}, {"tokens"}, {"loss"}, {"perplexity"}, {"bits/byte"}, {"accuracy"},
+                   {"unigram bound"}});
+  const auto add = [&](const std::string& name, const EvaluationScore& score) {
+    if (score.tokens == 0) {
+      table.add({name, "none", "-", "-", "-", "-", "-"});
+      return;
+    }
+    const std::optional<double> bound = score.unigram_loss();
+    table.add({name, fmt::format("{}", score.tokens), fmt::format("{:.4f}", score.loss()),
+               fmt::format("{:.1f}", score.perplexity()), fmt::format("{:.3f}", score.bits_per_byte()),
+               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? fmt::format("{:.4f}", *bound) : "-"});
+  };
+  for (const CorpusScore& corpus : evaluation.corpora) add(corpus.corpus, corpus.score);
+  add("all", evaluation.overall);
+  return table.text();
+}
+
+void eval(const EvalOptions& options) {
+  const fs::path checkpoint = options.checkpoint;
+  const ModelConfig config = load_model_config(checkpoint);
+  const RunFile run = load_run(options.run);
+  const Vocabulary vocabulary(run.vocabulary);
+  check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, run.vocabulary);
+  set_compute_threads(options.threads);
+  const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
+  if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
+
+  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
+  load_parameters(checkpoint, memory.views());
+  Transformer<float> model(config, memory.views());
+  const std::optional<UnigramCounts> unigram = load_unigram_counts(checkpoint, config.vocab_size);
+  const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
+  const Evaluation evaluation = evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(),
+                                         unigram ? &*unigram : nullptr);
+  if (options.json) {
+    fmt::print("{{\"eval\":{},\"overall\":{}}}\n", evaluation.corpora_json(), evaluation.overall_json());
+  } else {
+    fmt::print("{}", table_of(evaluation));
+  }
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "Loss of a checkpoint on a run's held-out documents, per corpus");
+  command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
+  command->add_option("--run", options->run.run, "Run file, or the folder of a run")->required();
+  command->add_option("--data", options->run.data, "Folder where the mixes' relative shard patterns start")
+      ->envname("MILLRACE_DATA");
+  command->add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")
+      ->type_name("KEY=VALUE")
+      ->take_all();
+  command->add_option("--tokens", options->tokens,
+                      "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says");
+  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", options->json, "Print JSON");
+  command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000400 --run runs/quickstart");
+  command->callback([options] { eval(*options); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,27 @@
+#include "cli/held_out_ids.h"
+
+#include <set>
+#include <string>
+
+#include "pipeline/held_out.h"
+
+namespace millrace {
+
+std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabulary& vocabulary, std::uint64_t tokens,
+                                        int threads) {
+  if (stream.holdout <= 0 || tokens == 0) return {};
+  std::set<std::string> names;
+  for (const Phase& phase : stream.phases)
+    for (const Corpus& corpus : phase.mix.corpora) names.insert(corpus.name);
+  const std::uint64_t tokens_per_corpus = (tokens + names.size() - 1) / names.size();
+  std::vector<HeldOutTokens> corpora;
+  for (const HeldOut& held_out : gather_held_out(stream, vocabulary, tokens_per_corpus, threads)) {
+    HeldOutTokens& corpus = corpora.emplace_back();
+    corpus.corpus = held_out.corpus;
+    corpus.text_bytes = held_out.text_bytes;
+    for (const std::vector<TokenId>& document : held_out.documents) append_document(corpus, document, vocabulary.eos());
+  }
+  return corpora;
+}
+
+}  // namespace millrace

@@ -1,0 +1,180 @@
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "cli/commands.h"
+#include "cli/held_out_ids.h"
+#include "cli/interrupt.h"
+#include "cli/progress.h"
+#include "cli/run_file.h"
+#include "cli/train_report.h"
+#include "cli/vocabulary_match.h"
+#include "pipeline/data_pipeline.h"
+#include "stages/document_to_tokens.h"
+#include "stages/errors.h"
+#include "trainer/atomic_file.h"
+#include "trainer/compute_threads.h"
+#include "trainer/config_json.h"
+#include "trainer/run_folder.h"
+#include "trainer/summary.h"
+#include "trainer/train_loop.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainOptions {
+  RunOptions run;
+  std::string from;
+  std::string run_dir;
+  bool resume = false;
+  bool accept_changes = false;
+  bool json = false;
+  int threads = 0;
+};
+
+fs::path run_dir_of(const TrainOptions& options, const RunFile& run) {
+  if (!options.run_dir.empty()) return options.run_dir;
+  if (fs::is_directory(options.run.run)) return options.run.run;
+  return fs::path("runs") / run.stream.name;
+}
+
+/// The stream ends where training ends.
+void end_stream_at(StreamConfig& stream, std::uint64_t tokens) {
+  while (stream.phases.size() > 1 && stream.phases[stream.phases.size() - 2].until >= tokens) stream.phases.pop_back();
+  stream.phases.back().until = tokens;
+}
+
+/// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
+fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resume) {
+  const fs::path kept = run_dir / "vocab.model";
+  return resume && !fs::exists(run.vocabulary) && fs::exists(kept) ? kept : run.vocabulary;
+}
+
+std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary,
+                                         int threads) {
+  if (fs::exists(folder.held_out())) return load_held_out(folder.held_out(), vocabulary.hash());
+  std::vector<HeldOutTokens> corpora = held_out_ids(run.stream, vocabulary, run.train.eval_tokens, threads);
+  save_held_out(folder.held_out(), corpora, vocabulary.hash());
+  return corpora;
+}
+
+std::vector<std::string> corpora_of(const StreamConfig& stream) {
+  std::vector<std::string> names;
+  for (const Phase& phase : stream.phases)
+    for (const Corpus& corpus : phase.mix.corpora)
+      if (std::ranges::find(names, corpus.name) == names.end()) names.push_back(corpus.name);
+  return names;
+}
+
+void train(const TrainOptions& options) {
+  RunFile run = load_run(options.run);
+  const fs::path run_dir = run_dir_of(options, run);
+  const fs::path vocabulary_path = vocabulary_file(run, run_dir, options.resume);
+  const Vocabulary vocabulary(vocabulary_path);
+  if (run.model.vocab_size == 0) run.model.vocab_size = vocabulary.embedding_rows();
+  check_vocabulary_size(run.model, run.file.string() + ": [model]", vocabulary, vocabulary_path);
+  check_model_config(run.model, run.file.string() + ": [model]");
+  if (!options.from.empty() && load_model_config(options.from) != run.model)
+    throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", options.from));
+  set_compute_threads(options.threads);
+
+  const RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
+                         {.resume = options.resume, .accept_changes = options.accept_changes});
+  start_log(folder.log());
+  for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
+  end_stream_at(run.stream, run.train.tokens);
+
+  TrainSetup setup;
+  setup.model = run.model;
+  setup.train = run.train;
+  setup.seed = run.stream.seed;
+  setup.sequence_length = run.stream.sequence_length;
+  setup.pad = vocabulary.pad();
+  setup.corpora = corpora_of(run.stream);
+  setup.held_out = kept_held_out(folder, run, vocabulary, options.threads);
+  setup.folder = folder.path();
+  setup.checkpoints = folder.checkpoints();
+  setup.identity = {.name = run.stream.name,
+                    .program_version = MILLRACE_VERSION,
+                    .run_hash = hash_of(run.resolved),
+                    .vocabulary_hash = vocabulary.hash(),
+                    .stream_version = kStreamVersion,
+                    .processor = this_processor()};
+  const std::uint64_t total_steps = setup.steps_in(run.train.tokens);
+  if (total_steps == 0)
+    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
+                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
+  const RunIdentity identity = setup.identity;
+  const std::vector<std::string> corpora = setup.corpora;
+
+  TrainLoop loop(std::move(setup));
+  if (!options.from.empty()) loop.start_from(options.from);
+  if (options.resume) loop.resume();
+  DataPipeline::Options pipeline_options;
+  pipeline_options.threads = options.threads;
+  pipeline_options.batch_rows = run.train.batch_rows;
+  DataPipeline pipeline(run.stream, vocabulary, loop.position(), pipeline_options);
+  spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
+               human_count(static_cast<double>(parameter_count(run.model))), total_steps, run.train.batch_rows,
+               run.stream.sequence_length, compute_threads(), folder.path().string());
+
+  Progress progress("training", run.train.tokens, "tokens");
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = [&] { return pipeline.next(); };
+  hooks.interrupted = [] { return interrupt_requested(); };
+  hooks.on_step = [&](const StepReport& report) {
+    progress.update(report.tokens, fmt::format("step {}, loss {:.4f}", report.step, report.loss));
+  };
+  hooks.on_evaluation = [](std::uint64_t step, const Evaluation& evaluation) {
+    spdlog::info("{}", evaluation_line(step, evaluation));
+  };
+  const TrainEnd end = loop.run(total_steps, hooks);
+  pipeline.stop();
+  progress.finish();
+  if (end == TrainEnd::stream_ended)
+    spdlog::info("the stream ended after {} of {} steps; {} rows of a last, incomplete batch were dropped",
+                 loop.state().step, total_steps, loop.dropped_rows());
+
+  const std::string summary = summary_json({.state = loop.state(),
+                                            .stream = run.stream,
+                                            .corpora = corpora,
+                                            .identity = identity,
+                                            .end = end,
+                                            .total_steps = total_steps,
+                                            .dropped_rows = loop.dropped_rows(),
+                                            .threads = compute_threads()});
+  write_file_atomically(folder.summary(), summary);
+  if (end == TrainEnd::interrupted) {
+    spdlog::info("interrupted after step {}; go on with: millrace train {} --resume", loop.state().step,
+                 folder.path().string());
+    throw Interrupted();
+  }
+  fmt::print("{}", options.json ? summary : outcome_text(summary));
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  auto options = std::make_shared<TrainOptions>();
+  CLI::App* command = app.add_subcommand("train", "Train a model on a run's stream");
+  add_run_options(*command, options->run);
+  command->add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME")->capture_default_str();
+  command->add_option("--from", options->from, "Start with the weights of this checkpoint folder");
+  command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
+  command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
+  command->add_option("--threads", options->threads, "Threads to compute with, and to read with; 0: all cores")
+      ->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", options->json, "Print the summary as JSON");
+  command->footer(
+      "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
+      "  millrace train runs/quickstart --resume");
+  command->callback([options] { train(*options); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,118 @@
+#include "cli/train_report.h"
+
+#include <fmt/format.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/progress.h"
+#include "cli/text_table.h"
+
+namespace millrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kAll = "all";
+
+const Json* score_of(const Json& evaluation, const std::string& corpus) {
+  if (!evaluation.is_object()) return nullptr;
+  const Json& score = corpus == kAll ? evaluation.at("overall") : evaluation.at("eval").at(corpus);
+  return score.is_object() ? &score : nullptr;
+}
+
+std::string number(const Json* score, const char* key, int decimals) {
+  return score == nullptr ? "-" : fmt::format("{:.{}f}", score->at(key).get<double>(), decimals);
+}
+
+std::string percent(double fraction) { return fmt::format("{:.2f} %", 100 * fraction); }
+
+std::string evaluation_table(const Json& first, const Json& last) {
+  using Align = TextTable::Align;
+  const std::string step = fmt::format("step {}", last.at("step").get<std::uint64_t>());
+  TextTable table({{"held out", Align::left}, {"tokens"}, {"loss, step 0"}, {step}, {"unigram bound"}, {"below it"},
+                   {"perplexity"}, {"bits/byte"}, {"accuracy"}});
+  std::vector<std::string> names;
+  for (const auto& [corpus, score] : last.at("eval").items()) names.push_back(corpus);
+  names.emplace_back(kAll);
+  for (const std::string& name : names) {
+    const Json* score = score_of(last, name);
+    if (score == nullptr) {
+      table.add({name, "none", "-", "-", "-", "-", "-", "-", "-"});
+      continue;
+    }
+    const double below = 1 - score->at("loss").get<double>() / score->at("unigram_loss").get<double>();
+    table.add({name, fmt::format("{}", score->at("tokens").get<std::uint64_t>()), number(score_of(first, name), "loss", 4),
+               number(score, "loss", 4), number(score, "unigram_loss", 4), percent(below), number(score, "perplexity", 1),
+               number(score, "bits_per_byte", 3), percent(score->at("accuracy").get<double>())});
+  }
+  return table.text();
+}
+
+std::string shares_table(const Json& phases) {
+  using Align = TextTable::Align;
+  TextTable table({{"phase", Align::left}, {"corpus", Align::left}, {"asked"}, {"realised"}, {"raw tokens"},
+                   {"off by"}, {"within one example", Align::left}});
+  for (const Json& phase : phases)
+    for (const Json& corpus : phase.at("corpora"))
+      table.add({fmt::format("{} {}", phase.at("phase").get<int>() + 1, phase.at("mix").get<std::string>()),
+                 corpus.at("name").get<std::string>(), percent(corpus.at("asked").get<double>()),
+                 percent(corpus.at("realised").get<double>()),
+                 fmt::format("{}", corpus.at("raw_tokens").get<std::uint64_t>()),
+                 fmt::format("{:.0f} tokens", corpus.at("off_by_tokens").get<double>()),
+                 corpus.at("within_one_example").get<bool>()
+                     ? "yes"
+                     : fmt::format("no: the longest has {}", phase.at("longest_example").get<std::uint64_t>())});
+  return table.text();
+}
+
+std::string rejects_lines(const Json& records) {
+  std::string text;
+  for (const auto& [corpus, counts] : records.items())
+    for (const auto& [cause, count] : counts.at("rejected").items())
+      text += fmt::format("{}: {} of {} records rejected, {}\n", corpus, count.get<std::uint64_t>(),
+                          counts.at("read").get<std::uint64_t>(), cause);
+  return text.empty() ? "no record was rejected\n" : text;
+}
+
+}  // namespace
+
+std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
+  const EvaluationScore& all = evaluation.overall;
+  if (all.tokens == 0) return fmt::format("step {}: no held-out token to evaluate on", step);
+  return fmt::format("step {}: held-out loss {:.4f} on {} tokens, unigram bound {:.4f}, accuracy {}", step, all.loss(),
+                     all.tokens, all.unigram_loss().value_or(0), percent(all.accuracy()));
+}
+
+std::string outcome_text(const std::string& summary) {
+  const Json json = Json::parse(summary);
+  const Json& times = json.at("times");
+  std::string text = fmt::format(
+      "{}: {} of {} steps, {} tokens in {} ({} tokens/s, {} waiting for data), at most {} of memory\n",
+      json.at("run").get<std::string>(), json.at("steps").get<std::uint64_t>(),
+      json.at("total_steps").get<std::uint64_t>(), human_count(json.at("tokens").get<double>()),
+      human_duration(times.at("wall_s").get<double>()), human_count(json.at("tokens_per_s").get<double>()),
+      percent(times.at("data_wait_share").get<double>()), human_bytes(json.at("peak_memory_bytes").get<double>()));
+  const Json& evaluations = json.at("evaluations");
+  if (evaluations.at("last").is_object())
+    text += "\n" + evaluation_table(evaluations.at("first"), evaluations.at("last"));
+  if (!json.at("shares").empty()) text += "\n" + shares_table(json.at("shares"));
+  return text + "\n" + rejects_lines(json.at("records"));
+}
+
+void start_log(const std::filesystem::path& file) {
+  auto console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  // On a terminal the progress line is wiped first; it is drawn again with the next step.
+  console->set_pattern(isatty(STDERR_FILENO) == 1 ? "\r\033[K%H:%M:%S %v" : "%H:%M:%S %v");
+  auto log = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
+  log->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+  auto logger = std::make_shared<spdlog::logger>("millrace", spdlog::sinks_init_list{console, log});
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(logger);
+}
+
+}  // namespace millrace

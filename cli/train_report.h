@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "trainer/evaluation.h"
+
+namespace millrace {
+
+/// One line on an evaluation: loss, unigram bound, accuracy.
+std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
+
+/// How a run ended, as tables for a person: losses on held-out tokens against the unigram bound, asked and realised
+/// shares, rejects, time. `summary` is the text of summary.json.
+std::string outcome_text(const std::string& summary);
+
+/// Sends the log to stderr and to `file`.
+void start_log(const std::filesystem::path& file);
+
+}  // namespace millrace

@@ -1,0 +1,141 @@
+#include "model/router.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include "tests/model/test_support.h"
+
+namespace millrace {
+namespace {
+
+using namespace test;
+
+/// A router whose logits are its input: the weight is the identity.
+struct Identity {
+  ModelConfig config;
+  OwnedParameter<double> weight;
+  Router<double>::Routing routing;
+
+  explicit Identity(int experts, ModelConfig base = model_preset("openmoe-micro"))
+      : config(base), weight({experts, experts}, 1) {
+    config.hidden_size = config.num_experts = experts;
+    weight.value.fill(0);
+    for (int e = 0; e < experts; ++e) weight.value.data()[e * experts + e] = 1;
+  }
+  void route(const Matrix<double>& logits, Mode mode = Mode::train) {
+    Router<double>(config, weight.view).forward(logits.view(), mode, routing);
+  }
+};
+
+Matrix<double> logits_of(const std::vector<std::vector<double>>& rows) {
+  Matrix<double> logits(static_cast<Index>(rows.size()), static_cast<Index>(rows[0].size()));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy(rows[i].begin(), rows[i].end(), logits.row(static_cast<Index>(i)));
+  return logits;
+}
+
+TEST(Router, DropsPairsBeyondCapacityFirstChoicesFirst) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::flaxformer;
+  router.config.router_min_capacity = 2;  // round(1.25 * 6 / 4) = 2
+  router.route(logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}}));
+  const auto& routing = router.routing;
+  EXPECT_EQ(routing.capacity.pairs, 2);
+  EXPECT_EQ(routing.expert, (std::vector<std::int32_t>{0, 1, 0, 2, 0, 1, 1, 2, 0, 1, 3, 0}));
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0}));
+  EXPECT_NEAR(routing.probabilities.row(0)[0], 0.610296, 1e-6);
+  EXPECT_NEAR(routing.probabilities.row(0)[1], 0.224515, 1e-6);
+  EXPECT_NEAR(routing.probabilities.row(4)[1], 0.25, 1e-12);
+  EXPECT_NEAR(routing.statistics.aux_loss, 2.324705, 1e-6);
+  EXPECT_NEAR(routing.statistics.z_loss, 5.502883, 1e-6);
+  EXPECT_NEAR(routing.statistics.dropped, 5.0 / 12, 1e-12);
+}
+
+TEST(Router, GivesTiesToTheLowestExpert) {
+  Identity router(5);
+  router.route(logits_of({{0, 0, 0, 0, 0}, {1, 3, 3, 3, 0}}));
+  EXPECT_EQ(router.routing.expert, (std::vector<std::int32_t>{0, 1, 1, 2}));
+  EXPECT_NEAR(router.routing.statistics.entropy,
+              (std::log(5.0) + std::log(std::exp(1) + 3 * std::exp(3) + 1) -
+               (std::exp(1) + 9 * std::exp(3)) / (std::exp(1) + 3 * std::exp(3) + 1)) /
+                  2,
+              1e-12);
+}
+
+TEST(Router, BalancedLossIsTheNumberOfChoices) {
+  Identity router(4);
+  router.route(logits_of({{9, 9, 0, 0}, {0, 0, 9, 9}}));
+  EXPECT_NEAR(router.routing.statistics.aux_loss, 2.0, 1e-12);
+}
+
+TEST(Capacity, FollowsEachRule) {
+  ModelConfig config = model_preset("openmoe-8b");
+  EXPECT_EQ(capacity_of(config, 8192, Mode::train).pairs, 160);
+  EXPECT_EQ(capacity_of(config, 8192, Mode::eval).pairs, 256);
+  EXPECT_EQ(capacity_of(config, 8192, Mode::eval).group, 4096);
+  EXPECT_EQ(capacity_of(config, 6000, Mode::eval).group, 3000);
+  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).group, 1);  // A prime: groups of one, capacity the least.
+  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).pairs, 4);
+  config.capacity_rule = CapacityRule::colossalai;
+  EXPECT_EQ(capacity_of(config, 4096, Mode::train).pairs, 320);
+  EXPECT_EQ(capacity_of(config, 2048, Mode::eval).pairs, 256);
+  EXPECT_EQ(capacity_of(config, 1, Mode::eval).pairs, 4);
+  config.capacity_rule = CapacityRule::dropless;
+  EXPECT_EQ(capacity_of(config, 77, Mode::train).pairs, 77);
+}
+
+RC_GTEST_PROP(Router, FillsEveryExpertOfEveryGroupUpToItsCapacityAndNoFurther, ()) {
+  Identity router(*rc::gen::inRange(1, 7));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 5);
+  const Index tokens = *rc::gen::inRange<Index>(1, 120);
+  const Index experts = router.config.num_experts;
+  router.route(random_matrix<double>(tokens, experts, *rc::gen::arbitrary<std::uint32_t>(), 2.0));
+  const auto& routing = router.routing;
+  const Index group = routing.capacity.group;
+  RC_ASSERT(tokens % group == 0);
+  for (Index first = 0; first < tokens; first += group) {
+    std::vector<Index> asked(static_cast<std::size_t>(experts)), kept(static_cast<std::size_t>(experts));
+    for (Index pair = first * routing.choices; pair < (first + group) * routing.choices; ++pair) {
+      const auto e = static_cast<std::size_t>(routing.expert[static_cast<std::size_t>(pair)]);
+      ++asked[e];
+      kept[e] += routing.kept[static_cast<std::size_t>(pair)];
+    }
+    for (std::size_t e = 0; e < asked.size(); ++e) RC_ASSERT(kept[e] == std::min(asked[e], routing.capacity.pairs));
+  }
+}
+
+TEST(Router, GradientMatchesFiniteDifferences) {
+  ModelConfig config = model_preset("openmoe-micro");
+  config.hidden_size = 5;
+  config.router_group_size = 6;
+  config.router_min_capacity = 2;
+  OwnedParameter<double> weight({4, 5}, 3);
+  const Router<double> router(config, weight.view);
+  auto x = random_matrix<double>(12, 5, 4);
+  const auto d_gates = random_matrix<double>(12, 2, 5);
+  Router<double>::Routing routing;
+  const auto loss = [&] {
+    router.forward(x.view(), Mode::train, routing);
+    double sum = 0.7 * routing.statistics.aux_loss + 0.3 * routing.statistics.z_loss;
+    for (std::size_t pair = 0; pair < routing.kept.size(); ++pair) {
+      if (routing.kept[pair] == 0) continue;
+      const auto token = static_cast<Index>(pair / 2);
+      sum += d_gates.data()[pair] * routing.probabilities.row(token)[routing.expert[pair]];
+    }
+    return sum;
+  };
+  loss();
+  EXPECT_GT(routing.statistics.dropped, 0.0);
+  auto dx = zeros<double>(12, 5);
+  Matrix<double> scratch;
+  router.backward(d_gates.view(), x.view(), routing, {0.7, 0.3}, scratch, dx.view());
+  EXPECT_LT(gradient_error(x.data(), 60, dx.data(), loss), 1e-5);
+  EXPECT_LT(gradient_error(weight.value.data(), 20, weight.grad.data(), loss), 1e-5);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,132 @@
+#include "trainer/checkpoint.h"
+
+#include <gtest/gtest.h>
+
+#include "stages/errors.h"
+#include "tests/trainer/temporary_folder.h"
+#include "trainer/checkpoint_folder.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+void fill(const fs::path& folder) {
+  write_text(folder / "a", "some bytes");
+  write_text(folder / "b", "others");
+}
+
+void flip_a_byte(const fs::path& file) {
+  std::string text = text_of(file);
+  text[text.size() / 2] = static_cast<char>(text[text.size() / 2] ^ 1);
+  write_text(file, text);
+}
+
+TEST(CheckpointFolder, IsValidOncePublished) {
+  const TemporaryFolder folder;
+  const fs::path published = publish_checkpoint(folder.path() / "checkpoints", 123, fill);
+  EXPECT_EQ(published.filename(), "step-000123");
+  EXPECT_EQ(damage_of(published), "");
+}
+
+TEST(CheckpointFolder, NamesTheFileThatIsDamaged) {
+  const TemporaryFolder folder;
+  const fs::path published = publish_checkpoint(folder.path(), 1, fill);
+  flip_a_byte(published / "b");
+  EXPECT_NE(damage_of(published).find("b is damaged"), std::string::npos);
+  write_text(published / "b", "short");
+  EXPECT_NE(damage_of(published).find("b has 5 bytes, the manifest says 6"), std::string::npos);
+  fs::remove(published / "b");
+  EXPECT_EQ(damage_of(published), "b is missing");
+  write_text(published / "manifest.json", "{\"files\":");
+  EXPECT_NE(damage_of(published), "");
+}
+
+TEST(CheckpointFolder, PassesOverDamagedOnesAndNamesThem) {
+  const TemporaryFolder folder;
+  for (const std::uint64_t step : {9u, 10u, 1'000'000u}) publish_checkpoint(folder.path(), step, fill);
+  flip_a_byte(checkpoint_path(folder.path(), 1'000'000) / "a");
+  std::vector<std::string> damaged;
+  EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), checkpoint_path(folder.path(), 10));
+  ASSERT_EQ(damaged.size(), 1u);
+  EXPECT_NE(damaged[0].find("step-1000000: a is damaged"), std::string::npos);
+}
+
+TEST(CheckpointFolder, DoesNotExistBeforeItIsWhole) {
+  const TemporaryFolder folder;
+  const auto killed = [](const fs::path& unfinished) {
+    fill(unfinished);
+    throw std::runtime_error("killed");
+  };
+  EXPECT_THROW(publish_checkpoint(folder.path(), 5, killed), std::runtime_error);
+  EXPECT_TRUE(checkpoint_steps(folder.path()).empty());
+}
+
+TEST(CheckpointFolder, RemovesWhatAKilledProcessLeft) {
+  const TemporaryFolder folder;
+  fs::create_directories(folder.path() / ".unfinished-step-000007");
+  fill(folder.path() / ".unfinished-step-000007");
+  std::vector<std::string> damaged;
+  EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), std::nullopt);
+  remove_unfinished_checkpoints(folder.path());
+  EXPECT_TRUE(fs::is_empty(folder.path()));
+}
+
+TEST(CheckpointFolder, ReplacesADamagedOneOfTheSameStep) {
+  const TemporaryFolder folder;
+  const fs::path published = publish_checkpoint(folder.path(), 3, fill);
+  flip_a_byte(published / "a");
+  publish_checkpoint(folder.path(), 3, fill);
+  EXPECT_EQ(damage_of(published), "");
+}
+
+TEST(CheckpointFolder, KeepsTheNewest) {
+  const TemporaryFolder folder;
+  for (std::uint64_t step = 1; step <= 5; ++step) publish_checkpoint(folder.path(), step, fill);
+  prune_checkpoints(folder.path(), 2);
+  EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{4, 5}));
+}
+
+TrainState some_state() {
+  TrainState state;
+  state.step = 17;
+  Position position;
+  position.row = 68;
+  position.example = 70;
+  position.corpora.emplace_back().corpus = "prose";
+  state.position = position;
+  state.longest_example = {1023};
+  state.first_loss = StepLoss{1, 9.0625};
+  state.best_loss = StepLoss{16, 0.1};
+  state.last_loss = StepLoss{17, 0.30000000000000004};
+  state.evaluated_at = 10;
+  state.first_evaluation = R"({"step":0,"eval":{"prose":null},"overall":null})";
+  state.times.wall = 1.0 / 3;
+  return state;
+}
+
+TEST(TrainState, ReadsBackToTheLastBit) {
+  const TrainState state = some_state();
+  const RunIdentity identity{"a run", "0.1", "0011", "2233", 1, "avx2"};
+  TrainState read;
+  RunIdentity read_identity;
+  parse_state_json(state_json(state, identity), "state.json", read, read_identity);
+  EXPECT_EQ(state_json(read, read_identity), state_json(state, identity));
+  EXPECT_EQ(read.position, state.position);
+  EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
+  EXPECT_EQ(read.times.wall, state.times.wall);
+}
+
+TEST(TrainState, NamesTheFileThatIsNone) {
+  TrainState state;
+  RunIdentity identity;
+  try {
+    parse_state_json("{\"step\": 3}", "x/state.json", state, identity);
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_NE(std::string(error.what()).find("x/state.json"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace millrace

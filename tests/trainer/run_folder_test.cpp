@@ -1,0 +1,89 @@
+#include "trainer/run_folder.h"
+
+#include <gtest/gtest.h>
+
+#include <memory>
+
+#include "stages/errors.h"
+#include "tests/trainer/temporary_folder.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RunFolderTest : public testing::Test {
+ protected:
+  RunFolderTest() { write_text(vocabulary_, "a vocabulary"); }
+
+  std::unique_ptr<RunFolder> open(const RunTexts& texts, RunFolder::Options options = {},
+                                  const std::string& vocabulary_hash = "1") {
+    return std::make_unique<RunFolder>(path_, texts, vocabulary_, vocabulary_hash, options);
+  }
+  std::string error_of(const RunTexts& texts, RunFolder::Options options, const std::string& vocabulary_hash = "1") {
+    try {
+      open(texts, options, vocabulary_hash);
+      return "";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  }
+
+  TemporaryFolder folder_;
+  fs::path path_ = folder_.path() / "runs" / "a";
+  fs::path vocabulary_ = folder_.path() / "v.model";
+  RunTexts texts_{{"mixes/phase-1.toml", "share = 1\n"}, {"run.toml", "seed = 1\nname = \"a\"\n"}};
+};
+
+TEST_F(RunFolderTest, IsCompleteInItself) {
+  open(texts_);
+  EXPECT_EQ(text_of(path_ / "run.toml"), texts_[1].second);
+  EXPECT_EQ(text_of(path_ / "mixes/phase-1.toml"), texts_[0].second);
+  EXPECT_EQ(text_of(path_ / "vocab.model"), "a vocabulary");
+  EXPECT_EQ(vocabulary_beside(path_ / "checkpoints" / "step-000001" / ""), path_ / "vocab.model");
+}
+
+TEST_F(RunFolderTest, IsNotOverwritten) {
+  open(texts_);
+  EXPECT_NE(error_of(texts_, {}).find("--resume"), std::string::npos);
+  EXPECT_EQ(error_of(texts_, {.resume = true}), "");
+}
+
+TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
+  open(texts_);
+  RunTexts changed = texts_;
+  changed[1].second = "seed = 2\nname = \"a\"\n";
+  const std::string error = error_of(changed, {.resume = true});
+  EXPECT_NE(error.find("run.toml: - seed = 1"), std::string::npos);
+  EXPECT_NE(error.find("run.toml: + seed = 2"), std::string::npos);
+  EXPECT_EQ(error.find("name"), std::string::npos);
+  EXPECT_EQ(open(changed, {.resume = true, .accept_changes = true})->accepted_changes().size(), 2u);
+  EXPECT_NE(text_of(path_ / "changes.jsonl").find("seed = 2"), std::string::npos);
+  EXPECT_EQ(error_of(changed, {.resume = true}), "");
+}
+
+TEST_F(RunFolderTest, RefusesAnotherVocabulary) {
+  open(texts_);
+  EXPECT_NE(error_of(texts_, {.resume = true, .accept_changes = true}, "2").find("another vocabulary"), std::string::npos);
+}
+
+TEST_F(RunFolderTest, IsHeldByOneProcessAtATime) {
+  const auto holder = open(texts_);
+  EXPECT_NE(error_of(texts_, {.resume = true}).find("another process"), std::string::npos);
+}
+
+TEST_F(RunFolderTest, IsBegunAgainIfTheFirstProcessDiedBeforeItsRunFile) {
+  open(texts_);
+  fs::remove(path_ / "run.toml");
+  write_text(path_ / "run.toml.1.tmp", "half");
+  EXPECT_EQ(error_of(texts_, {.resume = true}), "");
+  EXPECT_FALSE(fs::exists(path_ / "run.toml.1.tmp"));
+}
+
+TEST_F(RunFolderTest, SaysThatItCannotBeMade) {
+  write_text(folder_.path() / "runs", "a file in the way");
+  EXPECT_NE(error_of(texts_, {}).find("cannot create it"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,63 @@
+#include "trainer/run_log.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/trainer/temporary_folder.h"
+
+namespace millrace {
+namespace {
+
+StreamRow row(std::uint64_t number) {
+  StreamRow row;
+  row.number = number;
+  Position after;
+  after.row = number + 1;
+  row.after = std::make_shared<const Position>(after);
+  return row;
+}
+
+TEST(RunLog, AppendsALineAtATime) {
+  const TemporaryFolder folder;
+  RunLog(folder.path()).metrics(R"({"step":1})");
+  RunLog(folder.path()).metrics(R"({"step":2})");
+  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":2}\n");
+}
+
+TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
+  const TemporaryFolder folder;
+  StreamRow with_reject = row(6);
+  with_reject.rejects.push_back({{"shard.jsonl", 3, 4, 90}, RejectCause::bad_json, "not \xFF JSON", 12});
+  with_reject.reject_corpora.push_back(1);
+  RunLog(folder.path()).row(with_reject, {"prose", "code"});
+  EXPECT_EQ(text_of(folder.path() / "rejects.jsonl"),
+            "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":\"bad_json\","
+            "\"reason\":\"not \xEF\xBF\xBD JSON\",\"lost_bytes\":12}\n");
+}
+
+TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {
+  const TemporaryFolder folder;
+  RunLog log(folder.path());
+  for (const std::uint64_t number : {998u, 999u, 1000u, 1999u}) log.row(row(number), {});
+  const std::string text = text_of(folder.path() / "positions.jsonl");
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
+}
+
+TEST(CutBackLogs, LeavesEachStepOnceAndNoTornLine) {
+  const TemporaryFolder folder;
+  write_text(folder.path() / "metrics.jsonl",
+             "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3}\n{\"step\":4,\"los");
+  write_text(folder.path() / "rejects.jsonl", "{\"row\":7}\n{\"row\":8}\n");
+  cut_back_logs(folder.path(), LogEnd{2, 0, 8});
+  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n{\"step\":2}\n");
+  EXPECT_EQ(text_of(folder.path() / "rejects.jsonl"), "{\"row\":7}\n");
+}
+
+TEST(CutBackLogs, LeavesNothingWithoutACheckpoint) {
+  const TemporaryFolder folder;
+  write_text(folder.path() / "metrics.jsonl", "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n");
+  cut_back_logs(folder.path(), std::nullopt);
+  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "");
+}
+
+}  // namespace
+}  // namespace millrace
