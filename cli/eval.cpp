@@ -1,9 +1,9 @@
-#include <fmt/format.h>
-
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
@@ -40,7 +40,12 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile
 
 std::string table_of(const Evaluation& evaluation) {
   using Align = TextTable::Align;
-  TextTable table({{"held out", Align::left}, {"tokens"}, {"loss"}, {"perplexity"}, {"bits/byte"}, {"accuracy"},
+  TextTable table({{"held out", Align::left},
+                   {"tokens"},
+                   {"loss"},
+                   {"perplexity"},
+                   {"bits/byte"},
+                   {"accuracy"},
                    {"unigram bound"}});
   const auto add = [&](const std::string& name, const EvaluationScore& score) {
     if (score.tokens == 0) {

@@ -1,12 +1,12 @@
-#include <fmt/format.h>
-
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -60,8 +60,8 @@ fs::path vocabulary_of(const GenerateOptions& options) {
   if (!options.vocabulary.empty()) return options.vocabulary;
   fs::path found = vocabulary_beside(options.checkpoint);
   if (found.empty())
-    throw ConfigError(fmt::format("{}: no vocab.model beside it or in its run folder: name one by --vocab",
-                                  options.checkpoint));
+    throw ConfigError(
+        fmt::format("{}: no vocab.model beside it or in its run folder: name one by --vocab", options.checkpoint));
   return found;
 }
 
@@ -77,8 +77,8 @@ void generate(const GenerateOptions& options) {
   vocabulary.encode(options.prompt, prompt);
   const auto length = static_cast<int>(prompt.size());
   if (length >= config.max_position_embeddings)
-    throw ConfigError(fmt::format("the prompt has {} tokens, the model reads at most {}", length,
-                                  config.max_position_embeddings));
+    throw ConfigError(
+        fmt::format("the prompt has {} tokens, the model reads at most {}", length, config.max_position_embeddings));
   const int count = std::min(options.tokens, config.max_position_embeddings - length);
 
   ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);

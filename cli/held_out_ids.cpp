@@ -7,7 +7,8 @@
 
 namespace millrace {
 
-std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabulary& vocabulary, std::uint64_t tokens) {
+std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabulary& vocabulary,
+                                        std::uint64_t tokens) {
   if (stream.holdout <= 0 || tokens == 0) return {};
   std::set<std::string> names;
   for (const Phase& phase : stream.phases)

@@ -1,10 +1,10 @@
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
-
-#include <cstdio>
+#include <algorithm>
 #include <filesystem>
 #include <memory>
 #include <string>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"

@@ -1,13 +1,13 @@
 #include "cli/train_report.h"
 
+#include <memory>
+
 #include <fmt/format.h>
+#include <nlohmann/json.hpp>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
-
-#include <memory>
-#include <nlohmann/json.hpp>
 
 #include "cli/progress.h"
 #include "cli/text_table.h"
@@ -29,13 +29,22 @@ std::string number(const Json* score, const char* key, int decimals) {
   return score == nullptr ? "-" : fmt::format("{:.{}f}", score->at(key).get<double>(), decimals);
 }
 
-std::string percent(double fraction) { return fmt::format("{:.2f} %", 100 * fraction); }
+std::string percent(double fraction) {
+  return fmt::format("{:.2f} %", 100 * fraction);
+}
 
 std::string evaluation_table(const Json& first, const Json& last) {
   using Align = TextTable::Align;
   const std::string step = fmt::format("step {}", last.at("step").get<std::uint64_t>());
-  TextTable table({{"held out", Align::left}, {"tokens"}, {"loss, step 0"}, {step}, {"unigram bound"}, {"below it"},
-                   {"perplexity"}, {"bits/byte"}, {"accuracy"}});
+  TextTable table({{"held out", Align::left},
+                   {"tokens"},
+                   {"loss, step 0"},
+                   {step},
+                   {"unigram bound"},
+                   {"below it"},
+                   {"perplexity"},
+                   {"bits/byte"},
+                   {"accuracy"}});
   std::vector<std::string> names;
   for (const auto& [corpus, score] : last.at("eval").items()) names.push_back(corpus);
   names.emplace_back(kAll);
@@ -46,17 +55,23 @@ std::string evaluation_table(const Json& first, const Json& last) {
       continue;
     }
     const double below = 1 - score->at("loss").get<double>() / score->at("unigram_loss").get<double>();
-    table.add({name, fmt::format("{}", score->at("tokens").get<std::uint64_t>()), number(score_of(first, name), "loss", 4),
-               number(score, "loss", 4), number(score, "unigram_loss", 4), percent(below), number(score, "perplexity", 1),
-               number(score, "bits_per_byte", 3), percent(score->at("accuracy").get<double>())});
+    table.add({name, fmt::format("{}", score->at("tokens").get<std::uint64_t>()),
+               number(score_of(first, name), "loss", 4), number(score, "loss", 4), number(score, "unigram_loss", 4),
+               percent(below), number(score, "perplexity", 1), number(score, "bits_per_byte", 3),
+               percent(score->at("accuracy").get<double>())});
   }
   return table.text();
 }
 
 std::string shares_table(const Json& phases) {
   using Align = TextTable::Align;
-  TextTable table({{"phase", Align::left}, {"corpus", Align::left}, {"asked"}, {"realised"}, {"raw tokens"},
-                   {"off by"}, {"within one example", Align::left}});
+  TextTable table({{"phase", Align::left},
+                   {"corpus", Align::left},
+                   {"asked"},
+                   {"realised"},
+                   {"raw tokens"},
+                   {"off by"},
+                   {"within one example", Align::left}});
   for (const Json& phase : phases)
     for (const Json& corpus : phase.at("corpora"))
       table.add({fmt::format("{} {}", phase.at("phase").get<int>() + 1, phase.at("mix").get<std::string>()),

@@ -10,10 +10,11 @@ namespace millrace {
 void check_vocabulary_size(const ModelConfig& model, const std::string& model_from, const Vocabulary& vocabulary,
                            const std::filesystem::path& vocabulary_file) {
   if (model.vocab_size == vocabulary.embedding_rows()) return;
-  throw ConfigError(fmt::format("{}: vocab_size is {}, but the vocabulary {} needs {} ({} pieces and {} sentinels, rounded "
-                                "up to a multiple of 128)",
-                                model_from, model.vocab_size, vocabulary_file.string(), vocabulary.embedding_rows(),
-                                vocabulary.pieces(), Vocabulary::kExtraIds));
+  throw ConfigError(
+      fmt::format("{}: vocab_size is {}, but the vocabulary {} needs {} ({} pieces and {} sentinels, rounded "
+                  "up to a multiple of 128)",
+                  model_from, model.vocab_size, vocabulary_file.string(), vocabulary.embedding_rows(),
+                  vocabulary.pieces(), Vocabulary::kExtraIds));
 }
 
 void check_vocabulary_of_checkpoint(const ModelConfig& model, const std::filesystem::path& checkpoint,

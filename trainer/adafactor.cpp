@@ -13,9 +13,13 @@ namespace {
 /// At most this many chunks of rows, whatever the shape: bounds the memory of partial column sums.
 constexpr std::int64_t kMaxRowChunks = 64;
 
-std::size_t index(std::int64_t i) { return static_cast<std::size_t>(i); }
+std::size_t index(std::int64_t i) {
+  return static_cast<std::size_t>(i);
+}
 
-double squared(float x) { return static_cast<double>(x) * static_cast<double>(x); }
+double squared(float x) {
+  return static_cast<double>(x) * static_cast<double>(x);
+}
 
 double rms_of(const float* values, std::int64_t size) {
   const double sum = parallel_sum(size, [values](std::int64_t i) { return squared(values[i]); });
@@ -111,8 +115,8 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
     for (std::int64_t row = begin; row < end; ++row) {
       const float* g = grad + row * columns;
       const float factor = row_factor[index(row)];
-      update_sums[index(begin / chunk_rows)] += sum_of(
-          0, columns, [&](std::int64_t i) { return squared(g[i] * factor * column_factor[index(i)]); });
+      update_sums[index(begin / chunk_rows)] +=
+          sum_of(0, columns, [&](std::int64_t i) { return squared(g[i] * factor * column_factor[index(i)]); });
     }
   });
   double update_sum = 0;
@@ -152,7 +156,9 @@ double Adafactor::step_size(double learning_rate, double value_rms, double updat
   return learning_rate * std::max(value_rms, settings_.eps2) / std::max(1.0, update_rms / settings_.clipping_threshold);
 }
 
-double Adafactor::decay() const { return 1 - std::pow(static_cast<double>(steps_ + 1), -settings_.decay_exponent); }
+double Adafactor::decay() const {
+  return 1 - std::pow(static_cast<double>(steps_ + 1), -settings_.decay_exponent);
+}
 
 std::vector<StateTensor> Adafactor::state() {
   std::vector<StateTensor> tensors;

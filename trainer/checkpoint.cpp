@@ -1,10 +1,10 @@
 #include "trainer/checkpoint.h"
 
-#include <fmt/format.h>
-
 #include <cstring>
 #include <fstream>
 #include <iterator>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 #include "trainer/atomic_file.h"
@@ -25,7 +25,8 @@ constexpr const char* kCounts = "counts";
 
 void save_optimizer(const fs::path& path, Optimizer& optimizer) {
   std::vector<TensorView> tensors;
-  for (const StateTensor& tensor : optimizer.state()) tensors.push_back(tensor_of(tensor.name, tensor.shape, tensor.data));
+  for (const StateTensor& tensor : optimizer.state())
+    tensors.push_back(tensor_of(tensor.name, tensor.shape, tensor.data));
   write_safetensors(path, std::move(tensors));
 }
 
@@ -33,18 +34,22 @@ void load_optimizer(const fs::path& path, Optimizer& optimizer) {
   const SafetensorsFile file(path);
   const std::vector<StateTensor> state = optimizer.state();
   if (file.tensors().size() != state.size())
-    throw ConfigError(fmt::format("{}: {} tensors, this optimizer has {}", path.string(), file.tensors().size(), state.size()));
+    throw ConfigError(
+        fmt::format("{}: {} tensors, this optimizer has {}", path.string(), file.tensors().size(), state.size()));
   for (const StateTensor& tensor : state) {
     const TensorView& saved = file.tensor(tensor.name);
     if (saved.shape != tensor.shape)
-      throw ConfigError(fmt::format("{}: tensor \"{}\" has another shape than this optimizer's", path.string(), tensor.name));
+      throw ConfigError(
+          fmt::format("{}: tensor \"{}\" has another shape than this optimizer's", path.string(), tensor.name));
     copy_as_f32(saved, tensor.data);
   }
 }
 
 void save_unigram(const fs::path& path, const UnigramCounts& unigram) {
   const std::vector<std::int64_t>& counts = unigram.counts();
-  TensorView view{kCounts, TensorType::i64, {static_cast<std::int64_t>(counts.size())},
+  TensorView view{kCounts,
+                  TensorType::i64,
+                  {static_cast<std::int64_t>(counts.size())},
                   reinterpret_cast<const std::byte*>(counts.data())};
   write_safetensors(path, {view});
 }

@@ -1,14 +1,14 @@
 #include "trainer/checkpoint_folder.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-#include <xxhash.h>
-
 #include <algorithm>
 #include <charconv>
 #include <fstream>
-#include <nlohmann/json.hpp>
 #include <set>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+#include <xxhash.h>
 
 #include "trainer/atomic_file.h"
 #include "trainer/mapped_file.h"
@@ -32,7 +32,8 @@ std::string hash_of(const fs::path& path) {
 
 std::set<std::string> files_in(const fs::path& folder) {
   std::set<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) names.insert(entry.path().filename().string());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
   names.erase(kManifest);
   return names;
 }

@@ -2,8 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numbers>
+
+#include <nlohmann/json.hpp>
 
 #include "trainer/row_arrays.h"
 
@@ -46,7 +47,9 @@ EvaluationScore score_of(Transformer<float>& model, const HeldOutTokens& corpus,
 
 }  // namespace
 
-double EvaluationScore::perplexity() const { return std::exp(loss()); }
+double EvaluationScore::perplexity() const {
+  return std::exp(loss());
+}
 
 double EvaluationScore::bits_per_byte() const {
   return nats / std::numbers::ln2_v<double> / static_cast<double>(text_bytes);
@@ -71,7 +74,9 @@ std::string Evaluation::corpora_json() const {
   return json.dump();
 }
 
-std::string Evaluation::overall_json() const { return to_json(overall).dump(); }
+std::string Evaluation::overall_json() const {
+  return to_json(overall).dump();
+}
 
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram) {

@@ -42,8 +42,8 @@ struct Evaluation {
   std::string overall_json() const;
 };
 
-/// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows` rows
-/// at a time: the experts' capacity makes the result depend on that. `unigram` may be null.
+/// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
+/// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null.
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram);
 

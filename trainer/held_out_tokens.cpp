@@ -1,10 +1,10 @@
 #include "trainer/held_out_tokens.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <map>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 #include "trainer/safetensors.h"

@@ -22,8 +22,8 @@ struct HeldOutTokens {
 /// Appends one document, and eos.
 void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, TokenId eos);
 
-/// The file that keeps them in a run folder: safetensors, one I32 tensor a corpus, named "0000 CORPUS", "0001 CORPUS" so
-/// that their order is kept; counts and the vocabulary's hash are metadata.
+/// The file that keeps them in a run folder: safetensors, one I32 tensor a corpus, named "0000 CORPUS", "0001 CORPUS"
+/// so that their order is kept; counts and the vocabulary's hash are metadata.
 void save_held_out(const std::filesystem::path& file, const std::vector<HeldOutTokens>& corpora,
                    const std::string& vocabulary_hash);
 /// Throws ConfigError if the file is damaged or was made with another vocabulary.

@@ -1,9 +1,9 @@
 #include "trainer/learning_rate.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 
@@ -19,7 +19,8 @@ LearningRate::LearningRate(const TrainConfig& config)
   if (!(base_ > 0) || !std::isfinite(base_))
     throw ConfigError(fmt::format("train.learning_rate is {}, expected a number above 0", base_));
   if (schedule_ == Schedule::rsqrt && config.warmup_steps < 1)
-    throw ConfigError(fmt::format("train.warmup_steps is {}, schedule \"rsqrt\" needs at least 1", config.warmup_steps));
+    throw ConfigError(
+        fmt::format("train.warmup_steps is {}, schedule \"rsqrt\" needs at least 1", config.warmup_steps));
 }
 
 double LearningRate::at(std::uint64_t step) const {

@@ -1,8 +1,8 @@
 #include "trainer/optimizer.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 #include "trainer/adafactor.h"

@@ -1,18 +1,18 @@
 #include "trainer/run_folder.h"
 
-#include <fcntl.h>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-#include <sys/file.h>
-#include <unistd.h>
-#include <xxhash.h>
-
 #include <algorithm>
 #include <fstream>
 #include <iterator>
-#include <nlohmann/json.hpp>
 #include <sstream>
 #include <system_error>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <unistd.h>
+#include <xxhash.h>
 
 #include "stages/errors.h"
 #include "trainer/atomic_file.h"
@@ -61,8 +61,10 @@ std::vector<std::string> differences(const fs::path& folder, const RunTexts& tex
     if (old_text == text) continue;
     const std::vector<std::string> old_lines = lines_of(old_text);
     const std::vector<std::string> new_lines = lines_of(text);
-    for (const std::string& line : missing_in(old_lines, new_lines)) found.push_back(fmt::format("{}: - {}", name, line));
-    for (const std::string& line : missing_in(new_lines, old_lines)) found.push_back(fmt::format("{}: + {}", name, line));
+    for (const std::string& line : missing_in(old_lines, new_lines))
+      found.push_back(fmt::format("{}: - {}", name, line));
+    for (const std::string& line : missing_in(new_lines, old_lines))
+      found.push_back(fmt::format("{}: + {}", name, line));
     if (found.empty()) found.push_back(name + ": lines in another order");
   }
   return found;
@@ -107,9 +109,10 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
     : path_(std::move(path)) {
   const bool begun = fs::exists(path_ / kRunText);
   if (begun && !options.resume) {
-    throw ConfigError(fmt::format("run folder {} holds a run already: go on with it by --resume, or choose another folder "
-                                  "by --run-dir",
-                                  path_.string()));
+    throw ConfigError(
+        fmt::format("run folder {} holds a run already: go on with it by --resume, or choose another folder "
+                    "by --run-dir",
+                    path_.string()));
   }
   lock_ = lock_folder(path_);
   try {
@@ -125,7 +128,9 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
   }
 }
 
-RunFolder::~RunFolder() { ::close(lock_); }
+RunFolder::~RunFolder() {
+  ::close(lock_);
+}
 
 void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
   const Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
@@ -139,16 +144,18 @@ void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_
   if (!identity.is_object() || !identity.contains("vocabulary_hash"))
     throw ConfigError(fmt::format("run folder {}: {} is damaged", path_.string(), kIdentity));
   if (identity["vocabulary_hash"] != vocabulary_hash) {
-    throw ConfigError(fmt::format("run folder {}: the run was begun with another vocabulary (hash {}, now {}); its "
-                                  "tokens mean something else",
-                                  path_.string(), identity["vocabulary_hash"].dump(), vocabulary_hash));
+    throw ConfigError(
+        fmt::format("run folder {}: the run was begun with another vocabulary (hash {}, now {}); its "
+                    "tokens mean something else",
+                    path_.string(), identity["vocabulary_hash"].dump(), vocabulary_hash));
   }
   accepted_changes_ = differences(path_, texts);
   if (accepted_changes_.empty()) return;
   if (!accept_changes) {
-    throw ConfigError(fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, "
-                                  "add --accept-changes",
-                                  path_.string(), fmt::join(accepted_changes_, "\n  ")));
+    throw ConfigError(
+        fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, "
+                    "add --accept-changes",
+                    path_.string(), fmt::join(accepted_changes_, "\n  ")));
   }
   const Json change{{"run_hash", hash_of(texts)}, {"changes", accepted_changes_}};
   write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");

@@ -1,13 +1,13 @@
 #include "trainer/run_log.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <fstream>
 #include <functional>
-#include <nlohmann/json.hpp>
 #include <system_error>
+
+#include <fcntl.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "trainer/atomic_file.h"
 
@@ -86,7 +86,9 @@ RunLog::RunLog(const fs::path& folder)
 
 RunLog::~RunLog() = default;
 
-void RunLog::metrics(std::string_view line) { metrics_->append(line); }
+void RunLog::metrics(std::string_view line) {
+  metrics_->append(line);
+}
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
   for (std::size_t i = 0; i < row.rejects.size(); ++i) {

@@ -1,10 +1,10 @@
 #include "trainer/summary.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <cmath>
+
 #include <nlohmann/json.hpp>
+#include <sys/resource.h>
 
 namespace millrace {
 namespace {
@@ -28,7 +28,9 @@ Json to_json(const std::optional<StepLoss>& loss) {
   return {{"step", loss->step}, {"loss", loss->loss}};
 }
 
-Json parsed_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json::parse(text); }
+Json parsed_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json::parse(text);
+}
 
 Json ledger_json(const SummaryInputs& inputs) {
   Json lines = Json::array();
@@ -59,10 +61,8 @@ Json shares_json(const SummaryInputs& inputs) {
                          {"off_by_tokens", corpus.off_by_tokens},
                          {"within_one_example", corpus.within_one_example}});
     }
-    phases.push_back({{"phase", phase.phase},
-                      {"mix", phase.mix},
-                      {"longest_example", phase.longest_example},
-                      {"corpora", corpora}});
+    phases.push_back(
+        {{"phase", phase.phase}, {"mix", phase.mix}, {"longest_example", phase.longest_example}, {"corpora", corpora}});
   }
   return phases;
 }
@@ -132,41 +132,40 @@ std::string summary_json(const SummaryInputs& inputs) {
   const TrainState& state = inputs.state;
   const RunTimes& times = state.times;
   const double wall = std::max(times.wall, 1e-9);
-  const Json json{{"run", inputs.identity.name},
-                  {"end", name_of(inputs.end)},
-                  {"steps", state.step},
-                  {"total_steps", inputs.total_steps},
-                  {"rows", state.ledger.rows()},
-                  {"dropped_rows", inputs.dropped_rows},
-                  {"tokens", state.ledger.positions()},
-                  {"raw_tokens", state.ledger.raw_tokens()},
-                  {"loss_tokens", state.ledger.loss_tokens()},
-                  {"losses",
-                   {{"first", to_json(state.first_loss)},
-                    {"best", to_json(state.best_loss)},
-                    {"last", to_json(state.last_loss)}}},
-                  {"unigram", unigram_json(state)},
-                  {"evaluations",
-                   {{"first", parsed_or_null(state.first_evaluation)}, {"last", parsed_or_null(state.last_evaluation)}}},
-                  {"shares", shares_json(inputs)},
-                  {"ledger", ledger_json(inputs)},
-                  {"records", records_json(state)},
-                  {"times",
-                   {{"wall_s", times.wall},
-                    {"data_wait_s", times.data_wait},
-                    {"data_wait_share", times.data_wait / wall},
-                    {"evaluation_s", times.evaluation},
-                    {"checkpoint_s", times.checkpoint}}},
-                  {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
-                  {"peak_memory_bytes", peak_memory()},
-                  {"threads", inputs.threads},
-                  {"versions",
-                   {{"millrace", inputs.identity.program_version},
-                    {"stream", inputs.identity.stream_version},
-                    {"compiler", __VERSION__},
-                    {"processor", inputs.identity.processor},
-                    {"run_hash", inputs.identity.run_hash},
-                    {"vocabulary_hash", inputs.identity.vocabulary_hash}}}};
+  const Json json{
+      {"run", inputs.identity.name},
+      {"end", name_of(inputs.end)},
+      {"steps", state.step},
+      {"total_steps", inputs.total_steps},
+      {"rows", state.ledger.rows()},
+      {"dropped_rows", inputs.dropped_rows},
+      {"tokens", state.ledger.positions()},
+      {"raw_tokens", state.ledger.raw_tokens()},
+      {"loss_tokens", state.ledger.loss_tokens()},
+      {"losses",
+       {{"first", to_json(state.first_loss)}, {"best", to_json(state.best_loss)}, {"last", to_json(state.last_loss)}}},
+      {"unigram", unigram_json(state)},
+      {"evaluations",
+       {{"first", parsed_or_null(state.first_evaluation)}, {"last", parsed_or_null(state.last_evaluation)}}},
+      {"shares", shares_json(inputs)},
+      {"ledger", ledger_json(inputs)},
+      {"records", records_json(state)},
+      {"times",
+       {{"wall_s", times.wall},
+        {"data_wait_s", times.data_wait},
+        {"data_wait_share", times.data_wait / wall},
+        {"evaluation_s", times.evaluation},
+        {"checkpoint_s", times.checkpoint}}},
+      {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
+      {"peak_memory_bytes", peak_memory()},
+      {"threads", inputs.threads},
+      {"versions",
+       {{"millrace", inputs.identity.program_version},
+        {"stream", inputs.identity.stream_version},
+        {"compiler", __VERSION__},
+        {"processor", inputs.identity.processor},
+        {"run_hash", inputs.identity.run_hash},
+        {"vocabulary_hash", inputs.identity.vocabulary_hash}}}};
   return json.dump(1) + "\n";
 }
 

@@ -12,11 +12,11 @@ namespace millrace {
 /// The share of one corpus in one phase: what the mix asked for and what the rows trained on were made of.
 struct ShareOutcome {
   std::string corpus;
-  double asked = 0;               ///< Fraction of the phase's raw tokens.
+  double asked = 0;  ///< Fraction of the phase's raw tokens.
   double realised = 0;
   std::uint64_t raw_tokens = 0;
-  double off_by_tokens = 0;       ///< |raw_tokens - asked * the phase's raw tokens|
-  bool within_one_example = true; ///< off_by_tokens is at most the longest example of the phase.
+  double off_by_tokens = 0;        ///< |raw_tokens - asked * the phase's raw tokens|
+  bool within_one_example = true;  ///< off_by_tokens is at most the longest example of the phase.
 };
 struct PhaseShares {
   std::uint32_t phase = 0;

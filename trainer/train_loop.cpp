@@ -1,14 +1,14 @@
 #include "trainer/train_loop.h"
 
-#include <fmt/format.h>
-#include <spdlog/spdlog.h>
-
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <span>
 #include <stdexcept>
 #include <utility>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "stages/errors.h"
 #include "stages/philox.h"
@@ -21,15 +21,18 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 TrainSetup checked(TrainSetup setup) {
   TrainConfig& train = setup.train;
-  if (train.batch_rows < 1) throw ConfigError(fmt::format("train.batch_rows is {}, expected at least 1", train.batch_rows));
+  if (train.batch_rows < 1)
+    throw ConfigError(fmt::format("train.batch_rows is {}, expected at least 1", train.batch_rows));
   if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
   if (train.micro_rows < 1 || train.batch_rows % train.micro_rows != 0) {
-    throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}", train.micro_rows,
-                                  train.batch_rows));
+    throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}",
+                                  train.micro_rows, train.batch_rows));
   }
   if (train.precision != "f32" && train.precision != "auto")
     throw ConfigError(fmt::format("train.precision is \"{}\", expected \"f32\"", train.precision));
@@ -65,7 +68,9 @@ TrainLoop::TrainLoop(TrainSetup setup)
 
 TrainLoop::~TrainLoop() = default;
 
-void TrainLoop::start_from(const std::filesystem::path& checkpoint) { load_parameters(checkpoint, memory_.views()); }
+void TrainLoop::start_from(const std::filesystem::path& checkpoint) {
+  load_parameters(checkpoint, memory_.views());
+}
 
 void TrainLoop::resume() {
   remove_unfinished_checkpoints(setup_.checkpoints);
@@ -79,9 +84,10 @@ void TrainLoop::resume() {
   }
   const RunIdentity saved = load_checkpoint(*newest, parts());
   if (saved.stream_version != setup_.identity.stream_version) {
-    throw ConfigError(fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
-                                  "would be others",
-                                  newest->string(), saved.stream_version, setup_.identity.stream_version));
+    throw ConfigError(
+        fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
+                    "would be others",
+                    newest->string(), saved.stream_version, setup_.identity.stream_version));
   }
   if (saved.processor != setup_.identity.processor) {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
@@ -128,8 +134,9 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, const Hooks& ho
   const Clock::time_point start = Clock::now();
   const Losses losses = forward_backward(batch);
   if (!std::isfinite(losses.total)) {
-    throw std::runtime_error(fmt::format("the loss of step {} is {} (rows {} to {}): training stopped before the update",
-                                         state_.step + 1, losses.total, batch.front().number, batch.back().number));
+    throw std::runtime_error(
+        fmt::format("the loss of step {} is {} (rows {} to {}): training stopped before the update", state_.step + 1,
+                    losses.total, batch.front().number, batch.back().number));
   }
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
@@ -180,8 +187,8 @@ Losses TrainLoop::forward_backward(const Batch& batch) {
 void TrainLoop::evaluate_now(const Hooks& hooks) {
   if (setup_.held_out.empty()) return;
   const Clock::time_point start = Clock::now();
-  const Evaluation evaluation = evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows,
-                                         setup_.pad, &unigram_);
+  const Evaluation evaluation =
+      evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
   state_.last_evaluation = fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", state_.step,
                                        evaluation.corpora_json(), evaluation.overall_json());
   if (state_.first_evaluation.empty()) state_.first_evaluation = state_.last_evaluation;

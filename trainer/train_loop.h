@@ -24,11 +24,11 @@ struct TrainSetup {
   ModelConfig model;
   TrainConfig train;
   std::uint64_t seed = 0;
-  int sequence_length = 0;               ///< T
+  int sequence_length = 0;  ///< T
   TokenId pad = 0;
-  std::vector<std::string> corpora;      ///< Names, as StreamRow numbers them.
-  std::vector<HeldOutTokens> held_out;   ///< Empty: no evaluation.
-  std::filesystem::path folder;          ///< Where the logs go.
+  std::vector<std::string> corpora;     ///< Names, as StreamRow numbers them.
+  std::vector<HeldOutTokens> held_out;  ///< Empty: no evaluation.
+  std::filesystem::path folder;         ///< Where the logs go.
   std::filesystem::path checkpoints;
   RunIdentity identity;
 
@@ -54,8 +54,8 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted };
 class TrainLoop {
  public:
   struct Hooks {
-    std::function<std::optional<Batch>()> next_batch;                 ///< As DataPipeline::next().
-    std::function<bool()> interrupted = [] { return false; };         ///< Asked between steps.
+    std::function<std::optional<Batch>()> next_batch;          ///< As DataPipeline::next().
+    std::function<bool()> interrupted = [] { return false; };  ///< Asked between steps.
     std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
     std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
   };
@@ -77,7 +77,8 @@ class TrainLoop {
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
 
   /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
-  /// evaluated (unless interrupted) and saved. Throws what next_batch throws, std::runtime_error if the loss is not finite.
+  /// evaluated (unless interrupted) and saved. Throws what next_batch throws, std::runtime_error if the loss is not
+  /// finite.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:

@@ -1,9 +1,9 @@
 #include "trainer/train_state.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <fstream>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
@@ -26,8 +26,12 @@ std::optional<StepLoss> step_loss(const Json& json) {
   return StepLoss{json.at("step").get<std::uint64_t>(), json.at("loss").get<double>()};
 }
 
-Json parsed_or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json::parse(text); }
-std::string dumped_or_empty(const Json& json) { return json.is_null() ? std::string() : json.dump(); }
+Json parsed_or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json::parse(text);
+}
+std::string dumped_or_empty(const Json& json) {
+  return json.is_null() ? std::string() : json.dump();
+}
 
 std::string instruction_set() {
 #if defined(__x86_64__)

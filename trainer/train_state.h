@@ -18,7 +18,7 @@ struct StepLoss {
 /// Seconds since the run began, over all its sessions.
 struct RunTimes {
   double wall = 0;
-  double data_wait = 0;   ///< Blocked in DataPipeline::next().
+  double data_wait = 0;  ///< Blocked in DataPipeline::next().
   double evaluation = 0;
   double checkpoint = 0;  ///< Pauses for saving.
 };
@@ -31,8 +31,8 @@ struct TrainState {
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;
-  std::optional<std::uint64_t> evaluated_at;   ///< Step of the last evaluation.
-  std::string first_evaluation;                ///< Their lines of metrics.jsonl; empty if there was none.
+  std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
+  std::string first_evaluation;               ///< Their lines of metrics.jsonl; empty if there was none.
   std::string last_evaluation;
   RunTimes times;
 
@@ -46,10 +46,10 @@ struct TrainState {
 struct RunIdentity {
   std::string name;
   std::string program_version;
-  std::string run_hash;         ///< Of the resolved run's files.
+  std::string run_hash;  ///< Of the resolved run's files.
   std::string vocabulary_hash;
   int stream_version = kStreamVersion;
-  std::string processor;        ///< The instruction set: results have the same bits on one only.
+  std::string processor;  ///< The instruction set: results have the same bits on one only.
 };
 
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".

@@ -1,9 +1,9 @@
 #include "trainer/adafactor.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 #include <omp.h>
-
-#include <cmath>
 
 #include "stages/philox.h"
 
@@ -106,7 +106,8 @@ void expect_same(const ParameterSpec& tensor, std::size_t matrices, std::size_t 
   for (std::uint64_t step = 0; step < 5; ++step) {
     tensors.draw_gradients(step, std::pow(10.0, -static_cast<double>(step)));
     fast.update(tensors.views, 0.01);
-    for (std::size_t m = 0; m < matrices; ++m) slow[m].update(expected[m], part(tensors.grads[0], m * size, size), 0.01);
+    for (std::size_t m = 0; m < matrices; ++m)
+      slow[m].update(expected[m], part(tensors.grads[0], m * size, size), 0.01);
   }
   for (std::size_t m = 0; m < matrices; ++m) {
     const double scale = std::max(SlowAdafactor::rms(expected[m]), 1e-3);
@@ -123,7 +124,9 @@ TEST(Adafactor, FollowsTheFormulasForAWholeMatrix) {
   expect_same(spec("narrow", {127, 300}), 1, 127, 300, false, 0.05);
 }
 
-TEST(Adafactor, FollowsTheFormulasForAVector) { expect_same(spec("norm", {300}), 1, 1, 300, false, 1.0); }
+TEST(Adafactor, FollowsTheFormulasForAVector) {
+  expect_same(spec("norm", {300}), 1, 1, 300, false, 1.0);
+}
 
 TEST(Adafactor, TreatsEachExpertAsItsOwnMatrixWhateverItsSize) {
   expect_same(spec("experts", {3, 16, 24}, true), 3, 16, 24, true, 0.05);

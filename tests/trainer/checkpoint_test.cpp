@@ -3,7 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
-#include "tests/trainer/temporary_folder.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/file_text.h"
 #include "trainer/checkpoint_folder.h"
 
 namespace millrace {

@@ -1,11 +1,12 @@
 #include "trainer/run_folder.h"
 
-#include <gtest/gtest.h>
-
 #include <memory>
 
+#include <gtest/gtest.h>
+
 #include "stages/errors.h"
-#include "tests/trainer/temporary_folder.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/file_text.h"
 
 namespace millrace {
 namespace {
@@ -64,7 +65,8 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
 
 TEST_F(RunFolderTest, RefusesAnotherVocabulary) {
   open(texts_);
-  EXPECT_NE(error_of(texts_, {.resume = true, .accept_changes = true}, "2").find("another vocabulary"), std::string::npos);
+  EXPECT_NE(error_of(texts_, {.resume = true, .accept_changes = true}, "2").find("another vocabulary"),
+            std::string::npos);
 }
 
 TEST_F(RunFolderTest, IsHeldByOneProcessAtATime) {

@@ -2,7 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include "tests/trainer/temporary_folder.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/file_text.h"
 
 namespace millrace {
 namespace {
@@ -30,7 +31,8 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
   with_reject.reject_corpora.push_back(1);
   RunLog(folder.path()).row(with_reject, {"prose", "code"});
   EXPECT_EQ(text_of(folder.path() / "rejects.jsonl"),
-            "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":\"bad_json\","
+            "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":"
+            "\"bad_json\","
             "\"reason\":\"not \xEF\xBF\xBD JSON\",\"lost_bytes\":12}\n");
 }
 
@@ -45,7 +47,8 @@ TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {
 TEST(CutBackLogs, LeavesEachStepOnceAndNoTornLine) {
   const TemporaryFolder folder;
   write_text(folder.path() / "metrics.jsonl",
-             "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3}\n{\"step\":4,\"los");
+             "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n{\"step\":2}\n{\"step\":2,\"eval\":{}}\n{\"step\":3}\n{\"step\":"
+             "4,\"los");
   write_text(folder.path() / "rejects.jsonl", "{\"row\":7}\n{\"row\":8}\n");
   cut_back_logs(folder.path(), LogEnd{2, 0, 8});
   EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":0,\"eval\":{}}\n{\"step\":1}\n{\"step\":2}\n");

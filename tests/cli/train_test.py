@@ -1,0 +1,185 @@
+"""millrace train, eval and generate from outside: train_test.py MILLRACE quick|long"""
+
+import json
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import tiny_run
+
+MILLRACE = None
+CRASHES = 3
+CLOCK = ("tokens_per_s", "step_s", "data_wait_s")
+STEPS = 60
+
+
+def millrace(*arguments, code=0):
+    done = subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+    if done.returncode != code:
+        raise AssertionError(f"{arguments}: exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def metrics(folder):
+    """The lines of metrics.jsonl as text, without what depends on the clock: digits are compared as they are written."""
+    lines = []
+    for line in (folder / "metrics.jsonl").read_text().splitlines():
+        record = json.loads(line, parse_float=str)
+        lines.append({key: value for key, value in record.items() if key not in CLOCK})
+    return lines
+
+
+class Train(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-train-"))
+        cls.run_file = tiny_run.write_run(cls.folder / "input")
+        cls.whole = cls.folder / "whole"
+        cls.output = millrace("train", cls.run_file, "--run-dir", cls.whole, "--threads", 2).stdout
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def newest(self):
+        return sorted((self.whole / "checkpoints").glob("step-*"))[-1]
+
+    def kill_and_resume(self, threads, crashes, seed):
+        """Ends the run with SIGKILL at random instants, then lets it finish."""
+        rng = random.Random(seed)
+        folder = self.folder / f"killed-{threads}"
+        command = [MILLRACE, "train", self.run_file, "--run-dir", folder, "--resume", "--threads", str(threads)]
+        started = time.monotonic()
+        millrace("train", self.run_file, "--run-dir", self.folder / f"timed-{threads}", "--threads", threads)
+        duration = time.monotonic() - started
+        for _ in range(crashes):
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0, 0.9 * duration))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        millrace(*command[1:])
+        return folder
+
+    def expect_same_run(self, folder):
+        self.assertEqual(metrics(folder), metrics(self.whole))
+        step = f"step-{STEPS:06}"
+        for file in ("model.safetensors", "optimizer.safetensors", "unigram.safetensors"):
+            self.assertEqual((folder / "checkpoints" / step / file).read_bytes(),
+                             (self.whole / "checkpoints" / step / file).read_bytes())
+        mine, other = (json.loads((f / "summary.json").read_text()) for f in (folder, self.whole))
+        for key in ("ledger", "shares", "records", "losses", "evaluations", "unigram", "rows"):
+            self.assertEqual(mine[key], other[key], key)
+        self.assertEqual((folder / "rejects.jsonl").read_text(), (self.whole / "rejects.jsonl").read_text())
+
+    def test_logs_each_step_once(self):
+        lines = metrics(self.whole)
+        self.assertEqual([line["step"] for line in lines if "eval" not in line], list(range(1, STEPS + 1)))
+        self.assertEqual([line["step"] for line in lines if "eval" in line], [0, 25, 50, 60])
+        for key in ("tokens", "raw_tokens", "loss_tokens", "loss", "ce", "aux_loss", "router_z_loss", "z_loss", "lr",
+                    "grad_norm"):
+            self.assertIn(key, lines[1])
+
+    def test_ends_below_the_unigram_bound(self):
+        summary = json.loads((self.whole / "summary.json").read_text())
+        self.assertEqual(summary["end"], "complete")
+        self.assertEqual(summary["rows"], 4 * STEPS)
+        self.assertLess(summary["unigram"]["loss"], summary["unigram"]["bound"])
+        self.assertIn("unigram bound", self.output)
+        for phase in summary["shares"]:
+            self.assertTrue(all(corpus["within_one_example"] for corpus in phase["corpora"]), phase)
+
+    def test_killed_runs_equal_an_undisturbed_one_with_2_threads(self):
+        self.expect_same_run(self.kill_and_resume(2, CRASHES, 1))
+
+    def test_killed_runs_equal_an_undisturbed_one_with_1_thread(self):
+        self.expect_same_run(self.kill_and_resume(1, CRASHES, 2))
+
+    def test_saves_when_interrupted(self):
+        folder = self.folder / "interrupted"
+        process = subprocess.Popen([MILLRACE, "train", self.run_file, "--run-dir", folder], stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True)
+        while not (folder / "metrics.jsonl").exists() or len((folder / "metrics.jsonl").read_text().splitlines()) < 3:
+            time.sleep(0.01)
+            self.assertIsNone(process.poll())
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=120)
+        self.assertEqual(process.returncode, 130, log)
+        self.assertIn("--resume", log)
+        done = int(sorted((folder / "checkpoints").glob("step-*"))[-1].name.removeprefix("step-"))
+        self.assertEqual(metrics(folder)[-1]["step"], done)
+        millrace("train", folder, "--resume")
+        self.expect_same_run(folder)
+
+    def test_a_complete_run_is_not_trained_again(self):
+        before = metrics(self.whole)
+        millrace("train", self.whole, "--resume")
+        self.assertEqual(metrics(self.whole), before)
+
+    def test_refuses_a_folder_with_a_run(self):
+        self.assertIn("--resume", millrace("train", self.run_file, "--run-dir", self.whole, code=2).stderr)
+
+    def test_shows_what_changed(self):
+        changed = millrace("train", self.run_file, "--run-dir", self.whole, "--resume", "--set", "train.learning_rate=0.5",
+                           code=2)
+        self.assertIn("- learning_rate = 1", changed.stderr)
+        self.assertIn("+ learning_rate = 0.5", changed.stderr)
+        self.assertIn("--accept-changes", changed.stderr)
+
+    def test_refuses_another_vocabulary(self):
+        other = self.folder / "other.model"
+        other.write_bytes(tiny_run.vocabulary(tiny_run.WORDS[::-1]))
+        refused = millrace("train", self.run_file, "--run-dir", self.whole, "--resume", "--set", f"vocab={other}", code=2)
+        self.assertIn("another vocabulary", refused.stderr)
+
+    def test_wrong_usage_exits_2_with_one_message(self):
+        new = self.folder / "new"
+        bigger = self.folder / "bigger.model"
+        bigger.write_bytes(tiny_run.vocabulary(tiny_run.WORDS + [f"word{i}" for i in range(500)]))
+        (self.folder / "file").write_text("")
+        for arguments in (
+            ["train", self.folder / "missing.toml"],
+            ["train", self.run_file, "--run-dir", new, "--set", "train.no_such_key=1"],
+            ["train", self.run_file, "--run-dir", new, "--set", f"vocab={self.folder / 'missing.model'}"],
+            ["train", self.run_file, "--run-dir", new, "--set", "model.vocab_size=12800"],
+            ["train", self.run_file, "--run-dir", new, "--data", self.folder / "nowhere"],
+            ["train", self.run_file, "--run-dir", self.folder / "file" / "run"],
+            ["eval", self.newest(), "--run", self.run_file, "--set", f"vocab={bigger}"],
+            ["eval", self.folder, "--run", self.run_file],
+            ["generate", self.newest(), "--prompt", "the", "--vocab", bigger],
+            ["generate", self.newest()],
+        ):
+            with self.subTest(arguments=arguments):
+                self.assertTrue(millrace(*arguments, code=2).stderr.strip())
+
+    def test_evaluates_a_checkpoint_as_the_run_did(self):
+        output = json.loads(millrace("eval", self.newest(), "--run", self.whole, "--json").stdout)
+        last = json.loads((self.whole / "summary.json").read_text())["evaluations"]["last"]
+        self.assertEqual(output["eval"], last["eval"])
+        self.assertEqual(output["overall"], last["overall"])
+        self.assertIn("prose", millrace("eval", self.newest(), "--run", self.run_file, "--tokens", 500).stdout)
+
+    def test_starts_from_the_weights_of_a_checkpoint(self):
+        folder = self.folder / "from"
+        millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
+        self.assertLess(float(metrics(folder)[1]["loss"]), 0.8 * float(metrics(self.whole)[1]["loss"]))
+
+    def test_generates_text(self):
+        arguments = ["generate", self.newest(), "--prompt", "the river", "--tokens", 12, "--seed", 4]
+        output = millrace(*arguments).stdout
+        self.assertTrue(output.startswith("the river"), output)
+        self.assertEqual(millrace(*arguments, "--threads", 1).stdout, output)
+        self.assertLessEqual(len(json.loads(millrace(*arguments, "--json").stdout)["ids"]), 12)
+
+
+if __name__ == "__main__":
+    MILLRACE = sys.argv.pop(1)
+    if sys.argv.pop(1) == "long":
+        CRASHES = 20
+    unittest.main(verbosity=2)

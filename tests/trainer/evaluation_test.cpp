@@ -1,0 +1,79 @@
+#include "trainer/evaluation.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "stages/errors.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/tiny_model.h"
+#include "trainer/row_arrays.h"
+
+namespace millrace {
+namespace {
+
+TEST(CausalRows, OpenWithPadAndWeighEveryRealLabel) {
+  const RowArrays rows = causal_rows({5, 6, 1, 7, 1}, 3, 0);
+  EXPECT_EQ(rows.rows, 2);
+  EXPECT_EQ(rows.tokens, (std::vector<std::int32_t>{0, 5, 6, 0, 7, 0}));
+  EXPECT_EQ(rows.labels, (std::vector<std::int32_t>{5, 6, 1, 7, 1, 0}));
+  EXPECT_EQ(rows.loss_weights, (std::vector<float>{1, 1, 1, 1, 1, 0}));
+  EXPECT_EQ(rows.segment_ids, (std::vector<std::int32_t>{1, 1, 1, 1, 1, 0}));
+  EXPECT_EQ(rows.positions, (std::vector<std::int32_t>{0, 1, 2, 0, 1, 2}));
+}
+
+TEST(UnigramCounts, CountRealLabelsAndSmoothByOne) {
+  UnigramCounts counts(4);
+  EXPECT_DOUBLE_EQ(counts.loss(3), std::log(4.0));
+  Row row;
+  row.labels = {2, 2, 1, 0};
+  row.loss_weights = {0, 1, 1, 0};
+  row.segment_ids = {1, 1, 1, 0};
+  counts.add(row);
+  EXPECT_DOUBLE_EQ(counts.loss(2), -std::log(3.0 / 7));
+  EXPECT_DOUBLE_EQ(counts.loss(1), -std::log(2.0 / 7));
+  EXPECT_DOUBLE_EQ(counts.loss(0), -std::log(1.0 / 7));
+}
+
+TEST(HeldOutTokens, ComeBackInTheirOrder) {
+  const TemporaryFolder folder;
+  std::vector<HeldOutTokens> corpora{{"z/prose", {}, 0, 40}, {"empty", {}, 0, 0}, {"a code", {}, 0, 7}};
+  append_document(corpora[0], {5, 6}, 1);
+  append_document(corpora[0], {7}, 1);
+  append_document(corpora[2], {9}, 1);
+  EXPECT_EQ(corpora[0].ids, (std::vector<TokenId>{5, 6, 1, 7, 1}));
+  save_held_out(folder.path() / "heldout.safetensors", corpora, "00ff");
+  EXPECT_EQ(load_held_out(folder.path() / "heldout.safetensors", "00ff"), corpora);
+  EXPECT_THROW(load_held_out(folder.path() / "heldout.safetensors", "00fe"), ConfigError);
+}
+
+class EvaluationTest : public testing::Test {
+ protected:
+  ModelConfig config_ = tiny_model();
+  ParameterMemory<float> memory_{config_, ParameterMemory<float>::Gradients::none};
+  Transformer<float> model_{config_, memory_.views()};
+};
+
+TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {
+  const std::vector<HeldOutTokens> held_out{{"prose", std::vector<TokenId>(50, 3), 1, 100}, {"none", {}, 0, 0}};
+  const UnigramCounts unigram(config_.vocab_size);
+  const Evaluation evaluation = evaluate(model_, held_out, 16, 2, 0, &unigram);
+  EXPECT_EQ(evaluation.overall.tokens, 50u);
+  EXPECT_NEAR(evaluation.overall.loss(), std::log(128.0), 1e-5);
+  EXPECT_NEAR(evaluation.overall.perplexity(), 128, 1e-3);
+  EXPECT_NEAR(evaluation.overall.bits_per_byte(), 7 * 50 / 100.0, 1e-5);
+  EXPECT_NEAR(*evaluation.overall.unigram_loss(), std::log(128.0), 1e-12);
+}
+
+TEST_F(EvaluationTest, IsNullForACorpusWithoutHeldOutTokens) {
+  const std::vector<HeldOutTokens> held_out{{"prose", {3, 4}, 1, 9}, {"none", {}, 0, 0}};
+  const Evaluation evaluation = evaluate(model_, held_out, 16, 2, 0, nullptr);
+  const auto json = nlohmann::json::parse(evaluation.corpora_json());
+  EXPECT_TRUE(json.at("none").is_null());
+  EXPECT_EQ(json.at("prose").at("objective"), "causal");
+  EXPECT_EQ(json.at("prose").at("tokens"), 2);
+}
+
+}  // namespace
+}  // namespace millrace
