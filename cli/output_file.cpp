@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -79,6 +80,24 @@ void flush_to_disk(const fs::path& path) {
   ::close(descriptor);
   // Some file systems have no fsync for folders.
   if (error != 0 && error != EINVAL) fail(path, error);
+}
+
+PartialFolder::PartialFolder(fs::path target) : target_(std::move(target)), partial_(target_.string() + ".partial") {
+  std::error_code error;
+  fs::remove_all(partial_, error);
+  if (error) throw ConfigError(fmt::format("cannot remove {}: {}", partial_.string(), error.message()));
+  make_folder(partial_);
+}
+
+PartialFolder::~PartialFolder() {
+  std::error_code ignored;
+  fs::remove_all(partial_, ignored);
+}
+
+void PartialFolder::publish() {
+  flush_to_disk(partial_);
+  fs::remove_all(target_);
+  fs::rename(partial_, target_);
 }
 
 }  // namespace millrace

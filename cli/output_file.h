@@ -18,4 +18,23 @@ void require_writable(const std::filesystem::path& file);
 /// Flushes a file or a folder's entries that somebody else wrote. Throws std::system_error.
 void flush_to_disk(const std::filesystem::path& path);
 
+/// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in a
+/// folder beside it, which goes with the object.
+class PartialFolder {
+ public:
+  /// Throws ConfigError if the folder cannot be made.
+  explicit PartialFolder(std::filesystem::path target);
+  ~PartialFolder();
+  PartialFolder(const PartialFolder&) = delete;
+  PartialFolder& operator=(const PartialFolder&) = delete;
+
+  const std::filesystem::path& path() const { return partial_; }
+  /// Replaces what stands under the folder's name.
+  void publish();
+
+ private:
+  std::filesystem::path target_;
+  std::filesystem::path partial_;
+};
+
 }  // namespace millrace

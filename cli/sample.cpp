@@ -1,21 +1,17 @@
-#include <algorithm>
-#include <array>
 #include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
-#include <unordered_set>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <xxhash.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "cli/sample_collector.h"
 #include "cli/sample_shards.h"
-#include "cli/sample_text.h"
 #include "stages/duckdb_session.h"
 #include "stages/errors.h"
 
@@ -26,137 +22,14 @@ namespace {
 
 constexpr double kDefaultMegabytes = 48;
 constexpr std::uint64_t kShardBytes = 4'000'000;
-constexpr int kRounds = 8;
 constexpr const char* kManifest = "sample.json";
 
 struct Arguments {
   std::string out;
   double megabytes = kDefaultMegabytes;
   std::vector<std::string> from;
+  bool only_from = false;
   bool force = false;
-};
-
-struct CorpusPlan {
-  const char* name;
-  double share;  ///< Of the text, before one corpus makes up for what another lacks.
-};
-constexpr std::array<CorpusPlan, kSampleCorpora> kPlan{{{"docs", 0.28},
-                                                        {"man", 0.17},
-                                                        {"man-translated", 0.15},
-                                                        {"licences", 0.05},
-                                                        {"c-family", 0.20},
-                                                        {"scripts", 0.15}}};
-
-/// One corpus while it is being filled from its sources, in their order.
-struct Filling {
-  std::vector<SampleSource> sources;
-  std::size_t next = 0;
-  std::uint64_t bytes = 0;
-  double target = 0;
-  std::vector<SampleDocument> documents;
-
-  bool exhausted() const { return next == sources.size(); }
-};
-
-/// Chooses the documents: every corpus up to its share; what one lacks, the others make up for.
-class Collector {
- public:
-  explicit Collector(const Arguments& arguments) : total_(arguments.megabytes * 1e6) {
-    std::vector<std::string> roots = {"/"};
-    roots.insert(roots.end(), arguments.from.begin(), arguments.from.end());
-    std::vector<std::vector<SampleSource>> sources = find_sample_sources(roots);
-    for (std::size_t i = 0; i < corpora.size(); ++i) {
-      corpora[i].sources = std::move(sources[i]);
-      corpora[i].target = total_ * kPlan[i].share;
-    }
-  }
-
-  void collect() {
-    Progress progress("reading this machine's files", static_cast<std::uint64_t>(total_), "bytes");
-    for (int round = 0; round < kRounds && round_off() > 0; ++round) {
-      for (std::size_t i = 0; i < corpora.size(); ++i) fill(static_cast<SampleCorpus>(i), progress);
-      raise_targets();
-    }
-    progress.finish();
-  }
-
-  std::uint64_t bytes() const {
-    std::uint64_t sum = 0;
-    for (const Filling& corpus : corpora) sum += corpus.bytes;
-    return sum;
-  }
-
-  std::array<Filling, kSampleCorpora> corpora;
-  std::array<std::uint64_t, kLeftOutKinds> left_out{};
-
- private:
-  /// Bytes still missing, unless there is nowhere to take them from.
-  double round_off() const {
-    const bool more = std::any_of(corpora.begin(), corpora.end(), [](const Filling& c) { return !c.exhausted(); });
-    return more ? total_ - static_cast<double>(bytes()) : 0;
-  }
-
-  void raise_targets() {
-    double open_share = 0;
-    for (std::size_t i = 0; i < corpora.size(); ++i) open_share += corpora[i].exhausted() ? 0 : kPlan[i].share;
-    const double missing = round_off();
-    for (std::size_t i = 0; i < corpora.size(); ++i) {
-      if (!corpora[i].exhausted()) corpora[i].target += missing * kPlan[i].share / open_share;
-    }
-  }
-
-  void fill(SampleCorpus kind, Progress& progress) {
-    Filling& corpus = corpora[static_cast<std::size_t>(kind)];
-    std::string text;
-    while (static_cast<double>(corpus.bytes) < corpus.target && !corpus.exhausted()) {
-      if (interrupt_requested()) throw Interrupted();
-      SampleSource source = corpus.sources[corpus.next++];
-      LeftOut reason = load_sample_text(source, kind, text);
-      if (reason == LeftOut::none && !seen_.insert(XXH3_64bits(text.data(), text.size())).second) {
-        reason = LeftOut::duplicate;
-      }
-      ++left_out[static_cast<std::size_t>(reason)];
-      if (reason != LeftOut::none) continue;
-      if (source.extension == "h" && looks_like_cpp(text)) {
-        source.language = "C++";
-        source.folder = "c++";
-      }
-      corpus.bytes += text.size();
-      corpus.documents.push_back({std::move(source), text});
-      progress.update(std::min(bytes(), static_cast<std::uint64_t>(total_)));
-    }
-  }
-
-  double total_;
-  std::unordered_set<std::uint64_t> seen_;
-};
-
-/// A folder that becomes visible under its own name only when it is complete.
-class PartialFolder {
- public:
-  explicit PartialFolder(fs::path target) : target_(std::move(target)), partial_(target_.string() + ".partial") {
-    std::error_code error;
-    fs::remove_all(partial_, error);
-    if (error) throw ConfigError(fmt::format("cannot remove {}: {}", partial_.string(), error.message()));
-    make_folder(partial_);
-  }
-  ~PartialFolder() {
-    std::error_code ignored;
-    fs::remove_all(partial_, ignored);
-  }
-  PartialFolder(const PartialFolder&) = delete;
-  PartialFolder& operator=(const PartialFolder&) = delete;
-
-  const fs::path& path() const { return partial_; }
-  void publish() {
-    flush_to_disk(partial_);
-    fs::remove_all(target_);
-    fs::rename(partial_, target_);
-  }
-
- private:
-  fs::path target_;
-  fs::path partial_;
 };
 
 struct Summary {
@@ -174,12 +47,12 @@ struct Summary {
   }
 };
 
-void write_shards(const fs::path& out, Collector& collector, Summary& summary) {
+void write_shards(const fs::path& out, SampleCollector& collector, Summary& summary) {
   Progress progress("writing shards", kSampleCorpora, "corpora");
-  for (std::size_t i = 0; i < collector.corpora.size(); ++i) {
+  for (std::size_t i = 0; i < kSampleCorpora; ++i) {
     progress.update(i);
-    std::vector<SampleDocument>& documents = collector.corpora[i].documents;
-    const std::string name = kPlan[i].name;
+    std::vector<SampleDocument>& documents = collector.documents[i];
+    const std::string name = kSamplePlan[i].name;
     const auto kind = static_cast<SampleCorpus>(i);
     if (documents.empty()) continue;
     if (kind != SampleCorpus::c_family && kind != SampleCorpus::scripts) {
@@ -254,6 +127,7 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
 
 void sample(const Arguments& arguments) {
   if (!(arguments.megabytes >= 1)) throw ConfigError("--megabytes must be at least 1");
+  if (arguments.only_from && arguments.from.empty()) throw ConfigError("--only-from wants a --from");
   for (const std::string& root : arguments.from) {
     if (!fs::is_directory(root)) throw ConfigError(fmt::format("--from {}: is no folder", root));
   }
@@ -262,7 +136,9 @@ void sample(const Arguments& arguments) {
   if (reuse(out, arguments)) return;
   DuckdbSession();  // Without DuckDB better say so now than after a minute's work.
   PartialFolder folder(out);
-  Collector collector(arguments);
+  std::vector<std::string> roots = arguments.from;
+  if (!arguments.only_from) roots.insert(roots.begin(), "/");
+  SampleCollector collector(roots, arguments.megabytes * 1e6);
   collector.collect();
   const double found = static_cast<double>(collector.bytes()) / 1e6;
   if (collector.bytes() == 0) throw DataError("found no text at all on this machine; --from names a folder with some");
@@ -298,6 +174,7 @@ void add_sample(CLI::App& app) {
   command->add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes");
   command->add_option("--from", arguments->from,
                       "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
+  command->add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");
   command->add_flag("--force", arguments->force, "Make the sample anew though there is one");
   command->footer(
       "The same arguments on the same machine give the same bytes; binary files, files that are not\n"

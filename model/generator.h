@@ -18,7 +18,9 @@ struct SamplingOptions {
   std::uint64_t seed = 0;
 };
 
-/// Continues a prompt token by token with a KV cache (un-rotated keys are cached, as OpenMoE's code does).
+/// Continues a prompt token by token with a KV cache. OpenMoE's code caches keys before RoPE and turns all of them at
+/// every step; a key's position never changes, so they are cached turned here, which gives the same numbers.
+/// Routers use the capacity of evaluation, over the tokens fed at once. Token 0 is never padding here.
 /// One object, one sequence at a time, one calling thread.
 class Generator {
  public:
@@ -28,10 +30,12 @@ class Generator {
 
   /// Feeds `prompt` (non-empty; OpenMoE puts pad, id 0, first), then draws up to `count` tokens, each handed to
   /// `on_token` as it comes; on_token returns false to stop. Ids >= `allowed_ids` are never drawn (padding rows).
+  /// Throws std::length_error beyond `context` tokens, std::out_of_range for an id without a row.
   void generate(const std::vector<std::int32_t>& prompt, int count, int allowed_ids, const SamplingOptions& options,
                 const std::function<bool(std::int32_t)>& on_token);
 
-  /// Logits after feeding `tokens` one block at a time: for checking the cache against a whole forward pass.
+  /// Logits after feeding half of `tokens` as a block and the rest one by one: for checking the cache against a whole
+  /// forward pass.
   std::vector<float> logits_after(const std::vector<std::int32_t>& tokens);
 
  private:

@@ -15,7 +15,6 @@ run=$folder/runs/quickstart
 run_file=mixes/runs/quickstart.toml
 millrace=build/release/millrace
 pieces=8192
-held_out_tokens=50000
 
 if [ -t 1 ] && [ -z "${NO_COLOR:-}" ]; then bold=$'\e[1m'; faint=$'\e[2m'; plain=$'\e[0m'; else bold=; faint=; plain=; fi
 say() { printf '%s\n' "$*"; }
@@ -58,7 +57,7 @@ is_done() { [ -f "$folder/$1.done" ]; }
 mark_done() { touch "$folder/$1.done"; }
 forget() { local name; for name in "$@"; do rm -f "$folder/$name.done"; done; }
 
-on_run() { show "$millrace" "$@" --data "$data" --set "vocab=$PWD/$vocabulary"; } # a command that takes the run
+on_run() { show "$millrace" "$@" --data "$data"; } # a command that takes the run
 
 newest_checkpoint() {
   local found=("$run"/checkpoints/step-*/)
@@ -151,7 +150,7 @@ train() {
   mark_done train
 }
 
-evaluate() { on_run eval "$(newest_checkpoint)" --run "$run_file" --tokens $held_out_tokens; }
+evaluate() { on_run eval "$(newest_checkpoint)" --run "$run"; }
 
 write_text() {
   local checkpoint prompt
@@ -185,7 +184,7 @@ Made shards of this machine's own text and code, a vocabulary of $pieces pieces,
 
 Try next:
   $millrace generate $checkpoint --prompt "The kernel"
-  $millrace inspect $run_file --data $data --set vocab=$PWD/$vocabulary --examples 5
+  $millrace inspect $run_file --data $data --examples 5
   $millrace mix check mixes/openmoe-v1.toml --tokens 780000000000
-  $millrace train $run_file --data $data --set vocab=$PWD/$vocabulary --set seed=2 --run-dir $folder/runs/seed-2
+  $millrace train $run_file --data $data --set seed=2 --run-dir $folder/runs/seed-2
 TEXT

@@ -31,6 +31,9 @@ TEST(ParameterMemory, GivesEveryTensorAnAlignedPlaceOfItsOwn) {
 TEST(ParameterMemory, DrawsEachLawWithItsStandardDeviation) {
   ModelConfig config = model_preset("openmoe-nano");
   config.vocab_size = 512;
+  config.hidden_size = 64;
+  config.head_dim = 16;
+  config.intermediate_size = 96;
   ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
   for (const Parameter<float>& parameter : memory.views().all) {
@@ -46,7 +49,7 @@ TEST(ParameterMemory, DrawsEachLawWithItsStandardDeviation) {
       EXPECT_EQ(measured, 1.0) << spec.name;
       continue;
     }
-    EXPECT_NEAR(measured / spec.initializer.stddev, 1.0, 0.05) << spec.name;
+    EXPECT_NEAR(measured / spec.initializer.stddev, 1.0, 0.1) << spec.name;
     if (spec.initializer.law == Initializer::Law::truncated_normal) {
       EXPECT_LE(largest, 2.0001 * spec.initializer.stddev / 0.87962566) << spec.name;
     }
