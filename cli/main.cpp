@@ -6,6 +6,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "stages/errors.h"
+#include "trainer/compute_threads.h"
 
 namespace {
 
@@ -47,4 +48,7 @@ int run(int argc, char** argv) {
 
 }  // namespace
 
-int main(int argc, char** argv) { return run(argc, argv); }
+int main(int argc, char** argv) {
+  millrace::let_idle_threads_sleep(argv);
+  return run(argc, argv);
+}

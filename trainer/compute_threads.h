@@ -6,4 +6,9 @@ namespace millrace {
 void set_compute_threads(int threads);
 int compute_threads();
 
+/// Makes idle OpenMP threads sleep rather than spin, unless the environment says otherwise: where cores are shared,
+/// with the pipeline's threads or other programs, spinning was seen to slow small models tenfold. OpenMP reads its
+/// settings once, before main, so the program starts itself again with them. To be called first in main, with its argv.
+void let_idle_threads_sleep(char** argv);
+
 }  // namespace millrace
