@@ -24,11 +24,11 @@ SCRIPTS = {
 NEEDS = {"run": ("run",), "test": ("run", "test"), "check": ("run", "test", "check")}
 
 # Called on the way to having them, or only where they are there already.
-NOT_ASKED_FOR = {"apt-get", "dpkg-query", "sudo", "npm"}
+NOT_ASKED_FOR = {"apt-get", "apt-cache", "sudo", "npm"}
 
 COMMAND = re.compile(
-    r"(?:^|[|&;({!]|\$\(|`|\b(?:then|do|else|if|while|until|exec|command|as_root|nice|xargs|env|time)\b)"
-    r"[ \t]*(?:(?:-\w+|[0-9]+|[A-Za-z_]+=\S*)[ \t]+)*(?P<name>[a-z][a-z0-9_.+-]*)(?=[ \t\n;|)&]|$)",
+    r"(?=(?:^|[|&;({!]|\$\(|`|\b(?:then|do|else|if|while|until|exec|command|as_root|nice|xargs|env|time)\b)"
+    r"[ \t]*(?:(?:-\w+|[0-9]+|[A-Za-z_]+=\S*)[ \t]+)*(?P<name>[a-z][a-z0-9_.+-]*)(?=[ \t\n;|)&]|$))",  # looks ahead only: "; do tar" is two
     re.MULTILINE,
 )
 
@@ -50,16 +50,22 @@ def closure(packages):
     return {line.strip().split(":")[0] for line in lines.splitlines() if line and line[0] not in " |<"}
 
 
-def owner(path):
-    """Package that `path` (a file) came from, or None. Debian's /lib is /usr/lib; the database knows either name."""
-    resolved = str(Path(path).resolve())
-    names = {str(path), resolved}
-    names |= {name[4:] for name in names if name.startswith("/usr/")} | {"/usr" + name for name in names}
-    found = subprocess.run(["dpkg-query", "-S", *sorted(names)], capture_output=True, text=True).stdout
+def names_of(path):
+    """What the package database may call a file: /lib is /usr/lib, and links are packaged under their own name."""
+    names = {str(path), str(Path(path).resolve())}
+    return names | {name[4:] for name in names if name.startswith("/usr/")} | {"/usr" + name for name in names}
+
+
+def owners(paths):
+    """The package that each of `paths` came from; paths of no package are left out. Asked at once: it takes a second."""
+    names = sorted({name for path in paths for name in names_of(path)})
+    found = subprocess.run(["dpkg-query", "-S", *names], capture_output=True, text=True).stdout
+    package_of = {}
     for line in found.splitlines():
+        packages, _, file = line.rpartition(": ")
         if not line.startswith("diversion"):
-            return line.split(":")[0].split(",")[0]
-    return None
+            package_of[file] = packages.split(",")[0].split(":")[0]
+    return {path: package_of[name] for path in paths for name in sorted(names_of(path)) if name in package_of}
 
 
 def headers_read(build):
@@ -94,7 +100,9 @@ def programs_called(script):
     text = re.sub(r"\\\n", " ", (ROOT / script).read_text(encoding="utf-8"))
     text = re.sub(r"(?m)^\s*#.*$|(?<=\s)#\s.*$", "", text)
     text = re.sub(r"<<'?(\w+)'?\n.*?\n\1\n", "\n", text, flags=re.DOTALL)
-    called = {match["name"] for match in COMMAND.finditer(text)}
+    text = re.sub(r"\w\+?=\([^()]*\)", "", text)  # arrays
+    of_bash = output("bash", "-c", "compgen -bk").split()
+    called = {match["name"] for match in COMMAND.finditer(text)}.difference(of_bash)
     return {name: path for name in called if (path := shutil.which(name, path=SYSTEM_PATH)) is not None}
 
 
@@ -119,8 +127,9 @@ def main():
                 used |= {path: f"called in {script}" for name, path in programs_called(script).items()
                          if name not in NOT_ASKED_FOR}
     missing = 0
+    package_of = owners(used)
     for path, why in used.items():
-        package = owner(path)
+        package = package_of.get(path)
         if package is None:
             print(f"{path} ({why}) belongs to no package of Debian")
         elif package not in allowed:

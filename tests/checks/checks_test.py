@@ -138,6 +138,7 @@ class DepsList(unittest.TestCase):
         called = check_deps.programs_called("scripts/deps.sh")
         for name in ("mktemp", "tar", "sha256sum", "tail"):
             self.assertIn(name, called)
+        self.assertIn("dpkg-deb", check_deps.programs_called("scripts/quickstart.sh"))
 
     def test_knows_every_step(self):
         for step in ("run", "test", "bench", "check"):
