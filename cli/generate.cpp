@@ -102,6 +102,7 @@ void generate(const GenerateOptions& options) {
   } else {
     fmt::print("\n");
   }
+  std::fflush(stdout);
   fmt::print(stderr, "{} tokens in {:.2f} s\n", drawn.size(), seconds);
   if (interrupt_requested()) throw Interrupted();
 }

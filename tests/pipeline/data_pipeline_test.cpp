@@ -53,7 +53,7 @@ Objective causal() {
   return objective;
 }
 
-/// Two corpora of several shards, UL2 for 600 rows and then causal rows, epochs included.
+/// Two corpora of several shards, UL2 for 1,000 rows and then causal rows, epochs included.
 class Stream : public testing::Test {
  protected:
   Stream() {
@@ -67,8 +67,8 @@ class Stream : public testing::Test {
     config_.data_directory = folder_.path().string();
     config_.shuffle_block = 16;
     config_.holdout = 0.05;
-    Phase first{600 * kRowLength, {"mix", "mix.toml", {corpus("a", 30), corpus("b", 70)}}, ul2()};
-    Phase second{1200 * kRowLength, first.mix, causal()};
+    Phase first{1000 * kRowLength, {"mix", "mix.toml", {corpus("a", 30), corpus("b", 70)}}, ul2()};
+    Phase second{2000 * kRowLength, first.mix, causal()};
     config_.phases = {first, second};
   }
 
@@ -110,7 +110,7 @@ class Stream : public testing::Test {
 
 TEST_F(Stream, GivesTheSameRowsWithOneTwoAndEightThreads) {
   const Run one = run(1);
-  EXPECT_EQ(one.rows.size(), 1200U);
+  EXPECT_EQ(one.rows.size(), 2000U);
   EXPECT_EQ(run(2).rows, one.rows);
   EXPECT_EQ(run(8).rows, one.rows);
   EXPECT_EQ(run(2, std::nullopt, 100'000, 1).rows, one.rows);
@@ -118,7 +118,7 @@ TEST_F(Stream, GivesTheSameRowsWithOneTwoAndEightThreads) {
 
 TEST_F(Stream, GoesOnFromAnyRowAsIfItHadNeverStopped) {
   const Run whole = run(2);
-  for (const std::size_t row : {0U, 1U, 17U, 299U, 598U, 599U, 600U, 601U, 977U, 1198U}) {
+  for (const std::size_t row : {0U, 1U, 17U, 299U, 998U, 999U, 1000U, 1001U, 1777U, 1998U}) {
     const Position start = position_from_json(to_json(*whole.positions[row]));
     const Run rest = run(2, start);
     ASSERT_EQ(rest.rows,
@@ -146,7 +146,7 @@ TEST_F(Stream, KeepsEveryCorpusAndDenoiserWithinOneExampleOfItsShare) {
 
 TEST_F(Stream, AccountsForEveryPosition) {
   const Run whole = run(2);
-  EXPECT_EQ(whole.ledger.positions(), 1200U * kRowLength);
+  EXPECT_EQ(whole.ledger.positions(), 2000U * kRowLength);
   EXPECT_TRUE(Ledger::from_json(whole.ledger.to_json()) == whole.ledger);
 }
 
@@ -241,7 +241,7 @@ TEST_F(Stream, EndsWithACorpusThatSaysStop) {
   config_.phases[0].mix.corpora[0].at_end = AtEnd::stop;
   config_.phases.resize(1);
   const Run whole = run(2);
-  EXPECT_LT(whole.rows.size(), 600U);
+  EXPECT_LT(whole.rows.size(), 1000U);
   EXPECT_EQ(run(1).rows.size(), whole.rows.size());
 }
 
