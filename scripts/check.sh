@@ -19,7 +19,7 @@ jobs=$(nproc)
 # Sanitizers slow the arithmetic ten times: of the quick tests, those where memory and threads are at stake and that
 # do not train. MILLRACE_SANITIZED_TESTS overrides: a regular expression of ctest.
 sanitized_tests=${MILLRACE_SANITIZED_TESTS:-.}
-not_sanitized='^Checks\.|^Quickstart|^Cli\.|TrainLoop'
+not_sanitized='^Checks\.|^Cli\.|TrainLoop'
 
 sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -name '*.cpp' 2>/dev/null | sort; }
 
