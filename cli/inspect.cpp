@@ -1,9 +1,9 @@
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <memory>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -85,12 +85,8 @@ Json row_json(const StreamRow& row, const DataPipeline& pipeline, const StreamCo
                         {"inputs", part_of(r, false)},
                         {"targets", part_of(r, true)}});
   }
-  return {{"row", row.number},
-          {"examples", examples},
-          {"tokens", r.tokens},
-          {"labels", r.labels},
-          {"loss_weights", r.loss_weights},
-          {"segment_ids", r.segment_ids},
+  return {{"row", row.number},       {"examples", examples},           {"tokens", r.tokens},
+          {"labels", r.labels},      {"loss_weights", r.loss_weights}, {"segment_ids", r.segment_ids},
           {"positions", r.positions}};
 }
 
@@ -98,10 +94,11 @@ void print_row(const StreamRow& row, const DataPipeline& pipeline, const StreamC
                const Vocabulary& vocabulary, const Style& style) {
   for (const ExampleOrigin& origin : row.examples) {
     fmt::print("{}row {}  example {}  {}  {}{}\n", style.heading, row.number, origin.example,
-               pipeline.corpora()[origin.corpus],
-               config.phases[origin.phase].objective.denoisers[origin.denoiser].name, style.plain);
+               pipeline.corpora()[origin.corpus], config.phases[origin.phase].objective.denoisers[origin.denoiser].name,
+               style.plain);
     for (const DocumentSpan& span : origin.documents)
-      fmt::print("  {}:{} tokens {} to {}\n", pipeline.shards(origin.corpus)[span.shard], span.record, span.from, span.to);
+      fmt::print("  {}:{} tokens {} to {}\n", pipeline.shards(origin.corpus)[span.shard], span.record, span.from,
+                 span.to);
     const std::vector<TokenId> inputs = part_of(row.row, false);
     const std::vector<TokenId> targets = part_of(row.row, true);
     const auto padding = std::ranges::count(row.row.segment_ids, 0);
@@ -115,6 +112,10 @@ void print_row(const StreamRow& row, const DataPipeline& pipeline, const StreamC
 
 void inspect(const InspectOptions& options) {
   const RunFile run = load_run(options.run);
+  const std::uint64_t rows = run.stream.phases.back().until / static_cast<std::uint64_t>(run.stream.sequence_length);
+  if (options.row.value_or(options.from) >= rows)
+    throw ConfigError(fmt::format("{}: the stream has {} rows: there is no row {}", run.file.string(), rows,
+                                  options.row.value_or(options.from)));
   const Vocabulary vocabulary(run.vocabulary);
   DataPipeline::Options pipeline_options;
   pipeline_options.threads = options.threads;

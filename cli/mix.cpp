@@ -1,7 +1,7 @@
-#include <fmt/format.h>
-
 #include <filesystem>
 #include <memory>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
@@ -63,7 +63,8 @@ std::vector<CorpusPlan> plan_corpora(const Plan& plan) {
   std::vector<CorpusPlan> rows;
   for (const RunCorpus& corpus : corpora) {
     CorpusPlan row{corpus.corpus.name, corpus.corpus.kind, 0, 0, corpus.shards.size(), 0};
-    for (const std::string& shard : corpus.shards) row.bytes += std::filesystem::file_size(shard_path(plan.stream, shard));
+    for (const std::string& shard : corpus.shards)
+      row.bytes += std::filesystem::file_size(shard_path(plan.stream, shard));
     rows.push_back(std::move(row));
   }
   double total = 0;

@@ -1,12 +1,12 @@
 #include "cli/progress.h"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <array>
 #include <cmath>
 #include <cstdio>
 #include <utility>
+
+#include <fmt/format.h>
+#include <unistd.h>
 
 namespace millrace {
 namespace {
@@ -26,7 +26,9 @@ std::string bar(double fraction) {
 Progress::Progress(std::string what, std::uint64_t total, std::string unit)
     : what_(std::move(what)), unit_(std::move(unit)), total_(total), terminal_(isatty(STDERR_FILENO) == 1) {}
 
-Progress::~Progress() { finish(); }
+Progress::~Progress() {
+  finish();
+}
 
 void Progress::update(std::uint64_t done, const std::string& note) {
   const auto now = std::chrono::steady_clock::now();

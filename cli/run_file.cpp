@@ -1,11 +1,11 @@
 #include "cli/run_file.h"
 
-#include <fmt/format.h>
-
 #include <cstdlib>
 #include <map>
 #include <stdexcept>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "pipeline/config_file.h"
 #include "pipeline/mix_file.h"
@@ -39,7 +39,8 @@ void read_data(const ConfigTable& table, StreamConfig& stream) {
   if (stream.shuffle_bytes == 0) table.fail("shuffle_bytes", "is 0, expected at least 1 byte");
   stream.sampling =
       table.choice("sampling", "quota", {"quota", "random"}) == "random" ? Sampling::random : Sampling::quota;
-  stream.on_bad_data = table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
+  stream.on_bad_data =
+      table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
   stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction);
   stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes);
   if (table.has("directory")) stream.data_directory = table.path("directory").string();
@@ -102,7 +103,8 @@ TrainConfig read_training(const ConfigTable& run) {
   train.micro_rows = static_cast<int>(table.count("micro_rows", 0));
   if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
   if (train.batch_rows % train.micro_rows != 0)
-    table.fail("micro_rows", fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
+    table.fail("micro_rows",
+               fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
   train.tokens = table.count("tokens", 0);
   train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor"});
   train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant"});
@@ -171,8 +173,8 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
       "\n[data]\ndirectory = \"{}\"\nholdout = {}\nshuffle_block = {}\nshuffle_bytes = {}\nsampling = \"{}\"\n"
       "on_bad_data = \"{}\"\nmax_bad_fraction = {}\nmax_record_bytes = {}\n",
       stream.data_directory, stream.holdout, stream.shuffle_block, stream.shuffle_bytes,
-      stream.sampling == Sampling::random ? "random" : "quota",
-      stream.on_bad_data == OnBadData::fail ? "fail" : "skip", stream.max_bad_fraction, stream.max_record_bytes);
+      stream.sampling == Sampling::random ? "random" : "quota", stream.on_bad_data == OnBadData::fail ? "fail" : "skip",
+      stream.max_bad_fraction, stream.max_record_bytes);
   text += "\n" + model_as_toml(run.model);
   const TrainConfig& train = run.train;
   text += fmt::format(
@@ -212,7 +214,8 @@ RunFile load_run(const RunOptions& options) {
   if (stream.sequence_length < 2) table.fail("sequence_length", "is below 2");
   stream.phases = read_phases(table);
   read_data(table.table("data"), stream);
-  if (!options.data.empty()) stream.data_directory = std::filesystem::absolute(options.data).lexically_normal().string();
+  if (!options.data.empty())
+    stream.data_directory = std::filesystem::absolute(options.data).lexically_normal().string();
   run.model = read_model(table.table("model"));
   if (run.model.max_position_embeddings < stream.sequence_length)
     run.model.max_position_embeddings = stream.sequence_length;

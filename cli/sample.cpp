@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <map>
 #include <memory>
 
@@ -47,7 +49,17 @@ struct Summary {
   }
 };
 
+/// Manual pages of all languages make one corpus, so that every shard of it holds all of them.
+void join_manuals(SampleCollector& collector) {
+  auto& manuals = collector.documents[static_cast<std::size_t>(SampleCorpus::man)];
+  auto& translated = collector.documents[static_cast<std::size_t>(SampleCorpus::man_translated)];
+  std::ranges::move(translated, std::back_inserter(manuals));
+  translated.clear();
+  std::ranges::sort(manuals, mixed_less, &SampleDocument::source);
+}
+
 void write_shards(const fs::path& out, SampleCollector& collector, Summary& summary) {
+  join_manuals(collector);
   Progress progress("writing shards", kSampleCorpora, "corpora");
   for (std::size_t i = 0; i < kSampleCorpora; ++i) {
     progress.update(i);

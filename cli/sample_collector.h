@@ -20,8 +20,8 @@ struct SamplePlan {
   double share;  ///< Of the text, before one corpus makes up for what another lacks.
 };
 inline constexpr std::array<SamplePlan, kSampleCorpora> kSamplePlan{{{"docs", 0.28},
-                                                                     {"man", 0.17},
-                                                                     {"man-translated", 0.15},
+                                                                     {"manuals", 0.17},
+                                                                     {"translated manuals", 0.15},
                                                                      {"licences", 0.05},
                                                                      {"c-family", 0.20},
                                                                      {"scripts", 0.15}}};

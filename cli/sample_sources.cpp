@@ -158,16 +158,15 @@ std::vector<std::vector<SampleSource>> find_sample_sources(const std::vector<std
         walk(folder.has_filename() || folder == "/" ? folder : folder.parent_path(), below, true, found);
     }
   }
-  // Neighbours are alike: the hash of the path mixes them, and stays the same wherever the root lies.
-  const auto order = [](const SampleSource& source) { return XXH3_64bits(source.path.data(), source.path.size()); };
-  for (std::vector<SampleSource>& sources : found) {
-    std::sort(sources.begin(), sources.end(), [&order](const SampleSource& a, const SampleSource& b) {
-      const auto x = order(a);
-      const auto y = order(b);
-      return x != y ? x < y : a.path != b.path ? a.path < b.path : a.file < b.file;
-    });
-  }
+  for (std::vector<SampleSource>& sources : found) std::sort(sources.begin(), sources.end(), mixed_less);
   return found;
+}
+
+bool mixed_less(const SampleSource& a, const SampleSource& b) {
+  const auto order = [](const SampleSource& source) { return XXH3_64bits(source.path.data(), source.path.size()); };
+  const auto x = order(a);
+  const auto y = order(b);
+  return x != y ? x < y : a.path != b.path ? a.path < b.path : a.file < b.file;
 }
 
 bool looks_like_cpp(const std::string& text) {

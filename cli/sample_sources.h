@@ -23,6 +23,10 @@ struct SampleSource {
 /// folder with packages unpacked into it; one without usr/ is taken as documentation and sources through and through.
 std::vector<std::vector<SampleSource>> find_sample_sources(const std::vector<std::string>& roots);
 
+/// The order that find_sample_sources gives. Neighbours on a disk are alike: the hash of the path mixes them, and stays
+/// the same wherever the root lies.
+bool mixed_less(const SampleSource& a, const SampleSource& b);
+
 /// Headers called .h may be either language: looks into the text.
 bool looks_like_cpp(const std::string& text);
 

@@ -5,7 +5,8 @@
 
 namespace millrace {
 
-/// A table for people: columns as wide as their widest cell, numbers to the right. UTF-8 aware (one column a code point).
+/// A table for people: columns as wide as their widest cell, numbers to the right. UTF-8 aware (one column a code
+/// point).
 class TextTable {
  public:
   enum class Align : bool { left, right };

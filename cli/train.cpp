@@ -13,6 +13,7 @@
 #include "cli/run_file.h"
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
+#include "pipeline/corpus_set.h"
 #include "pipeline/data_pipeline.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -50,6 +51,10 @@ void end_stream_at(StreamConfig& stream, std::uint64_t tokens) {
   stream.phases.back().until = tokens;
 }
 
+std::uint64_t positions_of_a_step(const RunFile& run) {
+  return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
+}
+
 /// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
 fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resume) {
   const fs::path kept = run_dir / "vocab.model";
@@ -63,11 +68,11 @@ std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile&
   return corpora;
 }
 
-std::vector<std::string> corpora_of(const StreamConfig& stream) {
+/// Names in the order rows number them. Every shard pattern is looked up: a missing one is an error before anything is
+/// written.
+std::vector<std::string> names_of_found_corpora(const StreamConfig& stream) {
   std::vector<std::string> names;
-  for (const Phase& phase : stream.phases)
-    for (const Corpus& corpus : phase.mix.corpora)
-      if (std::ranges::find(names, corpus.name) == names.end()) names.push_back(corpus.name);
+  for (const RunCorpus& corpus : corpora_of(stream, FindShards::yes)) names.push_back(corpus.corpus.name);
   return names;
 }
 
@@ -81,13 +86,17 @@ void train(const TrainOptions& options) {
   check_model_config(run.model, run.file.string() + ": [model]");
   if (!options.from.empty() && load_model_config(options.from) != run.model)
     throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", options.from));
+  end_stream_at(run.stream, run.train.tokens);
+  const std::vector<std::string> corpora = names_of_found_corpora(run.stream);
+  if (positions_of_a_step(run) > run.train.tokens)
+    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
+                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
   set_compute_threads(options.threads);
 
   const RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
                          {.resume = options.resume, .accept_changes = options.accept_changes});
   start_log(folder.log());
   for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
-  end_stream_at(run.stream, run.train.tokens);
 
   TrainSetup setup;
   setup.model = run.model;
@@ -95,7 +104,7 @@ void train(const TrainOptions& options) {
   setup.seed = run.stream.seed;
   setup.sequence_length = run.stream.sequence_length;
   setup.pad = vocabulary.pad();
-  setup.corpora = corpora_of(run.stream);
+  setup.corpora = corpora;
   setup.held_out = kept_held_out(folder, run, vocabulary);
   setup.folder = folder.path();
   setup.checkpoints = folder.checkpoints();
@@ -106,11 +115,7 @@ void train(const TrainOptions& options) {
                     .stream_version = kStreamVersion,
                     .processor = this_processor()};
   const std::uint64_t total_steps = setup.steps_in(run.train.tokens);
-  if (total_steps == 0)
-    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
-                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
   const RunIdentity identity = setup.identity;
-  const std::vector<std::string> corpora = setup.corpora;
 
   TrainLoop loop(std::move(setup));
   if (!options.from.empty()) loop.start_from(options.from);

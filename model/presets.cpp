@@ -51,14 +51,14 @@ ModelConfig extra_large() {
   return config;
 }
 
-/// Learns something in minutes on two cores. 16M parameters with a vocabulary of 8192.
+/// Learns something in minutes on two cores. 5M parameters with a vocabulary of 8192.
 ModelConfig nano() {
   ModelConfig config = as_trained();
   config.vocab_size = 8192;
-  config.hidden_size = 256;
+  config.hidden_size = 128;
   config.num_attention_heads = 4;
-  config.head_dim = 64;
-  config.intermediate_size = 512;
+  config.head_dim = 32;
+  config.intermediate_size = 256;
   config.num_hidden_layers = 4;
   config.num_experts = 8;
   config.moe_layer_interval = 2;

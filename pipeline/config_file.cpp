@@ -1,9 +1,5 @@
 #include "pipeline/config_file.h"
 
-#include <fmt/format.h>
-
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -11,6 +7,9 @@
 #include <set>
 #include <sstream>
 #include <utility>
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
 
 #include "stages/errors.h"
 
@@ -101,7 +100,9 @@ ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vect
   return ConfigTable(std::move(impl));
 }
 
-bool ConfigTable::has(const std::string& key) const { return impl_->find(key) != nullptr; }
+bool ConfigTable::has(const std::string& key) const {
+  return impl_->find(key) != nullptr;
+}
 
 std::string ConfigTable::text(const std::string& key) const {
   const toml::node* node = impl_->find(key);
@@ -163,7 +164,8 @@ std::string ConfigTable::choice(const std::string& key, const std::string& fallb
                                 const std::vector<std::string>& choices) const {
   const std::string value = text(key, fallback);
   if (std::ranges::find(choices, value) == choices.end())
-    fail(key, fmt::format("is \"{}\", expected one of {}{}", value, fmt::join(choices, ", "), did_you_mean(value, choices)));
+    fail(key,
+         fmt::format("is \"{}\", expected one of {}{}", value, fmt::join(choices, ", "), did_you_mean(value, choices)));
   return value;
 }
 
@@ -226,7 +228,9 @@ void ConfigTable::fail(const std::string& key, const std::string& complaint) con
   throw ConfigError(fmt::format("{}: {}{} {}", place, impl_->name, key, complaint));
 }
 
-const std::filesystem::path& ConfigTable::file() const { return impl_->file; }
+const std::filesystem::path& ConfigTable::file() const {
+  return impl_->file;
+}
 
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
   std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;

@@ -28,7 +28,8 @@ class ConfigTable {
   bool flag(const std::string& key, bool fallback) const;
   std::vector<std::string> texts(const std::string& key) const;  ///< Empty if absent; a single text is a list of one.
   /// One of `choices`, by name.
-  std::string choice(const std::string& key, const std::string& fallback, const std::vector<std::string>& choices) const;
+  std::string choice(const std::string& key, const std::string& fallback,
+                     const std::vector<std::string>& choices) const;
   ConfigTable table(const std::string& key) const;                ///< Empty if absent.
   std::vector<ConfigTable> tables(const std::string& key) const;  ///< [[key]]; empty if absent.
   std::vector<std::string> keys() const;

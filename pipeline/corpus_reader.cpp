@@ -1,10 +1,10 @@
 #include "pipeline/corpus_reader.h"
 
-#include <fmt/format.h>
-
 #include <cmath>
 #include <utility>
 #include <variant>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 #include "stages/philox.h"
@@ -93,8 +93,9 @@ bool CorpusReader::read_block() {
   block_order_ = rng.permutation(static_cast<std::uint32_t>(block_.size()));
   place_.index = std::exchange(skip_, 0);
   if (place_.index > block_.size())
-    throw DataError(fmt::format("{}: the block at record {} has {} records, but {} were read from it before: the shard has changed",
-                                corpus_.shards[place_.shard], place_.block, block_.size(), place_.index));
+    throw DataError(
+        fmt::format("{}: the block at record {} has {} records, but {} were read from it before: the shard has changed",
+                    corpus_.shards[place_.shard], place_.block, block_.size(), place_.index));
   return true;
 }
 

@@ -27,8 +27,8 @@ struct ReadItem {
   Kind kind = Kind::record;
   std::uint64_t number = 0;  ///< 0, 1, 2, ... since this reader was made.
   Place place;
-  Record record;                         ///< Kind::record only.
-  std::vector<Reject> container_rejects; ///< Damage met since the item before; these are no records.
+  Record record;                          ///< Kind::record only.
+  std::vector<Reject> container_rejects;  ///< Damage met since the item before; these are no records.
 };
 
 /// Reads one corpus for ever (or for its max_epochs): shards permuted per epoch, blocks of consecutive records
@@ -51,14 +51,14 @@ class CorpusReader {
   std::uint64_t epochs_;  ///< Epochs to read; 0: no limit.
   std::uint64_t number_ = 0;
   Place place_;
-  std::uint64_t next_turn_ = 0;      ///< The shard that is opened next.
-  std::uint64_t first_record_ = 0;   ///< Of the block that is read next when a shard is opened.
-  std::uint64_t skip_ = 0;           ///< Items of that block that were consumed before.
-  bool damage_reported_ = false;     ///< The container damage in that block was yielded before.
+  std::uint64_t next_turn_ = 0;     ///< The shard that is opened next.
+  std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
+  std::uint64_t skip_ = 0;          ///< Items of that block that were consumed before.
+  bool damage_reported_ = false;    ///< The container damage in that block was yielded before.
   bool ended_ = false;
   std::vector<std::uint32_t> shard_order_;
   std::unique_ptr<RecordReader> shard_;
-  std::vector<Record> block_;             ///< In the shard's order; taken in block_order_.
+  std::vector<Record> block_;  ///< In the shard's order; taken in block_order_.
   std::vector<std::uint32_t> block_order_;
   std::vector<Reject> container_rejects_;
 };

@@ -1,11 +1,10 @@
 #include "pipeline/corpus_set.h"
 
-#include <fmt/format.h>
-
-#include <xxhash.h>
-
 #include <algorithm>
 #include <filesystem>
+
+#include <fmt/format.h>
+#include <xxhash.h>
 
 #include "stages/errors.h"
 #include "stages/shard_list.h"
@@ -22,7 +21,8 @@ std::vector<std::string> find_shards(const StreamConfig& config, const Mix& mix,
   try {
     return list_shards(corpus.patterns, config.data_directory);
   } catch (const ConfigError& error) {
-    throw ConfigError(fmt::format("{}: corpus \"{}\": {}", mix.file, corpus.name, error.what()));
+    const char* hint = config.data_directory.empty() ? "; name the folder that the shards stand in with --data" : "";
+    throw ConfigError(fmt::format("{}: corpus \"{}\": {}{}", mix.file, corpus.name, error.what(), hint));
   }
 }
 
@@ -38,9 +38,10 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
         if (find == FindShards::yes) added.shards = find_shards(config, phase.mix, corpus);
         corpora.push_back(std::move(added));
       } else if (!same_source(known->corpus, corpus)) {
-        throw ConfigError(fmt::format("{}: corpus \"{}\" differs from the corpus of that name in an earlier phase: one name, "
-                                      "one set of shards, layout and max_epochs",
-                                      phase.mix.file, corpus.name));
+        throw ConfigError(
+            fmt::format("{}: corpus \"{}\" differs from the corpus of that name in an earlier phase: one name, "
+                        "one set of shards, layout and max_epochs",
+                        phase.mix.file, corpus.name));
       }
     }
   }

@@ -1,17 +1,16 @@
 #include "pipeline/data_pipeline.h"
 
-#include <fmt/format.h>
-
-#include <oneapi/tbb/flow_graph.h>
-#include <oneapi/tbb/global_control.h>
-#include <oneapi/tbb/task_arena.h>
-
 #include <atomic>
 #include <functional>
 #include <thread>
 #include <tuple>
 #include <utility>
 #include <variant>
+
+#include <fmt/format.h>
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
 
 #include "pipeline/batch_queue.h"
 #include "pipeline/corpus_reader.h"
@@ -49,7 +48,8 @@ using RowMessage = std::shared_ptr<RowInMaking>;
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
 
-Position checked_start(std::optional<Position> start, const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+Position checked_start(std::optional<Position> start, const StreamConfig& config,
+                       const std::vector<RunCorpus>& corpora) {
   if (!start) return start_of(config, corpora);
   const Position& position = *start;
   bool fits = position.phase < config.phases.size() && position.corpora.size() == corpora.size();
@@ -133,11 +133,12 @@ void DataPipeline::Impl::run() {
   std::vector<std::unique_ptr<flow::limiter_node<ReadMessage, int>>> limits;
   std::vector<std::unique_ptr<flow::function_node<ReadMessage, MixMessage>>> encodes;
   for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
-    reads.push_back(std::make_unique<flow::input_node<ReadMessage>>(graph, [this, corpus](oneapi::tbb::flow_control& control) {
-      ReadMessage message;
-      if (!read(corpus, message)) control.stop();
-      return message;
-    }));
+    reads.push_back(
+        std::make_unique<flow::input_node<ReadMessage>>(graph, [this, corpus](oneapi::tbb::flow_control& control) {
+          ReadMessage message;
+          if (!read(corpus, message)) control.stop();
+          return message;
+        }));
     limits.push_back(std::make_unique<flow::limiter_node<ReadMessage, int>>(graph, options.documents_in_flight));
     encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
         graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
@@ -275,17 +276,25 @@ DataPipeline::~DataPipeline() {
   impl_->thread.join();
 }
 
-std::optional<Batch> DataPipeline::next() { return impl_->queue.pop(); }
+std::optional<Batch> DataPipeline::next() {
+  return impl_->queue.pop();
+}
 
 void DataPipeline::stop() {
   impl_->stopping = true;
   impl_->queue.stop();
 }
 
-const std::vector<std::string>& DataPipeline::corpora() const { return impl_->names; }
+const std::vector<std::string>& DataPipeline::corpora() const {
+  return impl_->names;
+}
 
-const std::vector<std::string>& DataPipeline::shards(std::size_t corpus) const { return impl_->corpora[corpus].shards; }
+const std::vector<std::string>& DataPipeline::shards(std::size_t corpus) const {
+  return impl_->corpora[corpus].shards;
+}
 
-std::uint64_t DataPipeline::records_read_ahead() const { return impl_->records_read; }
+std::uint64_t DataPipeline::records_read_ahead() const {
+  return impl_->records_read;
+}
 
 }  // namespace millrace

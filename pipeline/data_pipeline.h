@@ -45,15 +45,16 @@ using Batch = std::vector<StreamRow>;
 class DataPipeline {
  public:
   struct Options {
-    int threads = 0;                  ///< Threads of the graph; 0: all cores. The rows do not depend on it.
-    int batch_rows = 1;               ///< Rows a batch.
-    std::size_t queued_batches = 4;   ///< Batches held ready. Bounds memory.
+    int threads = 0;                        ///< Threads of the graph; 0: all cores. The rows do not depend on it.
+    int batch_rows = 1;                     ///< Rows a batch.
+    std::size_t queued_batches = 4;         ///< Batches held ready. Bounds memory.
     std::size_t documents_in_flight = 256;  ///< Credits per corpus. Bounds memory; at least 1.
   };
 
   /// Lists the shards and starts reading. Throws ConfigError if a pattern matches nothing, or `start` does not fit.
   /// `vocabulary` must outlive the pipeline. An empty `start` is the stream's beginning.
-  DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start, Options options);
+  DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,
+               Options options);
   ~DataPipeline();  ///< Stops and joins.
 
   /// Waits for the next batch; empty at the stream's end. Throws DataError (or what a stage threw) in stream order:

@@ -1,8 +1,8 @@
 #include "pipeline/held_out.h"
 
-#include <xxhash.h>
-
 #include <variant>
+
+#include <xxhash.h>
 
 #include "pipeline/corpus_set.h"
 

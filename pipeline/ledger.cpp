@@ -1,7 +1,6 @@
 #include "pipeline/ledger.h"
 
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "pipeline/data_pipeline.h"

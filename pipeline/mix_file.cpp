@@ -1,13 +1,13 @@
 #include "pipeline/mix_file.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <numeric>
 #include <set>
 #include <vector>
+
+#include <fmt/format.h>
 
 #include "pipeline/config_file.h"
 #include "stages/errors.h"
@@ -18,7 +18,9 @@ namespace {
 constexpr double kPercent = 100;
 constexpr double kUnitsPerPercent = static_cast<double>(kShareUnits) / kPercent;
 
-double percent(ShareUnits share) { return static_cast<double>(share) / kUnitsPerPercent; }
+double percent(ShareUnits share) {
+  return static_cast<double>(share) / kUnitsPerPercent;
+}
 
 ShareUnits share_of(const ConfigTable& table) {
   const double share = table.number("share");
@@ -80,13 +82,15 @@ Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::pat
   if (table.has("extend")) mix.corpora = load_mix(table.path("extend"), chain).corpora;
   for (const std::string& name : table.texts("remove")) {
     const auto removed = std::ranges::find(mix.corpora, name, &Corpus::name);
-    if (removed == mix.corpora.end()) table.fail("remove", fmt::format("names \"{}\", which is no corpus of the extended mix", name));
+    if (removed == mix.corpora.end())
+      table.fail("remove", fmt::format("names \"{}\", which is no corpus of the extended mix", name));
     mix.corpora.erase(removed);
   }
   std::set<std::string> own;
   for (const ConfigTable& corpus_table : table.tables("corpus")) {
     Corpus corpus = read_corpus(corpus_table);
-    if (!own.insert(corpus.name).second) corpus_table.fail("name", fmt::format("\"{}\" names two corpora", corpus.name));
+    if (!own.insert(corpus.name).second)
+      corpus_table.fail("name", fmt::format("\"{}\" names two corpora", corpus.name));
     const auto inherited = std::ranges::find(mix.corpora, corpus.name, &Corpus::name);
     if (inherited != mix.corpora.end()) {
       *inherited = std::move(corpus);
@@ -100,7 +104,8 @@ Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::pat
   const ShareUnits sum = std::accumulate(mix.corpora.begin(), mix.corpora.end(), ShareUnits{0},
                                          [](ShareUnits total, const Corpus& corpus) { return total + corpus.share; });
   if (!normalized && sum != kShareUnits)
-    table.fail("corpus", fmt::format("shares sum to {} %, expected 100: correct them, or set normalize = true", percent(sum)));
+    table.fail("corpus",
+               fmt::format("shares sum to {} %, expected 100: correct them, or set normalize = true", percent(sum)));
   if (normalized) normalize(mix.corpora);
   return mix;
 }
@@ -127,7 +132,9 @@ Denoiser read_denoiser(const ConfigTable& table) {
 
 }  // namespace
 
-Mix load_mix(const std::filesystem::path& file) { return load_mix(file, {}); }
+Mix load_mix(const std::filesystem::path& file) {
+  return load_mix(file, {});
+}
 
 Objective load_objective(const std::filesystem::path& file) {
   const ConfigTable table = ConfigTable::read(file);
@@ -144,12 +151,12 @@ Objective load_objective(const std::filesystem::path& file) {
     all_causal = all_causal && denoiser.kind == DenoiserKind::causal;
     objective.denoisers.push_back(std::move(denoiser));
   }
-  objective.separator =
-      table.choice("separator", all_causal ? "eos" : "none", {"none", "eos"}) == "eos" ? Separator::eos : Separator::none;
+  objective.separator = table.choice("separator", all_causal ? "eos" : "none", {"none", "eos"}) == "eos"
+                            ? Separator::eos
+                            : Separator::none;
   table.refuse_unknown_keys();
   if (objective.denoisers.empty()) table.fail("denoiser", "is missing: an objective needs at least one [[denoiser]]");
-  if (sum != kShareUnits)
-    table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
+  if (sum != kShareUnits) table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
   return objective;
 }
 

@@ -1,10 +1,10 @@
 #include "pipeline/mixer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <cmath>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "pipeline/quota.h"
 #include "stages/errors.h"
@@ -37,7 +37,8 @@ std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector
       plan.denoisers.emplace_back(denoiser, vocabulary.encode(denoiser.prompt), ids, config.sequence_length);
       plan.denoiser_shares.push_back(
           static_cast<ShareUnits>(std::llround(denoiser.share * static_cast<double>(kShareUnits))));
-      plan.longest = std::max<std::uint64_t>(plan.longest, static_cast<std::uint64_t>(plan.denoisers.back().raw_length()));
+      plan.longest =
+          std::max<std::uint64_t>(plan.longest, static_cast<std::uint64_t>(plan.denoisers.back().raw_length()));
     }
     plan.corpora = indices_in(corpora, phase.mix);
     for (const Corpus& corpus : phase.mix.corpora) plan.corpus_shares.push_back(corpus.share);
@@ -72,7 +73,9 @@ void Mixer::arrive(std::size_t corpus, EncodedItem item) {
   if (!finished_) credits_[corpus] += buffers_[corpus].arrive(std::move(item));
 }
 
-int Mixer::take_credits(std::size_t corpus) { return std::exchange(credits_[corpus], 0); }
+int Mixer::take_credits(std::size_t corpus) {
+  return std::exchange(credits_[corpus], 0);
+}
 
 std::optional<Ticket> Mixer::next() {
   while (!finished_) {

@@ -18,10 +18,10 @@ namespace millrace {
 struct PhasePlan {
   std::vector<SegmentToExample> denoisers;
   std::vector<ShareUnits> denoiser_shares;
-  std::vector<std::size_t> corpora;        ///< Index in the run's corpora of each corpus of the mix.
+  std::vector<std::size_t> corpora;  ///< Index in the run's corpora of each corpus of the mix.
   std::vector<ShareUnits> corpus_shares;
   std::optional<TokenId> separator;
-  std::uint64_t longest = 0;               ///< M: raw tokens of the longest example.
+  std::uint64_t longest = 0;  ///< M: raw tokens of the longest example.
 };
 std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                    const Vocabulary& vocabulary);

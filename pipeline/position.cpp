@@ -1,9 +1,9 @@
 #include "pipeline/position.h"
 
-#include <fmt/format.h>
-
-#include <nlohmann/json.hpp>
 #include <numeric>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
 
@@ -80,7 +80,8 @@ RecordCounts& RecordCounts::operator+=(const RecordCounts& other) {
 std::string to_json(const Position& position) {
   Json corpora = Json::array();
   for (const CorpusPosition& place : position.corpora) corpora.push_back(json_of(place));
-  return Json{{"row", position.row}, {"example", position.example}, {"phase", position.phase}, {"corpora", corpora}}.dump();
+  return Json{{"row", position.row}, {"example", position.example}, {"phase", position.phase}, {"corpora", corpora}}
+      .dump();
 }
 
 Position position_from_json(const std::string& text) {

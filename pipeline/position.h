@@ -29,13 +29,13 @@ struct CorpusPosition {
   std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
   std::uint64_t block = 0;
   std::uint64_t index = 0;
-  std::uint64_t offset = 0;      ///< Equal to the document's length when only its separator is still to come.
-  bool open = true;              ///< False once max_epochs is reached.
-  std::uint64_t raw_tokens = 0;  ///< Since the run began.
-  std::uint64_t tail_tokens = 0; ///< Left over when the corpus closed: too few for an example.
-  std::uint64_t phase_raw_tokens = 0;            ///< Since the phase, or the last redistribution, began.
-  std::vector<std::uint64_t> phase_examples;     ///< Per denoiser of the phase's objective, likewise.
-  RecordCounts records;                          ///< Since the run began.
+  std::uint64_t offset = 0;            ///< Equal to the document's length when only its separator is still to come.
+  bool open = true;                    ///< False once max_epochs is reached.
+  std::uint64_t raw_tokens = 0;        ///< Since the run began.
+  std::uint64_t tail_tokens = 0;       ///< Left over when the corpus closed: too few for an example.
+  std::uint64_t phase_raw_tokens = 0;  ///< Since the phase, or the last redistribution, began.
+  std::vector<std::uint64_t> phase_examples;  ///< Per denoiser of the phase's objective, likewise.
+  RecordCounts records;                       ///< Since the run began.
 
   bool operator==(const CorpusPosition&) const = default;
 };

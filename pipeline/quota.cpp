@@ -16,7 +16,8 @@ std::size_t choose_by_quota(std::span<const Quota> claimants, std::uint64_t long
   const Quota* best = nullptr;
   for (const Quota& claimant : claimants) {
     if (claimant.weight == 0 || claimant.weight * (taken + claimant.next) <= claimant.taken * weights) continue;
-    if (best == nullptr || Wide{claimant.taken + longest} * best->weight < Wide{best->taken + longest} * claimant.weight)
+    if (best == nullptr ||
+        Wide{claimant.taken + longest} * best->weight < Wide{best->taken + longest} * claimant.weight)
       best = &claimant;
   }
   if (best == nullptr) throw std::logic_error("no claimant has a share");

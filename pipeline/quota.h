@@ -10,9 +10,9 @@ namespace millrace {
 
 /// One claimant of a share.
 struct Quota {
-  ShareUnits weight = 0;     ///< w, relative to the others'; 0: takes no part (closed).
-  std::uint64_t taken = 0;   ///< x: what it has had so far.
-  std::uint64_t next = 1;    ///< L: what it would take next.
+  ShareUnits weight = 0;    ///< w, relative to the others'; 0: takes no part (closed).
+  std::uint64_t taken = 0;  ///< x: what it has had so far.
+  std::uint64_t next = 1;   ///< L: what it would take next.
 };
 
 /// Who is next: with W = sum w and N = sum x, among those with w (N + L) > x W the one with the smallest

@@ -1,10 +1,10 @@
 #include "pipeline/record_to_item.h"
 
-#include <xxhash.h>
-
 #include <cmath>
 #include <utility>
 #include <variant>
+
+#include <xxhash.h>
 
 #include "pipeline/held_out.h"
 

@@ -49,16 +49,16 @@ struct Phase {
 struct StreamConfig {
   std::string name;
   std::uint64_t seed = 0;
-  int sequence_length = 2048;     ///< T: positions a row.
-  std::string data_directory;     ///< Where relative shard patterns start.
-  std::vector<Phase> phases;      ///< At least one; `until` rises strictly.
+  int sequence_length = 2048;  ///< T: positions a row.
+  std::string data_directory;  ///< Where relative shard patterns start.
+  std::vector<Phase> phases;   ///< At least one; `until` rises strictly.
 
-  double holdout = 0.001;                          ///< A document is held out iff xxh3_64(text) < holdout * 2^64.
-  std::uint64_t shuffle_block = 4096;              ///< Records that are shuffled together. Restarting costs one block.
-  std::uint64_t shuffle_bytes = 16ull << 20;       ///< ... or this many bytes of text, whichever comes first.
+  double holdout = 0.001;                     ///< A document is held out iff xxh3_64(text) < holdout * 2^64.
+  std::uint64_t shuffle_block = 4096;         ///< Records that are shuffled together. Restarting costs one block.
+  std::uint64_t shuffle_bytes = 16ull << 20;  ///< ... or this many bytes of text, whichever comes first.
   Sampling sampling = Sampling::quota;
   OnBadData on_bad_data = OnBadData::skip;
-  double max_bad_fraction = 0.001;                 ///< Rejected / read records of a corpus above which the run stops.
+  double max_bad_fraction = 0.001;  ///< Rejected / read records of a corpus above which the run stops.
   std::uint64_t max_record_bytes = 64ull << 20;
 };
 

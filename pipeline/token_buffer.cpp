@@ -1,9 +1,9 @@
 #include "pipeline/token_buffer.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "stages/errors.h"
 
@@ -47,10 +47,10 @@ void TokenBuffer::enter(EncodedItem item) {
   if (failure_ != nullptr || ended_) return;
   if (limits_.on_bad_data == OnBadData::fail && !item.rejects.empty()) {
     const Reject& reject = item.rejects.front();
-    failure_ = std::make_exception_ptr(
-        DataError(fmt::format("{}:{} (record {}, byte {}): {}: {}\n  in corpus \"{}\"; to skip such records set on_bad_data = \"skip\"",
-                              reject.where.shard, reject.where.line, reject.where.record, reject.where.byte,
-                              name_of(reject.cause), reject.reason, corpus_)));
+    failure_ = std::make_exception_ptr(DataError(fmt::format(
+        "{}:{} (record {}, byte {}): {}: {}\n  in corpus \"{}\"; to skip such records set on_bad_data = \"skip\"",
+        reject.where.shard, reject.where.line, reject.where.record, reject.where.byte, name_of(reject.cause),
+        reject.reason, corpus_)));
     return;
   }
   // The document in whose midst a restarted stream begins was counted when its first token was consumed.
@@ -71,10 +71,10 @@ void TokenBuffer::enter(EncodedItem item) {
     case EncodedItem::Kind::corpus_end:
       check_bad_fraction(true);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
-        failure_ = std::make_exception_ptr(DataError(
-            fmt::format("corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} held out) has no document to "
-                        "train on; check its shards, layout and text_field",
-                        corpus_, arrived_.read, arrived_.rejected_total(), arrived_.held_out)));
+        failure_ = std::make_exception_ptr(DataError(fmt::format(
+            "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} held out) has no document to "
+            "train on; check its shards, layout and text_field",
+            corpus_, arrived_.read, arrived_.rejected_total(), arrived_.held_out)));
       ended_ = item.kind == EncodedItem::Kind::corpus_end;
       return;
     default:

@@ -51,7 +51,7 @@ class TokenBuffer {
     Segment segment;
     std::vector<Reject> rejects;  ///< Passed over on the way.
     std::uint64_t documents_begun = 0;
-    int credits = 0;              ///< That come free.
+    int credits = 0;  ///< That come free.
   };
   Cut cut(std::uint64_t length, std::optional<TokenId> separator);
 
@@ -66,7 +66,7 @@ class TokenBuffer {
     Place place;
     std::uint64_t record = 0;
     std::vector<TokenId> tokens;
-    RecordCounts before;         ///< Records passed over since the document before, and this one.
+    RecordCounts before;  ///< Records passed over since the document before, and this one.
     std::vector<Reject> rejects;
   };
 
@@ -83,17 +83,17 @@ class TokenBuffer {
   std::uint64_t next_number_ = 0;
 
   std::deque<Held> documents_;
-  std::uint64_t tokens_ = 0;      ///< Ids in documents_ that are not consumed.
+  std::uint64_t tokens_ = 0;        ///< Ids in documents_ that are not consumed.
   std::uint64_t held_credits_ = 0;  ///< The last so many of documents_ hold their credit.
-  bool between_documents_ = true; ///< Nothing of documents_.front() is consumed.
-  bool mid_document_ = false;     ///< The next item is a document of which a part was consumed before the restart.
+  bool between_documents_ = true;   ///< Nothing of documents_.front() is consumed.
+  bool mid_document_ = false;       ///< The next item is a document of which a part was consumed before the restart.
 
-  RecordCounts arrived_;           ///< Since the run began, up to the last item in order.
-  RecordCounts pending_;           ///< Passed over since the last document in order.
+  RecordCounts arrived_;  ///< Since the run began, up to the last item in order.
+  RecordCounts pending_;  ///< Passed over since the last document in order.
   std::vector<Reject> pending_rejects_;
   bool epoch_has_documents_ = false;
-  bool ended_ = false;             ///< Nothing comes after documents_.
-  std::exception_ptr failure_;     ///< What comes after documents_ instead of more.
+  bool ended_ = false;          ///< Nothing comes after documents_.
+  std::exception_ptr failure_;  ///< What comes after documents_ instead of more.
 };
 
 }  // namespace millrace

@@ -14,10 +14,10 @@ enum class DenoiserKind : std::uint8_t { span, prefix, causal };
 struct Denoiser {
   std::string name;
   DenoiserKind kind = DenoiserKind::span;
-  double share = 0;         ///< Fraction of a corpus's examples, in (0, 1].
-  double mean_span = 3;     ///< span: mean length of a noise span, in tokens.
-  double mask_ratio = 0.15; ///< span: fraction of the raw tokens that are noise.
-  std::string prompt;       ///< Ordinary text put in front of the inputs: "[NLU] ".
+  double share = 0;          ///< Fraction of a corpus's examples, in (0, 1].
+  double mean_span = 3;      ///< span: mean length of a noise span, in tokens.
+  double mask_ratio = 0.15;  ///< span: fraction of the raw tokens that are noise.
+  std::string prompt;        ///< Ordinary text put in front of the inputs: "[NLU] ".
 };
 
 enum class RowLayout : std::uint8_t { full, openmoe };

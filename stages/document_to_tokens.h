@@ -27,11 +27,11 @@ class Vocabulary {
   /// The piece of an id as a person reads it: "▁the", "<0x0A>", "<extra_id_0>".
   std::string piece(TokenId id) const;
 
-  int pieces() const;                      ///< Entries of the .model.
-  static constexpr int kExtraIds = 300;    ///< Sentinels appended after the pieces, as seqio does (extra_ids = 300).
+  int pieces() const;                    ///< Entries of the .model.
+  static constexpr int kExtraIds = 300;  ///< Sentinels appended after the pieces, as seqio does (extra_ids = 300).
   int size() const { return pieces() + kExtraIds; }
-  int embedding_rows() const;              ///< size() rounded up to a multiple of 128.
-  TokenId pad() const;                     ///< Also BOS and filler. From the model file.
+  int embedding_rows() const;  ///< size() rounded up to a multiple of 128.
+  TokenId pad() const;         ///< Also BOS and filler. From the model file.
   TokenId eos() const;
   /// <extra_id_j> = pieces + extra_ids - 1 - j (openmoe-facts: seqio's sentinel_id). Never produced by encode().
   TokenId sentinel(int j) const { return size() - 1 - j; }

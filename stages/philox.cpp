@@ -19,8 +19,12 @@ constexpr std::uint64_t splitmix64_finalizer(std::uint64_t word) {
   return word ^ (word >> 31);
 }
 
-constexpr std::uint32_t low(std::uint64_t word) { return static_cast<std::uint32_t>(word); }
-constexpr std::uint32_t high(std::uint64_t word) { return static_cast<std::uint32_t>(word >> 32); }
+constexpr std::uint32_t low(std::uint64_t word) {
+  return static_cast<std::uint32_t>(word);
+}
+constexpr std::uint32_t high(std::uint64_t word) {
+  return static_cast<std::uint32_t>(word >> 32);
+}
 
 }  // namespace
 
@@ -69,7 +73,9 @@ std::uint64_t ItemRng::below(std::uint64_t bound) {
   }
 }
 
-double ItemRng::uniform() { return static_cast<double>(next_u64() >> 11) * 0x1p-53; }
+double ItemRng::uniform() {
+  return static_cast<double>(next_u64() >> 11) * 0x1p-53;
+}
 
 double ItemRng::normal() {
   const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));

@@ -20,7 +20,8 @@ struct Where {
   std::uint64_t byte = 0;    ///< Offset of the line after decompression; 0 in containers without lines.
 };
 
-/// Why a record, or a part of a container, could not be read. The names are those of index, summaries and rejects.jsonl.
+/// Why a record, or a part of a container, could not be read. The names are those of index, summaries and
+/// rejects.jsonl.
 enum class RejectCause : std::uint8_t {
   bad_json,
   bad_utf8,
@@ -81,11 +82,11 @@ struct Example {
 
 /// One training sequence of T positions, ready for the model.
 struct Row {
-  std::vector<TokenId> tokens;             ///< (T) What the model reads.
-  std::vector<TokenId> labels;             ///< (T) What it should predict at each position.
-  std::vector<float> loss_weights;         ///< (T) 1 where the loss counts, else 0.
-  std::vector<std::int32_t> segment_ids;   ///< (T) 1, 2, ... per example; 0 on padding.
-  std::vector<std::int32_t> positions;     ///< (T) What RoPE gets.
+  std::vector<TokenId> tokens;            ///< (T) What the model reads.
+  std::vector<TokenId> labels;            ///< (T) What it should predict at each position.
+  std::vector<float> loss_weights;        ///< (T) 1 where the loss counts, else 0.
+  std::vector<std::int32_t> segment_ids;  ///< (T) 1, 2, ... per example; 0 on padding.
+  std::vector<std::int32_t> positions;    ///< (T) What RoPE gets.
 };
 
 }  // namespace millrace

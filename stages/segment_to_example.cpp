@@ -1,10 +1,10 @@
 #include "stages/segment_to_example.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <stdexcept>
 #include <utility>
+
+#include <fmt/format.h>
 
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -15,7 +15,8 @@ namespace {
 
 constexpr int kShortestSegment = 2;
 
-Example corrupt_spans(const std::vector<TokenId>& tokens, const SpanMask& mask, const SpecialIds& ids, Example example) {
+Example corrupt_spans(const std::vector<TokenId>& tokens, const SpanMask& mask, const SpecialIds& ids,
+                      Example example) {
   auto from = tokens.begin();
   for (std::size_t span = 0; span < mask.noise.size(); ++span) {
     const TokenId sentinel = ids.first_sentinel - static_cast<TokenId>(span);
@@ -39,9 +40,10 @@ SegmentToExample::SegmentToExample(const Denoiser& denoiser, std::vector<TokenId
                                    int row_length)
     : denoiser_(denoiser), prompt_(std::move(prompt)), ids_(ids) {
   if (length_of(kShortestSegment) > row_length)
-    throw ConfigError(fmt::format("denoiser \"{}\": a row of {} positions has no room for its prompt ({} tokens) and two "
-                                  "raw tokens; use a longer sequence_length or a shorter prompt",
-                                  denoiser_.name, row_length, prompt_.size()));
+    throw ConfigError(
+        fmt::format("denoiser \"{}\": a row of {} positions has no room for its prompt ({} tokens) and two "
+                    "raw tokens; use a longer sequence_length or a shorter prompt",
+                    denoiser_.name, row_length, prompt_.size()));
   raw_length_ = kShortestSegment;
   while (length_of(raw_length_ + 1) <= row_length) ++raw_length_;
   if (denoiser_.kind != DenoiserKind::span) return;
@@ -50,14 +52,16 @@ SegmentToExample::SegmentToExample(const Denoiser& denoiser, std::vector<TokenId
   if (spans > ids_.sentinels) {
     int longest = raw_length_;
     while (noise_counts(longest, denoiser_.mask_ratio, denoiser_.mean_span).spans > ids_.sentinels) --longest;
-    throw ConfigError(fmt::format("denoiser \"{}\": {} spans at sequence_length {} but the vocabulary has {} sentinels; "
-                                  "the longest sequence_length that fits is {}",
-                                  denoiser_.name, spans, row_length, ids_.sentinels, length_of(longest)));
+    throw ConfigError(
+        fmt::format("denoiser \"{}\": {} spans at sequence_length {} but the vocabulary has {} sentinels; "
+                    "the longest sequence_length that fits is {}",
+                    denoiser_.name, spans, row_length, ids_.sentinels, length_of(longest)));
   }
   if (spans > std::min(noise, raw_length_ - noise))
-    throw ConfigError(fmt::format("denoiser \"{}\": {} spans cannot be laid out among {} noise tokens and {} others; "
-                                  "use a longer mean_span",
-                                  denoiser_.name, spans, noise, raw_length_ - noise));
+    throw ConfigError(
+        fmt::format("denoiser \"{}\": {} spans cannot be laid out among {} noise tokens and {} others; "
+                    "use a longer mean_span",
+                    denoiser_.name, spans, noise, raw_length_ - noise));
 }
 
 int SegmentToExample::length_of(int raw) const {
@@ -86,8 +90,8 @@ Example SegmentToExample::operator()(const Segment& segment, ItemRng& rng) const
     }
     case DenoiserKind::span:
       example.inputs = prompt_;
-      example = corrupt_spans(tokens, random_span_mask(raw_length_, denoiser_.mask_ratio, denoiser_.mean_span, rng), ids_,
-                              std::move(example));
+      example = corrupt_spans(tokens, random_span_mask(raw_length_, denoiser_.mask_ratio, denoiser_.mean_span, rng),
+                              ids_, std::move(example));
       break;
   }
   example.inputs.push_back(ids_.eos);

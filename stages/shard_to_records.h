@@ -18,8 +18,8 @@ RecordLayout layout_named(const std::string& name);
 /// The layout of a shard for which none was named, by its content: "the-stack" if there is a `content` and no `text`.
 RecordLayout detect_layout(const std::string& shard);
 
-/// Reads one shard's records in order. The container (zstd, gzip, plain lines, Parquet) is told by content, not by name.
-/// One object, one thread. Never throws for bad data: that comes out as Rejects. Blocks on disk reads.
+/// Reads one shard's records in order. The container (zstd, gzip, plain lines, Parquet) is told by content, not by
+/// name. One object, one thread. Never throws for bad data: that comes out as Rejects. Blocks on disk reads.
 class RecordReader {
  public:
   struct Options {

@@ -7,7 +7,9 @@ namespace millrace {
 namespace {
 
 /// Half to even: the default rounding mode, which nothing in this program changes.
-int rounded(float value) { return static_cast<int>(std::nearbyint(value)); }
+int rounded(float value) {
+  return static_cast<int>(std::nearbyint(value));
+}
 
 struct InputsAndTargets {
   int inputs;

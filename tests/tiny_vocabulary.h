@@ -1,20 +1,20 @@
 #pragma once
 
-#include <sentencepiece_trainer.h>
-
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include <sentencepiece_trainer.h>
+
 #include "stages/document_to_tokens.h"
 #include "tests/temporary_folder.h"
 
 namespace millrace {
 
-inline constexpr const char* kTinyWords[] = {"river", "mill",  "stone", "wheel", "grain", "flour", "water", "bread",
-                                             "race",  "sluice", "weir", "pond",  "the",   "of",    "turns", "grinds"};
+inline constexpr const char* kTinyWords[] = {"river", "mill",   "stone", "wheel", "grain", "flour", "water", "bread",
+                                             "race",  "sluice", "weir",  "pond",  "the",   "of",    "turns", "grinds"};
 
 /// Text made of kTinyWords, different for each number.
 inline std::string tiny_text(std::uint64_t number, int words) {

@@ -1,9 +1,9 @@
 #include "pipeline/batch_queue.h"
 
-#include <gtest/gtest.h>
-
 #include <future>
 #include <stdexcept>
+
+#include <gtest/gtest.h>
 
 namespace millrace {
 namespace {

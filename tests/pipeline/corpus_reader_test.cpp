@@ -1,9 +1,9 @@
 #include "pipeline/corpus_reader.h"
 
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <set>
+
+#include <gtest/gtest.h>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"

@@ -1,12 +1,12 @@
 #include "pipeline/data_pipeline.h"
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <future>
 #include <map>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
@@ -17,7 +17,9 @@ namespace {
 
 constexpr int kRowLength = 64;
 
-std::string json_line(const std::string& text) { return "{\"text\": \"" + text + "\"}\n"; }
+std::string json_line(const std::string& text) {
+  return "{\"text\": \"" + text + "\"}\n";
+}
 
 std::string shard_of(std::uint64_t seed, int documents, int words) {
   std::string lines;
@@ -58,7 +60,8 @@ class Stream : public testing::Test {
     for (int shard = 0; shard < 3; ++shard)
       folder_.write("a/part-" + std::to_string(shard) + ".jsonl", shard_of(static_cast<std::uint64_t>(shard), 60, 40));
     for (int shard = 0; shard < 2; ++shard)
-      folder_.write("b/part-" + std::to_string(shard) + ".jsonl", shard_of(10 + static_cast<std::uint64_t>(shard), 80, 90));
+      folder_.write("b/part-" + std::to_string(shard) + ".jsonl",
+                    shard_of(10 + static_cast<std::uint64_t>(shard), 80, 90));
     config_.seed = 7;
     config_.sequence_length = kRowLength;
     config_.data_directory = folder_.path().string();
@@ -79,11 +82,13 @@ class Stream : public testing::Test {
     std::string text = std::to_string(row.number);
     for (const auto* ids : {&row.row.tokens, &row.row.labels, &row.row.segment_ids})
       for (const std::int32_t id : *ids) text += " " + std::to_string(id);
-    for (const ExampleOrigin& origin : row.examples) text += " c" + std::to_string(origin.corpus) + "d" + std::to_string(origin.denoiser);
+    for (const ExampleOrigin& origin : row.examples)
+      text += " c" + std::to_string(origin.corpus) + "d" + std::to_string(origin.denoiser);
     return text;
   }
 
-  Run run(int threads, std::optional<Position> start = std::nullopt, std::size_t rows = 100'000, std::size_t credits = 256) {
+  Run run(int threads, std::optional<Position> start = std::nullopt, std::size_t rows = 100'000,
+          std::size_t credits = 256) {
     DataPipeline::Options options;
     options.threads = threads;
     options.documents_in_flight = credits;
@@ -116,7 +121,8 @@ TEST_F(Stream, GoesOnFromAnyRowAsIfItHadNeverStopped) {
   for (const std::size_t row : {0U, 1U, 17U, 299U, 598U, 599U, 600U, 601U, 977U, 1198U}) {
     const Position start = position_from_json(to_json(*whole.positions[row]));
     const Run rest = run(2, start);
-    ASSERT_EQ(rest.rows, (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())))
+    ASSERT_EQ(rest.rows,
+              (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())))
         << "after row " << row;
     ASSERT_TRUE(*rest.positions.back() == *whole.positions.back());
   }
@@ -149,7 +155,8 @@ TEST_F(Stream, ReadsNoFurtherThanItsCreditsWhileTheTrainerStalls) {
   options.threads = 2;
   options.documents_in_flight = 8;
   for (int shard = 0; shard < 40; ++shard)
-    folder_.write("a/more-" + std::to_string(shard) + ".jsonl", shard_of(50 + static_cast<std::uint64_t>(shard), 500, 20));
+    folder_.write("a/more-" + std::to_string(shard) + ".jsonl",
+                  shard_of(50 + static_cast<std::uint64_t>(shard), 500, 20));
   DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
   std::uint64_t before = 0;
   for (std::uint64_t now = 1; now != before;) {  // until a whole second passes without a record read
@@ -174,7 +181,8 @@ TEST_F(Stream, DoesNotHangOnAMillionOneTokenRecordsWithOneCredit) {
 
 TEST_F(Stream, StopsAtTheSameRowWhateverTheThreadsWhenTooMuchIsBad) {
   std::string lines;
-  for (int i = 0; i < 200; ++i) lines += i % 10 == 3 ? "{\"text\": 5}\n" : json_line(tiny_text(static_cast<std::uint64_t>(i), 30));
+  for (int i = 0; i < 200; ++i)
+    lines += i % 10 == 3 ? "{\"text\": 5}\n" : json_line(tiny_text(static_cast<std::uint64_t>(i), 30));
   folder_.write("a/zz-bad.jsonl", lines);
   const auto rows_before_the_fault = [this](int threads) {
     DataPipeline::Options options;
@@ -223,7 +231,8 @@ TEST_F(Stream, ClosesACorpusAfterItsEpochsAndGoesOnWithTheOthers) {
   EXPECT_EQ(run(8).rows, whole.rows);
   for (const std::size_t row : {50U, 300U}) {
     const Run rest = run(2, *whole.positions[row]);
-    ASSERT_EQ(rest.rows, (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())));
+    ASSERT_EQ(rest.rows,
+              (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())));
   }
 }
 

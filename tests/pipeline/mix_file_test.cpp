@@ -50,7 +50,8 @@ TEST(MixFile, SuggestsTheKeyThatWasMeant) {
 }
 
 TEST(MixFile, RefusesTwoCorporaOfOneName) {
-  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "50") + corpus("a", "50")), HasSubstr("names two corpora"));
+  EXPECT_THAT(complaint_about("name = \"m\"\n" + corpus("a", "50") + corpus("a", "50")),
+              HasSubstr("names two corpora"));
 }
 
 TEST(MixFile, RefusesACycleOfExtensions) {
@@ -62,7 +63,8 @@ TEST(MixFile, RefusesACycleOfExtensions) {
 
 TEST(MixFile, NormalizesWhatIsLeftAfterARemovalToExactlyTheWhole) {
   const TemporaryFolder folder;
-  folder.write("v1.toml", "name = \"v1\"\n" + corpus("a", "30") + corpus("b", "30") + corpus("c", "10") + corpus("d", "30"));
+  folder.write("v1.toml",
+               "name = \"v1\"\n" + corpus("a", "30") + corpus("b", "30") + corpus("c", "10") + corpus("d", "30"));
   folder.write("ablation.toml", "name = \"x\"\nextend = \"v1.toml\"\nremove = [\"c\"]\nnormalize = true\n");
   const Mix mix = load_mix(folder.path() / "ablation.toml");
   ASSERT_EQ(mix.corpora.size(), 3U);

@@ -1,10 +1,10 @@
 #include "pipeline/token_buffer.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-
-#include <algorithm>
 
 #include "stages/errors.h"
 #include "stages/philox.h"

@@ -1,9 +1,9 @@
 #include "stages/philox.h"
 
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <set>
+
+#include <gtest/gtest.h>
 
 namespace millrace {
 namespace {

@@ -1,9 +1,9 @@
 #include "stages/segment_to_example.h"
 
+#include <numeric>
+
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
-
-#include <numeric>
 
 #include "stages/errors.h"
 #include "stages/example_to_row.h"
@@ -82,8 +82,7 @@ RC_GTEST_PROP(SegmentToExample, LosesNoTokenOfAnyDenoiser, ()) {
   const int row_length = *rc::gen::inRange(32, 1024);
   const auto kind = *rc::gen::element(DenoiserKind::span, DenoiserKind::prefix, DenoiserKind::causal);
   Denoiser denoiser = of_kind(kind);
-  if (kind == DenoiserKind::span)
-    denoiser = span(*rc::gen::element(0.15, 0.3, 0.5), *rc::gen::element(3.0, 8.0, 64.0));
+  if (kind == DenoiserKind::span) denoiser = span(*rc::gen::element(0.15, 0.3, 0.5), *rc::gen::element(3.0, 8.0, 64.0));
   const std::vector<TokenId> prompt = kind == DenoiserKind::causal ? std::vector<TokenId>{} : kPrompt;
   const SegmentToExample denoise(denoiser, prompt, kIds, row_length);
   const Segment segment = segment_of(denoise.raw_length());

@@ -1,11 +1,11 @@
 #include "stages/span_corruption.h"
 
-#include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
-
 #include <cmath>
 #include <map>
 #include <numeric>
+
+#include <gtest/gtest.h>
+#include <rapidcheck/gtest.h>
 
 namespace millrace {
 namespace {
@@ -27,15 +27,15 @@ TEST_P(OpenMoeLengths, AreTheReferenceCodesToTheToken) {
   EXPECT_EQ(lengths.targets, row.targets);
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    AllDenoisers, OpenMoeLengths,
-    testing::Values(Published{1024, 0.15, 3, 1137, 229}, Published{1024, 0.15, 8, 1178, 200},
-                    Published{1024, 0.5, 3, 1534, 1024}, Published{1024, 0.5, 8, 1818, 1024},
-                    Published{1024, 0.5, 64, 2014, 1024}, Published{512, 0.15, 3, 568, 114},
-                    Published{512, 0.15, 8, 588, 100}, Published{512, 0.5, 3, 766, 512}, Published{512, 0.5, 8, 908, 512},
-                    Published{512, 0.5, 64, 1006, 512}, Published{2048, 0.15, 3, 2274, 456},
-                    Published{2048, 0.15, 8, 2357, 399}, Published{2048, 0.5, 3, 3070, 2048},
-                    Published{64, 0.2, 2, 70, 22}, Published{64, 0.2, 1, 63, 27}));
+INSTANTIATE_TEST_SUITE_P(AllDenoisers, OpenMoeLengths,
+                         testing::Values(Published{1024, 0.15, 3, 1137, 229}, Published{1024, 0.15, 8, 1178, 200},
+                                         Published{1024, 0.5, 3, 1534, 1024}, Published{1024, 0.5, 8, 1818, 1024},
+                                         Published{1024, 0.5, 64, 2014, 1024}, Published{512, 0.15, 3, 568, 114},
+                                         Published{512, 0.15, 8, 588, 100}, Published{512, 0.5, 3, 766, 512},
+                                         Published{512, 0.5, 8, 908, 512}, Published{512, 0.5, 64, 1006, 512},
+                                         Published{2048, 0.15, 3, 2274, 456}, Published{2048, 0.15, 8, 2357, 399},
+                                         Published{2048, 0.5, 3, 3070, 2048}, Published{64, 0.2, 2, 70, 22},
+                                         Published{64, 0.2, 1, 63, 27}));
 
 TEST(NoiseCounts, AreThoseOfThePaper) {
   EXPECT_EQ(noise_counts(1137, 0.15, 3), (NoiseCounts{171, 57}));
