@@ -146,7 +146,7 @@ void sample(const Arguments& arguments) {
   fs::path out = fs::path(arguments.out).lexically_normal();
   if (!out.has_filename()) out = out.parent_path();
   if (reuse(out, arguments)) return;
-  DuckdbSession();  // Without DuckDB better say so now than after a minute's work.
+  { const DuckdbSession there; }  // Without DuckDB better say so now than after a minute's work.
   PartialFolder folder(out);
   std::vector<std::string> roots = arguments.from;
   if (!arguments.only_from) roots.insert(roots.begin(), "/");

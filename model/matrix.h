@@ -27,6 +27,7 @@ struct View {
       : data(data_), rows(rows_), columns(columns_), stride(stride_) {}
   /// A view that may write is a view that may read.
   template <class Other>
+  // NOLINTNEXTLINE(google-explicit-constructor): meant to happen by itself
   requires(std::is_same_v<const Other, Scalar>) View(const View<Other>& other)
       : View(other.data, other.rows, other.columns, other.stride) {}
 

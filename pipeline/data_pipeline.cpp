@@ -145,7 +145,7 @@ void DataPipeline::Impl::run() {
   }
   using MixNode = flow::multifunction_node<MixMessage, std::tuple<RowMessage>>;
   MixNode mix_node(graph, flow::serial, [this, &limits](const MixMessage& message, MixNode::output_ports_type& ports) {
-    for (RowMessage& row : mix(message)) std::get<0>(ports).try_put(std::move(row));
+    for (const RowMessage& row : mix(message)) std::get<0>(ports).try_put(row);
     for (std::size_t corpus = 0; corpus < limits.size(); ++corpus)
       if (const int credits = mixer.take_credits(corpus); credits > 0) limits[corpus]->decrementer().try_put(credits);
   });
