@@ -18,8 +18,8 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 
 # DuckDB's C library reads Parquet. scripts/deps.sh puts it under build/deps; a system one is taken first.
 # Without it the program builds, and says what to install when a mix names a Parquet shard.
-find_path(DUCKDB_INCLUDE_DIR duckdb.h HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
-find_library(DUCKDB_LIBRARY duckdb HINTS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
+find_path(DUCKDB_INCLUDE_DIR duckdb.h PATHS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
+find_library(DUCKDB_LIBRARY duckdb PATHS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
 if(DUCKDB_INCLUDE_DIR AND DUCKDB_LIBRARY)
   add_library(duckdb SHARED IMPORTED)
   set_target_properties(duckdb PROPERTIES IMPORTED_LOCATION ${DUCKDB_LIBRARY}
