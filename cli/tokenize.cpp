@@ -93,7 +93,7 @@ void tokenize(Arguments arguments) {
     throw ConfigError(fmt::format("--in {}: there is no such file", arguments.in));
   }
   const Vocabulary vocabulary(arguments.vocabulary);
-  const std::unique_ptr<RecordReader> reader = open_shard(arguments.in, {{arguments.field}});
+  const std::unique_ptr<RecordReader> reader = open_shard(arguments.in, {{"custom", arguments.field}});
   Progress progress("tokenizing", 0, "bytes of text");
   std::map<std::string, std::uint64_t> rejects;
   bool damaged = false;

@@ -14,9 +14,13 @@ namespace millrace {
 /// What DuckDB answered instead of rows.
 struct DuckdbError : std::runtime_error {
   DuckdbError(const std::string& message, bool out_of_memory_, bool fatal_)
-      : std::runtime_error(message), out_of_memory(out_of_memory_), fatal(fatal_) {}
+      : std::runtime_error(message),
+        out_of_memory(out_of_memory_),
+        fatal(fatal_),
+        invalid_text(message.find("Invalid string encoding") != std::string::npos) {}
   bool out_of_memory;  ///< Says nothing about the data.
   bool fatal;          ///< The session is of no use any more: open another.
+  bool invalid_text;   ///< A string of the file is not UTF-8.
 };
 
 /// The rows of one query, in order, a chunk at a time. Views are valid until the next next_chunk().

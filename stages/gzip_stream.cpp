@@ -21,29 +21,39 @@ class GzipStream final : public ByteStream {
   ~GzipStream() override { inflateEnd(&inflater_); }
 
   Piece read(char* into, std::size_t capacity) override {
-    std::size_t filled = 0;
-    while (filled < capacity) {
-      if (at_boundary_ && !begin_member()) return {filled, std::exchange(fault_, std::nullopt)};
+    Piece piece;
+    while (piece.bytes < capacity && !piece.fault && !(at_boundary_ && piece.bytes > 0)) {
+      if (at_boundary_ && !begin_member()) {
+        piece.fault = std::exchange(fault_, std::nullopt);
+        break;
+      }
       const InputFile::View view = file_->peek();
       inflater_.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(view.data));
       inflater_.avail_in = static_cast<uInt>(view.size);
-      inflater_.next_out = reinterpret_cast<Bytef*>(into + filled);
-      const std::size_t room = std::min<std::size_t>(capacity - filled, std::numeric_limits<uInt>::max());
+      inflater_.next_out = reinterpret_cast<Bytef*>(into + piece.bytes);
+      const std::size_t room = std::min<std::size_t>(capacity - piece.bytes, std::numeric_limits<uInt>::max());
       inflater_.avail_out = static_cast<uInt>(room);
       const int status = inflate(&inflater_, Z_NO_FLUSH);
       file_->consume(view.size - inflater_.avail_in);
-      filled += room - inflater_.avail_out;
+      const std::size_t written = room - inflater_.avail_out;
       if (status == Z_MEM_ERROR) throw std::bad_alloc();
+      if (written > 0) {
+        const bool first = std::exchange(member_is_fresh_, false);
+        if (first) piece.frame = member_start_;
+      }
+      piece.bytes += written;
       if (status == Z_STREAM_END) {
         at_boundary_ = true;
       } else if (status != Z_OK && status != Z_BUF_ERROR) {
-        return {filled, damaged()};
-      } else if (view.size == 0 && inflater_.avail_out == room) {
-        return {filled, truncated()};
+        piece.fault = damaged();
+      } else if (view.size == 0 && written == 0) {
+        piece.fault = truncated();
       }
     }
-    return {filled, std::nullopt};
+    return piece;
   }
+
+  double share_read() const override { return file_->share_read(); }
 
  private:
   /// False at the end of what can be read; fault_ says why, unless it is simply the end.
@@ -54,6 +64,7 @@ class GzipStream final : public ByteStream {
     if (view.size >= 2 && view.data[0] == '\x1f' && view.data[1] == '\x8b') {
       inflateReset(&inflater_);
       at_boundary_ = false;
+      member_is_fresh_ = true;
       return true;
     }
     finished_ = true;
@@ -96,6 +107,7 @@ class GzipStream final : public ByteStream {
   z_stream inflater_{};
   std::uint64_t member_start_ = 0;
   bool at_boundary_ = true;
+  bool member_is_fresh_ = false;  // None of its bytes was handed out yet.
   bool finished_ = false;
   std::optional<ContainerFault> fault_;
 };

@@ -58,6 +58,10 @@ void InputFile::seek(std::uint64_t position) {
   fetched_ = position;
 }
 
+double InputFile::share_read() const {
+  return size_ == 0 ? 1 : std::min(1.0, static_cast<double>(position()) / static_cast<double>(size_));
+}
+
 std::size_t InputFile::read(char* into, std::size_t capacity) {
   const std::size_t got = read_at(fetched_, into, capacity);
   fetched_ += got;

@@ -29,6 +29,8 @@ class InputFile {
   /// Offset in the file of the first unread byte.
   std::uint64_t position() const { return fetched_ - (end_ - begin_); }
   void seek(std::uint64_t position);
+  /// position() / size(); 1 for an empty file.
+  double share_read() const;
 
   /// Reads past the buffer, straight into `into`. REQUIRES: nothing is peeked.
   std::size_t read(char* into, std::size_t capacity);

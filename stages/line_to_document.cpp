@@ -1,5 +1,6 @@
 #include "stages/line_to_document.h"
 
+#include <algorithm>
 #include <charconv>
 #include <optional>
 #include <utility>
@@ -63,6 +64,39 @@ std::optional<dom::element> last_field(const dom::object& object, std::string_vi
   return found;
 }
 
+/// Whether `test` holds for a value at `path` below `element`: a string as it is, a number or boolean as JSON writes
+/// it. An array on the way stands for all its elements.
+template <class Test>
+bool any_value(const dom::element& element, const std::vector<std::string>& path, std::size_t depth, const Test& test) {
+  dom::array array;
+  if (element.get_array().get(array) == simdjson::SUCCESS) {
+    for (const dom::element inner : array) {
+      if (any_value(inner, path, depth, test)) return true;
+    }
+    return false;
+  }
+  dom::object object;
+  if (element.get_object().get(object) == simdjson::SUCCESS) {
+    if (depth == path.size()) return false;
+    const std::optional<dom::element> field = last_field(object, path[depth]);
+    return field && any_value(*field, path, depth + 1, test);
+  }
+  if (depth < path.size() || element.is_null()) return false;
+  std::string_view text;
+  if (element.get_string().get(text) == simdjson::SUCCESS) return test(text);
+  return test(std::string_view(simdjson::minify(element)));
+}
+
+template <class Test>
+bool any_value(const dom::element& element, const std::vector<std::vector<std::string>>& paths, const Test& test) {
+  return std::any_of(paths.begin(), paths.end(),
+                     [&](const std::vector<std::string>& path) { return any_value(element, path, 0, test); });
+}
+
+auto is_one_of(const std::vector<std::string>& values) {
+  return [&values](std::string_view found) { return std::find(values.begin(), values.end(), found) != values.end(); };
+}
+
 std::vector<std::string> split_path(const std::string& path) {
   std::vector<std::string> keys;
   std::size_t begin = 0;
@@ -92,8 +126,17 @@ struct LineToDocument::Scratch::Parser {
 LineToDocument::Scratch::Scratch() : parser_(std::make_unique<Parser>()) {}
 LineToDocument::Scratch::~Scratch() = default;
 
-LineToDocument::LineToDocument(const std::string& text_field)
-    : text_field_(text_field), keys_(split_path(text_field)) {}
+LineToDocument::LineToDocument(const ReadOptions& options)
+    : text_field_(options.layout.text_field), text_path_(split_path(options.layout.text_field)) {
+  const auto paths_of = [&options](const std::string& field) {
+    std::vector<Path> paths;
+    for (const std::string& path : options.layout.paths_of(field)) paths.push_back(split_path(path));
+    return paths;
+  };
+  for (const FieldRule& rule : options.filter.keep) rules_.push_back({paths_of(rule.field), rule.values, true});
+  for (const FieldRule& rule : options.filter.drop) rules_.push_back({paths_of(rule.field), rule.values, false});
+  for (const std::string& field : options.fields) fields_.push_back(paths_of(field));
+}
 
 Record LineToDocument::operator()(std::string_view line, Where where, Scratch& scratch) const {
   const auto reject = [&](RejectCause cause, std::string reason) {
@@ -114,7 +157,11 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
   if (!value.is_object()) {
     return reject(RejectCause::not_object, fmt::format("the line is {}, expected an object", type_name(value.type())));
   }
-  for (const std::string& key : keys_) {
+  const dom::element record = value;
+  for (const Rule& rule : rules_) {
+    if (any_value(record, rule.paths, is_one_of(rule.values)) != rule.keep) return Filtered{std::move(where)};
+  }
+  for (const std::string& key : text_path_) {
     dom::object object;
     const bool is_object = value.get_object().get(object) == simdjson::SUCCESS;
     const std::optional<dom::element> field = is_object ? last_field(object, key) : std::nullopt;
@@ -127,7 +174,15 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
                   fmt::format("field \"{}\" is {}, expected a string", text_field_, type_name(value.type())));
   }
   if (text.empty()) return reject(RejectCause::empty_text, fmt::format("field \"{}\" is empty", text_field_));
-  return Document{std::move(where), std::string(text)};
+  Document document{std::move(where), std::string(text), {}};
+  for (const std::vector<Path>& paths : fields_) {
+    std::string& kept = document.fields.emplace_back();
+    any_value(record, paths, [&kept](std::string_view found) {
+      kept = found;
+      return true;
+    });
+  }
+  return document;
 }
 
 std::vector<std::string> keys_of(std::string_view line) {
@@ -139,6 +194,10 @@ std::vector<std::string> keys_of(std::string_view line) {
   std::vector<std::string> keys;
   for (const auto field : object) keys.emplace_back(field.key);
   return keys;
+}
+
+bool is_utf8(std::string_view text) {
+  return simdjson::validate_utf8(text);
 }
 
 }  // namespace millrace

@@ -5,13 +5,15 @@
 #include <string_view>
 #include <vector>
 
+#include "stages/record_layout.h"
 #include "stages/records.h"
 
 namespace millrace {
 
 /// Turns one line of JSON into a Document, or into a Reject that says why not. The record is validated whole: a
 /// malformed field that nobody asked for rejects it too. Nesting up to 1,024 levels; of equal keys the last one
-/// counts; \u0000 is kept; a lone surrogate is bad_utf8; null is wrong_type. Immutable: one object, any thread.
+/// counts; \u0000 is kept; a lone surrogate is bad_utf8; null is wrong_type. A sound record that the filter leaves out
+/// is looked at no further. Immutable: one object, any thread.
 class LineToDocument {
  public:
   /// The parser's memory, grown to the longest line. One per thread, reused.
@@ -26,18 +28,28 @@ class LineToDocument {
     std::unique_ptr<Parser> parser_;
   };
 
-  /// `text_field` is a path of keys: "text", "meta.body".
-  explicit LineToDocument(const std::string& text_field);
+  explicit LineToDocument(const ReadOptions& options);
 
   /// REQUIRES: kLinePadding readable bytes behind `line`. The result owns its text and carries `where`.
   Record operator()(std::string_view line, Where where, Scratch& scratch) const;
 
  private:
+  using Path = std::vector<std::string>;
+  struct Rule {
+    std::vector<Path> paths;
+    std::vector<std::string> values;
+    bool keep;
+  };
+
   std::string text_field_;
-  std::vector<std::string> keys_;
+  Path text_path_;
+  std::vector<Rule> rules_;
+  std::vector<std::vector<Path>> fields_;
 };
 
 /// The keys of the JSON object on `line`, escapes resolved; empty if it is none. REQUIRES: as LineToDocument.
 std::vector<std::string> keys_of(std::string_view line);
+
+bool is_utf8(std::string_view text);
 
 }  // namespace millrace

@@ -52,11 +52,29 @@ struct Reject {
 /// One document of a shard: its text, and where it stood.
 struct Document {
   Where where;
-  std::string text;  ///< Valid UTF-8, not empty.
+  std::string text;                 ///< Valid UTF-8, not empty.
+  std::vector<std::string> fields;  ///< Values of ReadOptions::fields, in that order; empty where there is none.
+};
+
+/// A sound record that its corpus's filter leaves out. It keeps its place in the count.
+struct Filtered {
+  Where where;
 };
 
 /// One record of a shard: a document, or why there is none.
-using Record = std::variant<Document, Reject>;
+using Record = std::variant<Document, Reject, Filtered>;
+
+/// A place from which a shard can be read on without what stands before it: the beginning of a line, and the zstd
+/// frame or gzip member that it is decoded from. In a plain file the two are one; in Parquet only `record` counts.
+struct SeekPoint {
+  std::uint64_t offset = 0;   ///< In the file: the frame's first byte.
+  std::uint64_t content = 0;  ///< Offset after decompression of what the frame begins with.
+  std::uint64_t byte = 0;     ///< Offset after decompression of the line; not less than `content`.
+  std::uint64_t line = 1;     ///< As Where::line.
+  std::uint64_t record = 0;   ///< As Where::record, of the first record at or behind the line.
+
+  bool operator==(const SeekPoint&) const = default;
+};
 
 /// Part of a document inside a segment: tokens [from, to) of the document's ids.
 struct DocumentSpan {

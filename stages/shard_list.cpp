@@ -19,6 +19,11 @@ bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
 
+/// What `millrace index` writes beside a manifest may stand among the shards, and is none.
+bool is_rejects_file(const std::string& name) {
+  return matches_name("*.rejects.jsonl", name);
+}
+
 void add_folder(const fs::path& folder, std::vector<fs::path>& files) {
   std::error_code unreadable;
   fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, unreadable);
@@ -26,6 +31,7 @@ void add_folder(const fs::path& folder, std::vector<fs::path>& files) {
     const std::string name = entry->path().filename().string();
     std::error_code ignored;
     if (!entry->is_regular_file(ignored)) continue;
+    if (is_rejects_file(name)) continue;
     if (matches_name("*.jsonl*", name) || matches_name("*.parquet", name)) files.push_back(entry->path());
   }
   if (unreadable) throw ConfigError(fmt::format("{}: {}", folder.string(), unreadable.message()));
@@ -36,8 +42,9 @@ bool add_matches(const std::string& pattern, const fs::path& directory, std::vec
   const std::size_t before = files.size();
   const fs::path whole = directory / pattern;
   std::error_code ignored;
-  const std::vector<fs::path> found = fs::exists(whole, ignored) ? std::vector<fs::path>{whole} : expand_pattern(whole);
-  for (const fs::path& path : found) {
+  const bool is_named = fs::exists(whole, ignored);
+  for (const fs::path& path : is_named ? std::vector<fs::path>{whole} : expand_pattern(whole)) {
+    if (!is_named && is_rejects_file(path.filename().string())) continue;
     if (fs::is_directory(path, ignored)) {
       add_folder(path, files);
     } else {

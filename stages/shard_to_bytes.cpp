@@ -15,7 +15,9 @@ namespace {
 class PlainStream final : public ByteStream {
  public:
   explicit PlainStream(std::unique_ptr<InputFile> file) : file_(std::move(file)) {}
-  Piece read(char* into, std::size_t capacity) override { return {file_->read(into, capacity), std::nullopt}; }
+  Piece read(char* into, std::size_t capacity) override { return {file_->read(into, capacity)}; }
+  double share_read() const override { return file_->share_read(); }
+  bool is_plain() const override { return true; }
 
  private:
   std::unique_ptr<InputFile> file_;
@@ -23,7 +25,7 @@ class PlainStream final : public ByteStream {
 
 }  // namespace
 
-Container container_of(InputFile& file) {
+Container container_of(const InputFile& file) {
   char head[4] = {};
   const std::size_t size = file.read_at(0, head, sizeof head);
   if (size >= 4 && is_zstd_magic(head)) return Container::zstd;
@@ -32,7 +34,13 @@ Container container_of(InputFile& file) {
   return Container::plain;
 }
 
-std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container) {
+const char* name_of(Container container) {
+  static constexpr const char* kNames[] = {"plain", "zstd", "gzip", "parquet"};
+  return kNames[static_cast<std::size_t>(container)];
+}
+
+std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container, std::uint64_t offset) {
+  file->seek(offset);
   switch (container) {
     case Container::plain:
       return std::make_unique<PlainStream>(std::move(file));

@@ -13,7 +13,9 @@ namespace millrace {
 
 /// What a shard is, told by its first bytes and never by its name.
 enum class Container : std::uint8_t { plain, zstd, gzip, parquet };
-Container container_of(InputFile& file);
+Container container_of(const InputFile& file);
+/// "plain", "zstd", "gzip", "parquet"
+const char* name_of(Container container);
 
 /// A part of a container that could not be read.
 struct ContainerFault {
@@ -29,17 +31,25 @@ class ByteStream {
  public:
   struct Piece {
     std::size_t bytes = 0;  ///< 0 without a fault: the shard's end.
-    std::optional<ContainerFault>
-        fault;  ///< Stands behind the bytes. Reading may go on: what follows is still readable.
+    /// Stands behind the bytes. Reading may go on: what follows is still readable.
+    std::optional<ContainerFault> fault = {};
+    /// Where in the file the frame stands that the bytes are the beginning of; not set in the midst of a frame.
+    std::optional<std::uint64_t> frame = {};
   };
   virtual ~ByteStream() = default;
-  /// Fills `into` with up to `capacity` bytes. Throws std::system_error if the file cannot be read.
+  /// Fills `into` with up to `capacity` bytes, which never go beyond one frame. Throws std::system_error if the file
+  /// cannot be read.
   virtual Piece read(char* into, std::size_t capacity) = 0;
+  /// What part of the file stands before what read() gives next, 0 to 1.
+  virtual double share_read() const = 0;
+  /// True if every byte can be read without those before it, and stands in the file where it stands in the content.
+  virtual bool is_plain() const { return false; }
 };
 
 /// zstd: any number of frames, cut anywhere, with or without content size, windows up to 2^31, skippable and empty
 /// ones too; a damaged frame costs only itself where its block headers still lead to the next one.
-/// gzip: any number of members. plain: the file. REQUIRES: `container` is not parquet.
-std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container);
+/// gzip: any number of members. plain: the file. Reading begins at `offset` in the file: 0, or a frame's.
+/// REQUIRES: `container` is not parquet.
+std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container, std::uint64_t offset = 0);
 
 }  // namespace millrace

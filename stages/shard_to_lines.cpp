@@ -11,7 +11,6 @@ namespace {
 
 constexpr std::size_t kFirstBufferBytes = 512 << 10;
 constexpr std::size_t kLeastFetch = 64 << 10;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
@@ -19,11 +18,20 @@ bool is_blank(std::string_view line) {
 
 }  // namespace
 
-LineSplitter::LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes)
-    : stream_(std::move(stream)), max_line_bytes_(max_line_bytes), buffer_(kFirstBufferBytes + kLinePadding) {}
+LineSplitter::LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes, const SeekPoint& from)
+    : stream_(std::move(stream)),
+      max_line_bytes_(max_line_bytes),
+      buffer_(kFirstBufferBytes + kLinePadding),
+      record_(from.record),
+      number_(from.line),
+      byte_(from.byte),
+      content_(from.content),
+      skip_(from.byte - from.content),
+      point_(from) {}
 
 LineSplitter::Step LineSplitter::next(Line& line) {
   for (;;) {
+    pass_frames();
     if (find_end_of_line()) {
       const std::size_t length = scanned_ - begin_;
       take(length, line);
@@ -42,8 +50,18 @@ LineSplitter::Step LineSplitter::next(Line& line) {
     ++number_;
     if (!line.too_long && is_blank(line.bytes)) continue;
     line.record = record_++;
+    pass_frames();
     return Step::line;
   }
+}
+
+SeekPoint LineSplitter::seek_point() const {
+  return stream_->is_plain() ? SeekPoint{byte_, byte_, byte_, number_, record_} : point_;
+}
+
+double LineSplitter::share_read() const {
+  const double handed_out = content_ == 0 ? 1 : static_cast<double>(byte_) / static_cast<double>(content_);
+  return stream_->share_read() * handed_out;
 }
 
 bool LineSplitter::find_end_of_line() {
@@ -51,6 +69,12 @@ bool LineSplitter::find_end_of_line() {
   const void* found = std::memchr(from, '\n', end_ - scanned_);
   scanned_ = found == nullptr ? end_ : scanned_ + static_cast<std::size_t>(static_cast<const char*>(found) - from);
   return found != nullptr;
+}
+
+/// The frames that begin at or before the line being looked for: from the last of them it can be read again.
+void LineSplitter::pass_frames() {
+  for (; !frames_.empty() && frames_.front().content <= byte_; frames_.pop_front())
+    point_ = {frames_.front().offset, frames_.front().content, byte_, number_, record_};
 }
 
 /// Hands out the next `length` bytes as a line and moves the counters behind them; its ending is the caller's.
@@ -71,7 +95,8 @@ void LineSplitter::take(std::size_t length, Line& line) {
 
 /// Reads more bytes behind end_. The begun line moves to the buffer's front, or is dropped if it is too long already.
 void LineSplitter::fetch() {
-  if (end_ - begin_ > max_line_bytes_ + 1) {  // + 1: a carriage return does not count.
+  // A byte order mark and a carriage return do not count.
+  if (end_ - begin_ > kByteOrderMark.size() + max_line_bytes_ + 1) {
     dropped_ += end_ - begin_;
     begin_ = end_;
   }
@@ -84,7 +109,14 @@ void LineSplitter::fetch() {
     buffer_.resize(std::max(std::min(buffer_.size() * 2, most), end_ + kLeastFetch + kLinePadding));
   }
   ByteStream::Piece piece = stream_->read(buffer_.data() + end_, buffer_.size() - kLinePadding - end_);
+  if (piece.frame) frames_.push_back({*piece.frame, content_});
+  content_ += piece.bytes;
   end_ += piece.bytes;
+  if (skip_ > 0) {
+    const std::uint64_t skipped = std::min<std::uint64_t>(skip_, piece.bytes);
+    skip_ -= skipped;
+    begin_ = scanned_ = static_cast<std::size_t>(skipped);
+  }
   pending_fault_ = piece.fault.has_value();
   if (pending_fault_) fault_ = std::move(*piece.fault);
   at_end_ = piece.bytes == 0 && !pending_fault_;

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -12,6 +13,9 @@ namespace millrace {
 
 /// Readable bytes behind every line, which simdjson's wide loads may touch.
 inline constexpr std::size_t kLinePadding = 64;
+
+/// What some writers put before a file's first character; it is no part of the text.
+inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 /// One non-blank line of a shard, without its line ending.
 struct Line {
@@ -30,7 +34,8 @@ class LineSplitter {
  public:
   enum class Step : std::uint8_t { line, fault, end };
 
-  LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes);
+  /// `stream` begins at from.offset in its file; the first line handed out is the one at `from`.
+  LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes, const SeekPoint& from = {});
 
   /// line: `line` is set. fault: fault() says what could not be read, and `line` where it stands; go on with next().
   /// end: nothing follows. Throws std::system_error if the file cannot be read.
@@ -38,10 +43,21 @@ class LineSplitter {
   const ContainerFault& fault() const { return fault_; }
   /// Line::record of what next() yields next.
   std::uint64_t next_record() const { return record_; }
+  /// The last place at or before the next line from which this file can be read on: the first line that begins in or
+  /// behind the latest frame. Depends on the file's bytes only.
+  SeekPoint seek_point() const;
+  /// What part of the file stands before the next line, 0 to 1; about, in a compressed file.
+  double share_read() const;
 
  private:
+  struct Frame {
+    std::uint64_t offset;
+    std::uint64_t content;
+  };
+
   bool find_end_of_line();
   void fetch();
+  void pass_frames();
   void take(std::size_t length, Line& line);
   Step stop_at_fault(Line& line);
 
@@ -54,7 +70,11 @@ class LineSplitter {
   std::uint64_t dropped_ = 0;  // Bytes of an over-long line that are no longer in the buffer.
   std::uint64_t record_ = 0;
   std::uint64_t number_ = 1;
-  std::uint64_t byte_ = 0;
+  std::uint64_t byte_ = 0;     // Offset in the content of begin_ - dropped_.
+  std::uint64_t content_ = 0;  // Offset in the content of what is fetched next.
+  std::uint64_t skip_ = 0;     // Bytes still to be left out before the first line.
+  std::deque<Frame> frames_;   // Begun behind byte_.
+  SeekPoint point_;
   bool pending_fault_ = false;
   bool at_end_ = false;
   ContainerFault fault_;

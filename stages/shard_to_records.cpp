@@ -1,8 +1,7 @@
 #include "stages/shard_to_records.h"
 
-#include <algorithm>
-#include <array>
 #include <optional>
+#include <string_view>
 #include <system_error>
 #include <utility>
 #include <vector>
@@ -16,18 +15,6 @@
 
 namespace millrace {
 namespace {
-
-struct NamedLayout {
-  const char* name;
-  const char* text_field;
-};
-constexpr std::array<NamedLayout, 5> kLayouts{{
-    {"redpajama", "text"},
-    {"redpajama-v2", "raw_content"},
-    {"the-stack", "content"},
-    {"dolma", "text"},
-    {"c4", "text"},
-}};
 
 /// Lines looked at before a layout is given up on.
 constexpr int kLinesToDetect = 16;
@@ -43,11 +30,12 @@ Reject unreadable(const std::string& path, std::uint64_t record, const std::syst
 
 class LinesReader final : public RecordReader {
  public:
-  LinesReader(std::string path, const Options& options, std::unique_ptr<ByteStream> bytes, std::uint64_t first_record)
+  LinesReader(std::string path, const Options& options, std::unique_ptr<ByteStream> bytes, std::uint64_t first_record,
+              const SeekPoint& from)
       : path_(std::move(path)),
         max_record_bytes_(options.max_record_bytes),
-        lines_(std::move(bytes), options.max_record_bytes),
-        to_document_(options.layout.text_field) {
+        lines_(std::move(bytes), options.max_record_bytes, from),
+        to_document_(options) {
     Line line;
     while (lines_.next_record() < first_record && !broken_) {
       if (step(line) == LineSplitter::Step::end) break;
@@ -83,6 +71,8 @@ class LinesReader final : public RecordReader {
   }
 
   std::uint64_t next_record() const override { return lines_.next_record(); }
+  SeekPoint seek_point() const override { return lines_.seek_point(); }
+  double share_read() const override { return lines_.share_read(); }
 
  private:
   Where where(const Line& line) const { return {path_, line.record, line.number, line.byte}; }
@@ -106,6 +96,81 @@ class LinesReader final : public RecordReader {
   bool broken_told_ = false;
 };
 
+/// A shard that is one document: its whole content, without a byte order mark.
+class TextReader final : public RecordReader {
+ public:
+  TextReader(std::string path, const Options& options, std::unique_ptr<ByteStream> bytes, std::uint64_t first_record)
+      : path_(std::move(path)), most_bytes_(options.max_record_bytes), bytes_(std::move(bytes)), record_(first_record) {
+    if (record_ > 0) bytes_.reset();
+  }
+
+  bool next(Record& record) override {
+    if (!pending_ && bytes_ != nullptr) read();
+    if (pending_) {
+      record = std::move(*pending_);
+      pending_.reset();
+      return true;
+    }
+    if (!text_) return false;
+    record = take_document();
+    return true;
+  }
+
+  std::uint64_t next_record() const override { return record_; }
+  SeekPoint seek_point() const override { return {}; }
+  double share_read() const override { return record_ > 0 ? 1 : 0; }
+
+ private:
+  Where where() const { return {path_, 0, 1, 0}; }
+
+  /// Up to the container's end, or to a fault that leaves the document incomplete.
+  void read() {
+    std::string text;
+    std::uint64_t length = 0;
+    std::vector<char> chunk(kChunkBytes);
+    const std::unique_ptr<ByteStream> bytes = std::move(bytes_);
+    try {
+      for (;;) {
+        const ByteStream::Piece piece = bytes->read(chunk.data(), chunk.size());
+        length += piece.bytes;
+        if (length <= most_bytes_) text.append(chunk.data(), piece.bytes);
+        if (piece.fault) pending_ = Reject{where(), piece.fault->cause, piece.fault->reason, piece.fault->lost_bytes};
+        if (piece.fault && piece.fault->cuts_line) return;
+        if (piece.bytes == 0 && !piece.fault) break;
+      }
+    } catch (const std::system_error& error) {
+      pending_ = unreadable(path_, 0, error);
+      return;
+    }
+    length_ = length;
+    text_ = std::move(text);
+  }
+
+  Record take_document() {
+    std::string text = std::move(*text_);
+    text_.reset();
+    ++record_;
+    if (length_ > most_bytes_) {
+      return Reject{where(), RejectCause::too_long,
+                    fmt::format("the file has {} bytes, allowed are {}", length_, most_bytes_), 0};
+    }
+    if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
+    if (text.empty()) return Reject{where(), RejectCause::empty_text, "the file is empty", 0};
+    if (!is_utf8(text)) return Reject{where(), RejectCause::bad_utf8, "the file is not valid UTF-8", 0};
+    return Document{where(), std::move(text), {}};
+  }
+
+  static constexpr std::size_t kChunkBytes = 256 << 10;
+
+  std::string path_;
+  std::uint64_t most_bytes_;
+  std::unique_ptr<ByteStream> bytes_;
+  std::uint64_t record_;
+  std::uint64_t length_ = 0;
+  std::optional<std::string> text_;
+  std::optional<Reject> pending_;
+};
+
 /// The reader of a file that could not even be opened.
 class UnreadableShard final : public RecordReader {
  public:
@@ -117,6 +182,8 @@ class UnreadableShard final : public RecordReader {
     return true;
   }
   std::uint64_t next_record() const override { return first_; }
+  SeekPoint seek_point() const override { return {}; }
+  double share_read() const override { return 1; }
 
  private:
   Reject reject_;
@@ -137,16 +204,14 @@ std::vector<std::string> fields_of(const std::string& shard) {
   return {};
 }
 
-}  // namespace
-
-RecordLayout layout_named(const std::string& name) {
-  std::string known;
-  for (const NamedLayout& layout : kLayouts) {
-    if (name == layout.name) return {layout.text_field};
-    known += (known.empty() ? "" : ", ") + std::string(layout.name);
+bool is_text_name(std::string_view path) {
+  for (const std::string_view packed : {".zst", ".gz"}) {
+    if (path.ends_with(packed)) path.remove_suffix(packed.size());
   }
-  throw ConfigError(fmt::format("there is no layout \"{}\"; known are {}", name, known));
+  return path.ends_with(".txt");
 }
+
+}  // namespace
 
 RecordLayout detect_layout(const std::string& shard) {
   std::vector<std::string> fields;
@@ -155,19 +220,24 @@ RecordLayout detect_layout(const std::string& shard) {
   } catch (const std::system_error&) {
     return {};  // open_shard says what is wrong with it.
   }
-  for (const char* field : {"text", "content", "raw_content"}) {
-    if (std::find(fields.begin(), fields.end(), field) != fields.end()) return {field};
-  }
-  return {};
+  return fields.empty() && is_text_name(shard) ? layout_named("text") : layout_of_keys(fields);
 }
 
-std::unique_ptr<RecordReader> open_shard(const std::string& path, const RecordReader::Options& options,
-                                         std::uint64_t first_record) {
+std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOptions& options,
+                                         std::uint64_t first_record, const SeekPoint& from) {
   try {
     auto file = std::make_unique<InputFile>(path);
     const Container container = container_of(*file);
     if (container == Container::parquet) return open_parquet(path, options, first_record);
-    return std::make_unique<LinesReader>(path, options, open_bytes(std::move(file), container), first_record);
+    if (!options.filter.where.empty()) {
+      throw ConfigError(
+          fmt::format("{}: `where` is a condition on the columns of Parquet, and this shard holds {}; use keep or drop",
+                      path, options.layout.is_text() ? "one text" : "JSON lines"));
+    }
+    if (options.layout.is_text())
+      return std::make_unique<TextReader>(path, options, open_bytes(std::move(file), container), first_record);
+    return std::make_unique<LinesReader>(path, options, open_bytes(std::move(file), container, from.offset),
+                                         first_record, from);
   } catch (const std::system_error& error) {
     return std::make_unique<UnreadableShard>(unreadable(path, 0, error), first_record);
   }

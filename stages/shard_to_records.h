@@ -4,28 +4,20 @@
 #include <memory>
 #include <string>
 
+#include "stages/record_layout.h"
 #include "stages/records.h"
 
 namespace millrace {
 
-/// Where a record's text stands, and what of the record is kept.
-struct RecordLayout {
-  std::string text_field = "text";  ///< Dotted path in JSON; column name in Parquet.
-};
-
-/// The layouts users name: "redpajama", "the-stack", ... Throws ConfigError listing the known ones.
-RecordLayout layout_named(const std::string& name);
-/// The layout of a shard for which none was named, by its content: "the-stack" if there is a `content` and no `text`.
+/// The layout of a shard for which none was named, by its content. A file called *.txt (.zst, .gz) whose first line is
+/// no JSON object is one document (layout text). A shard that cannot be read: the default; open_shard says why.
 RecordLayout detect_layout(const std::string& shard);
 
 /// Reads one shard's records in order. The container (zstd, gzip, plain lines, Parquet) is told by content, not by
 /// name. One object, one thread. Never throws for bad data: that comes out as Rejects. Blocks on disk reads.
 class RecordReader {
  public:
-  struct Options {
-    RecordLayout layout;
-    std::uint64_t max_record_bytes = 64ull << 20;  ///< A longer line is rejected (too_long) without being held whole.
-  };
+  using Options = ReadOptions;
 
   virtual ~RecordReader() = default;
 
@@ -35,12 +27,20 @@ class RecordReader {
 
   /// Where::record of what next() yields next.
   virtual std::uint64_t next_record() const = 0;
+
+  /// The last place at or before next_record() from which the shard can be read on. Depends on the shard's bytes only.
+  virtual SeekPoint seek_point() const = 0;
+
+  /// What part of the shard stands before the next record, 0 to 1; about, in a compressed file.
+  virtual double share_read() const = 0;
 };
 
-/// Opens `path` so that the first record yielded is number `first_record` (or the end, if there are fewer).
+/// Opens `path` so that the first record yielded is number `first_record` (or the end, if there are fewer). `from` is
+/// a place that an earlier reader of the same bytes named, at or before that record: reading begins there.
 /// A file that cannot be opened or is no container yields one Reject (unreadable, damaged_footer).
 /// Rejects that lie before first_record are not yielded again.
-std::unique_ptr<RecordReader> open_shard(const std::string& path, const RecordReader::Options& options,
-                                         std::uint64_t first_record = 0);
+/// Throws ConfigError if the filter has a `where` that the shard cannot answer: no Parquet, or a wrong expression.
+std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOptions& options,
+                                         std::uint64_t first_record = 0, const SeekPoint& from = {});
 
 }  // namespace millrace

@@ -1,7 +1,9 @@
 #include "stages/zstd_stream.h"
 
+#include <algorithm>
 #include <new>
 #include <utility>
+#include <vector>
 
 #include <fmt/format.h>
 #include <zstd.h>
@@ -14,6 +16,8 @@ constexpr int kLargestWindowLog = 31;
 constexpr std::uint32_t kMagic = 0xFD2FB528U;
 constexpr std::uint32_t kSkippableMagic = 0x184D2A50U;  // The lowest four bits are free.
 constexpr std::size_t kMagicBytes = 4;
+constexpr std::size_t kFrameHeaderBytes = 5;  // The shortest there is.
+constexpr std::size_t kBlockHeaderBytes = 3;
 
 std::uint32_t little_endian(const char* bytes, int count) {
   std::uint32_t value = 0;
@@ -54,6 +58,31 @@ std::optional<std::uint64_t> end_of_frame(const InputFile& file, std::uint64_t s
   return is_zstd_magic(next) ? std::optional(position) : std::nullopt;
 }
 
+/// Where the frame behind the one at `start` begins, by the seekable format's table at the file's end: a skippable
+/// frame of one entry a frame {compressed size, content size[, checksum]} and a footer {frames, descriptor, magic}.
+std::optional<std::uint64_t> next_in_seek_table(const InputFile& file, std::uint64_t start) {
+  constexpr std::uint32_t kTableMagic = 0x184D2A5EU;
+  constexpr std::uint32_t kFooterMagic = 0x8F92EAB1U;
+  constexpr std::uint64_t kHeaderBytes = 8;
+  constexpr std::uint64_t kFooterBytes = 9;
+  char footer[kFooterBytes];
+  if (file.size() < kHeaderBytes + kFooterBytes) return std::nullopt;
+  if (file.read_at(file.size() - kFooterBytes, footer, kFooterBytes) < kFooterBytes) return std::nullopt;
+  if (little_endian(footer + 5, 4) != kFooterMagic) return std::nullopt;
+  const std::uint64_t entry_bytes = (static_cast<unsigned char>(footer[4]) & 0x80U) != 0 ? 12 : 8;
+  const std::uint64_t table_bytes = entry_bytes * little_endian(footer, 4) + kFooterBytes;
+  if (table_bytes + kHeaderBytes > file.size()) return std::nullopt;
+  const std::uint64_t table = file.size() - table_bytes - kHeaderBytes;
+  std::vector<char> bytes(static_cast<std::size_t>(table_bytes + kHeaderBytes));
+  if (file.read_at(table, bytes.data(), bytes.size()) < bytes.size()) return std::nullopt;
+  if (little_endian(bytes.data(), 4) != kTableMagic || little_endian(bytes.data() + 4, 4) != table_bytes)
+    return std::nullopt;
+  std::uint64_t end = 0;
+  for (std::uint64_t at = kHeaderBytes; at + kFooterBytes < bytes.size() && end <= start; at += entry_bytes)
+    end += little_endian(bytes.data() + at, 4);
+  return end > start && end <= table ? std::optional(end) : std::nullopt;
+}
+
 class ZstdStream final : public ByteStream {
  public:
   explicit ZstdStream(std::unique_ptr<InputFile> file) : file_(std::move(file)), context_(ZSTD_createDCtx()) {
@@ -62,22 +91,46 @@ class ZstdStream final : public ByteStream {
   }
 
   Piece read(char* into, std::size_t capacity) override {
+    Piece piece;
     ZSTD_outBuffer out{into, capacity, 0};
-    while (out.pos < out.size) {
-      if (at_boundary_ && !begin_frame()) return {out.pos, std::exchange(fault_, std::nullopt)};
+    while (out.pos < out.size && !piece.fault && !(at_boundary_ && out.pos > 0)) {
+      if (at_boundary_ && !begin_frame()) {
+        piece.fault = std::exchange(fault_, std::nullopt);
+        break;
+      }
       const InputFile::View view = file_->peek();
-      ZSTD_inBuffer in{view.data, view.size, 0};
+      ZSTD_inBuffer in{view.data, std::min(view.size, next_step()), 0};
       const std::size_t written = out.pos;
       const std::size_t status = ZSTD_decompressStream(context_.get(), &out, &in);
       file_->consume(in.pos);
-      if (ZSTD_isError(status)) return {out.pos, damaged(status)};
-      at_boundary_ = status == 0;
-      if (view.size == 0 && out.pos == written && !at_boundary_) return {out.pos, truncated()};
+      hint_ = status;
+      flushing_ = out.pos == out.size;
+      if (out.pos > written) {
+        const bool first = std::exchange(frame_is_fresh_, false);
+        if (first) piece.frame = frame_start_;
+      }
+      if (ZSTD_isError(status)) {
+        piece.fault = damaged(status);
+      } else {
+        at_boundary_ = status == 0;
+        if (view.size == 0 && out.pos == written && !at_boundary_) piece.fault = truncated();
+      }
     }
-    return {out.pos, std::nullopt};
+    piece.bytes = out.pos;
+    return piece;
   }
 
+  double share_read() const override { return file_->share_read(); }
+
  private:
+  /// How many bytes the decoder is given at once: a header, a block or a checksum, never two of them. A call that
+  /// fails keeps to itself what it decoded before; so none decodes anything before, and what comes out of a damaged
+  /// frame does not depend on how much is asked for at a time.
+  std::size_t next_step() const {
+    if (flushing_) return 0;
+    return hint_ > kBlockHeaderBytes ? hint_ - kBlockHeaderBytes : hint_;
+  }
+
   /// False at the end of what can be read; fault_ says why, unless it is simply the end.
   bool begin_frame() {
     frame_start_ = file_->position();
@@ -85,6 +138,9 @@ class ZstdStream final : public ByteStream {
     const InputFile::View view = file_->peek(kMagicBytes);
     if (view.size >= kMagicBytes && is_zstd_magic(view.data)) {
       at_boundary_ = false;
+      frame_is_fresh_ = true;
+      flushing_ = false;
+      hint_ = kFrameHeaderBytes;
       return true;
     }
     finished_ = true;
@@ -108,7 +164,8 @@ class ZstdStream final : public ByteStream {
   ContainerFault damaged(std::size_t status) {
     if (ZSTD_getErrorCode(status) == ZSTD_error_memory_allocation) throw std::bad_alloc();
     const std::uint64_t failed_at = file_->position();
-    const std::optional<std::uint64_t> next = end_of_frame(*file_, frame_start_);
+    std::optional<std::uint64_t> next = next_in_seek_table(*file_, frame_start_);
+    if (!next) next = end_of_frame(*file_, frame_start_);
     ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_only);
     at_boundary_ = true;
     finished_ = !next;
@@ -127,7 +184,10 @@ class ZstdStream final : public ByteStream {
   std::unique_ptr<InputFile> file_;
   std::unique_ptr<ZSTD_DCtx, FreeContext> context_;
   std::uint64_t frame_start_ = 0;
+  std::size_t hint_ = 0;   // What libzstd asks for next: its step, and the header of the block behind it.
+  bool flushing_ = false;  // It may still have bytes to hand out.
   bool at_boundary_ = true;
+  bool frame_is_fresh_ = false;  // None of its bytes was handed out yet.
   bool finished_ = false;
   std::optional<ContainerFault> fault_;
 };

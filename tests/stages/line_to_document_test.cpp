@@ -10,7 +10,9 @@ namespace {
 Record parse(const std::string& line, const std::string& field = "text") {
   const std::string padded = line + std::string(kLinePadding, ' ');
   LineToDocument::Scratch scratch;
-  return LineToDocument(field)(std::string_view(padded).substr(0, line.size()), {"shard", 7, 8, 99}, scratch);
+  ReadOptions options;
+  options.layout.text_field = field;
+  return LineToDocument(options)(std::string_view(padded).substr(0, line.size()), {"shard", 7, 8, 99}, scratch);
 }
 
 std::string text(const std::string& line, const std::string& field = "text") {
@@ -89,6 +91,39 @@ TEST(LineToDocument, RefusesInvalidUtf8) {
 TEST(LineToDocument, AllowsNestingUpTo1024Levels) {
   EXPECT_EQ(cause(nested(1023)), "accepted");
   EXPECT_EQ(cause(nested(1024)), "bad_json");
+}
+
+TEST(LineToDocument, FiltersByTheValuesOfAFieldThroughArraysAndObjects) {
+  const std::string line =
+      R"({"text":"x","meta":{"language":[{"name":"C","bytes":7},{"name":"Perl","bytes":1}],"n":3,"ok":true}})";
+  const auto kept = [&line](const RecordFilter& filter) {
+    ReadOptions options{layout_named("redpajama")};
+    options.filter = filter;
+    const std::string padded = line + std::string(kLinePadding, ' ');
+    LineToDocument::Scratch scratch;
+    const Record record =
+        LineToDocument(options)(std::string_view(padded).substr(0, line.size()), {"shard", 0, 1, 0}, scratch);
+    return std::holds_alternative<Document>(record);
+  };
+  EXPECT_TRUE(kept({.keep = {{"lang", {"Perl"}}}}));
+  EXPECT_FALSE(kept({.keep = {{"lang", {"Python"}}}}));
+  EXPECT_FALSE(kept({.drop = {{"lang", {"C"}}}}));
+  EXPECT_TRUE(kept({.keep = {{"meta.n", {"3"}}, {"meta.ok", {"true"}}}}));
+  EXPECT_FALSE(kept({.keep = {{"meta.n", {"3"}}, {"meta.ok", {"false"}}}}));
+  EXPECT_FALSE(kept({.keep = {{"meta.nowhere", {""}}}}));
+  EXPECT_TRUE(kept({.drop = {{"meta.nowhere", {""}}}}));
+  EXPECT_FALSE(kept({.drop = {{"meta.language.bytes", {"7"}}}}));
+}
+
+TEST(LineToDocument, KeepsTheFieldsAskedFor) {
+  ReadOptions options{layout_named("redpajama")};
+  options.fields = {"url", "lang", "meta.n"};
+  const std::string line = R"({"text":"x","meta":{"url":"u","n":3,"language":"en"}})";
+  const std::string padded = line + std::string(kLinePadding, ' ');
+  LineToDocument::Scratch scratch;
+  const Record record =
+      LineToDocument(options)(std::string_view(padded).substr(0, line.size()), {"shard", 0, 1, 0}, scratch);
+  EXPECT_EQ(std::get<Document>(record).fields, (std::vector<std::string>{"u", "en", "3"}));
 }
 
 TEST(LineToDocument, NamesWhatItFoundInsteadOfText) {

@@ -77,14 +77,17 @@ std::map<std::string, int> Reading::causes() const {
   return counts;
 }
 
-Reading read_shard(const std::string& path, std::uint64_t first_record, RecordReader::Options options) {
+Reading read_shard(const std::string& path, std::uint64_t first_record, const ReadOptions& options,
+                   const SeekPoint& from) {
   Reading reading;
-  const std::unique_ptr<RecordReader> reader = open_shard(path, options, first_record);
+  const std::unique_ptr<RecordReader> reader = open_shard(path, options, first_record, from);
   for (Record record; reader->next(record);) {
     if (auto* document = std::get_if<Document>(&record)) {
       reading.documents.push_back(std::move(*document));
+    } else if (auto* reject = std::get_if<Reject>(&record)) {
+      reading.rejects.push_back(std::move(*reject));
     } else {
-      reading.rejects.push_back(std::get<Reject>(record));
+      reading.filtered.push_back(std::get<Filtered>(record).where.record);
     }
   }
   return reading;

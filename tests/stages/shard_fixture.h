@@ -38,12 +38,14 @@ std::string gzip_member(const std::string& content);
 struct Reading {
   std::vector<Document> documents;
   std::vector<Reject> rejects;
+  std::vector<std::uint64_t> filtered;  ///< Their record numbers.
 
   std::vector<std::string> texts() const;
   std::vector<std::uint64_t> records() const;  ///< Of the documents.
   std::map<std::string, int> causes() const;
 };
-Reading read_shard(const std::string& path, std::uint64_t first_record = 0, RecordReader::Options options = {});
+Reading read_shard(const std::string& path, std::uint64_t first_record = 0, const ReadOptions& options = {},
+                   const SeekPoint& from = {});
 
 /// {"text": "..."} with the escapes that JSON asks for.
 std::string json_line(const std::string& text);

@@ -34,6 +34,13 @@ TEST_F(ShardList, TakesOnlyShardsFromAFolderButAnythingThatIsNamed) {
   EXPECT_EQ(list({"d/c.json"}), (Strings{"d/c.json"}));
 }
 
+TEST_F(ShardList, PassesOverTheRejectsOfAnIndexUnlessTheyAreNamed) {
+  for (const char* name : {"d/a.jsonl", "d/millrace-index.rejects.jsonl"}) touch(name);
+  EXPECT_EQ(list({"d"}), (Strings{"d/a.jsonl"}));
+  EXPECT_EQ(list({"d/*.jsonl"}), (Strings{"d/a.jsonl"}));
+  EXPECT_EQ(list({"d/millrace-index.rejects.jsonl"}), (Strings{"d/millrace-index.rejects.jsonl"}));
+}
+
 TEST_F(ShardList, UnderstandsGlobs) {
   for (const char* name : {"x/1.jsonl", "x/y/2.jsonl", "z/3.jsonl", "z/[4].jsonl"}) touch(name);
   EXPECT_EQ(list({"**/*.jsonl"}), (Strings{"x/1.jsonl", "x/y/2.jsonl", "z/3.jsonl", "z/[4].jsonl"}));

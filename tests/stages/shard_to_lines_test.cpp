@@ -17,6 +17,7 @@ using testing::TemporaryFolder;
 class ScriptedBytes final : public ByteStream {
  public:
   ScriptedBytes(std::string bytes, std::vector<std::size_t> cuts) : bytes_(std::move(bytes)), cuts_(std::move(cuts)) {}
+  double share_read() const override { return 0; }
   Piece read(char* into, std::size_t capacity) override {
     const std::size_t wish = cuts_.empty() ? capacity : 1 + cuts_[next_cut_++ % cuts_.size()];
     const std::size_t size = std::min({wish, capacity, bytes_.size() - at_});
@@ -92,6 +93,35 @@ TEST(LineSplitter, AllowsALineOfExactlyTheLongestLength) {
   for (const char* ending : {"\n", "\r\n", ""}) {
     EXPECT_FALSE(split(std::string(10, 'x') + ending, 10).at(0).too_long);
     EXPECT_TRUE(split(std::string(11, 'x') + ending, 10).at(0).too_long);
+  }
+}
+
+TEST(LineSplitter, MeasuresALineWithoutItsMarksHoweverItArrives) {
+  const std::string mark = "\xEF\xBB\xBF";
+  for (const std::size_t piece : {1, 2, 13, 100}) {
+    EXPECT_FALSE(split(mark + std::string(10, 'x') + "\r\n", 10, {piece - 1}).at(0).too_long);
+    EXPECT_TRUE(split(mark + std::string(11, 'x') + "\r\n", 10, {piece - 1}).at(0).too_long);
+  }
+}
+
+TEST(ZstdStream, GivesAllThatCouldBeDecodedOfADamagedFrameHoweverMuchIsAskedFor) {
+  const TemporaryFolder folder;
+  std::string content;
+  while (content.size() < 300'000) content += "line " + std::to_string(content.size()) + "\n";
+  std::string frame = testing::zstd_frame(content);
+  frame.back() = static_cast<char>(frame.back() ^ 1);  // The checksum.
+  const std::string path = folder.write("damaged.zst", frame);
+  for (const std::size_t capacity : {100, 1 << 17, 1 << 20}) {
+    const auto stream = open_bytes(std::make_unique<InputFile>(path), Container::zstd);
+    std::string given, buffer(capacity, '\0');
+    ByteStream::Piece piece;
+    do {
+      piece = stream->read(buffer.data(), buffer.size());
+      given.append(buffer, 0, piece.bytes);
+    } while (piece.bytes > 0 && !piece.fault);
+    ASSERT_TRUE(piece.fault);
+    EXPECT_EQ(piece.fault->cause, RejectCause::damaged_frame);
+    EXPECT_TRUE(given == content) << capacity << " at a time: " << given.size() << " of " << content.size() << " bytes";
   }
 }
 

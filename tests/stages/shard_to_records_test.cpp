@@ -106,6 +106,90 @@ TEST_F(Shard, StartsAtTheRecordAskedFor) {
   EXPECT_TRUE(read(zstd_frame(bytes), 99).documents.empty());
 }
 
+TEST_F(Shard, NamesTheLastFrameThatItCanBeReadFrom) {
+  const std::string frame[] = {zstd_frame(lines(0, 10)), zstd_frame(lines(10, 20) + "{\"text\":"),
+                               zstd_frame("\"x\"}\n" + lines(21, 30))};
+  const std::string path = folder_.write("s", skippable_frame("head") + frame[0] + frame[1] + frame[2]);
+  const std::uint64_t start = skippable_frame("head").size();
+  const std::unique_ptr<RecordReader> reader = open_shard(path, {});
+  Record record;
+  while (reader->next_record() < 15) reader->next(record);
+  EXPECT_EQ(reader->seek_point().offset, start + frame[0].size());
+  EXPECT_EQ(reader->seek_point().record, 10U);
+  while (reader->next_record() < 25) reader->next(record);
+  EXPECT_EQ(reader->seek_point().offset, start + frame[0].size() + frame[1].size());
+  EXPECT_EQ(reader->seek_point().record, 21U) << "the line that begins in the frame before needs that frame";
+}
+
+TEST_F(Shard, FindsTheNextFrameByTheSeekTableWhereTheDamagedOneDoesNotLeadToIt) {
+  const std::string frames[] = {zstd_frame(lines(0, 10)), zstd_frame(lines(10, 20)), zstd_frame(lines(20, 30))};
+  const auto number = [](std::uint64_t value) {
+    std::string bytes;
+    for (int i = 0; i < 4; ++i) bytes += static_cast<char>(value >> (8 * i));
+    return bytes;
+  };
+  std::string entries;
+  for (const std::string& frame : frames) entries += number(frame.size()) + number(lines(0, 10).size());
+  const std::string footer = number(3) + std::string(1, '\0') + number(0x8F92EAB1U);
+  const std::string table = number(0x184D2A5EU) + number(entries.size() + footer.size()) + entries + footer;
+  std::string damaged = frames[1];
+  for (std::size_t i = 4; i < damaged.size(); ++i) damaged[i] = '\x7F';
+  const std::string bytes = frames[0] + damaged + frames[2];
+  EXPECT_EQ(read(bytes).texts().size(), 10U);
+  const Reading reading = read(bytes + table);
+  EXPECT_EQ(reading.texts().size(), 20U);
+  EXPECT_EQ(reading.texts().back(), "document 29");
+  EXPECT_EQ(reading.causes(), (Causes{{"damaged_frame", 1}}));
+}
+
+RC_GTEST_PROP(ShardSeek, FromAnySeekPointGivesTheSameRest, ()) {
+  const auto kinds = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 8));
+  const auto container = *rc::gen::inRange(0, 3);
+  std::string bytes, frame;
+  const auto end_frame = [&] {
+    bytes += container == 0 ? frame : container == 1 ? zstd_frame(frame) : gzip_member(frame);
+    frame.clear();
+  };
+  for (std::size_t i = 0; i < kinds.size(); ++i) {
+    frame += kinds[i] == 0 ? "\n" : kinds[i] == 1 ? "{broken\n" : json_line(std::to_string(i));
+    if (kinds[i] == 2) end_frame();
+    if (kinds[i] == 3) {
+      const std::string tail = frame.substr(frame.size() / 2);
+      frame.resize(frame.size() / 2);
+      end_frame();
+      frame = tail;
+    }
+  }
+  end_frame();
+  TemporaryFolder folder;
+  const std::string path = folder.write("s", bytes);
+  const auto told = [](const Record& record) {
+    const auto* document = std::get_if<Document>(&record);
+    const Where& where = document != nullptr ? document->where : std::get<Reject>(record).where;
+    return std::to_string(where.record) + ":" + std::to_string(where.line) + ":" + std::to_string(where.byte) + ":" +
+           (document != nullptr ? document->text : "");
+  };
+  struct Stop {
+    std::uint64_t record;
+    SeekPoint point;
+  };
+  std::vector<Stop> stops;
+  std::vector<std::string> whole;
+  const std::unique_ptr<RecordReader> first = open_shard(path, {});
+  Record record;
+  do {
+    stops.push_back({first->next_record(), first->seek_point()});
+    RC_ASSERT(first->seek_point().record <= first->next_record());
+  } while (first->next(record) && (whole.push_back(told(record)), true));
+  for (const Stop& stop : stops) {
+    const std::unique_ptr<RecordReader> again = open_shard(path, {}, stop.record, stop.point);
+    RC_ASSERT(again->seek_point() == stop.point);
+    std::vector<std::string> rest;
+    while (again->next(record)) rest.push_back(told(record));
+    RC_ASSERT(rest == std::vector<std::string>(whole.begin() + static_cast<std::ptrdiff_t>(stop.record), whole.end()));
+  }
+}
+
 RC_GTEST_PROP(ShardSeek, EqualsReadingFromTheStartAndSkipping, ()) {
   const auto kinds = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 4));
   std::string bytes;
@@ -175,7 +259,92 @@ TEST_F(ParquetShard, RejectsNullAndEmptyRowsByThemselves) {
 TEST_F(ParquetShard, WithoutAColumnOfTextIsRejectedAsAWhole) {
   const std::string path = write(numbered_);
   EXPECT_EQ(read_shard(path).causes(), (Causes{{"missing_column", 1}}));
-  EXPECT_EQ(read_shard(path, 0, {{"size"}}).causes(), (Causes{{"missing_column", 1}}));
+  EXPECT_EQ(read_shard(path, 0, {{"custom", "size"}}).causes(), (Causes{{"missing_column", 1}}));
+}
+
+TEST_F(ParquetShard, LosesOfARowGroupOnlyTheTextsThatAreNotUtf8) {
+  const std::string path = write(
+      "SELECT CASE WHEN i IN (5, 3000, 3001) THEN unhex('61FF') ELSE encode('row ' || i) END AS content "
+      "FROM range(10000) AS numbers(i)");
+  const Reading reading = read_shard(path, 0, {layout_named("the-stack")});
+  EXPECT_EQ(reading.documents.size(), 9997U);
+  EXPECT_EQ(reading.causes(), (Causes{{"bad_utf8", 3}}));
+  Numbers bad;
+  for (const Reject& reject : reading.rejects) bad.push_back(reject.where.record);
+  EXPECT_EQ(bad, (Numbers{5, 3000, 3001}));
+}
+
+TEST_F(ParquetShard, TakesFieldsOfStructColumnsByTheirPath) {
+  const std::string path = write("SELECT {'body': 'text ' || i, 'lang': 'l' || (i % 2)} AS meta FROM range(4) AS n(i)");
+  ReadOptions options;
+  options.layout.text_field = "meta.body";
+  options.filter.keep = {{"meta.lang", {"l1"}}};
+  options.fields = {"meta.lang", "nowhere"};
+  const Reading reading = read_shard(path, 0, options);
+  EXPECT_EQ(reading.texts(), (Strings{"text 1", "text 3"}));
+  EXPECT_EQ(reading.documents.at(0).fields, (Strings{"l1", ""}));
+}
+
+TEST_F(ParquetShard, FiltersAsJsonLinesAre) {
+  const std::string rows =
+      "SELECT * FROM (VALUES ('a', 'C', ['MIT', 'ISC'], 1, true), ('b', 'Perl', ['GPL'], 2, false), "
+      "('c', NULL, NULL, NULL, NULL), ('d', 'C', [], 3, true)) AS v(content, lang, max_stars_repo_licenses, n, ok)";
+  const std::string parquet = write(rows);
+  const std::string json =
+      folder_.write("rows.jsonl",
+                    R"({"content":"a","lang":"C","max_stars_repo_licenses":["MIT","ISC"],"n":1,"ok":true}
+{"content":"b","lang":"Perl","max_stars_repo_licenses":["GPL"],"n":2,"ok":false}
+{"content":"c","lang":null,"max_stars_repo_licenses":null,"n":null,"ok":null}
+{"content":"d","lang":"C","max_stars_repo_licenses":[],"n":3,"ok":true}
+)");
+  const std::vector<std::pair<RecordFilter, Numbers>> cases{
+      {{.keep = {{"lang", {"C"}}}}, {0, 3}},
+      {{.keep = {{"license", {"MIT", "BSD"}}}}, {0}},
+      {{.drop = {{"license", {"ISC", "GPL"}}}}, {2, 3}},
+      {{.keep = {{"n", {"1", "2"}}}, .drop = {{"lang", {"Perl"}}}}, {0}},
+      {{.keep = {{"ok", {"false"}}}}, {1}},
+      {{.drop = {{"lang", {"C", "Perl"}}}}, {2}},
+  };
+  for (const auto& [filter, kept] : cases) {
+    ReadOptions options{layout_named("the-stack")};
+    options.filter = filter;
+    for (const std::string& path : {parquet, json}) {
+      const Reading reading = read_shard(path, 0, options);
+      EXPECT_EQ(reading.records(), kept) << path;
+      EXPECT_EQ(reading.documents.size() + reading.filtered.size(), 4U) << path;
+    }
+  }
+}
+
+TEST_F(ParquetShard, LetsAConditionOverItsColumnsChooseTheRows) {
+  ReadOptions options{layout_named("the-stack")};
+  options.filter.where = "size % 5000 = 1 OR size = 9999 -- nothing else";
+  const std::string path = write(numbered_);
+  const Reading all = read_shard(path, 0, options);
+  EXPECT_EQ(all.records(), (Numbers{1, 5001, 9999}));
+  EXPECT_EQ(all.filtered.size(), 9997U);
+  const Reading rest = read_shard(path, 5000, options);
+  EXPECT_EQ(rest.records(), (Numbers{5001, 9999}));
+  EXPECT_EQ(rest.filtered.size(), 4998U);
+}
+
+TEST_F(ParquetShard, RefusesAConditionThatIsWrong) {
+  ReadOptions options{layout_named("the-stack")};
+  const std::string path = write(numbered_);
+  for (const char* where : {"no_such_column = 1", "size >", "size = 1); SELECT (2"}) {
+    options.filter.where = where;
+    EXPECT_THROW(read_shard(path, 0, options), ConfigError) << where;
+  }
+  options.filter.where = "size = 1";
+  EXPECT_THROW(read_shard(folder_.write("lines.jsonl", "{}"), 0, options), ConfigError);
+}
+
+TEST_F(ParquetShard, WithoutAColumnToFilterByIsRejectedAsAWhole) {
+  ReadOptions options{layout_named("the-stack")};
+  options.filter.keep = {{"lang", {"C"}}};
+  const Reading reading = read_shard(write(numbered_), 0, options);
+  EXPECT_TRUE(reading.documents.empty());
+  EXPECT_EQ(reading.causes(), (Causes{{"missing_column", 1}}));
 }
 
 TEST_F(ParquetShard, ShowsItsLayout) {
@@ -191,6 +360,42 @@ TEST_F(Shard, ShowsItsLayoutUnlessItHasNone) {
   EXPECT_EQ(field(zstd_frame(R"({"raw_content": "x"})")), "raw_content");
   EXPECT_EQ(field(""), "text");
   EXPECT_EQ(detect_layout((folder_.path() / "missing").string()).text_field, "text");
+}
+
+TEST_F(Shard, ShowsTheLayoutThatItsKeysTell) {
+  const std::vector<std::pair<std::string, std::string>> cases{
+      {R"({"text": "", "meta": {}})", "redpajama"},
+      {R"({"pred_label": 1, "text": ""})", "redpajama"},
+      {R"({"text": "", "id": "", "source": "", "added": "", "metadata": {}})", "dolma"},
+      {R"({"text": "", "timestamp": "", "url": ""})", "c4"},
+      {R"({"content": "", "lang": ""})", "the-stack"},
+      {R"({"raw_content": "", "url": ""})", "redpajama-v2"},
+      {R"({"text": ""})", "custom"},
+  };
+  for (const auto& [line, name] : cases) EXPECT_EQ(detect_layout(folder_.write("s", line)).name, name) << line;
+}
+
+TEST_F(Shard, OfTextIsOneDocument) {
+  const std::string text = "First line.\n\nThird: \xC3\xA9.\n";
+  for (const std::string& bytes : {text, "\xEF\xBB\xBF" + text, zstd_frame(text), gzip_member(text)}) {
+    const std::string path = folder_.write("note.txt", bytes);
+    ASSERT_EQ(detect_layout(path).name, "text");
+    const Reading reading = read_shard(path, 0, {layout_named("text")});
+    EXPECT_EQ(reading.texts(), (Strings{text}));
+    EXPECT_TRUE(read_shard(path, 1, {layout_named("text")}).documents.empty());
+  }
+  EXPECT_EQ(detect_layout(folder_.write("lines.txt", lines(0, 2))).name, "custom") << "JSON lines by another name";
+  EXPECT_EQ(detect_layout(folder_.write("lines.jsonl", "no JSON\n")).name, "custom");
+}
+
+TEST_F(Shard, OfTextThatIsNoneIsRejected) {
+  ReadOptions options{layout_named("text"), 10};
+  EXPECT_EQ(read("", 0, options).causes(), (Causes{{"empty_text", 1}}));
+  EXPECT_EQ(read("a\xFF", 0, options).causes(), (Causes{{"bad_utf8", 1}}));
+  EXPECT_EQ(read("12345678901", 0, options).causes(), (Causes{{"too_long", 1}}));
+  EXPECT_EQ(read("1234567890", 0, options).texts(), (Strings{"1234567890"}));
+  const std::string whole = zstd_frame(lines(0, 50));
+  EXPECT_EQ(read(whole.substr(0, whole.size() - 5), 0, {layout_named("text")}).causes(), (Causes{{"truncated", 1}}));
 }
 
 TEST(Layout, OfAnUnknownNameListsTheKnownOnes) {
