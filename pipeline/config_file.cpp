@@ -160,6 +160,34 @@ std::vector<std::string> ConfigTable::texts(const std::string& key) const {
   return texts;
 }
 
+std::vector<std::string> ConfigTable::values(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  std::vector<std::string> values;
+  const auto add = [&](const toml::node& value) {
+    if (const auto* text = value.as_string()) {
+      values.push_back(text->get());
+    } else if (const auto* whole = value.as_integer()) {
+      values.push_back(fmt::format("{}", whole->get()));
+    } else if (const auto* flag = value.as_boolean()) {
+      values.emplace_back(flag->get() ? "true" : "false");
+    } else {
+      fail(key, fmt::format("holds {}, expected texts, whole numbers or booleans", kind_of(value)));
+    }
+  };
+  if (const auto* list = node->as_array()) {
+    for (const toml::node& element : *list) add(element);
+  } else {
+    add(*node);
+  }
+  return values;
+}
+
+bool ConfigTable::is_table(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  return node != nullptr && node->is_table();
+}
+
 std::string ConfigTable::choice(const std::string& key, const std::string& fallback,
                                 const std::vector<std::string>& choices) const {
   const std::string value = text(key, fallback);

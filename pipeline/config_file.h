@@ -27,6 +27,9 @@ class ConfigTable {
   std::uint64_t count(const std::string& key, std::uint64_t fallback) const;
   bool flag(const std::string& key, bool fallback) const;
   std::vector<std::string> texts(const std::string& key) const;  ///< Empty if absent; a single text is a list of one.
+  /// As texts(), and whole numbers and booleans as TOML writes them.
+  std::vector<std::string> values(const std::string& key) const;
+  bool is_table(const std::string& key) const;
   /// One of `choices`, by name.
   std::string choice(const std::string& key, const std::string& fallback,
                      const std::vector<std::string>& choices) const;

@@ -14,7 +14,7 @@ namespace {
 
 /// A reject of a whole container, or of a part of it, takes no place among the records.
 bool is_record(const Record& record, std::uint64_t next_before, std::uint64_t next_after) {
-  return std::holds_alternative<Document>(record) || next_after > next_before;
+  return !std::holds_alternative<Reject>(record) || next_after > next_before;
 }
 
 }  // namespace
@@ -24,6 +24,7 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
   place_.epoch = start.epoch;
   next_turn_ = start.shard_turn;
   first_record_ = start.block;
+  from_ = start.seek;
   skip_ = start.index;
   damage_reported_ = start.index > 0 || start.offset > 0;
   ended_ = !start.open;
@@ -63,7 +64,8 @@ bool CorpusReader::begin_shard() {
   place_.shard_turn = next_turn_++;
   place_.shard = shard_order_[place_.shard_turn];
   const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
-  shard_ = open_shard(path, reader_options(config_, corpus_.corpus, path), std::exchange(first_record_, 0));
+  shard_ = open_shard(path, reader_options(config_, corpus_.corpus, path), std::exchange(first_record_, 0),
+                      std::exchange(from_, {}));
   return true;
 }
 
@@ -73,6 +75,7 @@ bool CorpusReader::read_block() {
   place_.index = 0;
   if (shard_ == nullptr && !begin_shard()) return false;
   place_.block = shard_->next_record();
+  place_.seek = shard_->seek_point();
   const bool report_damage = !std::exchange(damage_reported_, false);
   std::uint64_t text_bytes = 0;
   Record record;

@@ -19,6 +19,7 @@ struct Place {
   std::uint32_t shard = 0;       ///< Index in natural order.
   std::uint64_t block = 0;       ///< Record at which the block starts.
   std::uint64_t index = 0;       ///< In the block's shuffled order.
+  SeekPoint seek;                ///< From where the block can be read.
 };
 
 /// What a corpus's reading yields, in order.
@@ -53,6 +54,7 @@ class CorpusReader {
   Place place_;
   std::uint64_t next_turn_ = 0;     ///< The shard that is opened next.
   std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
+  SeekPoint from_;                  ///< From where it can be read.
   std::uint64_t skip_ = 0;          ///< Items of that block that were consumed before.
   bool damage_reported_ = false;    ///< The container damage in that block was yielded before.
   bool ended_ = false;

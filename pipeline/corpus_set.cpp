@@ -13,8 +13,8 @@ namespace millrace {
 namespace {
 
 bool same_source(const Corpus& a, const Corpus& b) {
-  return a.patterns == b.patterns && a.layout == b.layout && a.text_field == b.text_field && a.kind == b.kind &&
-         a.max_epochs == b.max_epochs && a.at_end == b.at_end;
+  return a.patterns == b.patterns && a.layout == b.layout && a.text_field == b.text_field && a.filter == b.filter &&
+         a.kind == b.kind && a.max_epochs == b.max_epochs && a.at_end == b.at_end;
 }
 
 std::vector<std::string> find_shards(const StreamConfig& config, const Mix& mix, const Corpus& corpus) {
@@ -40,7 +40,7 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
       } else if (!same_source(known->corpus, corpus)) {
         throw ConfigError(
             fmt::format("{}: corpus \"{}\" differs from the corpus of that name in an earlier phase: one name, "
-                        "one set of shards, layout and max_epochs",
+                        "one set of shards, layout, filters and max_epochs",
                         phase.mix.file, corpus.name));
       }
     }
@@ -61,11 +61,12 @@ std::string shard_path(const StreamConfig& config, const std::string& shard) {
   return (std::filesystem::path(config.data_directory) / shard).string();
 }
 
-RecordReader::Options reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path) {
-  RecordReader::Options options;
+ReadOptions reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path) {
+  ReadOptions options;
   options.max_record_bytes = config.max_record_bytes;
   options.layout = corpus.layout.empty() ? detect_layout(path) : layout_named(corpus.layout);
   if (!corpus.text_field.empty()) options.layout.text_field = corpus.text_field;
+  options.filter = corpus.filter;
   return options;
 }
 

@@ -17,7 +17,8 @@ struct RunCorpus {
 };
 
 /// The corpora of all phases, in the order of first mention. `list` also finds their shards on disk.
-/// Throws ConfigError if two phases disagree about a corpus's shards, layout or epochs, or a pattern matches nothing.
+/// Throws ConfigError if two phases disagree about a corpus's shards, layout, filters or epochs, or a pattern matches
+/// nothing.
 enum class FindShards : std::uint8_t { no, yes };
 std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find);
 
@@ -26,6 +27,6 @@ std::vector<std::size_t> indices_in(const std::vector<RunCorpus>& corpora, const
 
 /// Where a shard lies on disk, and how its records are read.
 std::string shard_path(const StreamConfig& config, const std::string& shard);
-RecordReader::Options reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path);
+ReadOptions reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path);
 
 }  // namespace millrace

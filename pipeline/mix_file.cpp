@@ -30,6 +30,37 @@ ShareUnits share_of(const ConfigTable& table) {
   return units;
 }
 
+/// keep = {lang = ["en", "de"], "meta.source" = "arxiv"}; meta.source = ... without quotes says the same.
+void read_rules(const ConfigTable& table, const std::string& prefix, std::vector<FieldRule>& rules) {
+  for (const std::string& key : table.keys()) {
+    if (table.is_table(key)) {
+      read_rules(table.table(key), prefix + key + ".", rules);
+      continue;
+    }
+    rules.push_back({prefix + key, table.values(key)});
+    if (rules.back().values.empty()) table.fail(key, "is an empty list: name the values, or drop the rule");
+  }
+}
+
+RecordLayout known_layout(const ConfigTable& table, const std::string& name) {
+  try {
+    return layout_named(name);
+  } catch (const ConfigError& error) {
+    table.fail("layout", fmt::format("is unknown: {}", error.what()));
+  }
+}
+
+void read_layout(const ConfigTable& table, Corpus& corpus) {
+  corpus.text_field = table.text("text_field", "");
+  corpus.layout = table.text("layout", corpus.text_field.empty() ? "" : "custom");
+  if (corpus.layout.empty()) return;
+  const RecordLayout layout = known_layout(table, corpus.layout);
+  if (layout.name == "custom" && corpus.text_field.empty())
+    table.fail("layout", "is \"custom\", which needs text_field: the path of the text, such as \"meta.body\"");
+  if (layout.is_text() && !corpus.text_field.empty())
+    table.fail("text_field", "is not possible with layout \"text\": each file is one document");
+}
+
 Corpus read_corpus(const ConfigTable& table) {
   Corpus corpus;
   corpus.name = table.text("name");
@@ -37,8 +68,10 @@ Corpus read_corpus(const ConfigTable& table) {
   corpus.share = share_of(table);
   corpus.patterns = table.texts("shards");
   if (corpus.patterns.empty()) table.fail("shards", "is missing: name at least one file, folder or glob");
-  corpus.layout = table.text("layout", "");
-  corpus.text_field = table.text("text_field", "");
+  read_layout(table, corpus);
+  read_rules(table.table("keep"), "", corpus.filter.keep);
+  read_rules(table.table("drop"), "", corpus.filter.drop);
+  corpus.filter.where = table.text("where", "");
   corpus.max_epochs = table.number("max_epochs", 0);
   const std::string at_end =
       table.choice("at_end", corpus.max_epochs > 0 ? "redistribute" : "repeat", {"repeat", "redistribute", "stop"});
@@ -178,6 +211,18 @@ std::string quoted(const std::string& text) {
   return out + "\"";
 }
 
+void add_rules(std::string& out, const char* key, const std::vector<FieldRule>& rules) {
+  if (rules.empty()) return;
+  out += fmt::format("{} = {{", key);
+  for (const FieldRule& rule : rules) {
+    out += fmt::format("{}{} = [", &rule == &rules.front() ? "" : ", ", quoted(rule.field));
+    for (const std::string& value : rule.values)
+      out += fmt::format("{}{}", &value == &rule.values.front() ? "" : ", ", quoted(value));
+    out += "]";
+  }
+  out += "}\n";
+}
+
 }  // namespace
 
 std::string to_toml(const Mix& mix) {
@@ -189,6 +234,9 @@ std::string to_toml(const Mix& mix) {
     out += "]\n";
     if (!corpus.layout.empty()) out += fmt::format("layout = {}\n", quoted(corpus.layout));
     if (!corpus.text_field.empty()) out += fmt::format("text_field = {}\n", quoted(corpus.text_field));
+    add_rules(out, "keep", corpus.filter.keep);
+    add_rules(out, "drop", corpus.filter.drop);
+    if (!corpus.filter.where.empty()) out += fmt::format("where = {}\n", quoted(corpus.filter.where));
     if (corpus.max_epochs > 0)
       out += fmt::format("max_epochs = {}\nat_end = \"{}\"\n", corpus.max_epochs,
                          corpus.at_end == AtEnd::stop ? "stop" : "redistribute");

@@ -17,13 +17,18 @@ Json json_of(const RecordCounts& counts) {
   for (int cause = 0; cause < kRejectCauses; ++cause)
     if (const std::uint64_t count = counts.rejected[static_cast<std::size_t>(cause)]; count > 0)
       rejected[name_of(static_cast<RejectCause>(cause))] = count;
-  return {{"read", counts.read}, {"held_out", counts.held_out}, {"skipped", counts.skipped}, {"rejected", rejected}};
+  return {{"read", counts.read},
+          {"held_out", counts.held_out},
+          {"filtered", counts.filtered},
+          {"skipped", counts.skipped},
+          {"rejected", rejected}};
 }
 
 RecordCounts counts_of(const Json& json) {
   RecordCounts counts;
   counts.read = json.at("read");
   counts.held_out = json.at("held_out");
+  counts.filtered = json.at("filtered");
   counts.skipped = json.at("skipped");
   for (int cause = 0; cause < kRejectCauses; ++cause)
     counts.rejected[static_cast<std::size_t>(cause)] =
@@ -36,6 +41,7 @@ Json json_of(const CorpusPosition& place) {
           {"epoch", place.epoch},
           {"shard_turn", place.shard_turn},
           {"block", place.block},
+          {"seek", {place.seek.offset, place.seek.content, place.seek.byte, place.seek.line, place.seek.record}},
           {"index", place.index},
           {"offset", place.offset},
           {"open", place.open},
@@ -52,6 +58,8 @@ CorpusPosition corpus_position_of(const Json& json) {
   place.epoch = json.at("epoch");
   place.shard_turn = json.at("shard_turn");
   place.block = json.at("block");
+  const auto seek = json.at("seek").get<std::array<std::uint64_t, 5>>();
+  place.seek = {seek[0], seek[1], seek[2], seek[3], seek[4]};
   place.index = json.at("index");
   place.offset = json.at("offset");
   place.open = json.at("open");
@@ -72,6 +80,7 @@ std::uint64_t RecordCounts::rejected_total() const {
 RecordCounts& RecordCounts::operator+=(const RecordCounts& other) {
   read += other.read;
   held_out += other.held_out;
+  filtered += other.filtered;
   skipped += other.skipped;
   for (std::size_t cause = 0; cause < rejected.size(); ++cause) rejected[cause] += other.rejected[cause];
   return *this;

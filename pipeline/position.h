@@ -11,9 +11,10 @@ namespace millrace {
 
 /// What became of a corpus's records, in stream order.
 struct RecordCounts {
-  std::uint64_t read = 0;  ///< Documents, held-out documents and rejected records.
+  std::uint64_t read = 0;  ///< All of the counts below, and the documents.
   std::uint64_t held_out = 0;
-  std::uint64_t skipped = 0;  ///< Left out of a fractional epoch.
+  std::uint64_t filtered = 0;  ///< Left out by the corpus's keep, drop or where.
+  std::uint64_t skipped = 0;   ///< Left out of a fractional epoch.
   std::array<std::uint64_t, kRejectCauses> rejected{};
 
   std::uint64_t rejected_total() const;
@@ -28,6 +29,7 @@ struct CorpusPosition {
   std::uint64_t epoch = 0;
   std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
   std::uint64_t block = 0;
+  SeekPoint seek;  ///< From where the block can be read without what stands before it.
   std::uint64_t index = 0;
   std::uint64_t offset = 0;            ///< Equal to the document's length when only its separator is still to come.
   bool open = true;                    ///< False once max_epochs is reached.

@@ -38,6 +38,11 @@ EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, double h
     encoded.rejects.push_back(std::move(*reject));
     return encoded;
   }
+  if (const auto* filtered = std::get_if<Filtered>(&item.record)) {
+    encoded.kind = Kind::filtered;
+    encoded.record = filtered->where.record;
+    return encoded;
+  }
   const Document& document = std::get<Document>(item.record);
   encoded.record = document.where.record;
   if (is_held_out(document.text, holdout)) {

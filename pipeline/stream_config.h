@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "stages/denoiser.h"
+#include "stages/record_layout.h"
 
 namespace millrace {
 
@@ -25,7 +26,8 @@ struct Corpus {
   ShareUnits share = 0;               ///< Of the mix, in units of 1 / kShareUnits; > 0.
   std::vector<std::string> patterns;  ///< As written; relative to the data directory.
   std::string layout;                 ///< Layout name; empty: told by each shard's content.
-  std::string text_field;             ///< Overrides the layout's text field; empty: the layout's.
+  std::string text_field;             ///< Of layout custom, a dotted path; empty: the layout's.
+  RecordFilter filter;                ///< Which records count at all.
   double max_epochs = 0;              ///< 0: no limit. A fraction takes that part of the documents of its last epoch.
   AtEnd at_end = AtEnd::repeat;
 };
@@ -63,6 +65,6 @@ struct StreamConfig {
 };
 
 /// Bumped whenever the rows for a given (run file, shards, vocabulary, seed) change. Recorded in every checkpoint.
-inline constexpr int kStreamVersion = 1;
+inline constexpr int kStreamVersion = 2;
 
 }  // namespace millrace

@@ -72,9 +72,9 @@ void TokenBuffer::enter(EncodedItem item) {
       check_bad_fraction(true);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
         failure_ = std::make_exception_ptr(DataError(fmt::format(
-            "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} held out) has no document to "
-            "train on; check its shards, layout and text_field",
-            corpus_, arrived_.read, arrived_.rejected_total(), arrived_.held_out)));
+            "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} filtered, {} held out) has no "
+            "document to train on; check its shards, layout, text_field, keep, drop and where",
+            corpus_, arrived_.read, arrived_.rejected_total(), arrived_.filtered, arrived_.held_out)));
       ended_ = item.kind == EncodedItem::Kind::corpus_end;
       return;
     default:
@@ -86,8 +86,10 @@ void TokenBuffer::enter(EncodedItem item) {
 void TokenBuffer::count(const EncodedItem& item) {
   RecordCounts counts;
   counts.read = item.kind == EncodedItem::Kind::document || item.kind == EncodedItem::Kind::held_out ||
-                item.kind == EncodedItem::Kind::skipped || item.kind == EncodedItem::Kind::rejected;
+                item.kind == EncodedItem::Kind::filtered || item.kind == EncodedItem::Kind::skipped ||
+                item.kind == EncodedItem::Kind::rejected;
   counts.held_out = item.kind == EncodedItem::Kind::held_out;
+  counts.filtered = item.kind == EncodedItem::Kind::filtered;
   counts.skipped = item.kind == EncodedItem::Kind::skipped;
   for (const Reject& reject : item.rejects) ++counts.rejected[static_cast<std::size_t>(reject.cause)];
   arrived_ += counts;
@@ -148,6 +150,7 @@ void TokenBuffer::begin_document(const Held& document, Cut& cut) {
   position_.shard_turn = document.place.shard_turn;
   position_.block = document.place.block;
   position_.index = document.place.index;
+  position_.seek = document.place.seek;
   position_.records += document.before;
   cut.rejects.insert(cut.rejects.end(), document.rejects.begin(), document.rejects.end());
   ++cut.documents_begun;

@@ -17,7 +17,7 @@ namespace millrace {
 
 /// A record after encoding: its ids, or why it has none.
 struct EncodedItem {
-  enum class Kind : std::uint8_t { document, held_out, skipped, rejected, epoch_end, corpus_end, failure };
+  enum class Kind : std::uint8_t { document, held_out, filtered, skipped, rejected, epoch_end, corpus_end, failure };
   Kind kind = Kind::document;
   std::uint64_t number = 0;  ///< As ReadItem::number.
   Place place;

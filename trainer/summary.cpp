@@ -78,6 +78,7 @@ Json records_json(const TrainState& state) {
     corpora[corpus.corpus] = {{"epoch", corpus.epoch},
                               {"read", corpus.records.read},
                               {"held_out", corpus.records.held_out},
+                              {"filtered", corpus.records.filtered},
                               {"skipped", corpus.records.skipped},
                               {"tail_tokens", corpus.tail_tokens},
                               {"rejected", rejected}};

@@ -82,8 +82,40 @@ TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
     start.shard_turn = items[i].place.shard_turn;
     start.block = items[i].place.block;
     start.index = items[i].place.index;
+    start.seek = items[i].place.seek;
     const std::vector<ReadItem> rest = read(start, items.size() - i);
-    for (std::size_t j = 0; j < rest.size(); ++j) ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i;
+    for (std::size_t j = 0; j < rest.size(); ++j) {
+      ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i;
+      ASSERT_EQ(rest[j].place.seek, items[i + j].place.seek) << i;
+    }
+  }
+}
+
+TEST_F(Reading, GoesOnInTheMidstOfAPlainShardWithoutWhatStandsBeforeIt) {
+  const std::vector<ReadItem> items = read({}, 42);
+  for (const ReadItem& item : items) {
+    const Where& where = std::get<Document>(item.record).where;
+    EXPECT_LE(item.place.seek.byte, where.byte);
+    EXPECT_EQ(item.place.seek.record, item.place.block);
+    EXPECT_EQ(item.place.seek.offset, item.place.seek.byte);
+  }
+}
+
+TEST_F(Reading, KeepsThePlacesOfRecordsThatAreFilteredOut) {
+  std::string lines;
+  for (int i = 0; i < 20; ++i)
+    lines += "{\"text\":\"" + std::to_string(i) + "\",\"lang\":\"" + (i % 2 == 0 ? "en" : "de") + "\"}\n";
+  folder_.write("f.jsonl", lines);
+  corpus_.shards = {"f.jsonl"};
+  const std::vector<std::string> all = names({}, 20);
+  corpus_.corpus.filter.keep = {{"lang", {"de"}}};
+  const std::vector<ReadItem> kept = read({}, 20);
+  for (std::size_t i = 0; i < kept.size(); ++i) {
+    if (std::stoi(all[i]) % 2 == 0) {
+      EXPECT_TRUE(std::holds_alternative<Filtered>(kept[i].record));
+    } else {
+      EXPECT_EQ(name_of_item(kept[i]), all[i]);
+    }
   }
 }
 

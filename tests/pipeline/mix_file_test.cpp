@@ -79,6 +79,31 @@ TEST(MixFile, WritesAMixThatReadsTheSame) {
   EXPECT_EQ(to_toml(again), to_toml(mix));
 }
 
+TEST(MixFile, ReadsWhichRecordsToKeepAndToDrop) {
+  const TemporaryFolder folder;
+  const Mix mix = load_mix(folder.write("mix.toml", "name = \"m\"\n" + corpus("a", "100") +
+                                                        "keep = { lang = [\"en\", \"de\"], meta.year = 2023 }\n"
+                                                        "drop = { \"meta.source\" = \"arxiv\" }\n"
+                                                        "where = \"size < 5\"\n"));
+  const RecordFilter& filter = mix.corpora.at(0).filter;
+  EXPECT_EQ(filter.keep, (std::vector<FieldRule>{{"lang", {"en", "de"}}, {"meta.year", {"2023"}}}));
+  EXPECT_EQ(filter.drop, (std::vector<FieldRule>{{"meta.source", {"arxiv"}}}));
+  EXPECT_EQ(filter.where, "size < 5");
+  const Mix again = load_mix(folder.write("again.toml", to_toml(mix)));
+  EXPECT_EQ(again.corpora.at(0).filter, filter);
+}
+
+TEST(MixFile, RefusesRulesAndLayoutsThatMeanNothing) {
+  const std::string head = "name = \"m\"\n" + corpus("a", "100");
+  EXPECT_THAT(complaint_about(head + "keep = { lang = [] }\n"), HasSubstr("lang is an empty list"));
+  EXPECT_THAT(complaint_about(head + "keep = { lang = [1.5] }\n"), HasSubstr("lang holds a number"));
+  EXPECT_THAT(complaint_about(head + "layout = \"redpyjama\"\n"),
+              HasSubstr("mix.toml:6:1: [[corpus]] layout is unknown"));
+  EXPECT_THAT(complaint_about(head + "layout = \"custom\"\n"), HasSubstr("needs text_field"));
+  EXPECT_THAT(complaint_about(head + "layout = \"text\"\ntext_field = \"x\"\n"),
+              HasSubstr("text_field is not possible"));
+}
+
 TEST(ObjectiveFile, ReadsTheSixDenoisersOfOpenMoe) {
   const Objective objective =
       load_objective(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/objectives/ul2-openmoe.toml");
