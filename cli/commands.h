@@ -10,6 +10,7 @@ namespace millrace {
 /// does the work. Callbacks write results to stdout, progress and log to stderr, and throw on failure; main turns
 /// ConfigError into exit code 2, Interrupted into 130, everything else into 1.
 void add_sample(CLI::App& app);
+void add_index(CLI::App& app);
 void add_vocab(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_mix(CLI::App& app);

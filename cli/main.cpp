@@ -21,6 +21,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.option_defaults()->always_capture_default();
   add_sample(app);
+  add_index(app);
   add_vocab(app);
   add_tokenize(app);
   add_mix(app);

@@ -9,6 +9,7 @@
 
 #include "pipeline/ledger.h"
 #include "pipeline/position.h"
+#include "pipeline/reject_json.h"
 #include "pipeline/stream_config.h"
 #include "stages/document_to_tokens.h"
 #include "stages/records.h"

@@ -92,18 +92,9 @@ void RunLog::metrics(std::string_view line) {
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
   for (std::size_t i = 0; i < row.rejects.size(); ++i) {
-    const Reject& reject = row.rejects[i];
-    const Json json{{"row", row.number},
-                    {"corpus", corpora.at(row.reject_corpora.at(i))},
-                    {"shard", reject.where.shard},
-                    {"record", reject.where.record},
-                    {"line", reject.where.line},
-                    {"byte", reject.where.byte},
-                    {"cause", name_of(reject.cause)},
-                    {"reason", reject.reason},
-                    {"lost_bytes", reject.lost_bytes}};
-    // A reason may quote bytes that are no UTF-8.
-    rejects_->append(json.dump(-1, ' ', false, Json::error_handler_t::replace));
+    Json json{{"row", row.number}, {"corpus", corpora.at(row.reject_corpora.at(i))}};
+    json.update(Json::parse(to_json(row.rejects[i])));
+    rejects_->append(json.dump());
   }
   if (row.after->row % kPositionEvery == 0) positions_->append(to_json(*row.after));
 }

@@ -1,0 +1,146 @@
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/index_report.h"
+#include "cli/interrupt.h"
+#include "cli/output_file.h"
+#include "cli/progress.h"
+#include "pipeline/manifest.h"
+#include "pipeline/reject_json.h"
+#include "pipeline/shard_index.h"
+#include "stages/document_to_tokens.h"
+#include "stages/errors.h"
+#include "stages/record_layout.h"
+#include "stages/shard_list.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Rejects that are held to be named, over all shards.
+constexpr std::size_t kNamedRejects = 2'000'000;
+constexpr std::size_t kLeastNamedRejects = 100;
+
+struct IndexArguments {
+  std::vector<std::string> patterns;
+  std::string layout;
+  std::string text_field;
+  std::string vocabulary;
+  std::string out;
+  std::string by;
+  int threads = 0;
+  bool json = false;
+};
+
+struct FoundShards {
+  fs::path root;
+  std::vector<std::string> names;
+};
+
+FoundShards find_shards(const IndexArguments& arguments) {
+  FoundShards found{fs::current_path(), {}};
+  std::vector<std::string> patterns = arguments.patterns;
+  if (patterns.size() == 1 && fs::is_directory(patterns[0])) {
+    found.root = fs::absolute(patterns[0]).lexically_normal();
+    if (!found.root.has_filename()) found.root = found.root.parent_path();  // "data/" is "data".
+    patterns = {found.root.string()};
+  }
+  found.names = list_shards(patterns, found.root.string());
+  if (found.names.empty()) throw ConfigError(fmt::format("{}: no shards there", arguments.patterns[0]));
+  return found;
+}
+
+std::optional<ShardIndex> earlier_index(const fs::path& file) {
+  if (file.empty() || !fs::exists(file)) return std::nullopt;
+  ShardIndex index;
+  index.manifest = read_manifest(file);
+  const fs::path rejects = rejects_beside(file);
+  std::ifstream stream(rejects, std::ios::binary);
+  index.rejects = rejects_from_jsonl({std::istreambuf_iterator<char>(stream), {}}, rejects.string());
+  return index;
+}
+
+/// The manifest last: with it, all is there.
+void save(const ShardIndex& index, const fs::path& file) {
+  std::string rejects;
+  for (const Reject& reject : index.rejects) rejects += to_json(reject) + "\n";
+  write_atomically(rejects_beside(file), rejects);
+  write_atomically(file, to_json(index.manifest, fs::absolute(file).parent_path()));
+}
+
+void index(const IndexArguments& arguments) {
+  if (!arguments.layout.empty()) layout_named(arguments.layout);  // An unknown one is refused before work begins.
+  const FoundShards shards = find_shards(arguments);
+  const std::optional<ShardIndex> earlier = earlier_index(arguments.out);
+  if (!arguments.out.empty()) require_writable(arguments.out);
+  std::optional<Vocabulary> vocabulary;
+  if (!arguments.vocabulary.empty()) vocabulary.emplace(arguments.vocabulary);
+
+  IndexOptions options;
+  options.layout = arguments.layout;
+  options.text_field = arguments.text_field;
+  options.vocabulary = vocabulary ? &*vocabulary : nullptr;
+  options.by = arguments.by;
+  options.named_rejects = std::max(kLeastNamedRejects, kNamedRejects / shards.names.size());
+  std::optional<Progress> progress;
+  IndexWatch watch;
+  watch.progress = [&](std::uint64_t behind, std::uint64_t all) {
+    if (!progress) progress.emplace("indexing", all, "bytes");
+    progress->update(behind);
+  };
+  watch.interrupted = interrupt_requested;
+  const ShardIndex made =
+      build_index(shards.root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, watch);
+  progress.reset();
+
+  if (!arguments.out.empty()) {
+    save(made, arguments.out);
+    fmt::print(stderr, "{}: {} of {} shards, {} of them taken over from before\n", arguments.out,
+               made.manifest.shards.size(), shards.names.size(), made.taken_over);
+  }
+  if (!made.manifest.complete) {
+    fmt::print(stderr, "interrupted{}\n", arguments.out.empty() ? "" : "; the same command goes on");
+    throw Interrupted();
+  }
+  const fs::path folder = arguments.out.empty() ? fs::current_path() : fs::absolute(arguments.out).parent_path();
+  fmt::print("{}", arguments.json ? index_json(made, arguments.by, folder) : index_text(made, arguments.by));
+}
+
+}  // namespace
+
+void add_index(CLI::App& app) {
+  auto arguments = std::make_shared<IndexArguments>();
+  CLI::App* command = app.add_subcommand("index", "Say what shards hold: records, text, tokens, and what is wrong");
+  command->add_option("shards", arguments->patterns, "Directories, files, globs, @LIST files of them")
+      ->required()
+      ->type_name("PATH|GLOB|@LIST");
+  command->add_option("--layout", arguments->layout, "Layout of the records; default: told by each shard's content");
+  command->add_option("--text-field", arguments->text_field, "Dotted path of the text; default: the layout's");
+  command->add_option("--vocab", arguments->vocabulary, "Also count tokens, with this SentencePiece .model file");
+  command->add_option("--out", arguments->out,
+                      "Write the manifest to this file, and the rejects beside it; shards that it holds already and "
+                      "that did not change are not read again");
+  command->add_option("--by", arguments->by,
+                      "Also count documents per value of this field: lang, license, ... or a dotted path; reads every "
+                      "shard");
+  command->add_option("--threads", arguments->threads, "Threads; 0: one a processor")->check(CLI::NonNegativeNumber);
+  command->add_flag("--json", arguments->json, "Print the manifest as JSON");
+  command->footer(
+      fmt::format("Example:\n  millrace index data/sample --out data/sample/{}\n"
+                  "is where the other commands look for what a data directory holds.\n"
+                  "  millrace index data/sample --by lang   shows what a mix's keep and drop can choose from.",
+                  kManifestName));
+  command->callback([arguments] { index(*arguments); });
+}
+
+}  // namespace millrace

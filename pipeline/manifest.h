@@ -1,0 +1,75 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "stages/records.h"
+
+namespace millrace {
+
+/// Where commands look for the manifest of a data directory: DIR/millrace-index.json.
+inline constexpr const char* kManifestName = "millrace-index.json";
+
+/// What one shard holds, read whole.
+struct ShardEntry {
+  std::string path;                              ///< Relative to Manifest::root where it lies below it.
+  std::uint64_t bytes = 0;                       ///< Of the file.
+  std::int64_t modified = 0;                     ///< When the file was last written: nanoseconds since 1970.
+  std::string xxh3;                              ///< xxh3_64 of the file as 16 hex digits; empty if it is unreadable.
+  std::string container;                         ///< plain, zstd, gzip, parquet; empty if it is unreadable.
+  std::string layout;                            ///< Name of the layout it was read with.
+  std::uint64_t records = 0;                     ///< Documents: records that are not rejected.
+  std::uint64_t text_bytes = 0;                  ///< UTF-8 bytes of their text.
+  std::map<std::string, std::uint64_t> rejects;  ///< How many by name of the cause; only causes that occur.
+  std::optional<std::uint64_t> tokens;           ///< Ids of all documents; none without a vocabulary.
+  /// Where reading can begin, in order: in lines at least 4 MiB of content apart, in Parquet every row group. The
+  /// shard's beginning is not among them.
+  std::vector<SeekPoint> seek_points;
+
+  std::uint64_t rejected() const;
+  bool is_readable() const { return !xxh3.empty(); }
+  bool operator==(const ShardEntry&) const = default;
+};
+
+/// What the shards of a data directory hold.
+struct Manifest {
+  std::filesystem::path root;      ///< Absolute: the folder that paths are relative to.
+  std::string vocabulary;          ///< Hash of the vocabulary that counted tokens; empty: none.
+  std::string layout;              ///< The layout that was named; empty: each shard's was told by its content.
+  std::string text_field;          ///< The text field that was named; empty: the layout's.
+  bool complete = true;            ///< False if indexing was interrupted: some shards are missing.
+  std::vector<ShardEntry> shards;  ///< In natural order of their paths.
+};
+
+/// Size and time of the last write of a file; none if there is no such file.
+struct FileState {
+  std::uint64_t bytes = 0;
+  std::int64_t modified = 0;  ///< Nanoseconds since 1970.
+
+  bool operator==(const FileState&) const = default;
+};
+std::optional<FileState> state_of(const std::filesystem::path& file);
+
+/// Where the rejects of a manifest's shards stand: NAME.rejects.jsonl beside NAME.json.
+std::filesystem::path rejects_beside(const std::filesystem::path& manifest);
+
+/// A manifest as JSON, one line a shard, for a file in `folder`: `root` is written relative to it.
+std::string to_json(const Manifest& manifest, const std::filesystem::path& folder);
+
+/// Reads a manifest. Throws ConfigError naming the file if it is none, or of another version.
+Manifest read_manifest(const std::filesystem::path& file);
+
+/// The manifest that lies in a data directory under kManifestName; none if there is no such file.
+std::optional<Manifest> manifest_of(const std::filesystem::path& data_directory);
+
+/// The entry of a shard file, or nullptr. It says nothing about the file's present content: see is_current.
+const ShardEntry* find_entry(const Manifest& manifest, const std::filesystem::path& shard);
+
+/// True if the shard could be read, and its file has the size and time that it had then.
+bool is_current(const ShardEntry& entry, const std::filesystem::path& shard);
+
+}  // namespace millrace
