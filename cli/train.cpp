@@ -11,9 +11,9 @@
 #include "cli/interrupt.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
+#include "cli/run_shards.h"
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
-#include "pipeline/corpus_set.h"
 #include "pipeline/data_pipeline.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -68,14 +68,6 @@ std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile&
   return corpora;
 }
 
-/// Names in the order rows number them. Every shard pattern is looked up: a missing one is an error before anything is
-/// written.
-std::vector<std::string> names_of_found_corpora(const StreamConfig& stream) {
-  std::vector<std::string> names;
-  for (const RunCorpus& corpus : corpora_of(stream, FindShards::yes)) names.push_back(corpus.corpus.name);
-  return names;
-}
-
 void train(const TrainOptions& options) {
   RunFile run = load_run(options.run);
   const fs::path run_dir = run_dir_of(options, run);
@@ -87,16 +79,19 @@ void train(const TrainOptions& options) {
   if (!options.from.empty() && load_model_config(options.from) != run.model)
     throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", options.from));
   end_stream_at(run.stream, run.train.tokens);
-  const std::vector<std::string> corpora = names_of_found_corpora(run.stream);
+  const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
   if (positions_of_a_step(run) > run.train.tokens)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
                                   run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
   set_compute_threads(options.threads);
 
   const RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
-                         {.resume = options.resume, .accept_changes = options.accept_changes});
+                         {.resume = options.resume, .accept_changes = options.accept_changes, .shards = shards.record});
   start_log(folder.log());
   for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
+  for (const std::string& description : shards.descriptions) spdlog::info("{}", description);
+  if (shards.taken_on_trust)
+    spdlog::warn("this run was begun by a program that did not remember its shards: they are taken as they are now");
 
   TrainSetup setup;
   setup.model = run.model;
@@ -104,7 +99,7 @@ void train(const TrainOptions& options) {
   setup.seed = run.stream.seed;
   setup.sequence_length = run.stream.sequence_length;
   setup.pad = vocabulary.pad();
-  setup.corpora = corpora;
+  setup.corpora = shards.corpora;
   setup.held_out = kept_held_out(folder, run, vocabulary);
   setup.folder = folder.path();
   setup.checkpoints = folder.checkpoints();
@@ -147,7 +142,7 @@ void train(const TrainOptions& options) {
 
   const std::string summary = summary_json({.state = loop.state(),
                                             .stream = run.stream,
-                                            .corpora = corpora,
+                                            .corpora = shards.corpora,
                                             .identity = identity,
                                             .end = end,
                                             .total_steps = total_steps,

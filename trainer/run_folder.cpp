@@ -26,6 +26,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kRunText = "run.toml";
 constexpr const char* kVocabulary = "vocab.model";
 constexpr const char* kIdentity = "run.json";
+constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
 
 std::string read(const fs::path& path) {
@@ -107,7 +108,7 @@ std::string hash_of(const RunTexts& texts) {
 RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocabulary,
                      const std::string& vocabulary_hash, Options options)
     : path_(std::move(path)) {
-  const bool begun = fs::exists(path_ / kRunText);
+  const bool begun = holds_run(path_);
   if (begun && !options.resume) {
     throw ConfigError(
         fmt::format("run folder {} holds a run already: go on with it by --resume, or choose another folder "
@@ -119,7 +120,9 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
     remove_temporary_files(path_);
     if (begun) {
       check_same(texts, vocabulary_hash, options.accept_changes);
+      if (read(shards_file(path_)) != options.shards) write_file_atomically(shards_file(path_), options.shards);
     } else {
+      write_file_atomically(shards_file(path_), options.shards);
       begin(texts, vocabulary, vocabulary_hash);
     }
   } catch (...) {
@@ -171,6 +174,14 @@ void RunFolder::write_texts(const RunTexts& texts) {
     if (name != kRunText) write(name, text);
   for (const auto& [name, text] : texts)
     if (name == kRunText) write(name, text);
+}
+
+bool holds_run(const fs::path& run_folder) {
+  return fs::exists(run_folder / kRunText);
+}
+
+fs::path shards_file(const fs::path& run_folder) {
+  return run_folder / kShards;
 }
 
 fs::path vocabulary_beside(const fs::path& checkpoint) {

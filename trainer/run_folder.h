@@ -16,6 +16,7 @@ std::string hash_of(const RunTexts& texts);
 /// A run's folder, complete in itself:
 ///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
 ///   vocab.model, run.json             the vocabulary, and hashes
+///   shards.jsonl                      what is remembered of the shards
 ///   heldout.safetensors               the evaluation's tokens
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
@@ -26,6 +27,7 @@ class RunFolder {
   struct Options {
     bool resume = false;          ///< Go on with what is there; a new folder is begun if nothing is.
     bool accept_changes = false;  ///< Go on although the run's texts are not those that are there.
+    std::string shards = {};      ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
   };
 
   /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
@@ -54,6 +56,12 @@ class RunFolder {
   int lock_ = -1;
   std::vector<std::string> accepted_changes_;
 };
+
+/// True if a run was begun in this folder.
+bool holds_run(const std::filesystem::path& run_folder);
+
+/// Where a run folder keeps what is remembered of the run's shards. Runs of older programs have no such file.
+std::filesystem::path shards_file(const std::filesystem::path& run_folder);
 
 /// The vocabulary that lies in a checkpoint's folder or in the run folder above it; empty if there is none.
 std::filesystem::path vocabulary_beside(const std::filesystem::path& checkpoint);

@@ -1,6 +1,7 @@
 """millrace train, eval and generate from outside: train_test.py MILLRACE quick|long"""
 
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -152,6 +153,98 @@ class Train(unittest.TestCase):
         other.write_bytes(tiny_run.vocabulary(tiny_run.WORDS[::-1]))
         refused = millrace("train", self.run_file, "--run-dir", self.whole, "--resume", "--set", f"vocab={other}", code=2)
         self.assertIn("another vocabulary", refused.stderr)
+
+    def half_a_run(self, name):
+        """A run of its own data that was stopped half-way; returns its run file and run folder."""
+        folder = self.folder / name
+        run_file = tiny_run.write_run(folder / "input")
+        millrace("train", run_file, "--run-dir", folder / "run", "--set", "train.tokens=5120")
+        return run_file, folder / "run"
+
+    def refusal_to_go_on(self, run_file, folder):
+        """What resuming says; nothing in the run folder may have been touched."""
+        before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+        refused = millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", code=2).stderr
+        self.assertEqual({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}, before)
+        return refused
+
+    def test_goes_on_with_the_same_shards_wherever_they_stand_now(self):
+        run_file, folder = self.half_a_run("moved-folder")
+        remembered = [json.loads(line) for line in (folder / "shards.jsonl").read_text().splitlines()]
+        self.assertEqual([(s["corpus"], s["shard"]) for s in remembered], [("prose", "prose.jsonl"), ("code", "code.jsonl")])
+        elsewhere = self.folder / "elsewhere"
+        (run_file.parent / "data").rename(elsewhere)
+        millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", "--data", elsewhere)
+        self.assertEqual(metrics(folder)[-1]["step"], STEPS)
+
+    def test_refuses_shards_that_changed_and_names_them(self):
+        run_file, folder = self.half_a_run("changed-shard")
+        shard = run_file.parent / "data" / "prose.jsonl"
+        original, time_of_writing = shard.read_bytes(), shard.stat()
+        middle = len(original) // 2
+        edited = original[:middle] + bytes([original[middle] ^ 1]) + original[middle + 1:]
+        for content, said in (
+            (original[:-1000], f"prose.jsonl: changed: {len(original)} bytes then, {len(original) - 1000} now"),
+            (edited, f"prose.jsonl: changed: {len(original)} bytes as then, but not the same"),
+        ):
+            with self.subTest(said=said):
+                shard.write_bytes(content)
+                os.utime(shard, ns=(time_of_writing.st_atime_ns, time_of_writing.st_mtime_ns))
+                self.assertIn(said, self.refusal_to_go_on(run_file, folder))
+        shard.write_bytes(original)
+        millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes")
+
+    def test_refuses_shards_that_are_missing_and_names_them(self):
+        run_file, folder = self.half_a_run("missing-shard")
+        shard = run_file.parent / "data" / "prose.jsonl"
+        shard.rename(shard.with_name("moved.jsonl"))
+        self.assertIn("prose.jsonl: missing", self.refusal_to_go_on(run_file, folder))
+
+    def test_refuses_shards_that_are_extra_and_names_them(self):
+        run_file, folder = self.half_a_run("extra-shard")
+        data = run_file.parent / "data"
+        mix = run_file.parent / "mix.toml"
+        mix.write_text(mix.read_text().replace("prose.jsonl", "pros*.jsonl"))
+        shutil.copy(data / "prose.jsonl", data / "prose-2.jsonl")
+        refused = self.refusal_to_go_on(run_file, folder)
+        self.assertIn("prose-2.jsonl: extra", refused)
+        self.assertNotIn("prose.jsonl:", refused)
+
+    def test_names_ten_shards_and_counts_the_rest(self):
+        run_file = tiny_run.write_run(self.folder / "many" / "input")
+        data = run_file.parent / "data"
+        lines = (data / "prose.jsonl").read_text().splitlines(keepends=True)
+        for part in range(20):
+            (data / f"prose-{part}.jsonl").write_text("".join(lines[part::20]))
+        (data / "prose.jsonl").unlink()
+        mix = run_file.parent / "mix.toml"
+        mix.write_text(mix.read_text().replace("prose.jsonl", "prose-*.jsonl"))
+        folder = self.folder / "many" / "run"
+        millrace("train", run_file, "--run-dir", folder, "--set", "train.tokens=5120")
+        for part in range(13):
+            (data / f"prose-{part}.jsonl").unlink()
+        refused = self.refusal_to_go_on(run_file, folder)
+        self.assertEqual(refused.count(": missing"), 10)
+        self.assertIn("and 3 more", refused)
+
+    def test_a_directory_can_be_indexed_between_the_halves_of_a_run(self):
+        run_file = tiny_run.write_run(self.folder / "indexed" / "input")
+        data = run_file.parent / "data"
+        mix = run_file.parent / "mix.toml"
+        mix.write_text(mix.read_text().replace('["prose.jsonl"]', '["."]'))
+        folder = self.folder / "indexed" / "run"
+        millrace("train", run_file, "--run-dir", folder, "--set", "train.tokens=5120")
+        millrace("index", data, "--out", data / "millrace-index.json")
+        self.assertTrue((data / "millrace-index.rejects.jsonl").exists())
+        millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes")
+        self.assertNotIn("rejects", (folder / "shards.jsonl").read_text())
+
+    def test_a_run_that_remembers_no_shards_goes_on_with_a_warning(self):
+        run_file, folder = self.half_a_run("old-run")
+        (folder / "shards.jsonl").unlink()
+        log = millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes").stderr
+        self.assertIn("did not remember its shards", log)
+        self.assertIn("prose.jsonl", (folder / "shards.jsonl").read_text())
 
     def test_wrong_usage_exits_2_with_one_message(self):
         new = self.folder / "new"

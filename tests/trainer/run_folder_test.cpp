@@ -82,6 +82,21 @@ TEST_F(RunFolderTest, IsBegunAgainIfTheFirstProcessDiedBeforeItsRunFile) {
   EXPECT_FALSE(fs::exists(path_ / "run.toml.1.tmp"));
 }
 
+TEST_F(RunFolderTest, KeepsWhatIsRememberedOfTheShards) {
+  EXPECT_FALSE(holds_run(path_));
+  open(texts_, {.shards = "{\"shard\":\"a\"}\n"});
+  EXPECT_TRUE(holds_run(path_));
+  EXPECT_EQ(text_of(shards_file(path_)), "{\"shard\":\"a\"}\n");
+  open(texts_, {.resume = true, .shards = "{\"shard\":\"a\"}\n{\"shard\":\"b\"}\n"});
+  EXPECT_EQ(text_of(shards_file(path_)), "{\"shard\":\"a\"}\n{\"shard\":\"b\"}\n");
+}
+
+TEST_F(RunFolderTest, KeepsWhatItRemembersWhenARunIsRefused) {
+  open(texts_, {.shards = "a"});
+  EXPECT_NE(error_of(texts_, {.resume = true, .shards = "b"}, "2"), "");
+  EXPECT_EQ(text_of(shards_file(path_)), "a");
+}
+
 TEST_F(RunFolderTest, SaysThatItCannotBeMade) {
   write_text(folder_.path() / "runs", "a file in the way");
   EXPECT_NE(error_of(texts_, {}).find("cannot create it"), std::string::npos);
