@@ -1,156 +1,265 @@
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
+#include "pipeline/available_tokens.h"
 #include "pipeline/config_file.h"
 #include "pipeline/corpus_set.h"
+#include "pipeline/manifest.h"
 #include "pipeline/mix_file.h"
+#include "pipeline/mix_plan.h"
 
 namespace millrace {
 namespace {
 
+namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
 struct MixOptions {
   RunOptions run;  ///< Its `run` may also name a mix.
+  std::string vocabulary;
   double tokens = 0;
   bool json = false;
 };
 
 /// What the command was given: a run's phases, or one mix as a single phase without an objective.
-struct Plan {
+struct Question {
   StreamConfig stream;
-  std::uint64_t horizon = 0;  ///< Positions; 0: a mix alone, no horizon.
+  double horizon = 0;  ///< Positions; 0: a mix alone, of which only shares are asked.
+  fs::path vocabulary;
+  bool has_objectives() const { return !stream.phases.front().objective.name.empty(); }
+  bool has_data() const { return !stream.data_directory.empty(); }
 };
 
-struct CorpusPlan {
-  std::string name;
-  CorpusKind kind = CorpusKind::text;
-  double positions = 0;  ///< Share x positions up to the horizon.
-  double share = 0;
-  std::size_t shards = 0;
-  std::uint64_t bytes = 0;
+/// Everything that is shown.
+struct Answer {
+  std::vector<RunCorpus> corpora;
+  std::vector<std::uint64_t> bytes;  ///< Per corpus; empty without data.
+  std::optional<fs::path> manifest;
+  PlanInputs inputs;
+  MixPlan plan;
+
+  const AvailableTokens* available(std::size_t corpus) const {
+    return corpus < inputs.available.size() && inputs.available[corpus] ? &*inputs.available[corpus] : nullptr;
+  }
 };
 
-Plan load_plan(const MixOptions& options) {
-  Plan plan;
-  const std::filesystem::path file = options.run.run;
-  const bool is_mix = std::filesystem::is_regular_file(file) && !ConfigTable::read(file).has("phase");
+Question read_question(const MixOptions& options) {
+  Question question;
+  const fs::path file = options.run.run;
+  const bool is_mix = fs::is_regular_file(file) && !ConfigTable::read(file).has("phase");
   if (is_mix) {
     Phase phase;
     phase.mix = load_mix(file);
     phase.until = static_cast<std::uint64_t>(options.tokens);
-    if (!options.run.data.empty()) plan.stream.data_directory = std::filesystem::absolute(options.run.data).string();
-    plan.stream.phases.push_back(std::move(phase));
-    plan.horizon = static_cast<std::uint64_t>(options.tokens);
+    if (!options.run.data.empty())
+      question.stream.data_directory = fs::absolute(options.run.data).lexically_normal().string();
+    question.stream.phases.push_back(std::move(phase));
+    question.horizon = options.tokens;
   } else {
     RunFile run = load_run(options.run);
-    plan.stream = std::move(run.stream);
-    plan.horizon = options.tokens > 0 ? static_cast<std::uint64_t>(options.tokens) : run.train.tokens;
+    question.stream = std::move(run.stream);
+    question.horizon = options.tokens > 0 ? options.tokens : static_cast<double>(run.train.tokens);
+    question.vocabulary = run.vocabulary;
   }
-  return plan;
+  if (!options.vocabulary.empty()) question.vocabulary = options.vocabulary;
+  return question;
 }
 
-std::vector<CorpusPlan> plan_corpora(const Plan& plan) {
-  const bool has_data = !plan.stream.data_directory.empty();
-  const std::vector<RunCorpus> corpora = corpora_of(plan.stream, has_data ? FindShards::yes : FindShards::no);
-  std::vector<CorpusPlan> rows;
-  for (const RunCorpus& corpus : corpora) {
-    CorpusPlan row{corpus.corpus.name, corpus.corpus.kind, 0, 0, corpus.shards.size(), 0};
-    for (const std::string& shard : corpus.shards)
-      row.bytes += std::filesystem::file_size(shard_path(plan.stream, shard));
-    rows.push_back(std::move(row));
+Answer answer(const Question& question) {
+  Answer answer;
+  answer.corpora = corpora_of(question.stream, question.has_data() ? FindShards::yes : FindShards::no);
+  if (question.has_data()) {
+    for (const RunCorpus& corpus : answer.corpora) {
+      std::uint64_t& bytes = answer.bytes.emplace_back(0);
+      for (const std::string& shard : corpus.shards) bytes += fs::file_size(shard_path(question.stream, shard));
+    }
+    if (fs::exists(question.vocabulary)) {
+      const Vocabulary vocabulary(question.vocabulary);
+      const std::optional<Manifest> manifest = manifest_of(question.stream.data_directory);
+      if (manifest) answer.manifest = fs::path(question.stream.data_directory) / kManifestName;
+      for (AvailableTokens& tokens :
+           available_tokens(question.stream, answer.corpora, vocabulary, manifest ? &*manifest : nullptr))
+        answer.inputs.available.emplace_back(std::move(tokens));
+      if (question.has_objectives()) answer.inputs.phases = plan_phases(question.stream, answer.corpora, vocabulary);
+    }
   }
-  double total = 0;
-  std::uint64_t from = 0;
-  for (std::size_t p = 0; p < plan.stream.phases.size(); ++p) {
-    const Phase& phase = plan.stream.phases[p];
-    const bool last = p + 1 == plan.stream.phases.size();
-    const std::uint64_t to = plan.horizon == 0 ? 1 : last ? plan.horizon : std::min(phase.until, plan.horizon);
-    if (to <= from) break;
-    const auto positions = static_cast<double>(to - from);
-    const std::vector<std::size_t> indices = indices_in(corpora, phase.mix);
-    for (std::size_t i = 0; i < indices.size(); ++i)
-      rows[indices[i]].positions +=
-          positions * static_cast<double>(phase.mix.corpora[i].share) / static_cast<double>(kShareUnits);
-    total += positions;
+  answer.plan = plan_mix(question.stream, answer.corpora, question.horizon > 0 ? question.horizon : 1, answer.inputs);
+  return answer;
+}
+
+const char* name_of(CorpusKind kind) {
+  return kind == CorpusKind::code ? "code" : "text";
+}
+
+double share_of(const Answer& answer, std::size_t corpus) {
+  return answer.plan.positions > 0 ? answer.plan.corpora[corpus].positions / answer.plan.positions : 0;
+}
+
+Json or_null(const std::optional<double>& value) {
+  return value ? Json(*value) : Json();
+}
+
+/// Phases up to the horizon, the last one stretched to it.
+struct PhaseSpan {
+  double from, to;
+  const Phase* phase;
+};
+std::vector<PhaseSpan> spans_of(const Question& question) {
+  std::vector<PhaseSpan> spans;
+  double from = 0;
+  for (const Phase& phase : question.stream.phases) {
+    const bool last = &phase == &question.stream.phases.back();
+    const double to = last ? question.horizon : std::min(static_cast<double>(phase.until), question.horizon);
+    if (to <= from && question.horizon > 0) break;
+    spans.push_back({from, to, &phase});
     from = to;
   }
-  for (CorpusPlan& row : rows) row.share = row.positions / total;
-  return rows;
+  return spans;
 }
 
-Json plan_json(const Plan& plan, const std::vector<CorpusPlan>& rows) {
+std::string as_json(const Question& question, const Answer& answer) {
   Json phases = Json::array();
-  std::uint64_t from = 0;
-  for (const Phase& phase : plan.stream.phases) {
-    Json entry{{"from_tokens", from}, {"to_tokens", phase.until}, {"mix", phase.mix.name}, {"objective", nullptr}};
-    if (!phase.objective.name.empty()) entry["objective"] = phase.objective.name;
-    phases.push_back(std::move(entry));
-    from = phase.until;
+  for (const PhaseSpan& span : spans_of(question)) {
+    const std::string& objective = span.phase->objective.name;
+    phases.push_back({{"from_tokens", static_cast<std::uint64_t>(span.from)},
+                      {"to_tokens", static_cast<std::uint64_t>(span.to)},
+                      {"mix", span.phase->mix.name},
+                      {"objective", objective.empty() ? Json() : Json(objective)}});
   }
-  const bool has_data = !plan.stream.data_directory.empty();
   Json corpora = Json::array();
   Json by_kind{{"text", 0.0}, {"code", 0.0}};
-  for (const CorpusPlan& row : rows) {
-    const char* kind = row.kind == CorpusKind::code ? "code" : "text";
-    by_kind[kind] = by_kind[kind].get<double>() + (plan.horizon > 0 ? row.positions : row.share);
-    corpora.push_back({{"name", row.name},
-                       {"kind", kind},
-                       {"share", row.share},
-                       {"shards", has_data ? Json(row.shards) : Json()},
-                       {"bytes", has_data ? Json(row.bytes) : Json()},
-                       {"tokens", plan.horizon > 0 ? Json(row.positions) : Json()},
-                       {"raw_tokens", nullptr},
-                       {"available_tokens", nullptr},
-                       {"epochs", nullptr},
-                       {"exhausted_at", nullptr}});
+  for (std::size_t i = 0; i < answer.corpora.size(); ++i) {
+    const RunCorpus& corpus = answer.corpora[i];
+    const CorpusPlan& planned = answer.plan.corpora[i];
+    const AvailableTokens* available = answer.available(i);
+    Json& kind = by_kind[name_of(corpus.corpus.kind)];
+    kind = kind.get<double>() + (question.horizon > 0 ? planned.positions : share_of(answer, i));
+    corpora.push_back({{"name", corpus.corpus.name},
+                       {"kind", name_of(corpus.corpus.kind)},
+                       {"share", share_of(answer, i)},
+                       {"shards", question.has_data() ? Json(corpus.shards.size()) : Json()},
+                       {"bytes", question.has_data() ? Json(answer.bytes[i]) : Json()},
+                       {"layouts", available != nullptr ? Json(available->layouts) : Json()},
+                       {"tokens", question.horizon > 0 ? Json(planned.positions) : Json()},
+                       {"raw_tokens", question.horizon > 0 ? or_null(planned.raw_tokens) : Json()},
+                       {"available_tokens", available != nullptr ? Json(available->tokens) : Json()},
+                       {"available_error", available != nullptr ? Json(available->error) : Json()},
+                       {"from_manifest", available != nullptr ? Json(available->from_manifest) : Json()},
+                       {"epochs", question.horizon > 0 ? or_null(planned.epochs) : Json()},
+                       {"exhausted_at", question.horizon > 0 ? or_null(planned.exhausted_at) : Json()}});
   }
-  return {{"total_tokens", plan.horizon}, {"phases", phases}, {"corpora", corpora}, {"by_kind", by_kind}};
+  const Json all{{"total_tokens", static_cast<std::uint64_t>(question.horizon)},
+                 {"ends_at", question.horizon > 0 ? Json(answer.plan.positions) : Json()},
+                 {"phases", phases},
+                 {"corpora", corpora},
+                 {"by_kind", by_kind}};
+  return all.dump(2) + "\n";
 }
 
-std::string plan_text(const Plan& plan, const std::vector<CorpusPlan>& rows) {
-  const bool has_data = !plan.stream.data_directory.empty();
-  std::string out;
-  std::uint64_t from = 0;
-  for (const Phase& phase : plan.stream.phases) {
-    if (phase.objective.name.empty()) continue;
-    out += fmt::format("phase  {} to {} positions: mix {}, objective {}\n", human_count(static_cast<double>(from)),
-                       human_count(static_cast<double>(phase.until)), phase.mix.name, phase.objective.name);
-    from = phase.until;
-  }
+std::string available_cell(const AvailableTokens& available) {
+  const std::string tokens = human_count(available.tokens);
+  if (available.error == 0) return tokens;
+  return fmt::format("{} ±{:.{}f} %", tokens, 100 * available.error, available.error < 0.1 ? 1 : 0);
+}
+
+/// One row a corpus; columns of which nothing is known are left out.
+std::string corpus_table(const Question& question, const Answer& answer) {
   using Align = TextTable::Align;
-  TextTable table({{"corpus", Align::left}, {"kind", Align::left}, {"share"}, {"tokens"}, {"shards"}, {"bytes"}});
-  double code = 0;
-  for (const CorpusPlan& row : rows) {
-    if (row.kind == CorpusKind::code) code += row.share;
-    table.add({row.name, row.kind == CorpusKind::code ? "code" : "text", fmt::format("{:.4g} %", 100 * row.share),
-               plan.horizon > 0 ? human_count(row.positions) : "-", has_data ? fmt::format("{}", row.shards) : "-",
-               has_data ? human_bytes(static_cast<double>(row.bytes)) : "-"});
+  const bool counted = !answer.inputs.available.empty();
+  const bool eaten = !answer.inputs.phases.empty();
+  std::vector<TextTable::Column> columns{{"corpus", Align::left}, {"kind", Align::left}, {"share"}};
+  if (question.horizon > 0) columns.push_back({"tokens"});
+  if (question.has_data()) columns.insert(columns.end(), {{"shards"}, {"bytes"}});
+  if (counted) columns.insert(columns.end(), {{"layout", Align::left}, {"available"}});
+  if (eaten) columns.insert(columns.end(), {{"raw tokens"}, {"epochs"}, {"seen once, or closed, at"}});
+  TextTable table(std::move(columns));
+  for (std::size_t i = 0; i < answer.corpora.size(); ++i) {
+    const RunCorpus& corpus = answer.corpora[i];
+    const CorpusPlan& planned = answer.plan.corpora[i];
+    std::vector<std::string> cells{corpus.corpus.name, name_of(corpus.corpus.kind),
+                                   fmt::format("{:.4g} %", 100 * share_of(answer, i))};
+    if (question.horizon > 0) cells.push_back(human_count(planned.positions));
+    if (question.has_data()) {
+      cells.push_back(fmt::format("{}", corpus.shards.size()));
+      cells.push_back(human_bytes(static_cast<double>(answer.bytes[i])));
+    }
+    if (counted) {
+      cells.push_back(fmt::format("{}", fmt::join(answer.available(i)->layouts, ", ")));
+      cells.push_back(available_cell(*answer.available(i)));
+    }
+    if (eaten) {
+      cells.push_back(human_count(planned.raw_tokens.value_or(0)));
+      cells.push_back(planned.epochs ? fmt::format("{:.3g}", *planned.epochs) : "-");
+      cells.push_back(planned.exhausted_at ? human_count(*planned.exhausted_at) : "-");
+    }
+    table.add(std::move(cells));
   }
-  out += table.text();
+  return table.text();
+}
+
+/// Where the figures come from, and what would make them better.
+std::string provenance(const Question& question, const Answer& answer) {
+  if (!question.has_data()) return "no --data folder given: shards were not looked for\n";
+  if (answer.inputs.available.empty()) {
+    return question.vocabulary.empty() ? "available tokens: not counted; name a vocabulary with --vocab\n"
+                                       : fmt::format("available tokens: not counted; there is no vocabulary {}\n",
+                                                     question.vocabulary.string());
+  }
+  const auto from_manifest = std::ranges::count_if(
+      answer.inputs.available, [](const std::optional<AvailableTokens>& tokens) { return tokens->from_manifest; });
+  const bool all = static_cast<std::size_t>(from_manifest) == answer.corpora.size();
+  if (all) return fmt::format("available tokens: counted by {}\n", answer.manifest->string());
+  std::string text = "available tokens: estimated from a sample (± half the 95 % interval; without ±: all was read)";
+  if (answer.manifest)
+    text += fmt::format("; {} of {} corpora by {}, which has no current count of the others", from_manifest,
+                        answer.corpora.size(), answer.manifest->string());
+  return text + fmt::format("\n  exact: millrace index {0} --vocab {1} --out {0}/{2}\n", question.stream.data_directory,
+                            question.vocabulary.string(), kManifestName);
+}
+
+std::string as_text(const Question& question, const Answer& answer) {
+  std::string out;
+  for (const PhaseSpan& span : spans_of(question)) {
+    if (!question.has_objectives()) continue;
+    out += fmt::format("phase  {} to {} positions: mix {}, objective {}\n", human_count(span.from),
+                       human_count(span.to), span.phase->mix.name, span.phase->objective.name);
+  }
+  out += corpus_table(question, answer);
+  double code = 0;
+  for (std::size_t i = 0; i < answer.corpora.size(); ++i) {
+    if (answer.corpora[i].corpus.kind == CorpusKind::code) code += share_of(answer, i);
+  }
   out += fmt::format("code {:.4g} %, text {:.4g} %\n", 100 * code, 100 * (1 - code));
-  if (!has_data) out += "no --data folder given: shards were not looked for\n";
-  return out;
+  if (question.horizon > 0 && answer.plan.positions < question.horizon)
+    out += fmt::format("the stream ends at {} positions: a corpus with at_end = \"stop\" is used up\n",
+                       human_count(answer.plan.positions));
+  return out + provenance(question, answer);
 }
 
 void add_plan_command(CLI::App& mix, const std::string& name, const std::string& description) {
   const auto options = std::make_shared<MixOptions>();
   CLI::App* command = mix.add_subcommand(name, description);
   add_run_options(*command, options->run);
-  command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)");
+  command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--vocab", options->vocabulary,
+                      "SentencePiece .model to count tokens with; default: the run's vocab");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(fmt::format("Example: millrace mix {} mixes/openmoe-v1.toml --data /data --tokens 1e12", name));
   command->callback([options] {
-    const Plan plan = load_plan(*options);
-    const std::vector<CorpusPlan> rows = plan_corpora(plan);
-    fmt::print("{}", options->json ? plan_json(plan, rows).dump(2) + "\n" : plan_text(plan, rows));
+    const Question question = read_question(*options);
+    const Answer answered = answer(question);
+    fmt::print("{}", options->json ? as_json(question, answered) : as_text(question, answered));
   });
 }
 

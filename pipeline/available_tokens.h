@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/corpus_set.h"
+#include "pipeline/manifest.h"
+#include "pipeline/stream_config.h"
+#include "stages/document_to_tokens.h"
+
+namespace millrace {
+
+/// How many raw tokens a corpus holds for training: held-out and filtered documents do not count.
+struct AvailableTokens {
+  double tokens = 0;
+  double error = 0;          ///< Half the 95 % confidence interval, as a part of `tokens`; 0: counted, not estimated.
+  double document_size = 0;  ///< Mean raw tokens of a document; 0 if there is none.
+  std::vector<std::string> layouts;  ///< Names of the layouts met, in order of first mention.
+  bool from_manifest = false;
+};
+
+/// Counts them by the manifest, or estimates them from a sample. Counting needs, of every shard, a current entry with
+/// tokens of this very vocabulary, read with the corpus's layout, and a corpus without filters; of what is held out it
+/// takes the expected part. A sample is the first 16 MiB of text of about eight shards, evenly spread, of which about
+/// 1 MiB is encoded, projected by bytes over the shards of the same extension; where all was encoded, it is a count. Corpora in parallel; blocks on disk reads.
+/// Throws what opening a shard throws.
+std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                              const Vocabulary& vocabulary, const Manifest* manifest);
+
+}  // namespace millrace

@@ -1,0 +1,119 @@
+#include "pipeline/mix_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace millrace {
+namespace {
+
+/// Plays from event to event: a phase's end, a corpus seen once, a corpus closed.
+class Simulation {
+ public:
+  Simulation(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PlanInputs& inputs)
+      : config_(config), corpora_(corpora), inputs_(inputs), closed_(corpora.size(), false) {
+    plan_.corpora.resize(corpora.size());
+    if (inputs.phases.empty()) return;
+    for (CorpusPlan& corpus : plan_.corpora) corpus.raw_tokens = 0;
+  }
+
+  MixPlan run(double horizon) {
+    for (std::size_t phase = 0; phase < config_.phases.size(); ++phase) {
+      const bool last = phase + 1 == config_.phases.size();
+      const double until = last ? horizon : std::min(horizon, static_cast<double>(config_.phases[phase].until));
+      while (plan_.positions < until && !stopped_) play(phase, until);
+    }
+    for (std::size_t i = 0; i < corpora_.size(); ++i) {
+      CorpusPlan& corpus = plan_.corpora[i];
+      const AvailableTokens* available = available_of(i);
+      if (available != nullptr && available->tokens > 0 && corpus.raw_tokens)
+        corpus.epochs = *corpus.raw_tokens / available->tokens;
+    }
+    return std::move(plan_);
+  }
+
+ private:
+  /// Up to the next event, at most to `until`.
+  void play(std::size_t phase, double until) {
+    const Mix& mix = config_.phases[phase].mix;
+    const std::vector<std::size_t> indices = indices_in(corpora_, mix);
+    std::vector<double> shares(indices.size(), 0);
+    double open = 0;
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      if (!closed_[indices[i]]) open += shares[i] = static_cast<double>(mix.corpora[i].share);
+    }
+    if (open == 0) {
+      stopped_ = true;
+      return;
+    }
+    for (double& share : shares) share /= open;
+    const double raw_per_position = raw_tokens_per_position(phase, indices, shares);
+    double step = until - plan_.positions;
+    std::optional<std::size_t> runs_out;
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      const std::optional<double> left = left_of(indices[i]);
+      if (shares[i] == 0 || !left || raw_per_position == 0) continue;
+      const double lasts = std::max(0.0, *left) / (shares[i] * raw_per_position);
+      if (lasts >= step) continue;
+      step = lasts;
+      runs_out = indices[i];
+    }
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      CorpusPlan& taken = plan_.corpora[indices[i]];
+      taken.positions += step * shares[i];
+      if (taken.raw_tokens) *taken.raw_tokens += step * shares[i] * raw_per_position;
+    }
+    plan_.positions += step;
+    if (!runs_out) return;
+    plan_.corpora[*runs_out].exhausted_at = plan_.positions;
+    const Corpus& corpus = corpora_[*runs_out].corpus;
+    closed_[*runs_out] = corpus.max_epochs > 0;
+    stopped_ = corpus.max_epochs > 0 && corpus.at_end == AtEnd::stop;
+  }
+
+  const AvailableTokens* available_of(std::size_t corpus) const {
+    return corpus < inputs_.available.size() && inputs_.available[corpus] ? &*inputs_.available[corpus] : nullptr;
+  }
+
+  /// Raw tokens until the corpus closes, or until it was seen once; nothing if no such event is to come.
+  std::optional<double> left_of(std::size_t corpus) const {
+    const AvailableTokens* available = available_of(corpus);
+    const CorpusPlan& taken = plan_.corpora[corpus];
+    if (available == nullptr || !taken.raw_tokens || taken.exhausted_at) return std::nullopt;
+    const double epochs = corpora_[corpus].corpus.max_epochs;
+    return (epochs > 0 ? epochs : 1) * available->tokens - *taken.raw_tokens;
+  }
+
+  /// One example fills a row; separators between documents are no raw tokens.
+  double raw_tokens_per_position(std::size_t phase, const std::vector<std::size_t>& indices,
+                                 const std::vector<double>& shares) const {
+    if (inputs_.phases.empty()) return 0;
+    const PhasePlan& plan = inputs_.phases[phase];
+    double length = 0;
+    for (std::size_t i = 0; i < plan.denoisers.size(); ++i)
+      length += plan.denoisers[i].raw_length() * static_cast<double>(plan.denoiser_shares[i]) /
+                static_cast<double>(kShareUnits);
+    double separators = 0;  // Per raw token.
+    for (std::size_t i = 0; plan.separator && i < indices.size(); ++i) {
+      const AvailableTokens* available = available_of(indices[i]);
+      if (available != nullptr && available->document_size > 0) separators += shares[i] / available->document_size;
+    }
+    return length / (1 + separators) / config_.sequence_length;
+  }
+
+  const StreamConfig& config_;
+  const std::vector<RunCorpus>& corpora_;
+  const PlanInputs& inputs_;
+  std::vector<bool> closed_;
+  bool stopped_ = false;
+  MixPlan plan_;
+};
+
+}  // namespace
+
+MixPlan plan_mix(const StreamConfig& config, const std::vector<RunCorpus>& corpora, double horizon,
+                 const PlanInputs& inputs) {
+  return Simulation(config, corpora, inputs).run(horizon);
+}
+
+}  // namespace millrace

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "pipeline/available_tokens.h"
+#include "pipeline/corpus_set.h"
+#include "pipeline/mixer.h"
+#include "pipeline/stream_config.h"
+
+namespace millrace {
+
+/// What a run takes from one corpus up to a horizon, by arithmetic on expected values: nothing is read.
+struct CorpusPlan {
+  double positions = 0;              ///< Share x positions: the paper's way of counting tokens.
+  std::optional<double> raw_tokens;  ///< Eaten. Known with a vocabulary: it decides how much text a row holds.
+  std::optional<double> epochs;      ///< raw_tokens / available.
+  /// Positions at which max_epochs are used up, or, where there is no limit, every document was seen once.
+  std::optional<double> exhausted_at;
+};
+
+struct MixPlan {
+  double positions = 0;             ///< Up to the horizon, or to where a corpus with at_end = "stop" ends the stream.
+  std::vector<CorpusPlan> corpora;  ///< As given.
+};
+
+/// What is known beside the run file. Empty: not known, and then only positions are planned.
+struct PlanInputs {
+  std::vector<PhasePlan> phases = {};                          ///< With the vocabulary: what a row holds.
+  std::vector<std::optional<AvailableTokens>> available = {};  ///< With the data: per corpus.
+};
+
+/// Plays the phases through up to `horizon` positions (beyond the last phase's end, that phase goes on). Corpora that
+/// close under at_end = "redistribute" leave their share to the others in proportion.
+MixPlan plan_mix(const StreamConfig& config, const std::vector<RunCorpus>& corpora, double horizon,
+                 const PlanInputs& inputs);
+
+}  // namespace millrace
