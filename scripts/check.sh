@@ -2,12 +2,12 @@
 # Everything there is to check: format, linter, include and determinism rules, tests, sanitizers.
 #   scripts/check.sh            about half an hour on two cores
 #   scripts/check.sh --long     also the tests labelled long
-#   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang long
+#   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang fuzz long
 # Every step is run; those that failed are named at the end, and the exit code is 1 then.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-steps=(format rules test tidy asan tsan clang)
+steps=(format rules test tidy asan tsan clang fuzz)
 case ${1:-} in
   "") ;;
   --long) steps+=(long) ;;
@@ -43,7 +43,7 @@ build_and_test_sanitized() { # PRESET
 }
 
 check_asan() {
-  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS=print_stacktrace=1 \
+  ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 UBSAN_OPTIONS="print_stacktrace=1:suppressions=$PWD/tests/ubsan.supp" \
     build_and_test_sanitized asan
 }
 
@@ -55,6 +55,8 @@ check_clang() { # the other compiler, with its check of locks
   cmake -G Ninja -S . -B build/clang -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=clang++ >/dev/null
   cmake --build build/clang --parallel "$jobs"
 }
+
+check_fuzz() { scripts/fuzz.sh 20; } # ten minutes each: scripts/fuzz.sh
 
 check_long() { ctest --preset long --no-tests=error; }
 

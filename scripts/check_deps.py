@@ -19,9 +19,10 @@ SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own programs, not what
 SCRIPTS = {
     "run": ("scripts/deps.sh", "scripts/quickstart.sh"),
     "test": ("scripts/test.sh", ".ci/run"),
+    "fuzz": ("scripts/fuzz.sh",),
     "check": ("scripts/check.sh",),
 }
-NEEDS = {"run": ("run",), "test": ("run", "test"), "check": ("run", "test", "check")}
+NEEDS = {"run": ("run",), "test": ("run", "test"), "fuzz": ("run", "test", "fuzz"), "check": ("run", "test", "fuzz", "check")}
 
 # Called on the way to having them, or only where they are there already.
 NOT_ASKED_FOR = {"apt-get", "apt-cache", "sudo", "npm"}
@@ -109,7 +110,7 @@ def programs_called(script):
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("build", type=Path)
-    parser.add_argument("--step", choices=("run", "test", "bench", "check"), default="test")
+    parser.add_argument("--step", choices=("run", "test", "bench", "fuzz", "check"), default="test")
     parser.add_argument("--packages", nargs="+", help="instead of the list of scripts/deps.sh")
     options = parser.parse_args()
     if shutil.which("dpkg-query") is None or shutil.which("apt-cache") is None:

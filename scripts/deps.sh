@@ -3,7 +3,8 @@
 #   scripts/deps.sh run      build and use the program
 #   scripts/deps.sh test     also build and run the tests
 #   scripts/deps.sh bench    also the benchmarks
-#   scripts/deps.sh check    also scripts/check.sh: formatter, linter, clang
+#   scripts/deps.sh fuzz     also scripts/fuzz.sh: clang with its fuzzing library
+#   scripts/deps.sh check    also scripts/check.sh: formatter, linter
 #   scripts/deps.sh --list STEP    prints the step's packages and installs nothing
 # Installs as root, or through sudo. scripts/check_deps.py compares these lists with what the build really uses.
 set -euo pipefail
@@ -16,9 +17,10 @@ run_packages=(
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 zstd)
 bench_packages=(libbenchmark-dev)
-check_packages=(clang clang-format clang-tidy libomp-dev)
+fuzz_packages=(clang libclang-rt-dev libomp-dev)
+check_packages=(clang-format clang-tidy)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|check, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -28,7 +30,8 @@ case $step in
   run) packages=("${run_packages[@]}") ;;
   test) packages=("${run_packages[@]}" "${test_packages[@]}") ;;
   bench) packages=("${run_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
-  check) packages=("${run_packages[@]}" "${test_packages[@]}" "${check_packages[@]}") ;;
+  fuzz) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
+  check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
   *) usage ;;
 esac
 if $list_only; then printf '%s\n' "${packages[@]}"; exit 0; fi

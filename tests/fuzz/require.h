@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdio>
+#include <cstdlib>
+
+namespace millrace {
+
+/// Ends a fuzzer's run with a finding. Not assert, which some builds leave out.
+inline void require(bool holds, const char* rule) {
+  if (holds) return;
+  std::fprintf(stderr, "does not hold: %s\n", rule);
+  std::abort();
+}
+
+}  // namespace millrace
