@@ -80,7 +80,9 @@ std::optional<std::uint64_t> next_in_seek_table(const InputFile& file, std::uint
   std::uint64_t end = 0;
   for (std::uint64_t at = kHeaderBytes; at + kFooterBytes < bytes.size() && end <= start; at += entry_bytes)
     end += little_endian(bytes.data() + at, 4);
-  return end > start && end <= table ? std::optional(end) : std::nullopt;
+  if (end <= start || end > table) return std::nullopt;
+  char next[kMagicBytes];
+  return file.read_at(end, next, sizeof next) == sizeof next && is_zstd_magic(next) ? std::optional(end) : std::nullopt;
 }
 
 class ZstdStream final : public ByteStream {

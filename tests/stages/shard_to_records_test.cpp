@@ -142,6 +142,15 @@ TEST_F(Shard, FindsTheNextFrameByTheSeekTableWhereTheDamagedOneDoesNotLeadToIt) 
   EXPECT_EQ(reading.causes(), (Causes{{"damaged_frame", 1}}));
 }
 
+TEST_F(Shard, TrustsItsBlockHeadersWhereTheSeekTableIsWrong) {
+  std::string damaged = zstd_frame(lines(10, 20));
+  damaged.back() ^= 1;  // The checksum.
+  const std::string wrong_table("\x5E\x2A\x4D\x18\x11\0\0\0\x07\0\0\0\x09\0\0\0\x01\0\0\0\0\xB1\xEA\x92\x8F", 25);
+  const Reading reading = read(damaged + zstd_frame(lines(20, 30)) + wrong_table);
+  EXPECT_EQ(reading.texts().back(), "document 29");
+  EXPECT_EQ(reading.causes(), (Causes{{"damaged_frame", 1}}));
+}
+
 RC_GTEST_PROP(ShardSeek, FromAnySeekPointGivesTheSameRest, ()) {
   const auto kinds = *rc::gen::container<std::vector<int>>(rc::gen::inRange(0, 8));
   const auto container = *rc::gen::inRange(0, 3);
