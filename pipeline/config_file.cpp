@@ -246,14 +246,16 @@ void ConfigTable::refuse_unknown_keys() const {
   }
 }
 
-void ConfigTable::fail(const std::string& key, const std::string& complaint) const {
+std::string ConfigTable::place_of(const std::string& key) const {
   toml::source_region where = impl_->table->source();
   const auto found = impl_->table->find(key);
   if (found != impl_->table->end()) where = found->first.source();
-  const std::string place = where.begin.line == 0
-                                ? impl_->file.string()
-                                : fmt::format("{}:{}:{}", impl_->file.string(), where.begin.line, where.begin.column);
-  throw ConfigError(fmt::format("{}: {}{} {}", place, impl_->name, key, complaint));
+  return where.begin.line == 0 ? impl_->file.string()
+                               : fmt::format("{}:{}:{}", impl_->file.string(), where.begin.line, where.begin.column);
+}
+
+void ConfigTable::fail(const std::string& key, const std::string& complaint) const {
+  throw ConfigError(fmt::format("{}: {}{} {}", place_of(key), impl_->name, key, complaint));
 }
 
 const std::filesystem::path& ConfigTable::file() const {

@@ -40,6 +40,8 @@ class ConfigTable {
   std::filesystem::path path(const std::string& key) const;
 
   void refuse_unknown_keys() const;
+  /// "file:line:column" of a key, or of the table that lacks it.
+  std::string place_of(const std::string& key) const;
   [[noreturn]] void fail(const std::string& key, const std::string& complaint) const;
   const std::filesystem::path& file() const;
 

@@ -17,12 +17,12 @@ bool same_source(const Corpus& a, const Corpus& b) {
          a.kind == b.kind && a.max_epochs == b.max_epochs && a.at_end == b.at_end;
 }
 
-std::vector<std::string> find_shards(const StreamConfig& config, const Mix& mix, const Corpus& corpus) {
+std::vector<std::string> find_shards(const StreamConfig& config, const Corpus& corpus) {
   try {
     return list_shards(corpus.patterns, config.data_directory);
   } catch (const ConfigError& error) {
     const char* hint = config.data_directory.empty() ? "; name the folder that the shards stand in with --data" : "";
-    throw ConfigError(fmt::format("{}: corpus \"{}\": {}{}", mix.file, corpus.name, error.what(), hint));
+    throw ConfigError(fmt::format("{}: corpus \"{}\": {}{}", corpus.declared_at, corpus.name, error.what(), hint));
   }
 }
 
@@ -35,7 +35,7 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
       const auto known = std::ranges::find(corpora, corpus.name, [](const RunCorpus& c) { return c.corpus.name; });
       if (known == corpora.end()) {
         RunCorpus added{corpus, XXH3_64bits(corpus.name.data(), corpus.name.size()), {}};
-        if (find == FindShards::yes) added.shards = find_shards(config, phase.mix, corpus);
+        if (find == FindShards::yes) added.shards = find_shards(config, corpus);
         corpora.push_back(std::move(added));
       } else if (!same_source(known->corpus, corpus)) {
         throw ConfigError(

@@ -67,6 +67,7 @@ Corpus read_corpus(const ConfigTable& table) {
   corpus.kind = table.choice("kind", "text", {"text", "code"}) == "code" ? CorpusKind::code : CorpusKind::text;
   corpus.share = share_of(table);
   corpus.patterns = table.texts("shards");
+  corpus.declared_at = table.place_of("shards");
   if (corpus.patterns.empty()) table.fail("shards", "is missing: name at least one file, folder or glob");
   read_layout(table, corpus);
   read_rules(table.table("keep"), "", corpus.filter.keep);
@@ -85,15 +86,19 @@ Corpus read_corpus(const ConfigTable& table) {
   return corpus;
 }
 
-/// Scales shares to sum to kShareUnits exactly; what rounding leaves goes to the largest remainders.
-void normalize(std::vector<Corpus>& corpora) {
+ShareUnits sum_of(const std::vector<Corpus>& corpora) {
+  return std::accumulate(corpora.begin(), corpora.end(), ShareUnits{0},
+                         [](ShareUnits total, const Corpus& corpus) { return total + corpus.share; });
+}
+
+/// Scales shares to sum to `total` exactly; what rounding leaves goes to the largest remainders.
+void scale(std::vector<Corpus>& corpora, ShareUnits total) {
   __extension__ using Wide = unsigned __int128;
-  const ShareUnits sum = std::accumulate(corpora.begin(), corpora.end(), ShareUnits{0},
-                                         [](ShareUnits total, const Corpus& corpus) { return total + corpus.share; });
+  const ShareUnits sum = sum_of(corpora);
   std::vector<std::pair<ShareUnits, std::size_t>> remainders;
-  ShareUnits left = kShareUnits;
+  ShareUnits left = total;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
-    const Wide scaled = Wide{corpora[i].share} * kShareUnits;
+    const Wide scaled = Wide{corpora[i].share} * total;
     corpora[i].share = static_cast<ShareUnits>(scaled / sum);
     remainders.emplace_back(static_cast<ShareUnits>(scaled % sum), i);
     left -= corpora[i].share;
@@ -102,28 +107,64 @@ void normalize(std::vector<Corpus>& corpora) {
   for (std::size_t i = 0; i < left; ++i) ++corpora[remainders[i].second].share;
 }
 
+/// Shares of a table's members are of 100 %, unless it says normalize = true.
+void check_sum(const ConfigTable& table, std::vector<Corpus>& members, ShareUnits total) {
+  const bool normalized = table.flag("normalize", false);
+  if (!normalized && sum_of(members) != kShareUnits)
+    table.fail("corpus", fmt::format("shares sum to {} %, expected 100: correct them, or set normalize = true",
+                                     percent(sum_of(members))));
+  if (normalized || total != kShareUnits) scale(members, total);
+}
+
+/// The corpora of [[corpus]] and, behind them, of [[group]] tables. A group's members have their shares of its share.
+std::vector<Corpus> read_members(const ConfigTable& table, std::set<std::string>& names) {
+  const auto claim = [&names](const ConfigTable& member) {
+    if (!names.insert(member.text("name")).second)
+      member.fail("name", fmt::format("\"{}\" names two corpora or groups", member.text("name")));
+  };
+  std::vector<Corpus> members;
+  for (const ConfigTable& corpus : table.tables("corpus")) {
+    members.push_back(read_corpus(corpus));
+    claim(corpus);
+  }
+  for (const ConfigTable& group : table.tables("group")) {
+    claim(group);
+    std::vector<Corpus> inner = read_members(group, names);
+    if (inner.empty()) group.fail("corpus", "is missing: a group needs at least one [[group.corpus]]");
+    check_sum(group, inner, share_of(group));
+    for (Corpus& corpus : inner) {
+      corpus.groups.push_back(group.text("name"));
+      if (corpus.share == 0) group.fail("corpus", fmt::format("\"{}\" is left with no share at all", corpus.name));
+      members.push_back(std::move(corpus));
+    }
+    group.refuse_unknown_keys();
+  }
+  return members;
+}
+
+bool is_called(const Corpus& corpus, const std::string& name) {
+  return corpus.name == name || std::ranges::find(corpus.groups, name) != corpus.groups.end();
+}
+
 Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::path> chain) {
-  const std::filesystem::path canonical = std::filesystem::weakly_canonical(file);
   const ConfigTable table = ConfigTable::read(file);
-  if (std::ranges::find(chain, canonical) != chain.end())
-    throw ConfigError(fmt::format("{}: extends itself through {}", file.string(), chain.back().string()));
-  chain.push_back(canonical);
+  chain.push_back(std::filesystem::weakly_canonical(file));
 
   Mix mix;
   mix.name = table.text("name");
   mix.file = file.string();
-  if (table.has("extend")) mix.corpora = load_mix(table.path("extend"), chain).corpora;
-  for (const std::string& name : table.texts("remove")) {
-    const auto removed = std::ranges::find(mix.corpora, name, &Corpus::name);
-    if (removed == mix.corpora.end())
-      table.fail("remove", fmt::format("names \"{}\", which is no corpus of the extended mix", name));
-    mix.corpora.erase(removed);
+  if (table.has("extend")) {
+    const std::filesystem::path extended = table.path("extend");
+    if (std::ranges::find(chain, std::filesystem::weakly_canonical(extended)) != chain.end())
+      table.fail("extend", fmt::format("names {}, which extends this file in turn: a cycle", extended.string()));
+    mix.corpora = load_mix(extended, chain).corpora;
   }
-  std::set<std::string> own;
-  for (const ConfigTable& corpus_table : table.tables("corpus")) {
-    Corpus corpus = read_corpus(corpus_table);
-    if (!own.insert(corpus.name).second)
-      corpus_table.fail("name", fmt::format("\"{}\" names two corpora", corpus.name));
+  for (const std::string& name : table.texts("remove")) {
+    if (std::erase_if(mix.corpora, [&](const Corpus& corpus) { return is_called(corpus, name); }) == 0)
+      table.fail("remove", fmt::format("names \"{}\", which is no corpus or group of the extended mix", name));
+  }
+  std::set<std::string> names;
+  for (Corpus& corpus : read_members(table, names)) {
     const auto inherited = std::ranges::find(mix.corpora, corpus.name, &Corpus::name);
     if (inherited != mix.corpora.end()) {
       *inherited = std::move(corpus);
@@ -131,15 +172,9 @@ Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::pat
       mix.corpora.push_back(std::move(corpus));
     }
   }
-  const bool normalized = table.flag("normalize", false);
-  table.refuse_unknown_keys();
   if (mix.corpora.empty()) table.fail("corpus", "is missing: a mix needs at least one [[corpus]]");
-  const ShareUnits sum = std::accumulate(mix.corpora.begin(), mix.corpora.end(), ShareUnits{0},
-                                         [](ShareUnits total, const Corpus& corpus) { return total + corpus.share; });
-  if (!normalized && sum != kShareUnits)
-    table.fail("corpus",
-               fmt::format("shares sum to {} %, expected 100: correct them, or set normalize = true", percent(sum)));
-  if (normalized) normalize(mix.corpora);
+  check_sum(table, mix.corpora, kShareUnits);
+  table.refuse_unknown_keys();
   return mix;
 }
 

@@ -7,8 +7,9 @@
 
 namespace millrace {
 
-/// Reads mixes/*.toml: name, extend, remove, normalize and [[corpus]] tables. Throws ConfigError with line and column
-/// for a share of 0 or below, shares that do not sum to 100, two corpora of one name, a cycle in extend, unknown keys.
+/// Reads mixes/*.toml: name, extend, remove, normalize, [[corpus]] tables and [[group]] tables of them. Throws
+/// ConfigError with line and column for a share of 0 or below, shares that do not sum to 100, two corpora of one name,
+/// a cycle in extend, unknown keys.
 Mix load_mix(const std::filesystem::path& file);
 
 /// Reads mixes/objectives/*.toml: layout, separator and [[denoiser]] tables. Throws ConfigError likewise.

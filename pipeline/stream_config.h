@@ -30,6 +30,8 @@ struct Corpus {
   RecordFilter filter;                ///< Which records count at all.
   double max_epochs = 0;              ///< 0: no limit. A fraction takes that part of the documents of its last epoch.
   AtEnd at_end = AtEnd::repeat;
+  std::vector<std::string> groups;  ///< It stands in, innermost first. Their shares are in its own.
+  std::string declared_at;          ///< "file:line:column" of its shards, for complaints.
 };
 
 /// A versioned ratio of corpora; shares sum to kShareUnits.

@@ -1,5 +1,8 @@
 #include "pipeline/mix_file.h"
 
+#include <algorithm>
+#include <map>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -77,6 +80,77 @@ TEST(MixFile, WritesAMixThatReadsTheSame) {
   const Mix mix = load_mix(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/openmoe-v1.toml");
   const Mix again = load_mix(folder.write("again.toml", to_toml(mix)));
   EXPECT_EQ(to_toml(again), to_toml(mix));
+}
+
+std::string group(const std::string& name, const std::string& share, const std::string& members) {
+  return "[[group]]\nname = \"" + name + "\"\nshare = " + share + "\n" + members;
+}
+std::string member(const std::string& name, const std::string& share) {
+  return "[[group.corpus]]\nname = \"" + name + "\"\nshare = " + share + "\nshards = [\"x\"]\n";
+}
+
+TEST(MixFile, GivesAGroupsMembersTheirSharesOfItsShare) {
+  const TemporaryFolder folder;
+  const Mix mix = load_mix(folder.write(
+      "mix.toml", "name = \"m\"\n" + corpus("stack", "50") +
+                      group("redpajama", "50", member("c4", "15") + member("wiki", "4.5") + member("cc", "80.5"))));
+  std::map<std::string, ShareUnits> shares;
+  for (const Corpus& c : mix.corpora) shares[c.name] = c.share;
+  EXPECT_EQ(shares, (std::map<std::string, ShareUnits>{
+                        {"stack", 500'000'000}, {"c4", 75'000'000}, {"wiki", 22'500'000}, {"cc", 402'500'000}}));
+}
+
+TEST(MixFile, LosesNothingToRoundingInGroupsWithinGroups) {
+  const TemporaryFolder folder;
+  const std::string thirds = "normalize = true\n" + member("a", "1") + member("b", "1") + member("c", "1") +
+                             "[[group.group]]\nname = \"inner\"\nshare = 1\nnormalize = true\n"
+                             "[[group.group.corpus]]\nname = \"d\"\nshare = 1\nshards = [\"x\"]\n"
+                             "[[group.group.corpus]]\nname = \"e\"\nshare = 2\nshards = [\"x\"]\n";
+  const Mix mix =
+      load_mix(folder.write("mix.toml", "name = \"m\"\n" + corpus("z", "33.3") + group("g", "66.7", thirds)));
+  ShareUnits sum = 0;
+  for (const Corpus& c : mix.corpora) sum += c.share;
+  EXPECT_EQ(mix.corpora.size(), 6U);
+  EXPECT_EQ(sum, kShareUnits);
+}
+
+TEST(MixFile, NamesTheGroupWhoseSharesDoNotSumToAHundred) {
+  const std::string head = "name = \"m\"\n" + corpus("z", "50");
+  EXPECT_THAT(complaint_about(head + group("g", "50", member("a", "60") + member("b", "30"))),
+              HasSubstr("[[group]] corpus shares sum to 90 %"));
+  EXPECT_THAT(complaint_about(head + group("g", "50", member("z", "100"))), HasSubstr("\"z\" names two"));
+  EXPECT_THAT(complaint_about(head + group("g", "50", "")), HasSubstr("a group needs at least one"));
+}
+
+TEST(MixFile, RemovesAGroupByItsName) {
+  const TemporaryFolder folder;
+  folder.write("base.toml",
+               "name = \"m\"\n" + corpus("z", "50") + group("g", "50", member("a", "60") + member("b", "40")));
+  const Mix mix =
+      load_mix(folder.write("mix.toml", "name = \"n\"\nextend = \"base.toml\"\nremove = [\"g\"]\nnormalize = true\n"));
+  ASSERT_EQ(mix.corpora.size(), 1U);
+  EXPECT_EQ(mix.corpora[0].share, kShareUnits);
+}
+
+TEST(MixFile, NamesLineAndColumnOfACycle) {
+  const TemporaryFolder folder;
+  folder.write("b.toml", "name = \"b\"\nextend = \"a.toml\"\n");
+  const auto a = folder.write("a.toml", "name = \"a\"\nextend = \"b.toml\"\n");
+  try {
+    load_mix(a);
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("b.toml:2:1: extend names"));
+    EXPECT_THAT(error.what(), HasSubstr("a cycle"));
+  }
+}
+
+TEST(MixFile, OfTheAblationWithoutCodeKeepsGitHub) {
+  const Mix mix = load_mix(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/openmoe-v1-without-stack.toml");
+  ASSERT_EQ(mix.corpora.size(), 7U);
+  const auto github = std::ranges::find(mix.corpora, "github", &Corpus::name);
+  ASSERT_NE(github, mix.corpora.end());
+  EXPECT_EQ(github->share, 45'000'000U);
 }
 
 TEST(MixFile, ReadsWhichRecordsToKeepAndToDrop) {
