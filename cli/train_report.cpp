@@ -19,10 +19,12 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kAll = "all";
 
+/// Nothing where the evaluation could not know the corpus yet, or it has no held-out token.
 const Json* score_of(const Json& evaluation, const std::string& corpus) {
   if (!evaluation.is_object()) return nullptr;
-  const Json& score = corpus == kAll ? evaluation.at("overall") : evaluation.at("eval").at(corpus);
-  return score.is_object() ? &score : nullptr;
+  const Json& scores = corpus == kAll ? evaluation : evaluation.at("eval");
+  const auto score = scores.find(corpus == kAll ? "overall" : corpus);
+  return score != scores.end() && score->is_object() ? &*score : nullptr;
 }
 
 std::string number(const Json* score, const char* key, int decimals) {

@@ -17,6 +17,7 @@
 #include "pipeline/corpus_set.h"
 #include "pipeline/mixer.h"
 #include "pipeline/record_to_item.h"
+#include "pipeline/run_change.h"
 #include "stages/errors.h"
 #include "stages/example_to_row.h"
 
@@ -47,19 +48,6 @@ using RowMessage = std::shared_ptr<RowInMaking>;
 
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
-
-Position checked_start(std::optional<Position> start, const StreamConfig& config,
-                       const std::vector<RunCorpus>& corpora) {
-  if (!start) return start_of(config, corpora);
-  const Position& position = *start;
-  bool fits = position.phase < config.phases.size() && position.corpora.size() == corpora.size();
-  for (std::size_t i = 0; fits && i < corpora.size(); ++i)
-    fits = position.corpora[i].corpus == corpora[i].corpus.name &&
-           position.corpora[i].phase_examples.size() == config.phases[position.phase].objective.denoisers.size();
-  if (!fits)
-    throw ConfigError("the position to start from belongs to another run: its phases, corpora or denoisers differ");
-  return position;
-}
 
 }  // namespace
 
@@ -108,7 +96,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
       options(given),
       corpora(corpora_of(config, FindShards::yes)),
       plans(plan_phases(config, corpora, vocabulary)),
-      first(checked_start(std::move(start), config, corpora)),
+      first(start ? carried_over(*start, config, corpora) : start_of(config, corpora)),
       pad(vocabulary.pad()),
       max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
       reader_failed(corpora.size(), 0),

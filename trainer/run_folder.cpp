@@ -106,7 +106,7 @@ std::string hash_of(const RunTexts& texts) {
 }
 
 RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocabulary,
-                     const std::string& vocabulary_hash, Options options)
+                     const std::string& vocabulary_hash, const Options& options)
     : path_(std::move(path)) {
   const bool begun = holds_run(path_);
   if (begun && !options.resume) {
@@ -120,7 +120,7 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
     remove_temporary_files(path_);
     if (begun) {
       check_same(texts, vocabulary_hash, options.accept_changes);
-      if (read(shards_file(path_)) != options.shards) write_file_atomically(shards_file(path_), options.shards);
+      if (accepted_changes_.empty()) keep_shards(options.shards);
     } else {
       write_file_atomically(shards_file(path_), options.shards);
       begin(texts, vocabulary, vocabulary_hash);
@@ -160,9 +160,17 @@ void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_
                     "add --accept-changes",
                     path_.string(), fmt::join(accepted_changes_, "\n  ")));
   }
+}
+
+void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards) {
   const Json change{{"run_hash", hash_of(texts)}, {"changes", accepted_changes_}};
   write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
+  keep_shards(shards);
   write_texts(texts);
+}
+
+void RunFolder::keep_shards(const std::string& shards) {
+  if (read(shards_file(path_)) != shards) write_file_atomically(shards_file(path_), shards);
 }
 
 void RunFolder::write_texts(const RunTexts& texts) {

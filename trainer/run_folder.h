@@ -34,7 +34,7 @@ class RunFolder {
   /// holds it; the run's texts (the message shows how) or the vocabulary are not those it was begun with; the folder
   /// cannot be written.
   RunFolder(std::filesystem::path path, const RunTexts& texts, const std::filesystem::path& vocabulary,
-            const std::string& vocabulary_hash, Options options);
+            const std::string& vocabulary_hash, const Options& options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;
@@ -46,10 +46,14 @@ class RunFolder {
   std::filesystem::path summary() const { return path_ / "summary.json"; }
   /// Lines "file: - old" and "file: + new"; empty if nothing was changed, or the folder is new.
   const std::vector<std::string>& accepted_changes() const { return accepted_changes_; }
+  /// Makes the accepted changes the run's own: writes its texts and shards, and a line of changes.jsonl. Until then the
+  /// folder is as it was.
+  void keep_changes(const RunTexts& texts, const std::string& shards);
 
  private:
   void begin(const RunTexts& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
   void check_same(const RunTexts& texts, const std::string& vocabulary_hash, bool accept_changes);
+  void keep_shards(const std::string& shards);
   void write_texts(const RunTexts& texts);
 
   std::filesystem::path path_;

@@ -259,7 +259,7 @@ TEST_F(Stream, EndsAtOnceWhenTheTrainerStops) {
 }
 
 TEST_F(Stream, RefusesAPositionOfAnotherRun) {
-  Position other = *run(1, std::nullopt, 1).positions[0];
+  Position other = *run(1, std::nullopt, 10).positions[9];
   other.corpora[0].corpus = "else";
   EXPECT_THROW(run(1, other), ConfigError);
 }

@@ -58,7 +58,14 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
   EXPECT_NE(error.find("run.toml: - seed = 1"), std::string::npos);
   EXPECT_NE(error.find("run.toml: + seed = 2"), std::string::npos);
   EXPECT_EQ(error.find("name"), std::string::npos);
-  EXPECT_EQ(open(changed, {.resume = true, .accept_changes = true})->accepted_changes().size(), 2u);
+  {
+    const auto folder = open(changed, {.resume = true, .accept_changes = true, .shards = "b"});
+    EXPECT_EQ(folder->accepted_changes().size(), 2u);
+    EXPECT_EQ(text_of(path_ / "run.toml"), texts_[1].second) << "not before somebody says so";
+    EXPECT_EQ(text_of(shards_file(path_)), "");
+    folder->keep_changes(changed, "b");
+    EXPECT_EQ(text_of(shards_file(path_)), "b");
+  }
   EXPECT_NE(text_of(path_ / "changes.jsonl").find("seed = 2"), std::string::npos);
   EXPECT_EQ(error_of(changed, {.resume = true}), "");
 }

@@ -1,0 +1,146 @@
+#include "pipeline/run_change.h"
+
+#include <functional>
+#include <map>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "pipeline/data_pipeline.h"
+#include "stages/errors.h"
+#include "tests/temporary_folder.h"
+#include "tests/tiny_vocabulary.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kRowLength = 64;
+
+Corpus corpus(const std::string& name, ShareUnits percent) {
+  Corpus corpus;
+  corpus.name = name;
+  corpus.share = percent * (kShareUnits / 100);
+  corpus.patterns = {name};
+  return corpus;
+}
+
+/// Three phases of 100 rows over the corpora a, b and c.
+class ChangedRun : public testing::Test {
+ protected:
+  ChangedRun() {
+    for (const char* name : {"a", "b", "c"}) {
+      std::string lines;
+      for (int i = 0; i < 60; ++i)
+        lines += "{\"text\": \"" + tiny_text(static_cast<std::uint64_t>(100 * name[0] + i), 1 + i % 50) + "\"}\n";
+      folder_.write(std::string(name) + "/part.jsonl", lines);
+    }
+    then_.seed = 7;
+    then_.sequence_length = kRowLength;
+    then_.data_directory = folder_.path().string();
+    then_.shuffle_block = 16;
+    Objective causal;
+    causal.name = "causal";
+    causal.separator = Separator::eos;
+    causal.denoisers = {{"causal", DenoiserKind::causal, 1.0, 0, 0, ""}};
+    then_.phases = {{100 * kRowLength, {"one", "one.toml", {corpus("a", 100)}}, causal},
+                    {200 * kRowLength, {"two", "two.toml", {corpus("a", 50), corpus("b", 50)}}, causal},
+                    {300 * kRowLength, {"three", "three.toml", {corpus("b", 100)}}, causal}};
+    now_ = then_;
+  }
+
+  struct Run {
+    std::vector<std::vector<TokenId>> rows;
+    std::vector<std::shared_ptr<const Position>> after;
+    std::map<std::string, int> examples;  ///< Per corpus.
+  };
+  static Run run(const StreamConfig& config, std::optional<Position> start = std::nullopt) {
+    DataPipeline::Options options;
+    options.threads = 2;
+    DataPipeline pipeline(config, tiny_vocabulary(), std::move(start), options);
+    Run run;
+    while (const auto batch = pipeline.next()) {
+      run.rows.push_back(batch->front().row.tokens);
+      run.after.push_back(batch->front().after);
+      for (const ExampleOrigin& origin : batch->front().examples) ++run.examples[pipeline.corpora()[origin.corpus]];
+    }
+    return run;
+  }
+
+  std::vector<std::string> changes(std::size_t row) const {
+    const Run whole = run(then_);
+    return changes_of_the_past(then_, now_, *whole.after.at(row));
+  }
+
+  TemporaryFolder folder_;
+  StreamConfig then_, now_;
+};
+
+TEST_F(ChangedRun, KeepsWhatWasEatenAndTakesLaterPhasesFromTheNewRun) {
+  const Run whole = run(then_);
+  now_.phases[2].mix = {"new", "new.toml", {corpus("c", 75), corpus("a", 25)}};
+  const Position stop = *whole.after.at(149);
+  EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::IsEmpty());
+  const Run rest = run(now_, stop);
+  ASSERT_EQ(rest.rows.size(), 150U);
+  for (std::size_t i = 0; i < 50; ++i) EXPECT_EQ(rest.rows[i], whole.rows[150 + i]) << "the present phase is as it was";
+  EXPECT_NEAR(rest.examples.at("c"), 75, 1);
+  const Position& end = *rest.after.back();
+  EXPECT_EQ(end.corpora.at(0).raw_tokens, run(now_).after.back()->corpora.at(0).raw_tokens);
+  EXPECT_EQ(run(now_).rows.back(), rest.rows.back()) << "as if the run had been the new one from its beginning";
+}
+
+TEST_F(ChangedRun, MayBeLongerOrShorterThanItWas) {
+  const Run whole = run(then_);
+  now_.phases.push_back({350 * kRowLength, now_.phases[0].mix, now_.phases[0].objective});
+  EXPECT_EQ(run(now_, *whole.after.at(249)).rows.size(), 100U);
+  now_.phases.resize(2);
+  EXPECT_EQ(run(now_, *whole.after.at(149)).rows.size(), 50U);
+}
+
+TEST_F(ChangedRun, MayEndItsPresentPhaseElsewhereButNotBehindItself) {
+  now_.phases[1].until = 180 * kRowLength;
+  EXPECT_THAT(changes(149), testing::IsEmpty());
+  now_.phases[1].until = 150 * kRowLength;
+  EXPECT_THAT(changes(149), testing::ElementsAre(testing::HasSubstr("phase 2: until")));
+}
+
+TEST_F(ChangedRun, CannotHaveAnotherPast) {
+  const std::vector<std::pair<std::function<void(StreamConfig&)>, std::string>> cases{
+      {[](StreamConfig& c) { c.seed = 8; }, "seed: 7 then, 8 now"},
+      {[](StreamConfig& c) { c.holdout = 0.5; }, "holdout"},
+      {[](StreamConfig& c) { c.shuffle_block = 8; }, "shuffle_block"},
+      {[](StreamConfig& c) { c.shuffle_bytes = 8; }, "shuffle_bytes"},
+      {[](StreamConfig& c) { c.sampling = Sampling::random; }, "sampling: quota then, random now"},
+      {[](StreamConfig& c) { c.max_record_bytes = 8; }, "max_record_bytes"},
+      {[](StreamConfig& c) { c.phases[0].until += 64; }, "phase 1: until"},
+      {[](StreamConfig& c) {
+         c.phases[0].mix.corpora[0].filter.keep = {{"lang", {"en"}}};
+       },
+       "phase 1: another mix"},
+      {[](StreamConfig& c) { c.phases[1].mix = c.phases[2].mix; }, "phase 2: another mix"},
+      {[](StreamConfig& c) { c.phases[1].objective.separator = Separator::none; }, "phase 2: another objective"},
+      {[](StreamConfig& c) { c.phases.resize(1); }, "phase 2: is gone"},
+  };
+  const Position stop = *run(then_).after.at(149);
+  for (const auto& [change, complaint] : cases) {
+    now_ = then_;
+    change(now_);
+    EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::ElementsAre(testing::HasSubstr(complaint)));
+  }
+  now_ = then_;
+  now_.data_directory = "elsewhere";
+  now_.on_bad_data = OnBadData::fail;
+  EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::IsEmpty());
+}
+
+TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
+  const Position stop = *run(then_).after.at(249);
+  now_.phases.resize(2);
+  EXPECT_THROW(run(now_, stop), ConfigError) << "it stands in a phase that is gone";
+  now_ = then_;
+  now_.phases[0].mix = now_.phases[1].mix = now_.phases[2].mix;
+  EXPECT_THROW(run(now_, stop), ConfigError) << "corpus a was eaten from";
+}
+
+}  // namespace
+}  // namespace millrace
