@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -109,32 +110,34 @@ Json or_null(const std::optional<double>& value) {
   return value ? Json(*value) : Json();
 }
 
-/// Phases up to the horizon, the last one stretched to it.
-struct PhaseSpan {
-  double from, to;
-  const Phase* phase;
-};
-std::vector<PhaseSpan> spans_of(const Question& question) {
-  std::vector<PhaseSpan> spans;
-  double from = 0;
-  for (const Phase& phase : question.stream.phases) {
-    const bool last = &phase == &question.stream.phases.back();
-    const double to = last ? question.horizon : std::min(static_cast<double>(phase.until), question.horizon);
-    if (to <= from && question.horizon > 0) break;
-    spans.push_back({from, to, &phase});
-    from = to;
-  }
-  return spans;
+/// How often a phase goes through a corpus.
+std::optional<double> phase_epochs(const Answer& answer, const PhaseTake& taken, std::size_t corpus) {
+  const AvailableTokens* available = answer.available(corpus);
+  if (available == nullptr || available->tokens <= 0 || !taken.raw_tokens[corpus]) return std::nullopt;
+  return *taken.raw_tokens[corpus] / available->tokens;
 }
 
 std::string as_json(const Question& question, const Answer& answer) {
   Json phases = Json::array();
-  for (const PhaseSpan& span : spans_of(question)) {
-    const std::string& objective = span.phase->objective.name;
-    phases.push_back({{"from_tokens", static_cast<std::uint64_t>(span.from)},
-                      {"to_tokens", static_cast<std::uint64_t>(span.to)},
-                      {"mix", span.phase->mix.name},
-                      {"objective", objective.empty() ? Json() : Json(objective)}});
+  for (std::size_t p = 0; p < answer.plan.phases.size(); ++p) {
+    const Phase& phase = question.stream.phases[p];
+    const PhaseTake& taken = answer.plan.phases[p];
+    Json corpora = Json::array();
+    for (std::size_t i = 0; question.horizon > 0 && i < answer.corpora.size(); ++i) {
+      if (taken.positions[i] == 0) continue;
+      corpora.push_back({{"name", answer.corpora[i].corpus.name},
+                         {"share", taken.positions[i] / (taken.to - taken.from)},
+                         {"tokens", taken.positions[i]},
+                         {"raw_tokens", or_null(taken.raw_tokens[i])},
+                         {"epochs", or_null(phase_epochs(answer, taken, i))}});
+    }
+    const std::string& objective = phase.objective.name;
+    const bool to_horizon = question.horizon > 0;
+    phases.push_back({{"from_tokens", to_horizon ? static_cast<std::uint64_t>(taken.from) : 0},
+                      {"to_tokens", to_horizon ? static_cast<std::uint64_t>(std::llround(taken.to)) : 0},
+                      {"mix", phase.mix.name},
+                      {"objective", objective.empty() ? Json() : Json(objective)},
+                      {"corpora", corpora}});
   }
   Json corpora = Json::array();
   Json by_kind{{"text", 0.0}, {"code", 0.0}};
@@ -207,6 +210,30 @@ std::string corpus_table(const Question& question, const Answer& answer) {
   return table.text();
 }
 
+/// Share, positions and, where known, epochs of each corpus in each phase.
+std::string phase_table(const Answer& answer) {
+  using Align = TextTable::Align;
+  const bool epochs = !answer.inputs.phases.empty();
+  std::vector<TextTable::Column> columns{{"in phase", Align::left}};
+  for (std::size_t p = 1; p <= answer.plan.phases.size(); ++p) {
+    columns.insert(columns.end(), {{fmt::format("{}: share", p)}, {"tokens"}});
+    if (epochs) columns.push_back({"epochs"});
+  }
+  TextTable table(std::move(columns));
+  for (std::size_t i = 0; i < answer.corpora.size(); ++i) {
+    std::vector<std::string> cells{answer.corpora[i].corpus.name};
+    for (const PhaseTake& taken : answer.plan.phases) {
+      const bool eaten = taken.positions[i] > 0;
+      cells.push_back(eaten ? fmt::format("{:.4g} %", 100 * taken.positions[i] / (taken.to - taken.from)) : "-");
+      cells.push_back(eaten ? human_count(taken.positions[i]) : "-");
+      const std::optional<double> rounds = phase_epochs(answer, taken, i);
+      if (epochs) cells.push_back(eaten && rounds ? fmt::format("{:.3g}", *rounds) : "-");
+    }
+    table.add(std::move(cells));
+  }
+  return table.text();
+}
+
 /// Where the figures come from, and what would make them better.
 std::string provenance(const Question& question, const Answer& answer) {
   if (!question.has_data()) return "no --data folder given: shards were not looked for\n";
@@ -229,12 +256,14 @@ std::string provenance(const Question& question, const Answer& answer) {
 
 std::string as_text(const Question& question, const Answer& answer) {
   std::string out;
-  for (const PhaseSpan& span : spans_of(question)) {
-    if (!question.has_objectives()) continue;
-    out += fmt::format("phase  {} to {} positions: mix {}, objective {}\n", human_count(span.from),
-                       human_count(span.to), span.phase->mix.name, span.phase->objective.name);
+  for (std::size_t p = 0; question.has_objectives() && p < answer.plan.phases.size(); ++p) {
+    const Phase& phase = question.stream.phases[p];
+    const PhaseTake& taken = answer.plan.phases[p];
+    out += fmt::format("phase {}: {} to {} positions, mix {}, objective {}\n", p + 1, human_count(taken.from),
+                       human_count(taken.to), phase.mix.name, phase.objective.name);
   }
   out += corpus_table(question, answer);
+  if (answer.plan.phases.size() > 1) out += phase_table(answer);
   double code = 0;
   for (std::size_t i = 0; i < answer.corpora.size(); ++i) {
     if (answer.corpora[i].corpus.kind == CorpusKind::code) code += share_of(answer, i);
@@ -266,10 +295,11 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
 }  // namespace
 
 void add_mix(CLI::App& app) {
-  CLI::App* mix = app.add_subcommand("mix", "Check and plan mixes");
+  CLI::App* mix = app.add_subcommand("mix", "Check, plan and compare mixes");
   mix->require_subcommand(1);
   add_plan_command(*mix, "check", "Check a mix or a run: its shares, and that every corpus has shards under --data");
   add_plan_command(*mix, "plan", "Show what a mix or a run takes from each corpus up to a horizon");
+  add_mix_diff(*mix);
 }
 
 }  // namespace millrace

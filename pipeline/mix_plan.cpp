@@ -21,7 +21,11 @@ class Simulation {
     for (std::size_t phase = 0; phase < config_.phases.size(); ++phase) {
       const bool last = phase + 1 == config_.phases.size();
       const double until = last ? horizon : std::min(horizon, static_cast<double>(config_.phases[phase].until));
+      if (plan_.positions >= until || stopped_) break;
+      const std::vector<CorpusPlan> before = plan_.corpora;
+      const double from = plan_.positions;
       while (plan_.positions < until && !stopped_) play(phase, until);
+      plan_.phases.push_back(taken_since(before, from));
     }
     for (std::size_t i = 0; i < corpora_.size(); ++i) {
       CorpusPlan& corpus = plan_.corpora[i];
@@ -33,6 +37,17 @@ class Simulation {
   }
 
  private:
+  PhaseTake taken_since(const std::vector<CorpusPlan>& before, double from) const {
+    PhaseTake taken{from, plan_.positions, {}, {}};
+    for (std::size_t i = 0; i < before.size(); ++i) {
+      const CorpusPlan& now = plan_.corpora[i];
+      taken.positions.push_back(now.positions - before[i].positions);
+      taken.raw_tokens.push_back(now.raw_tokens ? std::optional(*now.raw_tokens - *before[i].raw_tokens)
+                                                : std::nullopt);
+    }
+    return taken;
+  }
+
   /// Up to the next event, at most to `until`.
   void play(std::size_t phase, double until) {
     const Mix& mix = config_.phases[phase].mix;

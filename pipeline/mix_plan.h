@@ -20,9 +20,17 @@ struct CorpusPlan {
   std::optional<double> exhausted_at;
 };
 
+/// What one phase takes.
+struct PhaseTake {
+  double from = 0, to = 0;        ///< Positions.
+  std::vector<double> positions;  ///< Per corpus, as MixPlan::corpora.
+  std::vector<std::optional<double>> raw_tokens;
+};
+
 struct MixPlan {
   double positions = 0;             ///< Up to the horizon, or to where a corpus with at_end = "stop" ends the stream.
   std::vector<CorpusPlan> corpora;  ///< As given.
+  std::vector<PhaseTake> phases;    ///< Those that the horizon reaches.
 };
 
 /// What is known beside the run file. Empty: not known, and then only positions are planned.

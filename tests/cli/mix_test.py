@@ -1,0 +1,135 @@
+"""millrace mix check, plan and diff from outside: mix_test.py MILLRACE"""
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import tiny_run
+
+MILLRACE = None
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MIXES = ROOT / "mixes"
+SHARED = pathlib.Path(os.environ.get("MILLRACE_SHARED", ROOT.parent / "shared"))
+
+
+def mix(*arguments, code=0):
+    environment = {key: value for key, value in os.environ.items() if key != "MILLRACE_DATA"}
+    done = subprocess.run([MILLRACE, "mix", *map(str, arguments)], capture_output=True, text=True, env=environment)
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
+def totals(run, tokens):
+    plan = json.loads(mix("plan", run, "--tokens", tokens, "--json").stdout)
+    return plan, {corpus["name"]: corpus["tokens"] for corpus in plan["corpora"]}
+
+
+class OpenMoe(unittest.TestCase):
+    def expect(self, found, paper):
+        self.assertAlmostEqual(found / paper, 1, delta=0.025)
+
+    def test_plan_gives_the_papers_totals_for_8b(self):
+        plan, tokens = totals(MIXES / "runs/openmoe-8b.toml", "1.1e12")
+        self.expect(plan["by_kind"]["code"], 456e9)
+        self.expect(plan["by_kind"]["text"], 644e9)
+        self.expect(tokens["wikipedia"] + tokens["wikipedia_en"], 58e9)
+        self.assertEqual([phase["to_tokens"] for phase in plan["phases"]], [780_000_000_000, 1_100_000_000_000])
+
+    def test_plan_gives_the_papers_totals_for_34b(self):
+        plan, tokens = totals(MIXES / "runs/openmoe-34b.toml", "200e9")
+        self.expect(plan["by_kind"]["code"], 70e9)
+        self.expect(tokens["wikipedia"] + tokens["wikipedia_en"], 14e9)
+
+    def test_plan_takes_less_than_a_second(self):
+        started = time.monotonic()
+        mix("plan", MIXES / "runs/openmoe-8b.toml", "--tokens", "1.1e12")
+        self.assertLess(time.monotonic() - started, 1)
+
+    def test_diff_says_what_changed_from_version_1_to_2(self):
+        words = mix("diff", MIXES / "openmoe-v1.toml", MIXES / "openmoe-v2.toml").stdout
+        self.assertIn("code falls from 52.25 % to 15 %", words)
+        self.assertIn("the_stack falls from 50 % to 10 %", words)
+        self.assertIn("wikipedia_en is new, with 6.5 %", words)
+        back = json.loads(mix("diff", MIXES / "openmoe-v2.toml", MIXES / "openmoe-v1.toml", "--json").stdout)
+        self.assertIn("wikipedia_en is gone; it had 6.5 %", back["words"])
+        self.assertEqual({corpus["name"]: corpus["share_b"] for corpus in back["corpora"]}["wikipedia_en"], None)
+
+    def test_diff_of_a_mix_with_itself_finds_nothing(self):
+        self.assertIn("the two mixes are the same", mix("diff", MIXES / "openmoe-v1.toml", MIXES / "openmoe-v1.toml").stdout)
+
+    def test_every_run_that_comes_along_can_be_planned(self):
+        for run in sorted((MIXES / "runs").glob("*.toml")):
+            self.assertTrue(json.loads(mix("plan", run, "--json").stdout)["corpora"], run)
+
+    @unittest.skipUnless((SHARED / "data").is_dir(), "needs ../shared/data")
+    def test_check_finds_version_1_and_misses_wikipedia_en_in_2_and_3(self):
+        plan = json.loads(mix("check", MIXES / "openmoe-v1.toml", "--data", SHARED / "data", "--json").stdout)
+        shares = {corpus["name"]: round(100 * corpus["share"], 9) for corpus in plan["corpora"]}
+        self.assertEqual(shares, {"c4": 7.5, "wikipedia": 2.25, "stackexchange": 1.0, "arxiv": 1.25, "book": 2.25,
+                                  "github": 2.25, "common_crawl": 33.5, "the_stack": 50.0})
+        stack = next(corpus for corpus in plan["corpora"] if corpus["name"] == "the_stack")
+        self.assertEqual(stack["shards"], len(list((SHARED / "data/the_stack/data").rglob("*.parquet"))))
+        for version in ("v2", "v3"):
+            error = mix("check", MIXES / f"openmoe-{version}.toml", "--data", SHARED / "data", code=2).stderr
+            self.assertRegex(error, rf'openmoe-{version}.toml:\d+:\d+: corpus "wikipedia_en": no shard matches')
+
+
+class Data(unittest.TestCase):
+    def setUp(self):
+        self.temporary = tempfile.TemporaryDirectory(prefix="millrace-mix-")
+        self.folder = pathlib.Path(self.temporary.name)
+        self.run_file = tiny_run.write_run(self.folder)
+        self.data = self.folder / "data"
+
+    def tearDown(self):
+        self.temporary.cleanup()
+
+    def plan(self):
+        plan = json.loads(mix("plan", self.run_file, "--json").stdout)
+        return {corpus["name"]: corpus for corpus in plan["corpora"]}
+
+    def test_estimates_lie_within_their_error_of_what_an_index_counts(self):
+        estimated = self.plan()
+        subprocess.run([MILLRACE, "index", self.data, "--vocab", self.folder / "vocab.model", "--out",
+                        self.data / "millrace-index.json"], check=True, capture_output=True)
+        counted = self.plan()
+        for name, corpus in counted.items():
+            self.assertTrue(corpus["from_manifest"])
+            self.assertEqual(corpus["available_error"], 0)
+            self.assertFalse(estimated[name]["from_manifest"])
+            # What is held out is expected by the one, and left out by the other.
+            self.assertAlmostEqual(estimated[name]["available_tokens"] / corpus["available_tokens"], 1,
+                                   delta=estimated[name]["available_error"] + 0.02)
+
+    def test_epochs_are_raw_tokens_by_available_tokens(self):
+        for corpus in self.plan().values():
+            self.assertAlmostEqual(corpus["epochs"], corpus["raw_tokens"] / corpus["available_tokens"])
+
+    def test_the_table_says_where_its_figures_come_from(self):
+        self.assertIn("available tokens: estimated from a sample", mix("check", self.run_file).stdout + mix("plan", self.run_file).stdout)
+        self.assertIn("no --data folder given", mix("check", self.folder / "mix.toml").stdout)
+
+    def test_wrong_mixes_exit_2_naming_line_and_column(self):
+        base = '[[corpus]]\nname = "{}"\nshare = {}\nshards = ["prose.jsonl"]\n'
+        cases = [
+            (base.format("a", 0), "wrong.toml:4:1: [[corpus]] share is 0"),
+            (base.format("a", 60), "shares sum to 60 %, expected 100: correct them, or set normalize = true"),
+            (base.format("a", 50) + base.format("a", 50), 'wrong.toml:7:1: [[corpus]] name "a" names two'),
+            ("normalise = true\n" + base.format("a", 100), 'did you mean "normalize"'),
+            ('extend = "wrong.toml"\n', "wrong.toml:2:1: extend names"),
+            (base.format("a", 100).replace("prose", "verse"), 'wrong.toml:5:1: corpus "a": no shard matches "verse.jsonl"'),
+        ]
+        for text, complaint in cases:
+            (self.folder / "wrong.toml").write_text('name = "wrong"\n' + text)
+            self.assertIn(complaint, mix("check", self.folder / "wrong.toml", "--data", self.data, code=2).stderr)
+
+
+if __name__ == "__main__":
+    MILLRACE = sys.argv.pop(1)
+    unittest.main(verbosity=2)
