@@ -26,6 +26,7 @@ int run(int argc, char** argv) {
   add_tokenize(app);
   add_mix(app);
   add_inspect(app);
+  add_trace(app);
   add_train(app);
   add_eval(app);
   add_generate(app);

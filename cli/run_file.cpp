@@ -229,4 +229,12 @@ RunFile load_run(const RunOptions& options) {
   return run;
 }
 
+StreamConfig trained_stream(const RunFile& run) {
+  StreamConfig stream = run.stream;
+  const std::uint64_t tokens = run.train.tokens;
+  while (stream.phases.size() > 1 && stream.phases[stream.phases.size() - 2].until >= tokens) stream.phases.pop_back();
+  stream.phases.back().until = tokens;
+  return stream;
+}
+
 }  // namespace millrace

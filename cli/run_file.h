@@ -35,4 +35,7 @@ void add_run_options(CLI::App& command, RunOptions& options);
 /// Throws ConfigError with file, line, column.
 RunFile load_run(const RunOptions& options);
 
+/// The run's stream as training reads it: it ends where [train] tokens ends.
+StreamConfig trained_stream(const RunFile& run);
+
 }  // namespace millrace

@@ -4,6 +4,7 @@
 #include <string>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
@@ -15,6 +16,7 @@
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
 #include "pipeline/data_pipeline.h"
+#include "pipeline/run_change.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "trainer/atomic_file.h"
@@ -45,12 +47,6 @@ fs::path run_dir_of(const TrainOptions& options, const RunFile& run) {
   return fs::path("runs") / run.stream.name;
 }
 
-/// The stream ends where training ends.
-void end_stream_at(StreamConfig& stream, std::uint64_t tokens) {
-  while (stream.phases.size() > 1 && stream.phases[stream.phases.size() - 2].until >= tokens) stream.phases.pop_back();
-  stream.phases.back().until = tokens;
-}
-
 std::uint64_t positions_of_a_step(const RunFile& run) {
   return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
 }
@@ -61,11 +57,30 @@ fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resum
   return resume && !fs::exists(run.vocabulary) && fs::exists(kept) ? kept : run.vocabulary;
 }
 
-std::vector<HeldOutTokens> kept_held_out(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary) {
-  if (fs::exists(folder.held_out())) return load_held_out(folder.held_out(), vocabulary.hash());
-  std::vector<HeldOutTokens> corpora = held_out_ids(run.stream, vocabulary, run.train.eval_tokens);
-  save_held_out(folder.held_out(), corpora, vocabulary.hash());
-  return corpora;
+/// Those that the folder keeps, and those of corpora that are new.
+std::vector<HeldOutTokens> held_out_of(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary) {
+  std::vector<HeldOutTokens> kept;
+  if (fs::exists(folder.held_out())) {
+    kept = load_held_out(folder.held_out(), vocabulary.hash());
+    if (folder.accepted_changes().empty()) return kept;
+  }
+  for (HeldOutTokens& corpus : held_out_ids(run.stream, vocabulary, run.train.eval_tokens)) {
+    const bool known = std::ranges::any_of(kept, [&](const HeldOutTokens& k) { return k.corpus == corpus.corpus; });
+    if (!known) kept.push_back(std::move(corpus));
+  }
+  return kept;
+}
+
+/// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
+void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const std::optional<Position>& position) {
+  if (!position) return;
+  const RunFile then = load_run({run_dir.string(), "", {}});
+  const std::vector<std::string> changes = changes_of_the_past(then.stream, now, *position);
+  if (changes.empty()) return;
+  throw ConfigError(
+      fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
+                  "Later phases may be changed; for another past begin a new run with --run-dir",
+                  run_dir.string(), position->row, fmt::join(changes, "\n  ")));
 }
 
 void train(const TrainOptions& options) {
@@ -78,17 +93,17 @@ void train(const TrainOptions& options) {
   check_model_config(run.model, run.file.string() + ": [model]");
   if (!options.from.empty() && load_model_config(options.from) != run.model)
     throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", options.from));
-  end_stream_at(run.stream, run.train.tokens);
+  const StreamConfig whole_stream = run.stream;
+  run.stream = trained_stream(run);
   const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
   if (positions_of_a_step(run) > run.train.tokens)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
                                   run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
   set_compute_threads(options.threads);
 
-  const RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
-                         {.resume = options.resume, .accept_changes = options.accept_changes, .shards = shards.record});
+  RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
+                   {.resume = options.resume, .accept_changes = options.accept_changes, .shards = shards.record});
   start_log(folder.log());
-  for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
   for (const std::string& description : shards.descriptions) spdlog::info("{}", description);
   if (shards.taken_on_trust)
     spdlog::warn("this run was begun by a program that did not remember its shards: they are taken as they are now");
@@ -100,7 +115,12 @@ void train(const TrainOptions& options) {
   setup.sequence_length = run.stream.sequence_length;
   setup.pad = vocabulary.pad();
   setup.corpora = shards.corpora;
-  setup.held_out = kept_held_out(folder, run, vocabulary);
+  for (const Phase& phase : run.stream.phases) {
+    std::vector<std::string>& names = setup.denoisers.emplace_back();
+    for (const Denoiser& denoiser : phase.objective.denoisers) names.push_back(denoiser.name);
+  }
+  const std::vector<HeldOutTokens> held_out = held_out_of(folder, run, vocabulary);
+  setup.held_out = held_out;
   setup.folder = folder.path();
   setup.checkpoints = folder.checkpoints();
   setup.identity = {.name = run.stream.name,
@@ -115,6 +135,13 @@ void train(const TrainOptions& options) {
   TrainLoop loop(std::move(setup));
   if (!options.from.empty()) loop.start_from(options.from);
   if (options.resume) loop.resume();
+  if (!folder.accepted_changes().empty()) {
+    refuse_changed_past(run_dir, whole_stream, loop.position());
+    for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
+    folder.keep_changes(run.resolved, shards.record);
+  }
+  if (!fs::exists(folder.held_out()) || !folder.accepted_changes().empty())
+    save_held_out(folder.held_out(), held_out, vocabulary.hash());
   DataPipeline::Options pipeline_options;
   pipeline_options.threads = options.threads;
   pipeline_options.batch_rows = run.train.batch_rows;

@@ -19,6 +19,11 @@ bool is_record(const Record& record, std::uint64_t next_before, std::uint64_t ne
 
 }  // namespace
 
+std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch) {
+  ItemRng rng(seed, Purpose::shard_order, item_of({corpus.id, epoch}));
+  return rng.permutation(static_cast<std::uint32_t>(corpus.shards.size()));
+}
+
 CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start)
     : config_(config), corpus_(corpus), epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))) {
   place_.epoch = start.epoch;
@@ -54,8 +59,7 @@ bool CorpusReader::next(ReadItem& item) {
 }
 
 void CorpusReader::begin_epoch() {
-  ItemRng rng(config_.seed, Purpose::shard_order, item_of({corpus_.id, place_.epoch}));
-  shard_order_ = rng.permutation(static_cast<std::uint32_t>(corpus_.shards.size()));
+  shard_order_ = shard_order(config_.seed, corpus_, place_.epoch);
   shard_.reset();
 }
 

@@ -32,6 +32,9 @@ struct ReadItem {
   std::vector<Reject> container_rejects;  ///< Damage met since the item before; these are no records.
 };
 
+/// The order in which an epoch reads a corpus's shards: indices in RunCorpus::shards.
+std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch);
+
 /// Reads one corpus for ever (or for its max_epochs): shards permuted per epoch, blocks of consecutive records
 /// shuffled within a shard. The order depends on (seed, corpus, shards' bytes) only. One object, one thread at a time.
 class CorpusReader {

@@ -1,0 +1,60 @@
+#include "cli/recorded_run.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "cli/run_shards.h"
+#include "trainer/run_folder.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Calls `use` with every whole line of a log.
+template <class Use>
+void for_each_line(const fs::path& file, const Use& use) {
+  std::ifstream lines(file);
+  for (std::string line; std::getline(lines, line);) {
+    if (!lines.eof()) use(line);
+  }
+}
+
+}  // namespace
+
+std::uint64_t RecordedRun::rows() const {
+  const auto length = static_cast<std::uint64_t>(run.stream.sequence_length);
+  return (run.stream.phases.back().until + length - 1) / length;
+}
+
+std::optional<Position> RecordedRun::position_before(std::uint64_t row) const {
+  const auto behind = std::upper_bound(positions.begin(), positions.end(), row,
+                                       [](std::uint64_t wanted, const Position& at) { return wanted < at.row; });
+  return behind == positions.begin() ? std::nullopt : std::optional(*std::prev(behind));
+}
+
+RecordedRun open_recorded(const RunOptions& options) {
+  RecordedRun recorded;
+  recorded.run = load_run(options);
+  recorded.run.stream = trained_stream(recorded.run);
+  const fs::path folder = options.run;
+  recorded.has_run = fs::is_directory(folder);
+  if (!recorded.has_run) return recorded;
+  find_run_shards(recorded.run.stream, folder, true);
+  if (!fs::exists(recorded.run.vocabulary)) recorded.run.vocabulary = vocabulary_beside(folder / "checkpoints" / "any");
+  for_each_line(folder / "positions.jsonl",
+                [&](const std::string& line) { recorded.positions.push_back(position_from_json(line)); });
+  const auto length = static_cast<std::uint64_t>(recorded.run.stream.sequence_length);
+  for_each_line(folder / "metrics.jsonl", [&](const std::string& line) {
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (json.is_object() && json.contains("tokens") && json["tokens"].is_number_unsigned())
+      recorded.rows_trained = json["tokens"].get<std::uint64_t>() / length;
+  });
+  return recorded;
+}
+
+}  // namespace millrace
