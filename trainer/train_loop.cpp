@@ -1,7 +1,9 @@
 #include "trainer/train_loop.h"
 
+#include <array>
 #include <chrono>
 #include <cmath>
+#include <map>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -46,6 +48,19 @@ void add_share(Losses& sum, const Losses& part, double share) {
   sum.aux_loss += share * part.aux_loss;
   sum.router_z_loss += share * part.router_z_loss;
   sum.loss_weight += part.loss_weight;
+}
+
+/// {CORPUS: {DENOISER: [examples, raw tokens, loss tokens]}} since the run began, over all phases.
+nlohmann::ordered_json counts_of(const Ledger& ledger, const TrainSetup& setup) {
+  std::map<std::string, std::map<std::string, std::array<std::uint64_t, 3>>> counts;
+  for (const auto& [key, entry] : ledger.entries()) {
+    auto& [examples, raw_tokens, loss_tokens] =
+        counts[setup.corpora.at(key.corpus)][setup.denoisers.at(key.phase).at(key.denoiser)];
+    examples += entry.examples;
+    raw_tokens += entry.raw_tokens;
+    loss_tokens += entry.loss_tokens;
+  }
+  return counts;
 }
 
 }  // namespace
@@ -94,13 +109,16 @@ void TrainLoop::resume() {
                  setup_.identity.processor, saved.processor);
   }
   saved_at_ = state_.step;
+  seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
+  check_ledger(state_, seen_, setup_.corpora);
   cut_back_logs(setup_.folder, LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()});
   spdlog::info("resumed from {}", newest->string());
 }
 
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
-  const auto due = [&](std::uint64_t every) { return every > 0 && state_.step % every == 0; };
+  const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
+  const auto due = [&](std::uint64_t every) { return due_at(state_.step, every); };
   log_ = std::make_unique<RunLog>(setup_.folder);
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
@@ -119,7 +137,10 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
       end = TrainEnd::stream_ended;
       break;
     }
-    train_step(*batch, seconds_since(asked), hooks);
+    const std::uint64_t step = state_.step + 1;
+    const bool milestone =
+        step == total_steps || due_at(step, train.eval_every_steps) || due_at(step, train.checkpoint_every_steps);
+    train_step(*batch, seconds_since(asked), milestone ? LogLedger::yes : LogLedger::no, hooks);
     if (due(train.eval_every_steps)) evaluate_now(hooks);
     state_.times.wall = wall_before + seconds_since(start);
     if (due(train.checkpoint_every_steps) && state_.step < total_steps) save();
@@ -130,7 +151,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   return end;
 }
 
-void TrainLoop::train_step(const Batch& batch, double data_wait, const Hooks& hooks) {
+void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
   const Losses losses = forward_backward(batch);
   if (!std::isfinite(losses.total)) {
@@ -149,24 +170,27 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, const Hooks& ho
     log_->row(row, setup_.corpora);
   }
   state_.add(losses.total);
+  seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
+  seen_.loss_tokens += static_cast<std::uint64_t>(std::llround(losses.loss_weight));
   state_.times.data_wait += data_wait;
   const double step_seconds = data_wait + seconds_since(start);
   const auto step_tokens = static_cast<double>(batch.size()) * static_cast<double>(setup_.sequence_length);
   // Written with the fewest digits that read back as the same double, so that runs can be compared bit by bit.
-  const nlohmann::ordered_json line{{"step", state_.step},
-                                    {"tokens", state_.ledger.positions()},
-                                    {"raw_tokens", state_.ledger.raw_tokens()},
-                                    {"loss_tokens", state_.ledger.loss_tokens()},
-                                    {"loss", losses.total},
-                                    {"ce", losses.ce},
-                                    {"aux_loss", losses.aux_loss},
-                                    {"router_z_loss", losses.router_z_loss},
-                                    {"z_loss", losses.z_loss},
-                                    {"lr", rate},
-                                    {"grad_norm", norm},
-                                    {"tokens_per_s", step_tokens / step_seconds},
-                                    {"step_s", step_seconds},
-                                    {"data_wait_s", data_wait}};
+  nlohmann::ordered_json line{{"step", state_.step},
+                              {"tokens", state_.ledger.positions()},
+                              {"raw_tokens", state_.ledger.raw_tokens()},
+                              {"loss_tokens", state_.ledger.loss_tokens()},
+                              {"loss", losses.total},
+                              {"ce", losses.ce},
+                              {"aux_loss", losses.aux_loss},
+                              {"router_z_loss", losses.router_z_loss},
+                              {"z_loss", losses.z_loss},
+                              {"lr", rate},
+                              {"grad_norm", norm},
+                              {"tokens_per_s", step_tokens / step_seconds},
+                              {"step_s", step_seconds},
+                              {"data_wait_s", data_wait}};
+  if (log_ledger == LogLedger::yes) line["ledger"] = counts_of(state_.ledger, setup_);
   log_->metrics(line.dump());
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, step_tokens / step_seconds,
                  data_wait / step_seconds});
@@ -199,6 +223,7 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
 }
 
 void TrainLoop::save() {
+  check_ledger(state_, seen_, setup_.corpora);
   const Clock::time_point start = Clock::now();
   log_->sync();
   const std::filesystem::path folder = save_checkpoint(setup_.checkpoints, parts(), setup_.identity);

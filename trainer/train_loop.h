@@ -13,6 +13,7 @@
 #include "trainer/checkpoint.h"
 #include "trainer/evaluation.h"
 #include "trainer/learning_rate.h"
+#include "trainer/ledger_check.h"
 #include "trainer/run_log.h"
 #include "trainer/train_config.h"
 #include "trainer/train_state.h"
@@ -26,9 +27,10 @@ struct TrainSetup {
   std::uint64_t seed = 0;
   int sequence_length = 0;  ///< T
   TokenId pad = 0;
-  std::vector<std::string> corpora;     ///< Names, as StreamRow numbers them.
-  std::vector<HeldOutTokens> held_out;  ///< Empty: no evaluation.
-  std::filesystem::path folder;         ///< Where the logs go.
+  std::vector<std::string> corpora;                 ///< Names, as StreamRow numbers them.
+  std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
+  std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
+  std::filesystem::path folder;                     ///< Where the logs go.
   std::filesystem::path checkpoints;
   RunIdentity identity;
 
@@ -78,11 +80,12 @@ class TrainLoop {
 
   /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
   /// evaluated (unless interrupted) and saved. Throws what next_batch throws, std::runtime_error if the loss is not
-  /// finite.
+  /// finite, std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:
-  void train_step(const Batch& batch, double data_wait, const Hooks& hooks);
+  enum class LogLedger : std::uint8_t { no, yes };
+  void train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks);
   Losses forward_backward(const Batch& batch);
   void evaluate_now(const Hooks& hooks);
   void save();
@@ -95,6 +98,7 @@ class TrainLoop {
   Transformer<float> model_;
   UnigramCounts unigram_;
   TrainState state_;
+  SeenByTrainer seen_;
   std::unique_ptr<RunLog> log_;
   std::optional<std::uint64_t> saved_at_;
   std::uint64_t dropped_rows_ = 0;

@@ -1,124 +1,15 @@
 #include "trainer/train_loop.h"
 
-#include <sstream>
-
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-#include <spdlog/spdlog.h>
 
 #include "stages/errors.h"
-#include "stages/philox.h"
-#include "tests/temporary_folder.h"
-#include "tests/trainer/file_text.h"
-#include "tests/trainer/tiny_model.h"
-#include "trainer/checkpoint_folder.h"
-#include "trainer/compute_threads.h"
+#include "tests/trainer/train_loop_fixture.h"
 #include "trainer/summary.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr int kLength = 16;
-
-/// Row `number` of a stream of two corpora; a function of its number.
-StreamRow stream_row(std::uint64_t number) {
-  StreamRow row;
-  row.number = number;
-  ItemRng rng(1, Purpose::generation, number);
-  std::int32_t last = 0;
-  for (int i = 0; i < kLength; ++i) {
-    const bool padding = i >= kLength - 2;
-    const auto next = padding ? 0 : static_cast<std::int32_t>(2 + (last * 3 + static_cast<int>(rng.below(3))) % 40);
-    row.row.tokens.push_back(padding ? 0 : last);
-    row.row.labels.push_back(next);
-    row.row.loss_weights.push_back(padding || i < 2 ? 0 : 1);
-    row.row.segment_ids.push_back(padding ? 0 : 1);
-    row.row.positions.push_back(i);
-    last = next;
-  }
-  ExampleOrigin origin;
-  origin.example = number;
-  origin.corpus = number % 4 == 3 ? 1 : 0;
-  origin.raw_tokens = 14;
-  origin.loss_tokens = 12;
-  row.examples.push_back(origin);
-  Position after;
-  after.row = after.example = number + 1;
-  row.after = std::make_shared<const Position>(after);
-  return row;
-}
-
-struct Stream {
-  explicit Stream(std::uint64_t first, std::uint64_t count = 1000) : next(first), end(count) {}
-
-  std::optional<Batch> operator()() {
-    Batch batch;
-    while (batch.size() < 4 && next < end) batch.push_back(stream_row(next++));
-    if (batch.empty()) return std::nullopt;
-    return batch;
-  }
-  std::uint64_t next, end;
-};
-
-class TrainLoopTest : public testing::Test {
- protected:
-  TrainLoopTest() { spdlog::set_level(spdlog::level::off); }
-  ~TrainLoopTest() override { set_compute_threads(0); }
-
-  TrainSetup setup(const std::string& name) {
-    TrainSetup setup;
-    setup.model = tiny_model();
-    setup.train.batch_rows = 4;
-    setup.train.micro_rows = 2;
-    setup.train.eval_every_steps = 4;
-    setup.train.checkpoint_every_steps = 3;
-    setup.train.keep_last = 2;
-    setup.sequence_length = kLength;
-    setup.seed = 5;
-    setup.corpora = {"prose", "code"};
-    setup.held_out = {{"prose", {4, 5, 6, 7, 1}, 1, 20}, {"code", {8, 9, 1}, 1, 8}};
-    setup.folder = folder_.path() / name;
-    setup.checkpoints = setup.folder / "checkpoints";
-    fs::create_directories(setup.folder);
-    return setup;
-  }
-
-  /// Trains `name` until `total` steps, going on from its checkpoints; `steps`: stops dead (as if killed) after so
-  /// many.
-  void run(const std::string& name, std::uint64_t total, std::uint64_t steps = 1000) {
-    TrainLoop loop(setup(name));
-    loop.resume();
-    Stream stream(loop.position() ? loop.position()->row : 0);
-    TrainLoop::Hooks hooks;
-    hooks.next_batch = [&]() -> std::optional<Batch> {
-      if (steps-- == 0) throw std::runtime_error("killed");
-      return stream();
-    };
-    try {
-      loop.run(total, hooks);
-    } catch (const std::runtime_error& error) {
-      EXPECT_STREQ(error.what(), "killed");
-    }
-  }
-
-  /// metrics.jsonl without what depends on the clock.
-  std::vector<nlohmann::json> metrics(const std::string& name) {
-    std::vector<nlohmann::json> lines;
-    std::istringstream text(text_of(folder_.path() / name / "metrics.jsonl"));
-    for (std::string line; std::getline(text, line);) {
-      lines.push_back(nlohmann::json::parse(line));
-      for (const char* key : {"tokens_per_s", "step_s", "data_wait_s"}) lines.back().erase(key);
-    }
-    return lines;
-  }
-  std::string weights(const std::string& name, std::uint64_t step) {
-    return text_of(checkpoint_path(folder_.path() / name / "checkpoints", step) / "model.safetensors");
-  }
-
-  TemporaryFolder folder_;
-};
 
 TEST_F(TrainLoopTest, LearnsAndLogsEachStep) {
   run("a", 40);
@@ -224,7 +115,12 @@ TEST_F(TrainLoopTest, AveragesMicroBatchesThatAreEachDividedByTheirOwnWeight) {
     half.folder = folder_.path() / "half";
     TrainLoop half_loop(std::move(half));
     TrainLoop::Hooks half_hooks;
-    half_hooks.next_batch = [&] { return Batch{stream_row(first), stream_row(first + 1)}; };
+    const auto row_of_half = [first](std::uint64_t number) {
+      StreamRow row = stream_row(number);
+      row.row = stream_row(first + number).row;
+      return row;
+    };
+    half_hooks.next_batch = [&] { return Batch{row_of_half(0), row_of_half(1)}; };
     half_hooks.on_step = [&](const StepReport& report) { mean += report.loss / 2; };
     half_loop.run(1, half_hooks);
     fs::remove_all(folder_.path() / "half");

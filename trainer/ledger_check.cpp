@@ -1,0 +1,43 @@
+#include "trainer/ledger_check.h"
+
+#include <map>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+namespace millrace {
+namespace {
+
+void expect_equal(const std::string& what, std::uint64_t in_ledger, const char* elsewhere, std::uint64_t count) {
+  if (in_ledger == count) return;
+  throw std::logic_error(
+      fmt::format("the ledger does not add up: it has {} {}, {} {}; training stopped, the last checkpoint is good",
+                  in_ledger, what, elsewhere, count));
+}
+
+}  // namespace
+
+void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
+  std::uint64_t examples = 0;
+  std::map<std::string, std::uint64_t> raw_tokens;
+  for (const auto& [key, entry] : state.ledger.entries()) {
+    examples += entry.examples;
+    raw_tokens[corpora.at(key.corpus)] += entry.raw_tokens;
+  }
+  constexpr const char* kSeen = "the trainer saw";
+  expect_equal("positions", state.ledger.positions(), kSeen, seen.positions);
+  expect_equal("loss tokens", state.ledger.loss_tokens(), kSeen, seen.loss_tokens);
+
+  constexpr const char* kReached = "the stream's position is behind";
+  const Position position = state.position.value_or(Position());
+  expect_equal("rows", state.ledger.rows(), kReached, position.row);
+  expect_equal("examples", examples, kReached, position.example);
+  std::uint64_t all_tokens = 0;
+  for (const CorpusPosition& corpus : position.corpora) {
+    expect_equal("raw tokens of " + corpus.corpus, raw_tokens[corpus.corpus], kReached, corpus.raw_tokens);
+    all_tokens += corpus.raw_tokens;
+  }
+  expect_equal("raw tokens", state.ledger.raw_tokens(), kReached, all_tokens);
+}
+
+}  // namespace millrace
