@@ -1,0 +1,132 @@
+#include <algorithm>
+#include <set>
+
+#include <gtest/gtest.h>
+#include <xxhash.h>
+
+#include "pipeline/data_pipeline.h"
+#include "stages/philox.h"
+#include "tests/temporary_folder.h"
+#include "tests/tiny_vocabulary.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kRowLength = 64;
+constexpr std::uint64_t kRowsOfAPhase = 150;
+constexpr std::size_t kRows = 3 * kRowsOfAPhase;
+constexpr std::size_t kStops = 20;
+
+Corpus corpus(const std::string& name, ShareUnits percent) {
+  Corpus corpus;
+  corpus.name = name;
+  corpus.share = percent * (kShareUnits / 100);
+  corpus.patterns = {name};
+  return corpus;
+}
+
+/// Three phases: a and b with two denoisers, b and c as causal rows with separators, then all three. Corpus c closes on
+/// the way.
+StreamConfig three_phases(const TemporaryFolder& data) {
+  std::uint64_t number = 0;
+  for (const std::string name : {"a", "b", "c"}) {
+    const std::uint64_t words = name == "c" ? 17 : 53;
+    for (int shard = 0; shard < 3; ++shard) {
+      std::string lines;
+      for (int i = 0; i < 40; ++i, ++number)
+        lines += "{\"text\":\"" + tiny_text(number, 1 + static_cast<int>(number % words)) + "\"}\n";
+      data.write(name + "/part-" + std::to_string(shard) + ".jsonl", lines + "{\"text\":0}\n");
+    }
+  }
+  Objective two;
+  two.denoisers = {{"span", DenoiserKind::span, 0.4, 3, 0.15, "[NLU] "},
+                   {"prefix", DenoiserKind::prefix, 0.6, 0, 0, "[S2S] "}};
+  Objective causal;
+  causal.separator = Separator::eos;
+  causal.denoisers = {{"causal", DenoiserKind::causal, 1, 0, 0, ""}};
+  Corpus brief = corpus("c", 40);
+  brief.max_epochs = 1.5;
+  brief.at_end = AtEnd::redistribute;
+  StreamConfig config;
+  config.seed = 3;
+  config.sequence_length = kRowLength;
+  config.data_directory = data.path().string();
+  config.shuffle_block = 16;
+  config.holdout = 0.05;
+  config.max_bad_fraction = 0.1;
+  config.phases = {
+      {kRowsOfAPhase * kRowLength, {"one", "one.toml", {corpus("a", 30), corpus("b", 70)}}, two},
+      {2 * kRowsOfAPhase * kRowLength, {"two", "two.toml", {corpus("b", 60), brief}}, causal},
+      {3 * kRowsOfAPhase * kRowLength, {"three", "three.toml", {corpus("a", 25), corpus("b", 35), brief}}, two}};
+  return config;
+}
+
+std::uint64_t hash_of(const StreamRow& row) {
+  std::uint64_t hash = row.number;
+  const auto add = [&hash](const auto& values) {
+    hash = XXH3_64bits_withSeed(values.data(), values.size() * sizeof(values[0]), hash);
+  };
+  add(row.row.tokens);
+  add(row.row.labels);
+  add(row.row.loss_weights);
+  add(row.row.segment_ids);
+  add(row.row.positions);
+  add(row.raw_tokens);
+  return hash;
+}
+
+/// A run so far, with nothing but what a checkpoint keeps.
+struct RunSoFar {
+  std::vector<std::uint64_t> rows;  ///< Their hashes.
+  std::string position;
+  std::string ledger = Ledger().to_json();
+  std::size_t rejects = 0;
+
+  /// A process of its own: goes on from the texts until there are so many rows.
+  void go_on(const StreamConfig& config, std::size_t until) {
+    std::optional<Position> start;
+    if (!position.empty()) start = position_from_json(position);
+    Ledger eaten = Ledger::from_json(ledger);
+    DataPipeline::Options options;
+    options.threads = 2;
+    DataPipeline pipeline(config, tiny_vocabulary(), std::move(start), options);
+    while (rows.size() < until) {
+      const std::optional<Batch> batch = pipeline.next();
+      if (!batch) break;
+      const StreamRow& row = batch->front();
+      rows.push_back(hash_of(row));
+      eaten.add(row);
+      rejects += row.rejects.size();
+      position = to_json(*row.after);
+    }
+    ledger = eaten.to_json();
+  }
+};
+
+TEST(Restart, TwentyTimesAtRandomRowsOfThreePhasesChangesNeitherRowsNorLedger) {
+  const TemporaryFolder data;
+  const StreamConfig config = three_phases(data);
+  RunSoFar whole;
+  whole.go_on(config, kRows);
+  ASSERT_EQ(whole.rows.size(), kRows);
+  EXPECT_FALSE(position_from_json(whole.position).corpora[2].open);
+
+  for (std::uint64_t seed = 0; seed < 3; ++seed) {
+    ItemRng rng(seed, Purpose::block_order, 0);
+    std::set<std::size_t> stops{kRowsOfAPhase, 2 * kRowsOfAPhase};  // At both changes of phase, and elsewhere.
+    while (stops.size() < kStops) stops.insert(1 + rng.below(kRows - 1));
+    RunSoFar stopped;
+    for (const std::size_t stop : stops) {
+      stopped.go_on(config, stop);
+      ASSERT_EQ(stopped.rows.size(), stop);
+    }
+    stopped.go_on(config, kRows);
+    EXPECT_EQ(stopped.rows, whole.rows);
+    EXPECT_EQ(stopped.ledger, whole.ledger);
+    EXPECT_EQ(stopped.position, whole.position);
+    EXPECT_EQ(stopped.rejects, whole.rejects);
+  }
+}
+
+}  // namespace
+}  // namespace millrace
