@@ -62,8 +62,8 @@ def write_shards(folder, corpus, seed, documents, damaged_line=None):
     (folder / f"{corpus}.jsonl").write_text("\n".join(lines) + "\n")
 
 
-def write_run(folder):
-    """Returns the run file."""
+def write_run(folder, three_phases=False):
+    """Returns the run file. With `three_phases` a third corpus comes in for the middle of the causal rows."""
     folder = pathlib.Path(folder)
     data = folder / "data"
     data.mkdir(parents=True)
@@ -83,11 +83,19 @@ def write_run(folder):
     (folder / "causal.toml").write_text(
         'name = "causal"\nlayout = "full"\nseparator = "eos"\n[[denoiser]]\nname = "causal"\nkind = "causal"\nshare = 100\n'
     )
+    later_phases = '[[phase]]\nuntil = 15_360\nmix = "mix.toml"\nobjective = "causal.toml"\n'
+    if three_phases:
+        write_shards(data, "verse", 3, 100)
+        (folder / "verse.toml").write_text(
+            'name = "verse"\nextend = "mix.toml"\nremove = ["code"]\nnormalize = true\n'
+            '[[corpus]]\nname = "verse"\nkind = "text"\nshare = 30\nshards = ["verse.jsonl"]\n'
+        )
+        later_phases = '[[phase]]\nuntil = 10_240\nmix = "verse.toml"\nobjective = "causal.toml"\n' + later_phases
     run = folder / "run.toml"
     run.write_text(
         'name = "tiny"\nseed = 3\nvocab = "vocab.model"\nsequence_length = 64\n'
         '[[phase]]\nuntil = 5_120\nmix = "mix.toml"\nobjective = "ul2.toml"\n'
-        '[[phase]]\nuntil = 15_360\nmix = "mix.toml"\nobjective = "causal.toml"\n'
+        f'{later_phases}'
         f'[data]\ndirectory = "{data}"\nholdout = 0.05\nshuffle_block = 16\nmax_bad_fraction = 0.01\n'
         '[model]\npreset = "openmoe-nano"\nhidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 2\n'
         "num_attention_heads = 2\nhead_dim = 16\nnum_experts = 4\nmoe_layer_interval = 2\n"

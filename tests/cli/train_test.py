@@ -41,7 +41,7 @@ class Train(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-train-"))
-        cls.run_file = tiny_run.write_run(cls.folder / "input")
+        cls.run_file = tiny_run.write_run(cls.folder / "input", three_phases=True)
         cls.whole = cls.folder / "whole"
         cls.output = millrace("train", cls.run_file, "--run-dir", cls.whole, "--threads", 2).stdout
 
@@ -53,18 +53,20 @@ class Train(unittest.TestCase):
         return sorted((self.whole / "checkpoints").glob("step-*"))[-1]
 
     def kill_and_resume(self, threads, crashes, seed):
-        """Ends the run with SIGKILL at random instants, then lets it finish."""
+        """Ends the run with SIGKILL soon after random steps, each time further on, then lets it finish."""
         rng = random.Random(seed)
         folder = self.folder / f"killed-{threads}"
         command = [MILLRACE, "train", self.run_file, "--run-dir", folder, "--resume", "--threads", str(threads)]
-        started = time.monotonic()
-        millrace("train", self.run_file, "--run-dir", self.folder / f"timed-{threads}", "--threads", threads)
-        duration = time.monotonic() - started
-        for _ in range(crashes):
+        log = folder / "metrics.jsonl"
+        killed = 0
+        for step in sorted(rng.sample(range(STEPS - 5), crashes)):
             process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            time.sleep(rng.uniform(0, 0.9 * duration))
+            while process.poll() is None and (len(log.read_text().splitlines()) if log.exists() else 0) < step:
+                time.sleep(0.001)
+            time.sleep(rng.uniform(0, 0.02))
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            killed += process.wait() == -signal.SIGKILL
+        self.assertGreater(killed, crashes // 2)
         millrace(*command[1:])
         return folder
 
@@ -75,9 +77,38 @@ class Train(unittest.TestCase):
             self.assertEqual((folder / "checkpoints" / step / file).read_bytes(),
                              (self.whole / "checkpoints" / step / file).read_bytes())
         mine, other = (json.loads((f / "summary.json").read_text()) for f in (folder, self.whole))
+        self.assertEqual({entry["phase"] for entry in mine["ledger"]}, {0, 1, 2})
         for key in ("ledger", "shares", "records", "losses", "evaluations", "unigram", "rows"):
             self.assertEqual(mine[key], other[key], key)
         self.assertEqual((folder / "rejects.jsonl").read_text(), (self.whole / "rejects.jsonl").read_text())
+
+    def test_later_phases_can_be_changed_and_the_past_cannot(self):
+        folder = self.folder / "changed"
+        source = self.folder / "changed-input"
+        run_file = tiny_run.write_run(source)
+        millrace("train", run_file, "--run-dir", folder, "--set", "train.tokens=2560")
+        tiny_run.write_shards(source / "data", "poems", 3, 500)
+        (source / "later.toml").write_text(
+            'name = "later"\nextend = "mix.toml"\nremove = ["code"]\nnormalize = true\n'
+            '[[corpus]]\nname = "poems"\nshare = 70\nshards = ["poems.jsonl"]\n'
+        )
+        text = run_file.read_text()
+        second = text.index("[[phase]]", text.index("[[phase]]") + 1)
+        run_file.write_text(text[:second] + text[second:].replace('"mix.toml"', '"later.toml"', 1))
+        resume = ("train", run_file, "--run-dir", folder, "--resume")
+        self.assertIn('+ name = "poems"', millrace(*resume, code=2).stderr)
+        before = (folder / "run.toml").read_text()
+        error = millrace(*resume, "--accept-changes", "--set", "seed=4", code=2).stderr
+        self.assertIn("the past of the data cannot be changed", error)
+        self.assertIn("seed: 3 then, 4 now", error)
+        self.assertEqual((folder / "run.toml").read_text(), before)
+        millrace(*resume, "--accept-changes")
+        losses = [[line["loss"] for line in metrics(run) if "loss" in line][:10] for run in (folder, self.whole)]
+        self.assertEqual(*losses, "what was trained on stays")
+        eaten = {(entry["phase"], entry["corpus"]) for entry in json.loads((folder / "summary.json").read_text())["ledger"]}
+        self.assertEqual(eaten, {(0, "prose"), (0, "code"), (1, "prose"), (1, "poems")})
+        self.assertIn("poems", (folder / "changes.jsonl").read_text())
+        self.assertIn("poems", metrics(folder)[-1]["eval"])
 
     def test_logs_each_step_once(self):
         lines = metrics(self.whole)
@@ -86,6 +117,17 @@ class Train(unittest.TestCase):
         for key in ("tokens", "raw_tokens", "loss_tokens", "loss", "ce", "aux_loss", "router_z_loss", "z_loss", "lr",
                     "grad_norm"):
             self.assertIn(key, lines[1])
+
+    def test_logs_the_ledger_so_far_with_evaluations_checkpoints_and_the_last_step(self):
+        lines = {line["step"]: line["ledger"] for line in metrics(self.whole) if "ledger" in line}
+        self.assertEqual(sorted(lines), [7, 14, 21, 25, 28, 35, 42, 49, 50, 56, 60])
+        totals = {}
+        for entry in json.loads((self.whole / "summary.json").read_text())["ledger"]:
+            counts = totals.setdefault(entry["corpus"], {}).setdefault(entry["denoiser"], [0, 0, 0])
+            for i, key in enumerate(("examples", "raw_tokens", "loss_tokens")):
+                counts[i] += entry[key]
+        self.assertEqual(lines[STEPS], totals)
+        self.assertEqual(set(totals), {"prose", "code", "verse"})
 
     def test_ends_below_the_unigram_bound(self):
         summary = json.loads((self.whole / "summary.json").read_text())
