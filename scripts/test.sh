@@ -5,6 +5,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 scripts/deps.sh test
-cmake --preset release -DMILLRACE_TESTS=ON
+cmake --preset release -DMILLRACE_TESTS=ON -DMILLRACE_BENCH=OFF
 cmake --build --preset release --parallel "$(nproc)"
 ctest --preset quick --parallel "$(nproc)" --no-tests=error
