@@ -21,7 +21,7 @@ struct ShareOutcome {
 struct PhaseShares {
   std::uint32_t phase = 0;
   std::string mix;
-  std::uint64_t longest_example = 0;  ///< Raw tokens.
+  std::uint64_t longest_example = 0;  ///< Raw tokens with separators.
   std::vector<ShareOutcome> corpora;  ///< In the mix's order.
 };
 

@@ -29,7 +29,7 @@ struct TrainState {
   std::uint64_t step = 0;            ///< Optimizer steps done.
   std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
   Ledger ledger;
-  std::vector<std::uint64_t> longest_example;  ///< Raw tokens, per phase begun.
+  std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
   std::string first_evaluation;               ///< Their lines of metrics.jsonl; empty if there was none.

@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
+#include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
 
@@ -26,14 +27,6 @@ std::string shard_of(std::uint64_t seed, int documents, int words) {
   for (int i = 0; i < documents; ++i)
     lines += json_line(tiny_text(seed * 100'000 + static_cast<std::uint64_t>(i), 1 + i * 7 % words));
   return lines;
-}
-
-Corpus corpus(const std::string& name, ShareUnits percent) {
-  Corpus corpus;
-  corpus.name = name;
-  corpus.share = percent * (kShareUnits / 100);
-  corpus.patterns = {name};
-  return corpus;
 }
 
 Objective ul2() {
@@ -67,7 +60,9 @@ class Stream : public testing::Test {
     config_.data_directory = folder_.path().string();
     config_.shuffle_block = 16;
     config_.holdout = 0.05;
-    Phase first{1000 * kRowLength, {"mix", "mix.toml", {corpus("a", 30), corpus("b", 70)}}, ul2()};
+    Phase first{1000 * kRowLength,
+                {"mix", "mix.toml", {folder_corpus("a", 30 * kPercent), folder_corpus("b", 70 * kPercent)}},
+                ul2()};
     Phase second{2000 * kRowLength, first.mix, causal()};
     config_.phases = {first, second};
   }
@@ -173,7 +168,7 @@ TEST_F(Stream, DoesNotHangOnAMillionOneTokenRecordsWithOneCredit) {
   for (int i = 0; i < 1'000'000; ++i) lines += "{\"text\":\"mill\"}\n";
   folder_.write("tiny/part.jsonl", lines);
   config_.holdout = 0;
-  Mix mix{"mix", "mix.toml", {corpus("tiny", 100)}};
+  Mix mix{"mix", "mix.toml", {folder_corpus("tiny", 100 * kPercent)}};
   const auto tokens = static_cast<std::uint64_t>(tiny_vocabulary().encode("mill").size()) * 1'000'000;
   config_.phases = {{tokens / 2, mix, causal()}};
   EXPECT_GT(run(2, std::nullopt, 1'000'000, 1).rows.size(), tokens / 2 / kRowLength - 1);
@@ -207,7 +202,7 @@ TEST_F(Stream, NamesEveryRejectOnceWithItsRow) {
   config_.max_bad_fraction = 1;
   folder_.write("a/zz-bad.jsonl", json_line("mill") + "{\"text\": 5}\nnothing\n" + json_line("stone"));
   config_.phases.resize(1);
-  config_.phases[0].mix.corpora = {corpus("a", 100)};
+  config_.phases[0].mix.corpora = {folder_corpus("a", 100 * kPercent)};
   DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {});
   std::map<std::uint64_t, int> lines;
   while (const auto batch = pipeline.next()) {

@@ -3,22 +3,11 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/mix_file.h"
+#include "tests/pipeline/folder_corpus.h"
 #include "tests/tiny_vocabulary.h"
 
 namespace millrace {
 namespace {
-
-constexpr ShareUnits kPercent = kShareUnits / 100;
-
-Corpus corpus(const std::string& name, ShareUnits percent, double max_epochs = 0, AtEnd at_end = AtEnd::repeat) {
-  Corpus corpus;
-  corpus.name = name;
-  corpus.share = percent * kPercent;
-  corpus.patterns = {name};
-  corpus.max_epochs = max_epochs;
-  corpus.at_end = at_end;
-  return corpus;
-}
 
 /// Causal rows of 101 positions: 100 raw tokens each, but for the separators between documents.
 class Plan : public testing::Test {
@@ -43,8 +32,8 @@ class Plan : public testing::Test {
 };
 
 TEST_F(Plan, CountsPositionsByShareAcrossPhases) {
-  add_phase(1000, {corpus("a", 30), corpus("b", 70)});
-  add_phase(3000, {corpus("b", 50), corpus("c", 50)});
+  add_phase(1000, {folder_corpus("a", 30 * kPercent), folder_corpus("b", 70 * kPercent)});
+  add_phase(3000, {folder_corpus("b", 50 * kPercent), folder_corpus("c", 50 * kPercent)});
   const MixPlan all = plan(3000);
   EXPECT_DOUBLE_EQ(all.corpora[0].positions, 300);
   EXPECT_DOUBLE_EQ(all.corpora[1].positions, 1700);
@@ -55,7 +44,7 @@ TEST_F(Plan, CountsPositionsByShareAcrossPhases) {
 }
 
 TEST_F(Plan, TellsEpochsAndWhenACorpusWasSeenOnce) {
-  add_phase(101'000, {corpus("a", 25), corpus("b", 75)});
+  add_phase(101'000, {folder_corpus("a", 25 * kPercent), folder_corpus("b", 75 * kPercent)});
   const MixPlan all = plan(101'000, {10'000, 1'000'000});
   EXPECT_NEAR(*all.corpora[0].raw_tokens, 25'000, 1e-6);
   EXPECT_NEAR(*all.corpora[0].epochs, 2.5, 1e-9);
@@ -64,7 +53,8 @@ TEST_F(Plan, TellsEpochsAndWhenACorpusWasSeenOnce) {
 }
 
 TEST_F(Plan, RedistributesWhatAClosedCorpusLeaves) {
-  add_phase(101'000, {corpus("a", 50, 2, AtEnd::redistribute), corpus("b", 20), corpus("c", 30)});
+  add_phase(101'000, {folder_corpus("a", 50 * kPercent, 2, AtEnd::redistribute), folder_corpus("b", 20 * kPercent),
+                      folder_corpus("c", 30 * kPercent)});
   const MixPlan all = plan(101'000, {5'000, 1e9, 1e9});
   EXPECT_NEAR(*all.corpora[0].raw_tokens, 10'000, 1e-6);
   EXPECT_NEAR(*all.corpora[0].exhausted_at, 20'200, 1e-6);
@@ -74,7 +64,7 @@ TEST_F(Plan, RedistributesWhatAClosedCorpusLeaves) {
 }
 
 TEST_F(Plan, EndsWhereACorpusStopsTheStream) {
-  add_phase(101'000, {corpus("a", 50, 1, AtEnd::stop), corpus("b", 50)});
+  add_phase(101'000, {folder_corpus("a", 50 * kPercent, 1, AtEnd::stop), folder_corpus("b", 50 * kPercent)});
   const MixPlan all = plan(101'000, {5'000, 1e9});
   EXPECT_NEAR(all.positions, 10'100, 1e-6);
   EXPECT_NEAR(*all.corpora[1].raw_tokens, 5'000, 1e-6);

@@ -43,8 +43,9 @@ TEST(Mixer, GivesEveryDocumentOnceAnEpochAndItsShareFromOneFileAndFromAThousand)
   data.write("one/part.jsonl", all);
   data.write("other/part.jsonl", json_line(tiny_text(5000, 500)));
   const auto begun = [&](const std::string& name, auto name_of) {
-    StreamConfig config = config_over(data.path(), {corpus(name, 370'000'000), corpus("other", 630'000'000)},
-                                      three_denoisers(300'000'000, 1));
+    StreamConfig config =
+        config_over(data.path(), {folder_corpus(name, 370'000'000), folder_corpus("other", 630'000'000)},
+                    three_denoisers(300'000'000, 1));
     return documents_begun(config, 3 * kDocuments, name_of);
   };
   for (const std::vector<std::uint64_t>& documents :
@@ -68,7 +69,7 @@ TEST(Mixer, TakesAboutThePartOfAFractionalEpochThatIsAskedFor) {
   std::string lines;
   for (std::size_t i = 0; i < kDocuments; ++i) lines += json_line(tiny_text(i, 8));
   data.write("a/part.jsonl", lines);
-  Corpus a = corpus("a", kShareUnits);
+  Corpus a = folder_corpus("a", kShareUnits);
   a.max_epochs = 2.3;
   a.at_end = AtEnd::stop;
   const std::vector<std::uint64_t> begun =
@@ -100,10 +101,10 @@ class MixerWithABriefCorpus : public testing::Test {
     data_.write("c/part.jsonl", json_line(tiny_text(200, 300)));
   }
   StreamConfig config(AtEnd at_end) const {
-    Corpus brief = corpus("brief", 200'000'000);
+    Corpus brief = folder_corpus("brief", 200'000'000);
     brief.max_epochs = 1;
     brief.at_end = at_end;
-    return config_over(data_.path(), {brief, corpus("b", 300'000'000), corpus("c", 500'000'000)},
+    return config_over(data_.path(), {brief, folder_corpus("b", 300'000'000), folder_corpus("c", 500'000'000)},
                        three_denoisers(300'000'000, 200'000'000));
   }
   TemporaryFolder data_;
@@ -165,12 +166,13 @@ TEST(Mixer, GoesOnInALaterPhaseWhereTheCorpusStood) {
     }
     return ids;
   };
-  StreamConfig phased = config_over(data.path(), {corpus("a", 600'000'000), corpus("b", 400'000'000)}, first);
+  StreamConfig phased =
+      config_over(data.path(), {folder_corpus("a", 600'000'000), folder_corpus("b", 400'000'000)}, first);
   phased.phases[0].until = 20 * kRowLength;
-  phased.phases.push_back({40 * kRowLength, {"mix", "mix.toml", {corpus("b", kShareUnits)}}, second});
+  phased.phases.push_back({40 * kRowLength, {"mix", "mix.toml", {folder_corpus("b", kShareUnits)}}, second});
   phased.phases.push_back({90 * kRowLength, phased.phases[0].mix, second});
   const std::vector<TokenId> with_phases = ids_of_a(phased, 1000);
-  std::vector<TokenId> alone = ids_of_a(config_over(data.path(), {corpus("a", kShareUnits)}, first), 90);
+  std::vector<TokenId> alone = ids_of_a(config_over(data.path(), {folder_corpus("a", kShareUnits)}, first), 90);
   ASSERT_GT(with_phases.size(), 30U * 40U);
   ASSERT_GT(alone.size(), with_phases.size());
   alone.resize(with_phases.size());

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/mixer.h"
+#include "tests/pipeline/folder_corpus.h"
 #include "tests/pipeline/share_bounds.h"
 
 namespace millrace {
@@ -15,14 +16,6 @@ inline constexpr std::uint64_t kForever = 1ull << 60;
 
 inline std::string json_line(const std::string& text) {
   return "{\"text\":\"" + text + "\"}\n";
-}
-
-inline Corpus corpus(const std::string& name, ShareUnits share) {
-  Corpus corpus;
-  corpus.name = name;
-  corpus.share = share;
-  corpus.patterns = {name};
-  return corpus;
 }
 
 inline Denoiser denoiser(DenoiserKind kind, ShareUnits share, double mean_span = 3, double mask_ratio = 0.15) {

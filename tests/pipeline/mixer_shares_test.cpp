@@ -35,7 +35,7 @@ void keeps_shares_of_tiny_corpora() {
   ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::span_lengths, 0);
   std::vector<Corpus> corpora;
   for (const ShareUnits share : random_shares(count, rng))
-    corpora.push_back(corpus("corpus-" + std::to_string(corpora.size()), share));
+    corpora.push_back(folder_corpus("corpus-" + std::to_string(corpora.size()), share));
   const std::vector<ShareUnits> denoisers = random_shares(3, rng);
   SerialStream stream(config_over("", corpora, three_denoisers(denoisers[0], denoisers[1], separator)),
                       one_document_each(count));
@@ -57,11 +57,11 @@ TEST(Mixer, KeepsCorporaOfOneDocumentAndTheirDenoisersWithinOneExampleAtEveryPre
 }
 
 TEST(Mixer, KeepsTheSharesOfEachPhaseFromItsOwnBeginning) {
-  StreamConfig config =
-      config_over("", {corpus("a", 900'000'000), corpus("b", 100'000'000)}, three_denoisers(300'000'000, 200'000'000));
+  StreamConfig config = config_over("", {folder_corpus("a", 900'000'000), folder_corpus("b", 100'000'000)},
+                                    three_denoisers(300'000'000, 200'000'000));
   config.phases[0].until = 200 * kRowLength;
   config.phases.push_back({400 * kRowLength,
-                           {"mix", "mix.toml", {corpus("a", 150'000'000), corpus("b", 850'000'000)}},
+                           {"mix", "mix.toml", {folder_corpus("a", 150'000'000), folder_corpus("b", 850'000'000)}},
                            three_denoisers(100'000'000, 800'000'000, Separator::eos)});
   SerialStream stream(config, one_document_each(2));
   for (std::size_t phase = 0; phase < 2; ++phase) {
@@ -89,9 +89,10 @@ TEST(Mixer, DrawsCorporaAndDenoisersOfExamplesIndependentlyWithRandomSampling) {
   constexpr int kExamples = 1000;
   const std::array<double, 4> corpora{0.05, 0.15, 0.3, 0.5};
   const std::array<double, 3> denoisers{0.2, 0.3, 0.5};
-  StreamConfig config = config_over(
-      "", {corpus("a", 50'000'000), corpus("b", 150'000'000), corpus("c", 300'000'000), corpus("d", 500'000'000)},
-      three_denoisers(200'000'000, 300'000'000));
+  StreamConfig config = config_over("",
+                                    {folder_corpus("a", 50'000'000), folder_corpus("b", 150'000'000),
+                                     folder_corpus("c", 300'000'000), folder_corpus("d", 500'000'000)},
+                                    three_denoisers(200'000'000, 300'000'000));
   config.sampling = Sampling::random;
   double of_corpora = 0;
   double of_both = 0;

@@ -6,6 +6,7 @@
 
 #include "pipeline/data_pipeline.h"
 #include "stages/philox.h"
+#include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
 
@@ -16,14 +17,6 @@ constexpr int kRowLength = 64;
 constexpr std::uint64_t kRowsOfAPhase = 150;
 constexpr std::size_t kRows = 3 * kRowsOfAPhase;
 constexpr std::size_t kStops = 20;
-
-Corpus corpus(const std::string& name, ShareUnits percent) {
-  Corpus corpus;
-  corpus.name = name;
-  corpus.share = percent * (kShareUnits / 100);
-  corpus.patterns = {name};
-  return corpus;
-}
 
 /// Three phases: a and b with two denoisers, b and c as causal rows with separators, then all three. Corpus c closes on
 /// the way.
@@ -44,7 +37,7 @@ StreamConfig three_phases(const TemporaryFolder& data) {
   Objective causal;
   causal.separator = Separator::eos;
   causal.denoisers = {{"causal", DenoiserKind::causal, 1, 0, 0, ""}};
-  Corpus brief = corpus("c", 40);
+  Corpus brief = folder_corpus("c", 40 * kPercent);
   brief.max_epochs = 1.5;
   brief.at_end = AtEnd::redistribute;
   StreamConfig config;
@@ -55,9 +48,13 @@ StreamConfig three_phases(const TemporaryFolder& data) {
   config.holdout = 0.05;
   config.max_bad_fraction = 0.1;
   config.phases = {
-      {kRowsOfAPhase * kRowLength, {"one", "one.toml", {corpus("a", 30), corpus("b", 70)}}, two},
-      {2 * kRowsOfAPhase * kRowLength, {"two", "two.toml", {corpus("b", 60), brief}}, causal},
-      {3 * kRowsOfAPhase * kRowLength, {"three", "three.toml", {corpus("a", 25), corpus("b", 35), brief}}, two}};
+      {kRowsOfAPhase * kRowLength,
+       {"one", "one.toml", {folder_corpus("a", 30 * kPercent), folder_corpus("b", 70 * kPercent)}},
+       two},
+      {2 * kRowsOfAPhase * kRowLength, {"two", "two.toml", {folder_corpus("b", 60 * kPercent), brief}}, causal},
+      {3 * kRowsOfAPhase * kRowLength,
+       {"three", "three.toml", {folder_corpus("a", 25 * kPercent), folder_corpus("b", 35 * kPercent), brief}},
+       two}};
   return config;
 }
 

@@ -8,6 +8,7 @@
 
 #include "pipeline/data_pipeline.h"
 #include "stages/errors.h"
+#include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
 
@@ -15,14 +16,6 @@ namespace millrace {
 namespace {
 
 constexpr int kRowLength = 64;
-
-Corpus corpus(const std::string& name, ShareUnits percent) {
-  Corpus corpus;
-  corpus.name = name;
-  corpus.share = percent * (kShareUnits / 100);
-  corpus.patterns = {name};
-  return corpus;
-}
 
 /// Three phases of 100 rows over the corpora a, b and c.
 class ChangedRun : public testing::Test {
@@ -42,9 +35,11 @@ class ChangedRun : public testing::Test {
     causal.name = "causal";
     causal.separator = Separator::eos;
     causal.denoisers = {{"causal", DenoiserKind::causal, 1.0, 0, 0, ""}};
-    then_.phases = {{100 * kRowLength, {"one", "one.toml", {corpus("a", 100)}}, causal},
-                    {200 * kRowLength, {"two", "two.toml", {corpus("a", 50), corpus("b", 50)}}, causal},
-                    {300 * kRowLength, {"three", "three.toml", {corpus("b", 100)}}, causal}};
+    then_.phases = {{100 * kRowLength, {"one", "one.toml", {folder_corpus("a", 100 * kPercent)}}, causal},
+                    {200 * kRowLength,
+                     {"two", "two.toml", {folder_corpus("a", 50 * kPercent), folder_corpus("b", 50 * kPercent)}},
+                     causal},
+                    {300 * kRowLength, {"three", "three.toml", {folder_corpus("b", 100 * kPercent)}}, causal}};
     now_ = then_;
   }
 
@@ -77,7 +72,7 @@ class ChangedRun : public testing::Test {
 
 TEST_F(ChangedRun, KeepsWhatWasEatenAndTakesLaterPhasesFromTheNewRun) {
   const Run whole = run(then_);
-  now_.phases[2].mix = {"new", "new.toml", {corpus("c", 75), corpus("a", 25)}};
+  now_.phases[2].mix = {"new", "new.toml", {folder_corpus("c", 75 * kPercent), folder_corpus("a", 25 * kPercent)}};
   const Position stop = *whole.after.at(149);
   EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::IsEmpty());
   const Run rest = run(now_, stop);
