@@ -5,9 +5,12 @@
 #include <fstream>
 #include <string>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/run_shards.h"
+#include "stages/errors.h"
+#include "trainer/checkpoint.h"
 #include "trainer/run_folder.h"
 
 namespace millrace {
@@ -22,6 +25,20 @@ void for_each_line(const fs::path& file, const Use& use) {
   for (std::string line; std::getline(lines, line);) {
     if (!lines.eof()) use(line);
   }
+}
+
+/// Rows can be made again only by a program that makes the same stream.
+void check_stream_version(const fs::path& checkpoints) {
+  std::vector<fs::path> folders;
+  if (fs::is_directory(checkpoints)) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(checkpoints)) folders.push_back(entry.path());
+  }
+  std::sort(folders.begin(), folders.end());
+  const std::optional<RunIdentity> identity = folders.empty() ? std::nullopt : load_identity(folders.back());
+  if (identity && identity->stream_version != kStreamVersion)
+    throw ConfigError(
+        fmt::format("{}: made with version {} of the stream, this program makes version {}: its rows would be others",
+                    folders.back().string(), identity->stream_version, kStreamVersion));
 }
 
 }  // namespace
@@ -44,6 +61,7 @@ RecordedRun open_recorded(const RunOptions& options) {
   const fs::path folder = options.run;
   recorded.has_run = fs::is_directory(folder);
   if (!recorded.has_run) return recorded;
+  check_stream_version(folder / "checkpoints");
   find_run_shards(recorded.run.stream, folder, true);
   if (!fs::exists(recorded.run.vocabulary)) recorded.run.vocabulary = vocabulary_beside(folder / "checkpoints" / "any");
   for_each_line(folder / "positions.jsonl",

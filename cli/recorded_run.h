@@ -21,8 +21,8 @@ struct RecordedRun {
   std::optional<Position> position_before(std::uint64_t row) const;
 };
 
-/// Reads a run file, or a run folder's records. Throws ConfigError as load_run does, and if the shards are not those
-/// that the run was trained on, naming them.
+/// Reads a run file, or a run folder's records. Throws ConfigError as load_run does, if the shards are not those that
+/// the run was trained on, naming them, or if it was trained with another version of the stream.
 RecordedRun open_recorded(const RunOptions& options);
 
 }  // namespace millrace

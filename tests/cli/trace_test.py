@@ -99,6 +99,16 @@ class Provenance(unittest.TestCase):
                                     ("prose.jsonl:2000", "has no record 2000; it ends before record 2000")):
             self.assertIn(complaint, millrace("trace", self.trained, "--document", document, code=2).stderr)
 
+    def test_a_stream_of_another_version_is_not_made_again(self):
+        state = sorted((self.trained / "checkpoints").glob("step-*"))[-1] / "state.json"
+        before = state.read_text()
+        self.assertIn('"stream_version":', before.replace(" ", ""))
+        state.write_text(before.replace(" ", "").replace('"stream_version":2', '"stream_version":1'))
+        try:
+            self.assertIn("made with version 1 of the stream", millrace("inspect", self.trained, "--row", 5, code=2).stderr)
+        finally:
+            state.write_text(before)
+
     def test_a_shard_that_changed_is_not_believed(self):
         shard = self.folder / "input/data/prose.jsonl"
         before = shard.read_bytes()
