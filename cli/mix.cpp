@@ -50,7 +50,7 @@ struct Answer {
   MixPlan plan;
 
   const AvailableTokens* available(std::size_t corpus) const {
-    return corpus < inputs.available.size() && inputs.available[corpus] ? &*inputs.available[corpus] : nullptr;
+    return inputs.available.empty() ? nullptr : &inputs.available[corpus];
   }
 };
 
@@ -88,9 +88,8 @@ Answer answer(const Question& question) {
       const Vocabulary vocabulary(question.vocabulary);
       const std::optional<Manifest> manifest = manifest_of(question.stream.data_directory);
       if (manifest) answer.manifest = fs::path(question.stream.data_directory) / kManifestName;
-      for (AvailableTokens& tokens :
-           available_tokens(question.stream, answer.corpora, vocabulary, manifest ? &*manifest : nullptr))
-        answer.inputs.available.emplace_back(std::move(tokens));
+      answer.inputs.available =
+          available_tokens(question.stream, answer.corpora, vocabulary, manifest ? &*manifest : nullptr);
       if (question.has_objectives()) answer.inputs.phases = plan_phases(question.stream, answer.corpora, vocabulary);
     }
   }
@@ -242,8 +241,7 @@ std::string provenance(const Question& question, const Answer& answer) {
                                        : fmt::format("available tokens: not counted; there is no vocabulary {}\n",
                                                      question.vocabulary.string());
   }
-  const auto from_manifest = std::ranges::count_if(
-      answer.inputs.available, [](const std::optional<AvailableTokens>& tokens) { return tokens->from_manifest; });
+  const auto from_manifest = std::ranges::count_if(answer.inputs.available, &AvailableTokens::from_manifest);
   const bool all = static_cast<std::size_t>(from_manifest) == answer.corpora.size();
   if (all) return fmt::format("available tokens: counted by {}\n", answer.manifest->string());
   std::string text = "available tokens: estimated from a sample (± half the 95 % interval; without ±: all was read)";

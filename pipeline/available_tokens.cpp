@@ -126,6 +126,7 @@ class Sample {
       variance += std::pow(add_stratum(stratum, std::clamp<std::size_t>(wanted, 1, stratum.paths.size()), part), 2);
     }
     if (result_.tokens > 0) result_.error = std::sqrt(variance) / result_.tokens;
+    if (result_.tokens == 0 && !read_all_) result_.error = 1;  // None in the sample is no count of none.
     if (documents_ > 0) result_.document_size = document_tokens_ / documents_;
     return std::move(result_);
   }
@@ -142,6 +143,7 @@ class Sample {
       whole.push_back(read_beginning(path, wanted, chunks, read_all));
       tokens += whole.back().tokens;
     }
+    read_all_ = read_all_ && read_all;
     if (read_all || tokens == 0) {
       result_.tokens += tokens;
       return 0;
@@ -209,6 +211,7 @@ class Sample {
   const RunCorpus& corpus_;
   const Vocabulary& vocabulary_;
   AvailableTokens result_;
+  bool read_all_ = true;
   double documents_ = 0;
   double document_tokens_ = 0;
   std::vector<TokenId> ids_;

@@ -87,7 +87,7 @@ class Simulation {
   }
 
   const AvailableTokens* available_of(std::size_t corpus) const {
-    return corpus < inputs_.available.size() && inputs_.available[corpus] ? &*inputs_.available[corpus] : nullptr;
+    return inputs_.available.empty() ? nullptr : &inputs_.available[corpus];
   }
 
   /// Raw tokens until the corpus closes, or until it was seen once; nothing if no such event is to come.

@@ -35,8 +35,8 @@ struct MixPlan {
 
 /// What is known beside the run file. Empty: not known, and then only positions are planned.
 struct PlanInputs {
-  std::vector<PhasePlan> phases = {};                          ///< With the vocabulary: what a row holds.
-  std::vector<std::optional<AvailableTokens>> available = {};  ///< With the data: per corpus.
+  std::vector<PhasePlan> phases = {};           ///< With the vocabulary: what a row holds.
+  std::vector<AvailableTokens> available = {};  ///< With the data: per corpus.
 };
 
 /// Plays the phases through up to `horizon` positions (beyond the last phase's end, that phase goes on). Corpora that

@@ -64,6 +64,14 @@ TEST_F(AvailableTokensOfACorpus, AreEstimatedWithinTheErrorThatIsStated) {
   EXPECT_NEAR(available.tokens / tokens_, 1, available.error);
 }
 
+TEST_F(AvailableTokensOfACorpus, AreNotCountedAsNoneWhereOnlyTheSampleHasNone) {
+  for (int shard = 0; shard < 12; ++shard) add_shard(50, 20);
+  corpus_.corpus.filter.keep = {{"lang", {"en"}}};
+  const AvailableTokens available = found();
+  EXPECT_EQ(available.tokens, 0);
+  EXPECT_EQ(available.error, 1);
+}
+
 TEST_F(AvailableTokensOfACorpus, AreCountedByAManifestOfTheSameVocabulary) {
   config_.holdout = 0;
   for (int shard = 0; shard < 3; ++shard) add_shard(2000, 40);
