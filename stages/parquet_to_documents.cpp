@@ -26,7 +26,7 @@ constexpr int kMostBadTexts = 100;
 
 class ParquetReader final : public RecordReader {
  public:
-  ParquetReader(std::string path, Options options, std::uint64_t first_record)
+  ParquetReader(std::string path, ReadOptions options, std::uint64_t first_record)
       : path_(std::move(path)), options_(std::move(options)), row_(first_record) {
     try {
       read_footer();
@@ -285,7 +285,7 @@ class ParquetReader final : public RecordReader {
   }
 
   std::string path_;
-  Options options_;
+  ReadOptions options_;
   DuckdbSession session_;
   std::vector<RowGroup> groups_;
   std::uint64_t rows_ = 0;
@@ -306,7 +306,7 @@ class ParquetReader final : public RecordReader {
 
 }  // namespace
 
-std::unique_ptr<RecordReader> open_parquet(const std::string& path, const RecordReader::Options& options,
+std::unique_ptr<RecordReader> open_parquet(const std::string& path, const ReadOptions& options,
                                            std::uint64_t first_record) {
   return std::make_unique<ParquetReader>(path, options, first_record);
 }

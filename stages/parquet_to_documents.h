@@ -13,7 +13,7 @@ namespace millrace {
 /// row. Filters are part of the query. As open_shard otherwise.
 /// REQUIRES: the file begins with Parquet's magic. Throws ConfigError in a build without DuckDB, and for a wrong
 /// `where`.
-std::unique_ptr<RecordReader> open_parquet(const std::string& path, const RecordReader::Options& options,
+std::unique_ptr<RecordReader> open_parquet(const std::string& path, const ReadOptions& options,
                                            std::uint64_t first_record);
 
 /// Names of the columns; empty if the footer cannot be read.

@@ -30,8 +30,8 @@ Reject unreadable(const std::string& path, std::uint64_t record, const std::syst
 
 class LinesReader final : public RecordReader {
  public:
-  LinesReader(std::string path, const Options& options, std::unique_ptr<ByteStream> bytes, std::uint64_t first_record,
-              const SeekPoint& from)
+  LinesReader(std::string path, const ReadOptions& options, std::unique_ptr<ByteStream> bytes,
+              std::uint64_t first_record, const SeekPoint& from)
       : path_(std::move(path)),
         max_record_bytes_(options.max_record_bytes),
         lines_(std::move(bytes), options.max_record_bytes, from),
@@ -99,7 +99,8 @@ class LinesReader final : public RecordReader {
 /// A shard that is one document: its whole content, without a byte order mark.
 class TextReader final : public RecordReader {
  public:
-  TextReader(std::string path, const Options& options, std::unique_ptr<ByteStream> bytes, std::uint64_t first_record)
+  TextReader(std::string path, const ReadOptions& options, std::unique_ptr<ByteStream> bytes,
+             std::uint64_t first_record)
       : path_(std::move(path)), most_bytes_(options.max_record_bytes), bytes_(std::move(bytes)), record_(first_record) {
     if (record_ > 0) bytes_.reset();
   }
@@ -195,7 +196,7 @@ std::vector<std::string> fields_of(const std::string& shard) {
   auto file = std::make_unique<InputFile>(shard);
   const Container container = container_of(*file);
   if (container == Container::parquet) return parquet_columns(shard);
-  LineSplitter lines(open_bytes(std::move(file), container), RecordReader::Options{}.max_record_bytes);
+  LineSplitter lines(open_bytes(std::move(file), container), ReadOptions{}.max_record_bytes);
   Line line;
   for (int seen = 0; seen < kLinesToDetect && lines.next(line) == LineSplitter::Step::line; ++seen) {
     std::vector<std::string> keys = keys_of(line.bytes);

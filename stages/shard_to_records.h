@@ -17,8 +17,6 @@ RecordLayout detect_layout(const std::string& shard);
 /// name. One object, one thread. Never throws for bad data: that comes out as Rejects. Blocks on disk reads.
 class RecordReader {
  public:
-  using Options = ReadOptions;
-
   virtual ~RecordReader() = default;
 
   /// The next record, or false at the shard's end. A Reject of a container's part (truncated, damaged_frame,

@@ -30,7 +30,7 @@ std::string lines(int from, int to) {
 
 class Shard : public ::testing::Test {
  protected:
-  Reading read(const std::string& bytes, std::uint64_t first = 0, RecordReader::Options options = {}) const {
+  Reading read(const std::string& bytes, std::uint64_t first = 0, ReadOptions options = {}) const {
     return read_shard(folder_.write("shard.any", bytes), first, options);
   }
   TemporaryFolder folder_;
@@ -84,7 +84,7 @@ TEST_F(Shard, LosesOnlyTheFrameThatIsDamaged) {
 }
 
 TEST_F(Shard, RejectsALineThatIsTooLongAndKeepsItsNeighbours) {
-  RecordReader::Options options;
+  ReadOptions options;
   options.max_record_bytes = 100;
   const Reading reading = read(lines(0, 2) + json_line(std::string(5000, 'x')) + lines(3, 5), 0, options);
   EXPECT_EQ(reading.records(), (Numbers{0, 1, 3, 4}));

@@ -90,7 +90,7 @@ TEST(SharedShards, ThatCrashedOtherReadersAreReadOrRejected) {
     std::vector<std::string> columns = parquet_columns(entry.path().string());
     columns.push_back("text");
     for (const std::string& column : columns) {
-      RecordReader::Options options;
+      ReadOptions options;
       options.layout.text_field = column;
       EXPECT_NO_THROW(read_shard(entry.path().string(), 0, options)) << name;
     }
