@@ -4,10 +4,11 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
+#include <rapidcheck.h>
 
 #include "stages/errors.h"
 #include "stages/philox.h"
+#include "tests/property.h"
 
 namespace millrace {
 namespace {
@@ -150,7 +151,7 @@ TEST(TokenBuffer, CountsWhatIsLeftAtTheCorpussEndAsTail) {
   EXPECT_FALSE(b.position().open);
 }
 
-RC_GTEST_PROP(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrival, ()) {
+void cut_the_same_ids_whatever_the_order_of_arrival() {
   const auto lengths = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 40)));
   std::vector<EncodedItem> items;
   std::vector<TokenId> expected;
@@ -168,6 +169,14 @@ RC_GTEST_PROP(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrival, ()) {
     cut.insert(cut.end(), ids.begin(), ids.end());
   }
   RC_ASSERT(cut == expected);
+}
+
+TEST(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrival) {
+  expect_holds(300, cut_the_same_ids_whatever_the_order_of_arrival);
+}
+
+TEST(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrivalLong) {
+  expect_holds(10'000, cut_the_same_ids_whatever_the_order_of_arrival);
 }
 
 }  // namespace
