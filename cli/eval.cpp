@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
+#include "cli/open_vocabulary.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
 #include "cli/vocabulary_match.h"
@@ -66,7 +67,7 @@ void eval(const EvalOptions& options) {
   const fs::path checkpoint = options.checkpoint;
   const ModelConfig config = load_model_config(checkpoint);
   const RunFile run = load_run(options.run);
-  const Vocabulary vocabulary(run.vocabulary);
+  const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, run.vocabulary);
   set_compute_threads(options.threads);
   const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);

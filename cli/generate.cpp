@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/vocabulary_match.h"
 #include "model/generator.h"
 #include "stages/document_to_tokens.h"
@@ -69,7 +70,7 @@ void generate(const GenerateOptions& options) {
   const fs::path checkpoint = options.checkpoint;
   const ModelConfig config = load_model_config(checkpoint);
   const fs::path vocabulary_file = vocabulary_of(options);
-  const Vocabulary vocabulary(vocabulary_file);
+  const Vocabulary vocabulary = open_vocabulary(vocabulary_file);
   check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, vocabulary_file);
   set_compute_threads(options.threads);
 

@@ -7,6 +7,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
 #include "pipeline/data_pipeline.h"
@@ -178,7 +179,7 @@ void inspect(const InspectOptions& options) {
   if (options.row.value_or(options.from) >= rows)
     throw ConfigError(fmt::format("{}: the stream has {} rows: there is no row {}", run.file.string(), rows,
                                   options.row.value_or(options.from)));
-  const Vocabulary vocabulary(run.vocabulary);
+  const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   DataPipeline::Options pipeline_options;
   pipeline_options.threads = options.threads;
   const std::uint64_t first = options.row.value_or(options.from);

@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
@@ -85,7 +86,7 @@ Answer answer(const Question& question) {
       for (const std::string& shard : corpus.shards) bytes += fs::file_size(shard_path(question.stream, shard));
     }
     if (fs::exists(question.vocabulary)) {
-      const Vocabulary vocabulary(question.vocabulary);
+      const Vocabulary vocabulary = open_vocabulary(question.vocabulary);
       const std::optional<Manifest> manifest = manifest_of(question.stream.data_directory);
       if (manifest) answer.manifest = fs::path(question.stream.data_directory) / kManifestName;
       answer.inputs.available =

@@ -16,6 +16,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -48,43 +49,72 @@ std::string as_line(const Vocabulary& vocabulary, const std::string& text, bool 
   return names.dump() + "\n";
 }
 
-/// A batch of lines, encoded by several threads and written in order.
-class Batch {
- public:
-  void add(Record record) {
-    if (const auto* document = std::get_if<Document>(&record)) bytes_ += document->text.size();
-    records_.push_back(std::move(record));
-  }
-  bool is_full() const { return records_.size() >= kBatchRecords || bytes_ >= kBatchBytes; }
-  std::uint64_t bytes() const { return bytes_; }
+/// Some records of the shard, to be encoded by several threads and written in order.
+struct Batch {
+  std::vector<Record> records;
+  std::uint64_t bytes = 0;
 
-  void encode_and_print(const Vocabulary& vocabulary, const Arguments& arguments) {
-    lines_.assign(records_.size(), "null\n");
-    std::atomic<std::size_t> next = 0;
-    const auto work = [&] {
-      for (std::size_t i = next++; i < records_.size(); i = next++) {
-        const auto* document = std::get_if<Document>(&records_[i]);
-        if (document != nullptr) lines_[i] = as_line(vocabulary, document->text, arguments.pieces);
-      }
-    };
-    std::vector<std::future<void>> helpers;
-    for (int i = 1; i < arguments.threads; ++i) helpers.push_back(std::async(std::launch::async, work));
-    work();
-    for (std::future<void>& helper : helpers) helper.get();
-    for (const std::string& line : lines_) {
-      if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size()) {
-        throw std::system_error(errno, std::generic_category(), "standard output");
-      }
+  bool is_full() const { return records.size() >= kBatchRecords || bytes >= kBatchBytes; }
+};
+
+/// Reads a shard batch by batch, and counts what it could not read.
+class BatchReader {
+ public:
+  BatchReader(const std::string& path, const std::string& field)
+      : path_(path), reader_(open_shard(path, {{"custom", field}})) {}
+
+  /// Empty at the end. Throws Interrupted after Ctrl-C.
+  Batch next() {
+    Batch batch;
+    for (Record record; !batch.is_full() && reader_->next(record);) {
+      if (interrupt_requested()) throw Interrupted();
+      if (const auto* document = std::get_if<Document>(&record)) batch.bytes += document->text.size();
+      if (const auto* reject = std::get_if<Reject>(&record); reject != nullptr && !count(*reject)) continue;
+      batch.records.push_back(std::move(record));
     }
-    records_.clear();
-    bytes_ = 0;
+    share_read_ = reader_->share_read();
+    return batch;
   }
+
+  double share_read() const { return share_read_; }
+  const std::map<std::string, std::uint64_t>& rejects() const { return rejects_; }
+  bool is_damaged() const { return damaged_; }
 
  private:
-  std::vector<Record> records_;
-  std::vector<std::string> lines_;
-  std::uint64_t bytes_ = 0;
+  /// False: what was rejected is no record, but a part of the file.
+  bool count(const Reject& reject) {
+    ++rejects_[name_of(reject.cause)];
+    if (is_of_a_record(reject.cause)) return true;
+    damaged_ = true;
+    fmt::print(stderr, "{}: {}: {}\n", path_, name_of(reject.cause), reject.reason);
+    return false;
+  }
+
+  std::string path_;
+  std::unique_ptr<RecordReader> reader_;
+  std::map<std::string, std::uint64_t> rejects_;
+  bool damaged_ = false;
+  double share_read_ = 0;
 };
+
+void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Arguments& arguments) {
+  std::vector<std::string> lines(batch.records.size(), "null\n");
+  std::atomic<std::size_t> next = 0;
+  const auto work = [&] {
+    for (std::size_t i = next++; i < lines.size(); i = next++) {
+      const auto* document = std::get_if<Document>(&batch.records[i]);
+      if (document != nullptr) lines[i] = as_line(vocabulary, document->text, arguments.pieces);
+    }
+  };
+  std::vector<std::future<void>> helpers;
+  for (int i = 1; i < arguments.threads; ++i) helpers.push_back(std::async(std::launch::async, work));
+  work();
+  for (std::future<void>& helper : helpers) helper.get();
+  for (const std::string& line : lines) {
+    if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size())
+      throw std::system_error(errno, std::generic_category(), "standard output");
+  }
+}
 
 void tokenize(Arguments arguments) {
   if (arguments.threads < 0) throw ConfigError("--threads must be at least 1");
@@ -92,37 +122,21 @@ void tokenize(Arguments arguments) {
   if (!std::filesystem::is_regular_file(arguments.in)) {
     throw ConfigError(fmt::format("--in {}: there is no such file", arguments.in));
   }
-  const Vocabulary vocabulary(arguments.vocabulary);
-  const std::unique_ptr<RecordReader> reader = open_shard(arguments.in, {{"custom", arguments.field}});
-  Progress progress("tokenizing", 0, "bytes of text");
-  std::map<std::string, std::uint64_t> rejects;
-  bool damaged = false;
-  std::uint64_t bytes = 0;
-  Batch batch;
-  const auto flush = [&] {
-    bytes += batch.bytes();
-    batch.encode_and_print(vocabulary, arguments);
-    progress.update(bytes);
-  };
+  const Vocabulary vocabulary = open_vocabulary(arguments.vocabulary);
+  BatchReader reader(arguments.in, arguments.field);
+  const std::uint64_t file_bytes = std::filesystem::file_size(arguments.in);
+  Progress progress("tokenizing", file_bytes, "bytes of the shard");
   progress.update(0);
-  for (Record record; reader->next(record);) {
-    if (interrupt_requested()) throw Interrupted();
-    if (const auto* reject = std::get_if<Reject>(&record)) {
-      ++rejects[name_of(reject->cause)];
-      if (!is_of_a_record(reject->cause)) {
-        damaged = true;
-        fmt::print(stderr, "{}: {}: {}\n", arguments.in, name_of(reject->cause), reject->reason);
-        continue;
-      }
-    }
-    batch.add(std::move(record));
-    if (batch.is_full()) flush();
+  for (Batch batch = reader.next(); !batch.records.empty();) {
+    auto following = std::async(std::launch::async, [&reader] { return reader.next(); });
+    encode_and_print(batch, vocabulary, arguments);
+    batch = following.get();
+    progress.update(static_cast<std::uint64_t>(reader.share_read() * static_cast<double>(file_bytes)));
   }
-  flush();
   progress.finish();
   if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "standard output");
-  for (const auto& [cause, count] : rejects) fmt::print(stderr, "rejected: {} {}\n", count, cause);
-  if (damaged) throw DataError(fmt::format("{}: a part of the file could not be read", arguments.in));
+  for (const auto& [cause, count] : reader.rejects()) fmt::print(stderr, "rejected: {} {}\n", count, cause);
+  if (reader.is_damaged()) throw DataError(fmt::format("{}: a part of the file could not be read", arguments.in));
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
 #include "cli/text_table.h"
@@ -183,7 +184,7 @@ void trace(const TraceOptions& options) {
   if (!recorded.has_run)
     fmt::print(stderr, "{} never ran: its stream is made from row 0 to its end, row {}\n", recorded.run.file.string(),
                end);
-  const Vocabulary vocabulary(recorded.run.vocabulary);
+  const Vocabulary vocabulary = open_vocabulary(recorded.run.vocabulary);
   Json all = Json::array();
   for (const auto& [corpus, shard] : places) {
     const std::string never = why_never_read(stream, corpora[corpus].corpus, document);

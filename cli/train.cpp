@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
 #include "cli/run_shards.h"
@@ -87,7 +88,7 @@ void train(const TrainOptions& options) {
   RunFile run = load_run(options.run);
   const fs::path run_dir = run_dir_of(options, run);
   const fs::path vocabulary_path = vocabulary_file(run, run_dir, options.resume);
-  const Vocabulary vocabulary(vocabulary_path);
+  const Vocabulary vocabulary = open_vocabulary(vocabulary_path);
   if (run.model.vocab_size == 0) run.model.vocab_size = vocabulary.embedding_rows();
   check_vocabulary_size(run.model, run.file.string() + ": [model]", vocabulary, vocabulary_path);
   check_model_config(run.model, run.file.string() + ": [model]");

@@ -1,22 +1,19 @@
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <future>
-#include <iterator>
 #include <memory>
 
 #include <fmt/format.h>
-#include <xxhash.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/training_text.h"
+#include "cli/vocab_show.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
-#include "stages/vocabulary_facts.h"
 #include "stages/vocabulary_training.h"
 
 namespace millrace {
@@ -61,38 +58,6 @@ void train(const TrainArguments& arguments) {
              vocabulary.size(), vocabulary.hash(), took.count());
 }
 
-std::string id_or_none(int id) {
-  return id < 0 ? "none" : std::to_string(id);
-}
-
-void show(const std::string& file) {
-  std::ifstream in(file, std::ios::binary);
-  const std::string bytes{std::istreambuf_iterator<char>(in), {}};
-  if (!in.is_open() || bytes.empty()) throw ConfigError(fmt::format("vocabulary {}: cannot be read or is empty", file));
-  if (!is_vocabulary(bytes)) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file));
-  const VocabularyFacts facts = facts_of(bytes);
-  const int size = facts.pieces + Vocabulary::kExtraIds;
-  const auto yes_no = [](bool value) { return value ? "yes" : "no"; };
-  fmt::print("kind                      {}\n", facts.model_type);
-  fmt::print("pieces                    {} (normal {}, unknown {}, control {}, user-defined {}, unused {}, byte {})\n",
-             facts.pieces, facts.of_type[1], facts.of_type[2], facts.of_type[3], facts.of_type[4], facts.of_type[5],
-             facts.of_type[6]);
-  fmt::print("with sentinels            {} (<extra_id_0> = {}, <extra_id_{}> = {})\n", size, size - 1,
-             Vocabulary::kExtraIds - 1, facts.pieces);
-  fmt::print("embedding rows            {}\n", (size + 127) / 128 * 128);
-  fmt::print("pad, eos, bos, unk        {}, {}, {}, {}\n", id_or_none(facts.pad), id_or_none(facts.eos),
-             id_or_none(facts.bos), id_or_none(facts.unk));
-  fmt::print("normalizer                {} ({} bytes of character map)\n",
-             facts.normalizer.empty() ? "unnamed" : facts.normalizer, facts.character_map_bytes);
-  fmt::print("add_dummy_prefix          {}\n", yes_no(facts.add_dummy_prefix));
-  fmt::print("remove_extra_whitespaces  {}\n", yes_no(facts.remove_extra_whitespaces));
-  fmt::print("split_digits              {}\n", yes_no(facts.split_digits));
-  fmt::print("byte_fallback             {}\n", yes_no(facts.byte_fallback));
-  fmt::print("xxh3                      {:016x}\n", XXH3_64bits(bytes.data(), bytes.size()));
-  if (facts.pad < 0 || facts.eos < 0)
-    fmt::print("It has no {}: no rows can be made with it.\n", facts.pad < 0 ? "pad" : "eos");
-}
-
 void add_vocab_train(CLI::App& vocab) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = vocab.add_subcommand("train", "Train a SentencePiece vocabulary with umT5's own settings");
@@ -115,10 +80,12 @@ void add_vocab(CLI::App& app) {
   vocab->footer("Example:\n  millrace vocab show data/vocab.model");
   add_vocab_train(*vocab);
   auto file = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
   CLI::App* command = vocab->add_subcommand("show", "Kind, size, special ids and settings of a vocabulary");
   command->add_option("FILE", *file, "A SentencePiece .model file")->required();
+  command->add_flag("--json", *json, "Print one JSON object");
   command->footer("Example:\n  millrace vocab show data/vocab.model");
-  command->callback([file] { show(*file); });
+  command->callback([file, json] { show_vocabulary(*file, *json); });
 }
 
 }  // namespace millrace

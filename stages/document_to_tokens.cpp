@@ -1,82 +1,129 @@
 #include "stages/document_to_tokens.h"
 
-#include <cerrno>
-#include <system_error>
+#include <atomic>
+#include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
-#include <xxhash.h>
 
 #include "stages/errors.h"
-#include "stages/input_file.h"
-#include "stages/vocabulary_facts.h"
+#include "stages/unigram_encoder.h"
+#include "stages/vocabulary_file.h"
 
 namespace millrace {
 namespace {
 
 constexpr int kRowMultiple = 128;
 
-std::string read_whole(const std::filesystem::path& path) {
-  try {
-    InputFile file(path.string());
-    std::string bytes(file.size(), '\0');
-    bytes.resize(file.read_at(0, bytes.data(), bytes.size()));
-    return bytes;
-  } catch (const std::system_error& error) {
-    throw ConfigError(fmt::format("vocabulary {}: {}", path.string(), error.code().message()));
+/// libsentencepiece with a vocabulary: what decodes, and what encodes where our own encoder does not.
+class Library {
+ public:
+  /// Throws std::invalid_argument with the library's reason if it does not take the model.
+  explicit Library(const std::string& model) {
+    const auto status = processor_.LoadFromSerializedProto(model);
+    if (!status.ok()) throw std::invalid_argument(status.ToString());
+    for (int id = 0; id < processor_.GetPieceSize() && ordinary_ < 0; ++id) {
+      if (processor_.IsControl(id) || processor_.IsUnknown(id) || processor_.IsUnused(id) || processor_.IsByte(id))
+        continue;
+      ordinary_text_ = decode({id});
+      if (!ordinary_text_.empty()) ordinary_ = id;
+    }
   }
-}
 
-}  // namespace
+  std::vector<int> encode(std::string_view text) const {
+    std::vector<int> ids;
+    const auto status = processor_.Encode(text, &ids);
+    if (!status.ok()) throw std::runtime_error("sentencepiece: " + status.ToString());
+    return ids;
+  }
 
-struct Vocabulary::Impl {
-  sentencepiece::SentencePieceProcessor processor;
-  std::string hash;
-  int pieces = 0;
-  int ordinary = -1;  // An id that decodes to plain text by itself.
-  std::string ordinary_text;
-
-  std::string decode_run(const std::vector<int>& ids) const {
+  std::string decode(const std::vector<int>& ids) const {
     std::string text;
-    const auto status = processor.Decode(ids, &text);
+    const auto status = processor_.Decode(ids, &text);
     if (!status.ok()) throw std::runtime_error("sentencepiece: " + status.ToString());
     return text;
   }
 
   /// Text of ids that stand behind something else: a blank at their beginning is kept.
-  std::string decode_later_run(std::vector<int> ids) const {
-    if (ordinary < 0 || ids.empty()) return decode_run(ids);
-    ids.insert(ids.begin(), ordinary);
-    return decode_run(ids).substr(ordinary_text.size());
+  std::string decode_later(std::vector<int> ids) const {
+    if (ordinary_ < 0 || ids.empty()) return decode(ids);
+    ids.insert(ids.begin(), ordinary_);
+    return decode(ids).substr(ordinary_text_.size());
   }
 
-  void find_ordinary_piece() {
-    for (int id = 0; id < pieces && ordinary < 0; ++id) {
-      if (processor.IsControl(id) || processor.IsUnknown(id) || processor.IsUnused(id) || processor.IsByte(id))
-        continue;
-      ordinary_text = decode_run({id});
-      if (!ordinary_text.empty()) ordinary = id;
-    }
-  }
+ private:
+  sentencepiece::SentencePieceProcessor processor_;
+  int ordinary_ = -1;  // An id that decodes to plain text by itself.
+  std::string ordinary_text_;
 };
 
-Vocabulary::Vocabulary(const std::filesystem::path& file) {
-  const std::string bytes = read_whole(file);
-  // Asked first because libsentencepiece prints to stderr about what it cannot parse.
-  if (!is_vocabulary(bytes)) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file.string()));
-  auto impl = std::make_unique<Impl>();
-  const auto status = impl->processor.LoadFromSerializedProto(bytes);
-  if (!status.ok()) {
-    throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model: {}", file.string(), status.ToString()));
+/// The memory of this thread for the vocabulary with this number.
+UnigramEncoder::Memory& memory_of_thread(const UnigramEncoder& encoder, std::uint64_t number) {
+  thread_local std::uint64_t owner = 0;
+  thread_local std::optional<UnigramEncoder::Memory> memory;
+  if (owner != number) {
+    memory.emplace(encoder);
+    owner = number;
   }
-  for (const auto& [name, id] : {std::pair("pad", impl->processor.pad_id()), {"eos", impl->processor.eos_id()}}) {
+  return *memory;
+}
+
+std::uint64_t next_number() {
+  static std::atomic<std::uint64_t> last = 0;
+  return ++last;
+}
+
+}  // namespace
+
+struct Vocabulary::Impl {
+  explicit Impl(std::string model) : bytes(std::move(model)) {}
+  ~Impl() { delete library.load(); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  /// Loaded when first needed: it takes as long as our own encoder, and most runs only encode.
+  const Library& loaded_library() const {
+    if (const Library* loaded = library.load()) return *loaded;
+    auto mine = std::make_unique<Library>(bytes);
+    const Library* expected = nullptr;
+    if (library.compare_exchange_strong(expected, mine.get())) return *mine.release();
+    return *expected;
+  }
+
+  std::string bytes;
+  VocabularyFile file;  // Views into the bytes.
+  std::string hash;
+  TokenId pad = 0, eos = 0;
+  std::string slow_because;
+  std::optional<UnigramEncoder> encoder;
+  std::uint64_t number = next_number();
+  mutable std::atomic<const Library*> library = nullptr;
+};
+
+Vocabulary::Vocabulary(const std::filesystem::path& path) {
+  auto impl = std::make_unique<Impl>(read_vocabulary_bytes(path));
+  auto file = read_vocabulary_file(impl->bytes);
+  if (!file) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", path.string()));
+  impl->file = *std::move(file);
+  impl->hash = vocabulary_hash(impl->bytes);
+  impl->slow_because = UnigramEncoder::why_not(impl->file);
+  try {
+    if (impl->slow_because.empty()) {
+      impl->encoder.emplace(impl->file);
+    } else {
+      (void)impl->loaded_library();
+    }
+  } catch (const std::invalid_argument& error) {
+    throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model: {}", path.string(), error.what()));
+  }
+  impl->pad = impl->file.pad();
+  impl->eos = impl->file.eos();
+  for (const auto& [name, id] : {std::pair("pad", impl->pad), {"eos", impl->eos}}) {
     if (id < 0)
-      throw ConfigError(fmt::format("vocabulary {}: it has no {} piece, which rows need", file.string(), name));
+      throw ConfigError(fmt::format("vocabulary {}: it has no {} piece, which rows need", path.string(), name));
   }
-  impl->pieces = impl->processor.GetPieceSize();
-  impl->hash = fmt::format("{:016x}", XXH3_64bits(bytes.data(), bytes.size()));
-  impl->find_ordinary_piece();
   impl_ = std::move(impl);
 }
 
@@ -84,10 +131,12 @@ Vocabulary::~Vocabulary() = default;
 Vocabulary::Vocabulary(Vocabulary&&) noexcept = default;
 
 void Vocabulary::encode(std::string_view text, std::vector<TokenId>& ids) const {
-  std::vector<int> encoded;
-  const auto status = impl_->processor.Encode(text, &encoded);
-  if (!status.ok()) throw std::runtime_error("sentencepiece: " + status.ToString());
-  ids.insert(ids.end(), encoded.begin(), encoded.end());
+  if (impl_->encoder) {
+    impl_->encoder->encode(text, memory_of_thread(*impl_->encoder, impl_->number), ids);
+  } else {
+    const std::vector<int> encoded = impl_->loaded_library().encode(text);
+    ids.insert(ids.end(), encoded.begin(), encoded.end());
+  }
 }
 
 std::vector<TokenId> Vocabulary::encode(std::string_view text) const {
@@ -97,11 +146,12 @@ std::vector<TokenId> Vocabulary::encode(std::string_view text) const {
 }
 
 std::string Vocabulary::decode(const std::vector<TokenId>& ids) const {
+  const Library& library = impl_->loaded_library();
   std::string text;
   std::vector<int> run;
   bool first = true;
   const auto end_run = [&] {
-    text += first ? impl_->decode_run(run) : impl_->decode_later_run(run);
+    text += first ? library.decode(run) : library.decode_later(run);
     first = first && run.empty();
     run.clear();
   };
@@ -121,22 +171,25 @@ std::string Vocabulary::decode(const std::vector<TokenId>& ids) const {
 
 std::string Vocabulary::piece(TokenId id) const {
   if (id < 0) throw std::out_of_range(fmt::format("there is no piece {}", id));
-  if (id < pieces()) return impl_->processor.IdToPiece(id);
+  if (id < pieces()) return std::string(impl_->file.pieces[static_cast<std::size_t>(id)].text);
   // Rows behind the sentinels only fill the embedding up.
   return id < size() ? fmt::format("<extra_id_{}>", size() - 1 - id) : fmt::format("<unused_{}>", id);
 }
 
+const std::string& Vocabulary::slow_because() const {
+  return impl_->slow_because;
+}
 int Vocabulary::pieces() const {
-  return impl_->pieces;
+  return static_cast<int>(impl_->file.pieces.size());
 }
 int Vocabulary::embedding_rows() const {
   return (size() + kRowMultiple - 1) / kRowMultiple * kRowMultiple;
 }
 TokenId Vocabulary::pad() const {
-  return impl_->processor.pad_id();
+  return impl_->pad;
 }
 TokenId Vocabulary::eos() const {
-  return impl_->processor.eos_id();
+  return impl_->eos;
 }
 const std::string& Vocabulary::hash() const {
   return impl_->hash;

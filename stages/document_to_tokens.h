@@ -19,13 +19,18 @@ class Vocabulary {
   ~Vocabulary();
   Vocabulary(Vocabulary&&) noexcept;
 
-  /// Appends the ids of `text` to `ids`.
+  /// Appends the ids of `text` to `ids`. Unigram vocabularies go through Millrace's own encoder (unigram_encoder.h),
+  /// which keeps up to UnigramEncoder::kCacheBytes of words for each thread, of the vocabulary it last used.
   void encode(std::string_view text, std::vector<TokenId>& ids) const;
   std::vector<TokenId> encode(std::string_view text) const;
   /// Text of `ids`; sentinels appear as <extra_id_j>, pad and eos not at all.
   std::string decode(const std::vector<TokenId>& ids) const;
   /// The piece of an id as a person reads it: "▁the", "<0x0A>", "<extra_id_0>".
   std::string piece(TokenId id) const;
+
+  /// Why encode() goes by way of libsentencepiece, some ten times as slow: "it is of type bpe, not unigram". Empty: it
+  /// does not.
+  const std::string& slow_because() const;
 
   int pieces() const;                    ///< Entries of the .model.
   static constexpr int kExtraIds = 300;  ///< Sentinels appended after the pieces, as seqio does (extra_ids = 300).

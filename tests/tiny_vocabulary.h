@@ -28,7 +28,7 @@ inline std::string tiny_text(std::uint64_t number, int words) {
 }
 
 /// Writes a SentencePiece model of some 300 pieces, with byte pieces, to `file`.
-inline void write_tiny_model(const std::filesystem::path& file) {
+inline void write_tiny_model(const std::filesystem::path& file, const std::string& normalization = "identity") {
   class Sentences : public sentencepiece::SentenceIterator {
    public:
     bool done() const override { return next_ >= 400; }
@@ -44,8 +44,9 @@ inline void write_tiny_model(const std::filesystem::path& file) {
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(
       "--model_type=unigram --vocab_size=310 --hard_vocab_limit=false --byte_fallback=true --pad_id=0 --eos_id=1 "
-      "--bos_id=2 --unk_id=3 --normalization_rule_name=identity --remove_extra_whitespaces=false --num_threads=1 "
-      "--minloglevel=2",
+      "--bos_id=2 --unk_id=3 --remove_extra_whitespaces=false --num_threads=1 "
+      "--minloglevel=2 --normalization_rule_name=" +
+          normalization,
       &sentences, &model);
   if (!status.ok()) throw std::runtime_error(status.ToString());
   std::ofstream(file, std::ios::binary) << model;

@@ -62,6 +62,15 @@ class Vocabulary(unittest.TestCase):
         for fact in ("unigram", "700 (normal", "byte 256", "<extra_id_0> = 999", "0, 1, 2, 3", "identity"):
             self.assertIn(fact, shown)
 
+    def test_show_says_how_words_and_umt5_stand_to_it(self):
+        shown = run("vocab", "show", self.model).stdout
+        for fact in ("Millrace's own", "no piece crosses a blank", "no: 700 pieces instead of 256000"):
+            self.assertIn(fact, shown)
+        facts = json.loads(run("vocab", "show", self.model, "--json").stdout)
+        self.assertEqual((facts["pieces"], facts["special_ids"]["pad"], facts["of_type"]["byte"]), (700, 0, 256))
+        self.assertTrue(facts["words_independent"])
+        self.assertEqual(facts["slow_because"], "")
+
     def tokenize(self, content, *options):
         path = os.path.join(self.folder, "in.jsonl")
         with open(path, "w", encoding="utf-8") as out:

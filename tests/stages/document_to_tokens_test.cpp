@@ -1,13 +1,16 @@
 #include "stages/document_to_tokens.h"
 
+#include <atomic>
 #include <fstream>
+#include <thread>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
-#include "stages/vocabulary_facts.h"
+#include "stages/vocabulary_file.h"
 #include "stages/vocabulary_training.h"
+#include "tests/stages/model_file.h"
 #include "tests/stages/shard_fixture.h"
 #include "tests/stages/shared_data.h"
 
@@ -51,12 +54,12 @@ TEST_F(SmallVocabulary, IsShapedLikeTheOneOfUmT5) {
                                           "[book]", "[c4]",        "[news]",  "[forum]", "[eot]", "<0x00>"};
   for (std::size_t i = 0; i < first.size(); ++i) EXPECT_EQ(vocabulary_.piece(static_cast<TokenId>(i)), first[i]);
   EXPECT_EQ(vocabulary_.piece(272), "<0xFF>");
-  const VocabularyFacts facts = facts_of(model_);
-  EXPECT_EQ(facts.model_type, "unigram");
-  EXPECT_EQ(facts.normalizer, "identity");
-  EXPECT_TRUE(facts.add_dummy_prefix && facts.byte_fallback && facts.split_digits);
-  EXPECT_FALSE(facts.remove_extra_whitespaces);
-  EXPECT_EQ(facts.of_type[6], 256);
+  const VocabularyFile file = read_vocabulary_file(model_).value();
+  EXPECT_EQ(file.model_type, "unigram");
+  EXPECT_EQ(file.normalizer, "identity");
+  EXPECT_TRUE(file.add_dummy_prefix && file.byte_fallback && file.split_digits);
+  EXPECT_FALSE(file.remove_extra_whitespaces);
+  EXPECT_EQ(file.count(PieceType::byte), 256);
 }
 
 TEST_F(SmallVocabulary, GivesCodeBackToTheLastBlank) {
@@ -103,6 +106,46 @@ TEST_F(SmallVocabulary, ComesOutTheSameFromTheSameText) {
 TEST_F(SmallVocabulary, CannotHaveMorePiecesThanItsTextHolds) {
   EXPECT_THROW(train_vocabulary(small_text(), 1000000), ConfigError);
   EXPECT_THROW(train_vocabulary({}, 600), ConfigError);
+}
+
+TEST(Vocabulary, GoesTheSlowerWayForWhatIsNoUnigramAndSaysSo) {
+  const testing::TemporaryFolder folder;
+  testing::ModelFile model;
+  model.model_type = 2;
+  model.add_special_pieces();
+  for (const char* piece : {"\xE2\x96\x81", "a", "b", "ab",
+                            "\xE2\x96\x81"
+                            "ab"})
+    model.pieces.push_back({piece, -static_cast<float>(model.pieces.size()), PieceType::normal});
+  const Vocabulary bpe(folder.write("bpe.model", model.bytes()));
+  EXPECT_EQ(bpe.slow_because(), "it is of type bpe, not unigram");
+  EXPECT_EQ(bpe.decode(bpe.encode("ab abab")), "ab abab");
+  model.model_type = 1;
+  EXPECT_EQ(Vocabulary(folder.write("unigram.model", model.bytes())).slow_because(), "");
+}
+
+TEST(Vocabulary, ServesManyThreadsAndOneAfterTheOther) {
+  const testing::TemporaryFolder folder;
+  testing::ModelFile model;
+  model.byte_fallback = true;
+  model.add_special_pieces();
+  model.pieces.push_back({"ab", -1, PieceType::normal});
+  const Vocabulary first(folder.write("first.model", model.bytes()));
+  model.pieces.push_back({"abab", -1, PieceType::normal});
+  const Vocabulary second(folder.write("second.model", model.bytes()));
+  const auto of_first = first.encode("ababab");
+  const auto of_second = second.encode("ababab");
+  EXPECT_NE(of_first, of_second);
+  std::vector<std::thread> threads;
+  std::atomic<int> wrong = 0;
+  for (int thread = 0; thread < 4; ++thread) {
+    threads.emplace_back([&] {
+      for (int n = 0; n < 50; ++n) wrong += first.encode("ababab") != of_first || second.encode("ababab") != of_second;
+      wrong += first.decode(of_first) != second.decode(of_second);
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST(Vocabulary, RefusesWhatIsNoModel) {
