@@ -8,7 +8,9 @@
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"
+#include "pipeline/document_chunk.h"
 #include "pipeline/mix_file.h"
+#include "pipeline/objective_file.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -213,6 +215,7 @@ RunFile load_run(const RunOptions& options) {
   stream.sequence_length = static_cast<int>(table.count("sequence_length", 2048));
   if (stream.sequence_length < 2) table.fail("sequence_length", "is below 2");
   stream.phases = read_phases(table);
+  max_document_tokens_of(stream);  // One for all phases, or this throws.
   read_data(table.table("data"), stream);
   if (!options.data.empty())
     stream.data_directory = std::filesystem::absolute(options.data).lexically_normal().string();

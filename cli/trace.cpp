@@ -127,8 +127,7 @@ class Search {
         if (pipeline.corpora()[origin.corpus] != corpus) continue;
         for (const DocumentSpan& span : origin.documents) {
           if (span.shard != shard || span.record != record) continue;
-          if (span.from == 0) ++times_begun_;
-          hits_.push_back({row.number, origin.example, times_begun_ - 1, origin.phase,
+          hits_.push_back({row.number, origin.example, span.epoch, origin.phase,
                            stream_.phases[origin.phase].objective.denoisers[origin.denoiser].name, span.from, span.to});
         }
       }
@@ -140,7 +139,6 @@ class Search {
   const Vocabulary& vocabulary_;
   int threads_;
   std::uint64_t replayed_ = 0;
-  std::uint64_t times_begun_ = 0;  // Every epoch reads a document once.
   std::vector<Hit> hits_;
 };
 

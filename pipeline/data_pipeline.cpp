@@ -15,11 +15,12 @@
 #include "pipeline/batch_queue.h"
 #include "pipeline/corpus_reader.h"
 #include "pipeline/corpus_set.h"
+#include "pipeline/document_chunk.h"
 #include "pipeline/mixer.h"
 #include "pipeline/record_to_item.h"
+#include "pipeline/row_packer.h"
 #include "pipeline/run_change.h"
 #include "stages/errors.h"
-#include "stages/example_to_row.h"
 
 namespace millrace {
 namespace {
@@ -36,15 +37,15 @@ struct DocumentMessage {
   std::size_t corpus = 0;
   std::shared_ptr<EncodedItem> item;
 };
-struct RowPacked {};
-using MixMessage = std::variant<DocumentMessage, RowPacked>;
+struct ExamplePacked {};
+using MixMessage = std::variant<DocumentMessage, ExamplePacked>;
 
-/// A ticket on its way to becoming a row.
-struct RowInMaking {
+/// A ticket on its way to becoming part of a row.
+struct ExampleInMaking {
   Ticket ticket;
-  Row row;
+  Example example;
 };
-using RowMessage = std::shared_ptr<RowInMaking>;
+using ExampleMessage = std::shared_ptr<ExampleInMaking>;
 
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
@@ -58,9 +59,10 @@ struct DataPipeline::Impl {
   // The bodies of the graph's nodes, in the data's order.
   bool read(std::size_t corpus, ReadMessage& message);
   DocumentMessage encode(const ReadMessage& message) const;
-  std::vector<RowMessage> mix(const MixMessage& message);
-  void corrupt(RowInMaking& row) const;
-  void pack(RowInMaking& row);
+  std::vector<ExampleMessage> mix(const MixMessage& message);
+  void corrupt(ExampleInMaking& making) const;
+  void pack(ExampleInMaking& making);
+  bool deliver(std::optional<StreamRow> row);
 
   // Constant.
   const StreamConfig config;
@@ -69,7 +71,7 @@ struct DataPipeline::Impl {
   const std::vector<RunCorpus> corpora;
   const std::vector<PhasePlan> plans;
   const Position first;
-  const TokenId pad;
+  const std::uint64_t max_document_tokens;
   const std::size_t max_tickets;
   std::vector<std::string> names;
 
@@ -78,6 +80,7 @@ struct DataPipeline::Impl {
   std::vector<char> reader_failed;
   Mixer mixer;
   std::size_t tickets_in_flight = 0;
+  RowPacker packer;
   Batch batch;
   bool ended = false;
 
@@ -97,10 +100,11 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
       corpora(corpora_of(config, FindShards::yes)),
       plans(plan_phases(config, corpora, vocabulary)),
       first(start ? carried_over(*start, config, corpora) : start_of(config, corpora)),
-      pad(vocabulary.pad()),
+      max_document_tokens(max_document_tokens_of(config)),
       max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
       reader_failed(corpora.size(), 0),
       mixer(config, corpora, plans, first),
+      packer(config, vocabulary.pad()),
       queue(given.queued_batches) {
   readers.reserve(corpora.size());
   for (std::size_t i = 0; i < corpora.size(); ++i) {
@@ -113,7 +117,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
 }
 
 //   read > limit > encode >  mix  > corrupt > order > pack > (batch queue)
-//            ^---- credits ----'^------- rows packed ---'
+//            ^---- credits ----'^----- examples packed -'
 // One read > limit > encode per corpus; one of each of the others.
 void DataPipeline::Impl::run() {
   flow::graph graph;
@@ -131,21 +135,22 @@ void DataPipeline::Impl::run() {
     encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
         graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
   }
-  using MixNode = flow::multifunction_node<MixMessage, std::tuple<RowMessage>>;
+  using MixNode = flow::multifunction_node<MixMessage, std::tuple<ExampleMessage>>;
   MixNode mix_node(graph, flow::serial, [this, &limits](const MixMessage& message, MixNode::output_ports_type& ports) {
-    for (const RowMessage& row : mix(message)) std::get<0>(ports).try_put(row);
+    for (const ExampleMessage& making : mix(message)) std::get<0>(ports).try_put(making);
     for (std::size_t corpus = 0; corpus < limits.size(); ++corpus)
       if (const int credits = mixer.take_credits(corpus); credits > 0) limits[corpus]->decrementer().try_put(credits);
   });
-  flow::function_node<RowMessage, RowMessage> corrupt_node(graph, flow::unlimited, [this](RowMessage row) {
-    corrupt(*row);
-    return row;
-  });
-  flow::sequencer_node<RowMessage> order_node(
-      graph, [](const RowMessage& row) { return static_cast<std::size_t>(row->ticket.number); });
-  flow::function_node<RowMessage, MixMessage> pack_node(graph, flow::serial, [this](const RowMessage& row) {
-    pack(*row);
-    return MixMessage(RowPacked{});
+  flow::function_node<ExampleMessage, ExampleMessage> corrupt_node(graph, flow::unlimited,
+                                                                   [this](ExampleMessage making) {
+                                                                     corrupt(*making);
+                                                                     return making;
+                                                                   });
+  flow::sequencer_node<ExampleMessage> order_node(
+      graph, [](const ExampleMessage& making) { return static_cast<std::size_t>(making->ticket.number); });
+  flow::function_node<ExampleMessage, MixMessage> pack_node(graph, flow::serial, [this](const ExampleMessage& making) {
+    pack(*making);
+    return MixMessage(ExamplePacked{});
   });
 
   for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
@@ -183,6 +188,7 @@ DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
     if (message.failure == nullptr)
       *encoded.item = record_to_item(std::move(*message.item), vocabulary, config.holdout,
                                      corpora[message.corpus].corpus.max_epochs);
+    keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpora[message.corpus].id);
   } catch (...) {
     encoded.item->failure = std::current_exception();
   }
@@ -190,8 +196,8 @@ DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
   return encoded;
 }
 
-std::vector<RowMessage> DataPipeline::Impl::mix(const MixMessage& message) {
-  std::vector<RowMessage> rows;
+std::vector<ExampleMessage> DataPipeline::Impl::mix(const MixMessage& message) {
+  std::vector<ExampleMessage> examples;
   if (const auto* document = std::get_if<DocumentMessage>(&message)) {
     mixer.arrive(document->corpus, std::move(*document->item));
   } else {
@@ -202,46 +208,50 @@ std::vector<RowMessage> DataPipeline::Impl::mix(const MixMessage& message) {
     if (!ticket) break;
     ++tickets_in_flight;
     if (ticket->kind != Ticket::Kind::example) stopping = true;
-    rows.push_back(std::make_shared<RowInMaking>(RowInMaking{std::move(*ticket), {}}));
+    examples.push_back(std::make_shared<ExampleInMaking>(ExampleInMaking{std::move(*ticket), {}}));
   }
-  return rows;
+  return examples;
 }
 
-void DataPipeline::Impl::corrupt(RowInMaking& row) const {
-  Ticket& ticket = row.ticket;
+void DataPipeline::Impl::corrupt(ExampleInMaking& making) const {
+  Ticket& ticket = making.ticket;
   if (ticket.kind != Ticket::Kind::example) return;
   try {
     const SegmentToExample& denoise = plans[ticket.origin.phase].denoisers[ticket.origin.denoiser];
     ItemRng rng(config.seed, Purpose::span_lengths, ticket.origin.example);
-    const Example example = denoise(ticket.segment, rng);
-    ticket.origin.loss_tokens = example.targets.size();
-    row.row = example_to_row(example, pad, config.sequence_length);
+    making.example = denoise(ticket.segment, rng);
   } catch (...) {
     ticket.kind = Ticket::Kind::failure;
     ticket.failure = std::current_exception();
   }
 }
 
-void DataPipeline::Impl::pack(RowInMaking& making) {
+void DataPipeline::Impl::pack(ExampleInMaking& making) {
   Ticket& ticket = making.ticket;
   if (ended) return;
   ended = ticket.kind != Ticket::Kind::example;
-  if (ticket.kind == Ticket::Kind::end) return queue.finish();
   if (ticket.kind == Ticket::Kind::failure) {
     stopping = true;
     return queue.fail(ticket.failure);
   }
-  StreamRow row;
-  row.number = ticket.after->row - 1;
-  row.row = std::move(making.row);
-  row.raw_tokens = std::move(ticket.segment.tokens);
-  row.examples.push_back(std::move(ticket.origin));
-  row.rejects = std::move(ticket.rejects);
-  row.reject_corpora = std::move(ticket.reject_corpora);
-  row.after = std::move(ticket.after);
-  batch.push_back(std::move(row));
-  if (batch.size() < static_cast<std::size_t>(options.batch_rows)) return;
-  if (!queue.push(std::exchange(batch, {}))) stopping = true;
+  if (ticket.kind == Ticket::Kind::end) {
+    if (deliver(packer.take())) queue.finish();
+    return;
+  }
+  if (!packer.belongs_to_open_row(ticket) && !deliver(packer.take())) return;
+  const bool ends_row = ticket.ends_row;
+  packer.add(std::move(ticket), std::move(making.example));
+  if (ends_row) deliver(packer.take());
+}
+
+/// False if nobody wants rows any more.
+bool DataPipeline::Impl::deliver(std::optional<StreamRow> row) {
+  if (!row) return true;
+  batch.push_back(std::move(*row));
+  if (batch.size() < static_cast<std::size_t>(options.batch_rows)) return true;
+  if (queue.push(std::exchange(batch, {}))) return true;
+  stopping = true;
+  return false;
 }
 
 DataPipeline::DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,

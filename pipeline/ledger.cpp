@@ -18,6 +18,7 @@ void Ledger::add(const StreamRow& row) {
     entry.documents += origin.documents_begun;
     entry.raw_tokens += origin.raw_tokens;
     entry.loss_tokens += origin.loss_tokens;
+    entry.trimmed_tokens += origin.trimmed_tokens;
     ++entry.examples;
   }
 }
@@ -34,6 +35,12 @@ std::uint64_t Ledger::loss_tokens() const {
   return sum;
 }
 
+std::uint64_t Ledger::trimmed_tokens() const {
+  std::uint64_t sum = 0;
+  for (const auto& [key, entry] : entries_) sum += entry.trimmed_tokens;
+  return sum;
+}
+
 std::string Ledger::to_json() const {
   Json entries = Json::array();
   for (const auto& [key, entry] : entries_)
@@ -43,7 +50,8 @@ std::string Ledger::to_json() const {
                        {"documents", entry.documents},
                        {"examples", entry.examples},
                        {"raw_tokens", entry.raw_tokens},
-                       {"loss_tokens", entry.loss_tokens}});
+                       {"loss_tokens", entry.loss_tokens},
+                       {"trimmed_tokens", entry.trimmed_tokens}});
   return Json{{"rows", rows_}, {"positions", positions_}, {"entries", entries}}.dump();
 }
 
@@ -55,7 +63,8 @@ Ledger Ledger::from_json(const std::string& text) {
     ledger.positions_ = json.at("positions");
     for (const Json& entry : json.at("entries"))
       ledger.entries_[{entry.at("phase"), entry.at("corpus"), entry.at("denoiser")}] = {
-          entry.at("documents"), entry.at("examples"), entry.at("raw_tokens"), entry.at("loss_tokens")};
+          entry.at("documents"), entry.at("examples"), entry.at("raw_tokens"), entry.at("loss_tokens"),
+          entry.value("trimmed_tokens", std::uint64_t{0})};
     return ledger;
   } catch (const Json::exception& error) {
     throw ConfigError(fmt::format("not a ledger: {}", error.what()));

@@ -25,6 +25,7 @@ class Ledger {
     std::uint64_t examples = 0;
     std::uint64_t raw_tokens = 0;
     std::uint64_t loss_tokens = 0;
+    std::uint64_t trimmed_tokens = 0;  ///< ExampleOrigin::trimmed_tokens.
     bool operator==(const Entry&) const = default;
   };
 
@@ -33,6 +34,7 @@ class Ledger {
   std::uint64_t positions() const { return positions_; }  ///< Sum of the rows' lengths.
   std::uint64_t raw_tokens() const;
   std::uint64_t loss_tokens() const;
+  std::uint64_t trimmed_tokens() const;
   const std::map<Key, Entry>& entries() const { return entries_; }
 
   std::string to_json() const;  ///< One line.

@@ -1,8 +1,6 @@
 #include "pipeline/mix_file.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 #include <numeric>
 #include <set>
 #include <vector>
@@ -10,25 +8,11 @@
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"
+#include "pipeline/share_key.h"
 #include "stages/errors.h"
 
 namespace millrace {
 namespace {
-
-constexpr double kPercent = 100;
-constexpr double kUnitsPerPercent = static_cast<double>(kShareUnits) / kPercent;
-
-double percent(ShareUnits share) {
-  return static_cast<double>(share) / kUnitsPerPercent;
-}
-
-ShareUnits share_of(const ConfigTable& table) {
-  const double share = table.number("share");
-  const auto units = static_cast<ShareUnits>(std::max(0.0, std::round(share * kUnitsPerPercent)));
-  if (units == 0) table.fail("share", fmt::format("is {}, expected a percentage above 0", share));
-  if (share > kPercent) table.fail("share", fmt::format("is {}, expected at most 100", share));
-  return units;
-}
 
 /// keep = {lang = ["en", "de"], "meta.source" = "arxiv"}; meta.source = ... without quotes says the same.
 void read_rules(const ConfigTable& table, const std::string& prefix, std::vector<FieldRule>& rules) {
@@ -65,7 +49,7 @@ Corpus read_corpus(const ConfigTable& table) {
   Corpus corpus;
   corpus.name = table.text("name");
   corpus.kind = table.choice("kind", "text", {"text", "code"}) == "code" ? CorpusKind::code : CorpusKind::text;
-  corpus.share = share_of(table);
+  corpus.share = read_share(table);
   corpus.patterns = table.texts("shards");
   corpus.declared_at = table.place_of("shards");
   if (corpus.patterns.empty()) table.fail("shards", "is missing: name at least one file, folder or glob");
@@ -131,7 +115,7 @@ std::vector<Corpus> read_members(const ConfigTable& table, std::set<std::string>
     claim(group);
     std::vector<Corpus> inner = read_members(group, names);
     if (inner.empty()) group.fail("corpus", "is missing: a group needs at least one [[group.corpus]]");
-    check_sum(group, inner, share_of(group));
+    check_sum(group, inner, read_share(group));
     for (Corpus& corpus : inner) {
       corpus.groups.push_back(group.text("name"));
       if (corpus.share == 0) group.fail("corpus", fmt::format("\"{}\" is left with no share at all", corpus.name));
@@ -178,73 +162,13 @@ Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::pat
   return mix;
 }
 
-Denoiser read_denoiser(const ConfigTable& table) {
-  Denoiser denoiser;
-  denoiser.name = table.text("name");
-  const std::string kind = table.choice("kind", "span", {"span", "prefix", "causal"});
-  denoiser.kind = kind == "span" ? DenoiserKind::span : kind == "prefix" ? DenoiserKind::prefix : DenoiserKind::causal;
-  denoiser.share = static_cast<double>(share_of(table)) / static_cast<double>(kShareUnits);
-  denoiser.prompt = table.text("prompt", "");
-  if (denoiser.kind == DenoiserKind::span) {
-    denoiser.mean_span = table.number("mean_span");
-    denoiser.mask_ratio = table.number("mask_ratio");
-    if (denoiser.mean_span < 1) table.fail("mean_span", fmt::format("is {}, expected at least 1", denoiser.mean_span));
-    if (denoiser.mask_ratio <= 0 || denoiser.mask_ratio >= 1)
-      table.fail("mask_ratio", fmt::format("is {}, expected a number between 0 and 1", denoiser.mask_ratio));
-  }
-  if (denoiser.kind == DenoiserKind::causal && !denoiser.prompt.empty())
-    table.fail("prompt", "is not possible for kind \"causal\", whose rows are text from the start");
-  table.refuse_unknown_keys();
-  return denoiser;
-}
-
 }  // namespace
 
 Mix load_mix(const std::filesystem::path& file) {
   return load_mix(file, {});
 }
 
-Objective load_objective(const std::filesystem::path& file) {
-  const ConfigTable table = ConfigTable::read(file);
-  Objective objective;
-  objective.name = table.text("name", file.stem().string());
-  table.choice("layout", "full", {"full"});
-  std::uint64_t sum = 0;
-  bool all_causal = true;
-  for (const ConfigTable& denoiser_table : table.tables("denoiser")) {
-    Denoiser denoiser = read_denoiser(denoiser_table);
-    if (std::ranges::find(objective.denoisers, denoiser.name, &Denoiser::name) != objective.denoisers.end())
-      denoiser_table.fail("name", fmt::format("\"{}\" names two denoisers", denoiser.name));
-    sum += share_of(denoiser_table);
-    all_causal = all_causal && denoiser.kind == DenoiserKind::causal;
-    objective.denoisers.push_back(std::move(denoiser));
-  }
-  objective.separator = table.choice("separator", all_causal ? "eos" : "none", {"none", "eos"}) == "eos"
-                            ? Separator::eos
-                            : Separator::none;
-  table.refuse_unknown_keys();
-  if (objective.denoisers.empty()) table.fail("denoiser", "is missing: an objective needs at least one [[denoiser]]");
-  if (sum != kShareUnits) table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
-  return objective;
-}
-
 namespace {
-
-/// A TOML basic string.
-std::string quoted(const std::string& text) {
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
-}
 
 void add_rules(std::string& out, const char* key, const std::vector<FieldRule>& rules) {
   if (rules.empty()) return;
@@ -275,20 +199,6 @@ std::string to_toml(const Mix& mix) {
     if (corpus.max_epochs > 0)
       out += fmt::format("max_epochs = {}\nat_end = \"{}\"\n", corpus.max_epochs,
                          corpus.at_end == AtEnd::stop ? "stop" : "redistribute");
-  }
-  return out;
-}
-
-std::string to_toml(const Objective& objective) {
-  std::string out = fmt::format("name = {}\nlayout = \"full\"\nseparator = \"{}\"\n", quoted(objective.name),
-                                objective.separator == Separator::eos ? "eos" : "none");
-  for (const Denoiser& denoiser : objective.denoisers) {
-    static constexpr std::array<const char*, 3> kinds{"span", "prefix", "causal"};
-    out += fmt::format("\n[[denoiser]]\nname = {}\nkind = \"{}\"\nshare = {}\n", quoted(denoiser.name),
-                       kinds[static_cast<std::size_t>(denoiser.kind)], denoiser.share * kPercent);
-    if (denoiser.kind == DenoiserKind::span)
-      out += fmt::format("mean_span = {}\nmask_ratio = {}\n", denoiser.mean_span, denoiser.mask_ratio);
-    if (!denoiser.prompt.empty()) out += fmt::format("prompt = {}\n", quoted(denoiser.prompt));
   }
   return out;
 }

@@ -12,11 +12,7 @@ namespace millrace {
 /// a cycle in extend, unknown keys.
 Mix load_mix(const std::filesystem::path& file);
 
-/// Reads mixes/objectives/*.toml: layout, separator and [[denoiser]] tables. Throws ConfigError likewise.
-Objective load_objective(const std::filesystem::path& file);
-
-/// The mix or objective as a TOML file that loads to the same again.
+/// The mix as a TOML file that loads to the same again.
 std::string to_toml(const Mix& mix);
-std::string to_toml(const Objective& objective);
 
 }  // namespace millrace

@@ -33,8 +33,18 @@ std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector
   std::vector<PhasePlan> plans;
   for (const Phase& phase : config.phases) {
     PhasePlan plan;
+    const bool full = phase.objective.layout == RowLayout::full;
+    const FeatureLengths& lengths = phase.objective.lengths;
+    if (!full && lengths.inputs + lengths.targets > config.sequence_length)
+      throw ConfigError(
+          fmt::format("objective \"{}\": inputs of {} and targets of {} do not fit a sequence_length of {}",
+                      phase.objective.name, lengths.inputs, lengths.targets, config.sequence_length));
     for (const Denoiser& denoiser : phase.objective.denoisers) {
-      plan.denoisers.emplace_back(denoiser, vocabulary.encode(denoiser.prompt), ids, config.sequence_length);
+      std::vector<TokenId> prompt = vocabulary.encode(denoiser.prompt);
+      plan.denoisers.push_back(full ? SegmentToExample(denoiser, std::move(prompt), ids, config.sequence_length)
+                                    : SegmentToExample(denoiser, std::move(prompt), ids, lengths));
+      const int shortest = plan.denoisers.back().shortest_example();
+      plan.shortest_example = plan.shortest_example == 0 ? shortest : std::min(plan.shortest_example, shortest);
       plan.denoiser_shares.push_back(
           static_cast<ShareUnits>(std::llround(denoiser.share * static_cast<double>(kShareUnits))));
       plan.longest =
@@ -79,9 +89,13 @@ int Mixer::take_credits(std::size_t corpus) {
 
 std::optional<Ticket> Mixer::next() {
   while (!finished_) {
-    if (!enter_phase()) return last(Ticket::Kind::end, nullptr);
+    if (room_ == 0 && !enter_phase()) return last(Ticket::Kind::end, nullptr);
     if (!choice_) choice_ = choose();
     if (!choice_) return last(Ticket::Kind::end, nullptr);
+    if (room_ > 0 && length_of(*choice_) > room_) {
+      room_ = 0;
+      continue;
+    }
     const PhasePlan& plan = plans_[position_.phase];
     const auto length = static_cast<std::uint64_t>(plan.denoisers[choice_->denoiser].raw_length());
     try {
@@ -91,6 +105,7 @@ std::optional<Ticket> Mixer::next() {
         case TokenBuffer::Supply::wait:
           return std::nullopt;
         case TokenBuffer::Supply::ended:
+          if (std::exchange(room_, 0) > 0) break;
           if (!close(std::exchange(choice_, std::nullopt)->corpus)) return last(Ticket::Kind::end, nullptr);
       }
     } catch (const std::exception&) {
@@ -155,9 +170,16 @@ std::size_t Mixer::choose_denoiser(std::size_t corpus) const {
   return draw(claimants, rng);
 }
 
+/// Positions that the next example takes.
+int Mixer::length_of(const Choice& choice) const {
+  return plans_[position_.phase].denoisers[choice.denoiser].example_length(
+      ItemRng(config_.seed, Purpose::span_lengths, position_.example));
+}
+
 Ticket Mixer::cut(const Choice& choice) {
   const PhasePlan& plan = plans_[position_.phase];
   TokenBuffer& buffer = buffers_[choice.corpus];
+  const int length = length_of(choice);
   TokenBuffer::Cut cut =
       buffer.cut(static_cast<std::uint64_t>(plan.denoisers[choice.denoiser].raw_length()), plan.separator);
   ++buffer.position().phase_examples[choice.denoiser];
@@ -171,12 +193,20 @@ Ticket Mixer::cut(const Choice& choice) {
   ticket.origin.corpus = static_cast<std::uint32_t>(choice.corpus);
   ticket.origin.denoiser = static_cast<std::uint32_t>(choice.denoiser);
   ticket.origin.raw_tokens = cut.segment.raw_tokens;
+  ticket.origin.segment_tokens = cut.segment.tokens.size();
   ticket.origin.documents_begun = cut.documents_begun;
-  ticket.origin.documents = std::move(cut.segment.documents);
+  ticket.origin.documents = cut.segment.documents;
   ticket.segment = std::move(cut.segment);
   ticket.rejects = std::exchange(rejects_, {});
   ticket.reject_corpora = std::exchange(reject_corpora_, {});
-  ++position_.row;
+  if (room_ == 0) {
+    ++position_.row;
+    room_ = config_.sequence_length;
+  }
+  room_ -= length;
+  if (room_ < plan.shortest_example) room_ = 0;
+  ticket.row = position_.row - 1;
+  ticket.ends_row = room_ == 0;
   for (std::size_t i = 0; i < buffers_.size(); ++i) position_.corpora[i] = buffers_[i].position();
   ticket.after = std::make_shared<const Position>(position_);
   return ticket;

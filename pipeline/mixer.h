@@ -22,6 +22,7 @@ struct PhasePlan {
   std::vector<ShareUnits> corpus_shares;
   std::optional<TokenId> separator;
   std::uint64_t longest = 0;  ///< M: raw tokens of the longest example.
+  int shortest_example = 0;   ///< Positions: a row with less room than this is full.
 };
 std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                    const Vocabulary& vocabulary);
@@ -31,17 +32,21 @@ struct Ticket {
   enum class Kind : std::uint8_t { example, end, failure };
   Kind kind = Kind::example;
   std::uint64_t number = 0;  ///< Since the mixer was made: what puts tickets back in order.
+  std::uint64_t row = 0;     ///< That the example stands in.
+  bool ends_row = false;     ///< No other example has room behind it.
   Segment segment;
   ExampleOrigin origin;
   std::vector<Reject> rejects;
   std::vector<std::uint32_t> reject_corpora;
-  std::shared_ptr<const Position> after;
+  std::shared_ptr<const Position> after;  ///< The position behind `row`, should this example be its last.
   std::exception_ptr failure;
 };
 
-/// The serial heart of the stream: takes every corpus's documents as they come, decides examples by quota and cuts
-/// them strictly in order. What it yields depends on the documents' order per corpus only, never on their timing.
-/// Not thread-safe; knows nothing of the graph.
+/// The serial heart of the stream: takes every corpus's documents as they come, decides examples by quota, cuts them
+/// strictly in order, and says in which row each stands. An open row takes the next example if that fits; it is closed
+/// if it does not, or if a corpus must be closed first. Phases change between rows only. So what comes behind a row
+/// follows from the position behind its last example. What the mixer yields depends on the documents' order per corpus
+/// only, never on their timing. Not thread-safe; knows nothing of the graph.
 class Mixer {
  public:
   Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
@@ -62,6 +67,7 @@ class Mixer {
   bool enter_phase();
   std::optional<Choice> choose() const;
   std::size_t choose_denoiser(std::size_t corpus) const;
+  int length_of(const Choice& choice) const;
   Ticket cut(const Choice& choice);
   bool close(std::size_t corpus);
   void restart_counters();
@@ -75,6 +81,7 @@ class Mixer {
   std::vector<TokenBuffer> buffers_;
   std::vector<int> credits_;
   std::optional<Choice> choice_;
+  int room_ = 0;  ///< Positions left in the open row; 0: none is open. Of position_.row the open one is the last.
   std::vector<Reject> rejects_;
   std::vector<std::uint32_t> reject_corpora_;
   std::uint64_t tickets_ = 0;

@@ -17,11 +17,16 @@ Json json_of(const RecordCounts& counts) {
   for (int cause = 0; cause < kRejectCauses; ++cause)
     if (const std::uint64_t count = counts.rejected[static_cast<std::size_t>(cause)]; count > 0)
       rejected[name_of(static_cast<RejectCause>(cause))] = count;
-  return {{"read", counts.read},
-          {"held_out", counts.held_out},
-          {"filtered", counts.filtered},
-          {"skipped", counts.skipped},
-          {"rejected", rejected}};
+  Json json{{"read", counts.read},
+            {"held_out", counts.held_out},
+            {"filtered", counts.filtered},
+            {"skipped", counts.skipped},
+            {"rejected", rejected}};
+  if (counts.shortened > 0) {
+    json["shortened"] = counts.shortened;
+    json["dropped_tokens"] = counts.dropped_tokens;
+  }
+  return json;
 }
 
 RecordCounts counts_of(const Json& json) {
@@ -33,6 +38,8 @@ RecordCounts counts_of(const Json& json) {
   for (int cause = 0; cause < kRejectCauses; ++cause)
     counts.rejected[static_cast<std::size_t>(cause)] =
         json.at("rejected").value(name_of(static_cast<RejectCause>(cause)), std::uint64_t{0});
+  counts.shortened = json.value("shortened", std::uint64_t{0});
+  counts.dropped_tokens = json.value("dropped_tokens", std::uint64_t{0});
   return counts;
 }
 
@@ -83,6 +90,8 @@ RecordCounts& RecordCounts::operator+=(const RecordCounts& other) {
   filtered += other.filtered;
   skipped += other.skipped;
   for (std::size_t cause = 0; cause < rejected.size(); ++cause) rejected[cause] += other.rejected[cause];
+  shortened += other.shortened;
+  dropped_tokens += other.dropped_tokens;
   return *this;
 }
 

@@ -11,11 +11,13 @@ namespace millrace {
 
 /// What became of a corpus's records, in stream order.
 struct RecordCounts {
-  std::uint64_t read = 0;  ///< All of the counts below, and the documents.
+  std::uint64_t read = 0;  ///< Documents, and those held out, filtered, skipped and rejected.
   std::uint64_t held_out = 0;
   std::uint64_t filtered = 0;  ///< Left out by the corpus's keep, drop or where.
   std::uint64_t skipped = 0;   ///< Left out of a fractional epoch.
   std::array<std::uint64_t, kRejectCauses> rejected{};
+  std::uint64_t shortened = 0;       ///< Documents longer than max_document_tokens, of which one chunk is read.
+  std::uint64_t dropped_tokens = 0;  ///< Their ids outside that chunk.
 
   std::uint64_t rejected_total() const;
   RecordCounts& operator+=(const RecordCounts& other);

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/mix_file.h"
+#include "pipeline/objective_file.h"
 #include "stages/errors.h"
 
 namespace millrace {

@@ -61,8 +61,8 @@ void TokenBuffer::enter(EncodedItem item) {
     case EncodedItem::Kind::document:
       tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
       epoch_has_documents_ = true;
-      documents_.push_back({item.place, item.record, std::move(item.tokens), std::exchange(pending_, {}),
-                            std::exchange(pending_rejects_, {})});
+      documents_.push_back({item.place, item.record, std::move(item.tokens), item.first_token,
+                            std::exchange(pending_, {}), std::exchange(pending_rejects_, {})});
       break;
     case EncodedItem::Kind::failure:
       failure_ = item.failure;
@@ -91,6 +91,8 @@ void TokenBuffer::count(const EncodedItem& item) {
   counts.held_out = item.kind == EncodedItem::Kind::held_out;
   counts.filtered = item.kind == EncodedItem::Kind::filtered;
   counts.skipped = item.kind == EncodedItem::Kind::skipped;
+  counts.shortened = item.dropped_tokens > 0;
+  counts.dropped_tokens = item.dropped_tokens;
   for (const Reject& reject : item.rejects) ++counts.rejected[static_cast<std::size_t>(reject.cause)];
   arrived_ += counts;
   pending_ += counts;
@@ -124,9 +126,10 @@ TokenBuffer::Cut TokenBuffer::cut(std::uint64_t length, std::optional<TokenId> s
     const std::uint64_t taken = std::min<std::uint64_t>(length - ids.size(), document.tokens.size() - position_.offset);
     if (taken > 0) {
       const auto from = document.tokens.begin() + static_cast<std::ptrdiff_t>(position_.offset);
-      ids.insert(ids.end(), from, from + static_cast<std::ptrdiff_t>(taken));
+      const std::uint64_t first = document.first_token + position_.offset;
       cut.segment.documents.push_back(
-          {document.place.shard, document.record, position_.offset, position_.offset + taken});
+          {document.place.shard, document.record, first, first + taken, ids.size(), document.place.epoch});
+      ids.insert(ids.end(), from, from + static_cast<std::ptrdiff_t>(taken));
       cut.segment.raw_tokens += taken;
       position_.offset += taken;
       tokens_ -= taken;

@@ -22,9 +22,11 @@ struct EncodedItem {
   std::uint64_t number = 0;  ///< As ReadItem::number.
   Place place;
   std::uint64_t record = 0;
-  std::vector<TokenId> tokens;  ///< Kind::document: not empty.
-  std::vector<Reject> rejects;  ///< Container damage before this record, then the record's own reject.
-  std::exception_ptr failure;   ///< Kind::failure.
+  std::vector<TokenId> tokens;       ///< Kind::document: not empty.
+  std::uint64_t first_token = 0;     ///< Where in the document's ids `tokens` begins.
+  std::uint64_t dropped_tokens = 0;  ///< Ids of the document that are not in `tokens`.
+  std::vector<Reject> rejects;       ///< Container damage before this record, then the record's own reject.
+  std::exception_ptr failure;        ///< Kind::failure.
 };
 
 /// One corpus's documents between encoding and cutting: puts them back in order by number, holds their ids, cuts
@@ -66,6 +68,7 @@ class TokenBuffer {
     Place place;
     std::uint64_t record = 0;
     std::vector<TokenId> tokens;
+    std::uint64_t first_token = 0;
     RecordCounts before;  ///< Records passed over since the document before, and this one.
     std::vector<Reject> rejects;
   };

@@ -20,15 +20,30 @@ struct Denoiser {
   std::string prompt;        ///< Ordinary text put in front of the inputs: "[NLU] ".
 };
 
+/// How examples fill rows. full: the raw length is solved so that one example fills a row. openmoe: inputs and targets
+/// have lengths of their own, and as many examples stand in a row as fit, in the order they come (SeqIO's
+/// trim-and-pack).
 enum class RowLayout : std::uint8_t { full, openmoe };
 enum class Separator : std::uint8_t { none, eos };
+/// What a position may attend to: all before it of its example, or of its document only.
+enum class AttentionReach : std::uint8_t { packed, document };
+
+/// Layout openmoe: the most ids that an example's inputs and targets may have, eos counted.
+struct FeatureLengths {
+  int inputs = 0;  ///< 0 where no denoiser has inputs.
+  int targets = 0;
+  bool operator==(const FeatureLengths&) const = default;
+};
 
 /// What the model is asked to learn: denoisers with their shares, and how their examples fill a row.
 struct Objective {
   std::string name;
   RowLayout layout = RowLayout::full;
+  FeatureLengths lengths;  ///< Layout openmoe only.
   Separator separator = Separator::none;
-  std::vector<Denoiser> denoisers;  ///< At least one; shares sum to 1.
+  AttentionReach attention = AttentionReach::packed;  ///< document: of causal denoisers only.
+  std::uint64_t max_document_tokens = 0;              ///< Of a longer document one chunk is read. 0: no limit.
+  std::vector<Denoiser> denoisers;                    ///< At least one; shares sum to 1.
 };
 
 }  // namespace millrace

@@ -22,6 +22,7 @@ enum class Purpose : std::uint32_t {
   random_sampling = 5,
   parameter_init = 6,
   generation = 7,
+  document_chunk = 8,
 };
 
 /// A stream of draws for one item. Item words are free: (corpus, epoch, ...) hashed together by the caller's choice.

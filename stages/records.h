@@ -82,6 +82,8 @@ struct DocumentSpan {
   std::uint64_t record = 0;  ///< As Where::record.
   std::uint64_t from = 0;
   std::uint64_t to = 0;
+  std::uint64_t at = 0;     ///< Where in the segment's tokens it begins.
+  std::uint64_t epoch = 0;  ///< In which its corpus reads it.
 };
 
 /// A run of raw tokens of one corpus, cut for one example.
@@ -96,6 +98,8 @@ struct Segment {
 struct Example {
   std::vector<TokenId> inputs;
   std::vector<TokenId> targets;
+  std::vector<std::uint32_t> document_starts;  ///< Causal: where in the targets a document begins behind another.
+  std::uint64_t trimmed = 0;                   ///< Tokens of the segment that found no place in it.
 };
 
 /// One training sequence of T positions, ready for the model.
@@ -103,7 +107,7 @@ struct Row {
   std::vector<TokenId> tokens;            ///< (T) What the model reads.
   std::vector<TokenId> labels;            ///< (T) What it should predict at each position.
   std::vector<float> loss_weights;        ///< (T) 1 where the loss counts, else 0.
-  std::vector<std::int32_t> segment_ids;  ///< (T) 1, 2, ... per example; 0 on padding.
+  std::vector<std::int32_t> segment_ids;  ///< (T) 1, 2, ...: within one of them attention stays; 0 on padding.
   std::vector<std::int32_t> positions;    ///< (T) What RoPE gets.
 };
 

@@ -1,6 +1,7 @@
 #include "stages/span_corruption.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 namespace millrace {
@@ -40,24 +41,42 @@ SpanLengths openmoe_span_lengths(int inputs_length, double mask_ratio, double me
 
 std::vector<int> random_composition(int items, int parts, ItemRng& rng) {
   // A composition is a choice of parts - 1 of the items - 1 gaps (Floyd's sampling: one draw a cut).
-  const int gaps = items - 1;
-  std::vector<bool> cut(static_cast<std::size_t>(gaps), false);
-  for (int last = gaps - (parts - 1); last < gaps; ++last) {
-    const auto gap = static_cast<std::size_t>(rng.below(static_cast<std::uint64_t>(last) + 1));
-    cut[cut[gap] ? static_cast<std::size_t>(last) : gap] = true;
+  constexpr std::size_t kWord = 64;
+  const auto gaps = static_cast<std::uint32_t>(items - 1);
+  std::vector<std::uint64_t> cuts(gaps / kWord + 1, 0);
+  const auto bit = [](std::size_t gap) { return std::uint64_t{1} << gap % kWord; };
+  for (std::uint32_t last = gaps - static_cast<std::uint32_t>(parts - 1); last < gaps; ++last) {
+    const auto drawn = static_cast<std::size_t>(rng.below(std::uint64_t{last} + 1));
+    const std::size_t gap = (cuts[drawn / kWord] & bit(drawn)) != 0 ? last : drawn;
+    cuts[gap / kWord] |= bit(gap);
   }
   std::vector<int> lengths;
   lengths.reserve(static_cast<std::size_t>(parts));
-  int length = 1;
-  for (const bool ends_here : cut) {
-    if (ends_here) {
-      lengths.push_back(length);
-      length = 0;
+  int begun = 0;  // Items before the piece.
+  for (std::size_t word = 0; word < cuts.size(); ++word) {
+    for (std::uint64_t left = cuts[word]; left != 0; left &= left - 1) {
+      const int end = static_cast<int>(word * kWord) + std::countr_zero(left) + 1;
+      lengths.push_back(end - begun);
+      begun = end;
     }
-    ++length;
   }
-  lengths.push_back(length);
+  lengths.push_back(items - begun);
   return lengths;
+}
+
+std::vector<double> piece_length_law(int items, int parts) {
+  const int longest = items - parts + 1;
+  std::vector<double> law(static_cast<std::size_t>(longest), 0);
+  if (parts == 1) {
+    law.back() = 1;
+    return law;
+  }
+  double probability = static_cast<double>(parts - 1) / (items - 1);
+  for (int length = 1; length <= longest; ++length) {
+    law[static_cast<std::size_t>(length) - 1] = probability;
+    if (length < longest) probability *= static_cast<double>(longest - length) / (items - length - 1);
+  }
+  return law;
 }
 
 SpanMask random_span_mask(int n, double mask_ratio, double mean_span, ItemRng& rng) {

@@ -31,6 +31,10 @@ SpanLengths openmoe_span_lengths(int inputs_length, double mask_ratio, double me
 /// Lengths of `parts` non-empty pieces of `items`, each composition equally likely. REQUIRES: 1 <= parts <= items.
 std::vector<int> random_composition(int items, int parts, ItemRng& rng);
 
+/// The law of one such piece: entry l - 1 is the probability of length l, C(items - l - 1, parts - 2) /
+/// C(items - 1, parts - 1). REQUIRES: 1 <= parts <= items.
+std::vector<double> piece_length_law(int items, int parts);
+
 /// A mask as run lengths: text[0] noise[0] text[1] noise[1] ...: starts with text, ends with noise.
 struct SpanMask {
   std::vector<int> text;

@@ -44,7 +44,8 @@ Json ledger_json(const SummaryInputs& inputs) {
                      {"documents", entry.documents},
                      {"examples", entry.examples},
                      {"raw_tokens", entry.raw_tokens},
-                     {"loss_tokens", entry.loss_tokens}});
+                     {"loss_tokens", entry.loss_tokens},
+                     {"trimmed_tokens", entry.trimmed_tokens}});
   }
   return lines;
 }
@@ -81,6 +82,8 @@ Json records_json(const TrainState& state) {
                               {"filtered", corpus.records.filtered},
                               {"skipped", corpus.records.skipped},
                               {"tail_tokens", corpus.tail_tokens},
+                              {"shortened", corpus.records.shortened},
+                              {"dropped_tokens", corpus.records.dropped_tokens},
                               {"rejected", rejected}};
   }
   return corpora;
@@ -143,6 +146,7 @@ std::string summary_json(const SummaryInputs& inputs) {
       {"tokens", state.ledger.positions()},
       {"raw_tokens", state.ledger.raw_tokens()},
       {"loss_tokens", state.ledger.loss_tokens()},
+      {"trimmed_tokens", state.ledger.trimmed_tokens()},
       {"losses",
        {{"first", to_json(state.first_loss)}, {"best", to_json(state.best_loss)}, {"last", to_json(state.last_loss)}}},
       {"unigram", unigram_json(state)},

@@ -54,8 +54,8 @@ void TrainState::add(const StreamRow& row) {
   ledger.add(row);
   for (const ExampleOrigin& example : row.examples) {
     if (longest_example.size() <= example.phase) longest_example.resize(example.phase + 1);
-    const std::uint64_t with_separators = row.examples.size() == 1 ? row.raw_tokens.size() : example.raw_tokens;
-    longest_example[example.phase] = std::max({longest_example[example.phase], example.raw_tokens, with_separators});
+    longest_example[example.phase] =
+        std::max({longest_example[example.phase], example.raw_tokens, example.segment_tokens});
   }
   position = *row.after;
 }

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/config_file.h"
+#include "pipeline/objective_file.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 

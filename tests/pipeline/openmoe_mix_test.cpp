@@ -7,6 +7,7 @@
 
 #include "pipeline/data_pipeline.h"
 #include "pipeline/mix_file.h"
+#include "pipeline/objective_file.h"
 #include "tests/stages/shared_data.h"
 
 namespace millrace {

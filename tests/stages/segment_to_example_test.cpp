@@ -3,10 +3,8 @@
 #include <numeric>
 
 #include <gtest/gtest.h>
-#include <rapidcheck/gtest.h>
 
 #include "stages/errors.h"
-#include "stages/example_to_row.h"
 
 namespace millrace {
 namespace {
@@ -47,7 +45,7 @@ TEST(SegmentToExample, SolvesTheRawLengthsOfAFullRowOf2048) {
 }
 
 TEST(SegmentToExample, LeavesOnePadForTheHalfMaskedSpansOfEight) {
-  EXPECT_EQ(SegmentToExample(span(0.5, 8), kPrompt, kIds, 2048).example_length(), 2047);
+  EXPECT_EQ(SegmentToExample(span(0.5, 8), kPrompt, kIds, 2048).longest_example(), 2047);
 }
 
 TEST(SegmentToExample, RefusesMoreSpansThanSentinelsNamingTheLongestRow) {
@@ -75,31 +73,7 @@ TEST(SegmentToExample, EndsInputsAndTargetsInEosAndBeginsWithThePrompt) {
   EXPECT_EQ(example.inputs.back(), kIds.eos);
   EXPECT_EQ(example.targets.back(), kIds.eos);
   EXPECT_EQ(example.targets.front(), kIds.first_sentinel);
-  EXPECT_EQ(example.inputs.size() + example.targets.size(), static_cast<std::size_t>(denoise.example_length()));
-}
-
-RC_GTEST_PROP(SegmentToExample, LosesNoTokenOfAnyDenoiser, ()) {
-  const int row_length = *rc::gen::inRange(32, 1024);
-  const auto kind = *rc::gen::element(DenoiserKind::span, DenoiserKind::prefix, DenoiserKind::causal);
-  Denoiser denoiser = of_kind(kind);
-  if (kind == DenoiserKind::span) denoiser = span(*rc::gen::element(0.15, 0.3, 0.5), *rc::gen::element(3.0, 8.0, 64.0));
-  const std::vector<TokenId> prompt = kind == DenoiserKind::causal ? std::vector<TokenId>{} : kPrompt;
-  const SegmentToExample denoise(denoiser, prompt, kIds, row_length);
-  const Segment segment = segment_of(denoise.raw_length());
-  ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::span_lengths, 3);
-  const Example example = denoise(segment, rng);
-  RC_ASSERT(denoise.restore(example) == segment.tokens);
-  RC_ASSERT(denoise.example_length() <= row_length);
-  RC_ASSERT(denoise.example_length() >= row_length - 2);
-}
-
-TEST(ExampleToRow, ShiftsLabelsRightAndWeighsTargetsOnly) {
-  const Row row = example_to_row({{7, 8, 5, 1}, {3, 9, 1}}, 0, 8);
-  EXPECT_EQ(row.labels, (std::vector<TokenId>{7, 8, 5, 1, 3, 9, 1, 0}));
-  EXPECT_EQ(row.tokens, (std::vector<TokenId>{0, 7, 8, 5, 1, 3, 9, 0}));
-  EXPECT_EQ(row.loss_weights, (std::vector<float>{0, 0, 0, 0, 1, 1, 1, 0}));
-  EXPECT_EQ(row.segment_ids, (std::vector<std::int32_t>{1, 1, 1, 1, 1, 1, 1, 0}));
-  EXPECT_EQ(row.positions, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5, 6, 7}));
+  EXPECT_EQ(example.inputs.size() + example.targets.size(), static_cast<std::size_t>(denoise.longest_example()));
 }
 
 }  // namespace

@@ -1,0 +1,27 @@
+#include "pipeline/share_key.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+namespace millrace {
+namespace {
+
+constexpr double kUnitsPerPercent = static_cast<double>(kShareUnits) / kPercent;
+
+}  // namespace
+
+double percent(ShareUnits share) {
+  return static_cast<double>(share) / kUnitsPerPercent;
+}
+
+ShareUnits read_share(const ConfigTable& table) {
+  const double share = table.number("share");
+  const auto units = static_cast<ShareUnits>(std::max(0.0, std::round(share * kUnitsPerPercent)));
+  if (units == 0) table.fail("share", fmt::format("is {}, expected a percentage above 0", share));
+  if (share > kPercent) table.fail("share", fmt::format("is {}, expected at most 100", share));
+  return units;
+}
+
+}  // namespace millrace
