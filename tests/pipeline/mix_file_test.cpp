@@ -7,7 +7,6 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/config_file.h"
-#include "pipeline/objective_file.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 
@@ -177,15 +176,6 @@ TEST(MixFile, RefusesRulesAndLayoutsThatMeanNothing) {
   EXPECT_THAT(complaint_about(head + "layout = \"custom\"\n"), HasSubstr("needs text_field"));
   EXPECT_THAT(complaint_about(head + "layout = \"text\"\ntext_field = \"x\"\n"),
               HasSubstr("text_field is not possible"));
-}
-
-TEST(ObjectiveFile, ReadsTheSixDenoisersOfOpenMoe) {
-  const Objective objective =
-      load_objective(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/objectives/ul2-openmoe.toml");
-  ASSERT_EQ(objective.denoisers.size(), 6U);
-  EXPECT_EQ(objective.denoisers[5].kind, DenoiserKind::prefix);
-  EXPECT_DOUBLE_EQ(objective.denoisers[5].share, 0.5);
-  EXPECT_EQ(objective.separator, Separator::none);
 }
 
 TEST(ConfigTable, TakesValuesFromTheCommandLineBeforeTheFiles) {

@@ -58,6 +58,19 @@ StreamConfig three_phases(const TemporaryFolder& data) {
   return config;
 }
 
+/// The same, with several examples in a row, some of which are trimmed, and documents cut down to a chunk.
+StreamConfig three_packed_phases(const TemporaryFolder& data) {
+  StreamConfig config = three_phases(data);
+  for (Phase& phase : config.phases) {
+    const bool causal = phase.objective.denoisers[0].kind == DenoiserKind::causal;
+    phase.objective.layout = RowLayout::openmoe;
+    phase.objective.lengths = causal ? FeatureLengths{0, 24} : FeatureLengths{20, 14};
+    phase.objective.max_document_tokens = 40;
+    if (causal) phase.objective.attention = AttentionReach::document;
+  }
+  return config;
+}
+
 std::uint64_t hash_of(const StreamRow& row) {
   std::uint64_t hash = row.number;
   const auto add = [&hash](const auto& values) {
@@ -100,9 +113,7 @@ struct RunSoFar {
   }
 };
 
-TEST(Restart, TwentyTimesAtRandomRowsOfThreePhasesChangesNeitherRowsNorLedger) {
-  const TemporaryFolder data;
-  const StreamConfig config = three_phases(data);
+void expect_that_restarts_change_nothing(const StreamConfig& config) {
   RunSoFar whole;
   whole.go_on(config, kRows);
   ASSERT_EQ(whole.rows.size(), kRows);
@@ -122,6 +133,57 @@ TEST(Restart, TwentyTimesAtRandomRowsOfThreePhasesChangesNeitherRowsNorLedger) {
     EXPECT_EQ(stopped.ledger, whole.ledger);
     EXPECT_EQ(stopped.position, whole.position);
     EXPECT_EQ(stopped.rejects, whole.rejects);
+  }
+}
+
+TEST(Restart, TwentyTimesAtRandomRowsOfThreePhasesChangesNeitherRowsNorLedger) {
+  const TemporaryFolder data;
+  expect_that_restarts_change_nothing(three_phases(data));
+}
+
+TEST(Restart, TwentyTimesAtRandomRowsOfSeveralExamplesChangesNeitherRowsNorLedger) {
+  const TemporaryFolder data;
+  expect_that_restarts_change_nothing(three_packed_phases(data));
+}
+
+/// A corpus that runs out while a row is open closes behind it, so that it does not matter whether the stream went on
+/// from there or was begun anew: in a phase to come the corpus may have enough for a shorter example.
+TEST(Restart, AtEveryRowOfManyPhasesInWhichCorporaCloseChangesNoRow) {
+  constexpr std::uint64_t kPhases = 30;
+  const TemporaryFolder data;
+  StreamConfig config = three_packed_phases(data);
+  std::vector<Corpus> corpora{folder_corpus("a", 20 * kPercent)};
+  for (std::uint64_t i = 0; i < 16; ++i) {
+    const std::string name = "brief-" + std::to_string(i);
+    data.write(name + "/part.jsonl", "{\"text\":\"" + tiny_text(i, 20 + 7 * static_cast<int>(i)) + "\"}\n");
+    Corpus& brief = corpora.emplace_back(folder_corpus(name.c_str(), 5 * kPercent));
+    brief.max_epochs = 1;
+    brief.at_end = AtEnd::redistribute;
+  }
+  Phase phase = config.phases[0];
+  phase.mix.corpora = corpora;
+  // Counters begin anew with the long one where a corpus closes: often it does not fit where the short one did.
+  phase.objective.denoisers = {{"long", DenoiserKind::span, 0.6, 3, 0.5, "[NLG] "},
+                               {"short", DenoiserKind::span, 0.4, 3, 0.15, "[NLU] "}};
+  config.holdout = 0;
+  config.phases.clear();
+  for (std::uint64_t i = 0; i < kPhases; ++i) {
+    phase.objective.lengths = i % 2 == 0 ? FeatureLengths{20, 20} : FeatureLengths{10, 10};
+    phase.objective.max_document_tokens = 0;
+    config.phases.push_back(phase);
+  }
+  for (const int row_length : {54, 60, 66, 72, 78, 84}) {
+    config.sequence_length = row_length;
+    for (std::uint64_t i = 0; i < kPhases; ++i)
+      config.phases[i].until = (i + 1) * static_cast<std::uint64_t>(row_length);
+    RunSoFar whole;
+    whole.go_on(config, kPhases);
+    ASSERT_EQ(whole.rows.size(), kPhases);
+    RunSoFar stopped;
+    for (std::size_t row = 1; row <= kPhases; ++row) stopped.go_on(config, row);
+    EXPECT_EQ(stopped.rows, whole.rows);
+    EXPECT_EQ(stopped.ledger, whole.ledger);
+    EXPECT_EQ(stopped.position, whole.position);
   }
 }
 
