@@ -19,7 +19,7 @@ void describe(const TokenBatch& batch, BatchLayout& layout) {
       const std::int32_t segment = batch.segment_ids == nullptr ? 1 : batch.segment_ids[at];
       if (t > 0 && batch.segment_ids != nullptr && segment != batch.segment_ids[at - 1]) first = t;
       layout.position[at] = batch.positions == nullptr ? t : batch.positions[at];
-      layout.real[at] = t < end && segment != 0;
+      layout.real[at] = batch.segment_ids == nullptr ? t < end : segment != 0;
       layout.first_key[at] = segment == 0 ? t + 1 : first;
     }
   }

@@ -18,7 +18,8 @@ struct BatchLayout {
   std::int64_t size() const { return static_cast<std::int64_t>(rows) * length; }
 };
 
-/// Padding is input id 0 not followed by a non-zero input in its row (so a leading 0 is real), and segment 0.
+/// Padding is segment 0; where no segment ids are given, input id 0 not followed by a non-zero input in its row (so a
+/// leading 0 is real).
 /// REQUIRES: equal segment ids stand together.
 void describe(const TokenBatch& batch, BatchLayout& layout);
 

@@ -9,7 +9,8 @@
 
 namespace millrace {
 
-/// B rows of T positions; views, row-major (B, T). Not owned. A trailing run of token 0 in a row is padding.
+/// B rows of T positions; views, row-major (B, T). Not owned. Without segment ids a trailing run of
+/// token 0 in a row is padding.
 struct TokenBatch {
   int rows = 0;    ///< B
   int length = 0;  ///< T

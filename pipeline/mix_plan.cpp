@@ -4,8 +4,13 @@
 #include <cmath>
 #include <utility>
 
+#include "pipeline/quota.h"
+
 namespace millrace {
 namespace {
+
+/// Enough to know how many examples a row holds, on average.
+constexpr int kPackedExamples = 1000;
 
 /// Plays from event to event: a phase's end, a corpus seen once, a corpus closed.
 class Simulation {
@@ -99,7 +104,7 @@ class Simulation {
     return (epochs > 0 ? epochs : 1) * available->tokens - *taken.raw_tokens;
   }
 
-  /// One example fills a row; separators between documents are no raw tokens.
+  /// Separators between documents are no raw tokens.
   double raw_tokens_per_position(std::size_t phase, const std::vector<std::size_t>& indices,
                                  const std::vector<double>& shares) const {
     if (inputs_.phases.empty()) return 0;
@@ -113,7 +118,27 @@ class Simulation {
       const AvailableTokens* available = available_of(indices[i]);
       if (available != nullptr && available->document_size > 0) separators += shares[i] / available->document_size;
     }
-    return length / (1 + separators) / config_.sequence_length;
+    return length / (1 + separators) * examples_per_row(phase) / config_.sequence_length;
+  }
+
+  /// Of a corpus whose denoisers take their turns: packed as the stream does.
+  double examples_per_row(std::size_t phase) const {
+    const PhasePlan& plan = inputs_.phases[phase];
+    std::vector<Quota> denoisers;
+    for (const ShareUnits share : plan.denoiser_shares) denoisers.push_back({share, 0, 1});
+    int rows = 0;
+    int room = 0;
+    for (int example = 0; example < kPackedExamples; ++example) {
+      const std::size_t chosen = choose_by_quota(denoisers, 1);
+      ++denoisers[chosen].taken;
+      const int length = plan.denoisers[chosen].longest_example();
+      if (length > room) {
+        room = config_.sequence_length;
+        ++rows;
+      }
+      room -= length;
+    }
+    return static_cast<double>(kPackedExamples) / rows;
   }
 
   const StreamConfig& config_;

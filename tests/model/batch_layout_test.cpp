@@ -31,5 +31,10 @@ TEST(BatchLayout, KeepsAttentionWithinASegment) {
   EXPECT_EQ(layout.position, (std::vector<std::int32_t>{0, 1, 2, 3, 4, 5}));
 }
 
+TEST(BatchLayout, CallsTheBosOfASegmentOfOnePositionReal) {
+  const std::vector<std::int32_t> segments{1, 1, 2, 0};
+  EXPECT_EQ(layout_of({0, 5, 0, 0}, 1, segments.data()).real, (std::vector<std::uint8_t>{1, 1, 1, 0}));
+}
+
 }  // namespace
 }  // namespace millrace

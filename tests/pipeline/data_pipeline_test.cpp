@@ -75,7 +75,7 @@ class Stream : public testing::Test {
 
   static std::string fingerprint(const StreamRow& row) {
     std::string text = std::to_string(row.number);
-    for (const auto* ids : {&row.row.tokens, &row.row.labels, &row.row.segment_ids})
+    for (const auto* ids : {&row.row.tokens, &row.row.labels, &row.row.segment_ids, &row.row.positions})
       for (const std::int32_t id : *ids) text += " " + std::to_string(id);
     for (const ExampleOrigin& origin : row.examples)
       text += " c" + std::to_string(origin.corpus) + "d" + std::to_string(origin.denoiser);
@@ -106,6 +106,20 @@ class Stream : public testing::Test {
 TEST_F(Stream, GivesTheSameRowsWithOneTwoAndEightThreads) {
   const Run one = run(1);
   EXPECT_EQ(one.rows.size(), 2000U);
+  EXPECT_EQ(run(2).rows, one.rows);
+  EXPECT_EQ(run(8).rows, one.rows);
+  EXPECT_EQ(run(2, std::nullopt, 100'000, 1).rows, one.rows);
+}
+
+TEST_F(Stream, PacksTheSameExamplesInTheSameRowsWithOneTwoAndEightThreads) {
+  config_.phases[0].objective.layout = RowLayout::openmoe;
+  config_.phases[0].objective.lengths = {20, 14};
+  config_.phases[1].objective.attention = AttentionReach::document;
+  const Run one = run(1);
+  EXPECT_EQ(one.rows.size(), 2000U);
+  std::uint64_t examples = 0;
+  for (const auto& [key, entry] : one.ledger.entries()) examples += key.phase == 0 ? entry.examples : 0;
+  EXPECT_GT(examples, 1500U);
   EXPECT_EQ(run(2).rows, one.rows);
   EXPECT_EQ(run(8).rows, one.rows);
   EXPECT_EQ(run(2, std::nullopt, 100'000, 1).rows, one.rows);

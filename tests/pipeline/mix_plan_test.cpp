@@ -43,6 +43,13 @@ TEST_F(Plan, CountsPositionsByShareAcrossPhases) {
   EXPECT_DOUBLE_EQ(plan(4000).corpora[2].positions, 1500) << "beyond its end the last phase goes on";
 }
 
+TEST_F(Plan, CountsTheExamplesThatARowHolds) {
+  add_phase(101'000, {folder_corpus("a", 25 * kPercent), folder_corpus("b", 75 * kPercent)});
+  config_.phases[0].objective.layout = RowLayout::openmoe;
+  config_.phases[0].objective.lengths = {0, 30};  // Of 30 raw tokens each, three a row of 101.
+  EXPECT_NEAR(*plan(101'000, {1e9, 1e9}).corpora[1].raw_tokens, 0.75 * 90'000, 1e-6);
+}
+
 TEST_F(Plan, TellsEpochsAndWhenACorpusWasSeenOnce) {
   add_phase(101'000, {folder_corpus("a", 25 * kPercent), folder_corpus("b", 75 * kPercent)});
   const MixPlan all = plan(101'000, {10'000, 1'000'000});
