@@ -96,6 +96,19 @@ std::string rejects_lines(const Json& records) {
   return text.empty() ? "no record was rejected\n" : text;
 }
 
+/// What was read and did not reach the rows.
+std::string losses_lines(const Json& summary) {
+  std::string text;
+  if (const auto trimmed = summary.at("trimmed_tokens").get<std::uint64_t>(); trimmed > 0)
+    text += fmt::format("{} of {} raw tokens were trimmed: layout \"openmoe\" had no place for them\n", trimmed,
+                        summary.at("raw_tokens").get<std::uint64_t>());
+  for (const auto& [corpus, counts] : summary.at("records").items())
+    if (const auto shortened = counts.at("shortened").get<std::uint64_t>(); shortened > 0)
+      text += fmt::format("{}: {} documents longer than max_document_tokens, {} of their tokens dropped\n", corpus,
+                          shortened, counts.at("dropped_tokens").get<std::uint64_t>());
+  return text;
+}
+
 }  // namespace
 
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
@@ -118,7 +131,7 @@ std::string outcome_text(const std::string& summary) {
   if (evaluations.at("last").is_object())
     text += "\n" + evaluation_table(evaluations.at("first"), evaluations.at("last"));
   if (!json.at("shares").empty()) text += "\n" + shares_table(json.at("shares"));
-  return text + "\n" + rejects_lines(json.at("records"));
+  return text + "\n" + rejects_lines(json.at("records")) + losses_lines(json);
 }
 
 void start_log(const std::filesystem::path& file) {

@@ -9,8 +9,8 @@
 namespace millrace {
 namespace {
 
-/// Enough to know how many examples a row holds, on average.
-constexpr int kPackedExamples = 1000;
+/// Enough to know how many examples a row holds on average; a multiple of every small number of them.
+constexpr int kPackedExamples = 2520;
 
 /// Plays from event to event: a phase's end, a corpus seen once, a corpus closed.
 class Simulation {
