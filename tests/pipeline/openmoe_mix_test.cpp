@@ -8,6 +8,7 @@
 #include "pipeline/data_pipeline.h"
 #include "pipeline/mix_file.h"
 #include "pipeline/objective_file.h"
+#include "pipeline/stream_statistics.h"
 #include "tests/stages/shared_data.h"
 
 namespace millrace {
@@ -36,12 +37,17 @@ TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLo
   const Vocabulary vocabulary(model);
   DataPipeline pipeline(config, vocabulary, std::nullopt, {});
   Ledger ledger;
+  StreamStatistics statistics(config, vocabulary.pieces());
   std::uint64_t longest = 0;
   while (const std::optional<Batch> batch = pipeline.next()) {
     ledger.add(batch->front());
+    statistics.add(batch->front());
     longest = std::max(longest, batch->front().examples.front().raw_tokens);
   }
   ASSERT_EQ(ledger.rows(), kRows);
+  const PhaseStatistics& rows = statistics.phases().at(0);
+  EXPECT_EQ(rows.positions, ledger.positions());
+  EXPECT_GE(static_cast<double>(rows.real_positions), 0.995 * static_cast<double>(rows.positions));
 
   fmt::print("{:>14} {:>12} {:>12} {:>9} {:>9}\n", "corpus", "asked", "raw tokens", "examples", "longest");
   for (std::uint32_t c = 0; c < mix.corpora.size(); ++c) {
