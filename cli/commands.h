@@ -17,6 +17,7 @@ void add_mix(CLI::App& app);
 void add_mix_diff(CLI::App& mix);
 void add_inspect(CLI::App& app);
 void add_trace(CLI::App& app);
+void add_preprocess(CLI::App& app);
 void add_train(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);

@@ -27,6 +27,7 @@ int run(int argc, char** argv) {
   add_mix(app);
   add_inspect(app);
   add_trace(app);
+  add_preprocess(app);
   add_train(app);
   add_eval(app);
   add_generate(app);

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <fmt/format.h>
@@ -17,6 +18,7 @@
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
 #include "pipeline/data_pipeline.h"
+#include "pipeline/rows_folder.h"
 #include "pipeline/run_change.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -34,6 +36,7 @@ namespace fs = std::filesystem;
 
 struct TrainOptions {
   RunOptions run;
+  std::string rows;
   std::string from;
   std::string run_dir;
   bool resume = false;
@@ -50,6 +53,10 @@ fs::path run_dir_of(const TrainOptions& options, const RunFile& run) {
 
 std::uint64_t positions_of_a_step(const RunFile& run) {
   return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
+}
+
+std::uint64_t rows_of_whole_steps(const RunFile& run) {
+  return run.train.tokens / positions_of_a_step(run) * static_cast<std::uint64_t>(run.train.batch_rows);
 }
 
 /// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
@@ -100,6 +107,14 @@ void train(const TrainOptions& options) {
   if (positions_of_a_step(run) > run.train.tokens)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
                                   run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
+  std::optional<RowsFolder> rows;  // What the steps are fed from: these, or the pipeline.
+  std::optional<DataPipeline> pipeline;
+  if (!options.rows.empty())
+    rows.emplace(options.rows, RowsFolder::Wanted{.run = whole_stream,
+                                                  .trained = run.stream,
+                                                  .vocabulary = vocabulary,
+                                                  .rows = rows_of_whole_steps(run),
+                                                  .batch_rows = run.train.batch_rows});
   set_compute_threads(options.threads);
 
   RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
@@ -143,17 +158,19 @@ void train(const TrainOptions& options) {
   }
   if (!fs::exists(folder.held_out()) || !folder.accepted_changes().empty())
     save_held_out(folder.held_out(), held_out, vocabulary.hash());
-  DataPipeline::Options pipeline_options;
-  pipeline_options.threads = options.threads;
-  pipeline_options.batch_rows = run.train.batch_rows;
-  DataPipeline pipeline(run.stream, vocabulary, loop.position(), pipeline_options);
+  if (rows) {
+    rows->go_to(loop.position() ? loop.position()->row : 0);
+  } else {
+    pipeline.emplace(run.stream, vocabulary, loop.position(),
+                     DataPipeline::Options{.threads = options.threads, .batch_rows = run.train.batch_rows});
+  }
   spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
                human_count(static_cast<double>(parameter_count(run.model))), total_steps, run.train.batch_rows,
                run.stream.sequence_length, compute_threads(), folder.path().string());
 
   Progress progress("training", run.train.tokens, "tokens");
   TrainLoop::Hooks hooks;
-  hooks.next_batch = [&] { return pipeline.next(); };
+  hooks.next_batch = [&] { return rows ? rows->next() : pipeline->next(); };
   hooks.interrupted = [] { return interrupt_requested(); };
   hooks.on_step = [&](const StepReport& report) {
     progress.update(report.tokens, fmt::format("step {}, loss {:.4f}", report.step, report.loss));
@@ -162,7 +179,7 @@ void train(const TrainOptions& options) {
     spdlog::info("{}", evaluation_line(step, evaluation));
   };
   const TrainEnd end = loop.run(total_steps, hooks);
-  pipeline.stop();
+  if (pipeline) pipeline->stop();
   progress.finish();
   if (end == TrainEnd::stream_ended)
     spdlog::info("the stream ended after {} of {} steps; {} rows of a last, incomplete batch were dropped",
@@ -192,6 +209,8 @@ void add_train(CLI::App& app) {
   CLI::App* command = app.add_subcommand("train", "Train a model on a run's stream");
   add_run_options(*command, options->run);
   command->add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME")->capture_default_str();
+  command->add_option("--rows", options->rows,
+                      "Take the rows from this folder, which millrace preprocess --format rows made of the same run");
   command->add_option("--from", options->from, "Start with the weights of this checkpoint folder");
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");

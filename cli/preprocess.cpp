@@ -1,0 +1,122 @@
+#include "pipeline/preprocess.h"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "cli/commands.h"
+#include "cli/interrupt.h"
+#include "cli/preprocess_report.h"
+#include "cli/progress.h"
+#include "cli/run_file.h"
+#include "stages/document_to_tokens.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+struct PreprocessArguments {
+  RunOptions run;
+  std::string out;
+  std::string format;
+  std::string check;
+  std::optional<double> tokens;
+  std::optional<std::uint64_t> part_bytes;
+  int threads = 0;
+  int save_seconds = 15;
+  bool json = false;
+};
+
+/// A line for each part of the work in turn.
+class PartsProgress {
+ public:
+  void update(const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit) {
+    if (what != what_) line_.emplace(what, total, unit);
+    what_ = what;
+    line_->update(std::min(done, total));
+  }
+  void finish() { line_.reset(); }
+
+ private:
+  std::string what_;
+  std::optional<Progress> line_;
+};
+
+void check(const PreprocessArguments& arguments) {
+  const std::vector<Damage> damage = check_output(arguments.check, interrupt_requested);
+  if (interrupt_requested()) throw Interrupted();
+  fmt::print("{}", arguments.json ? damage_json(damage) : damage_text(arguments.check, damage));
+  if (!damage.empty()) throw DataError(fmt::format("{}: damaged; see above", arguments.check));
+}
+
+void write(const PreprocessArguments& arguments) {
+  for (const auto& [option, value] : {std::pair("RUN", &arguments.run.run), std::pair("--out", &arguments.out),
+                                      std::pair("--format", &arguments.format)})
+    if (value->empty()) throw ConfigError(fmt::format("preprocess: {} is missing", option));
+  // Where files may not grow beyond a limit, a write that is refused says so; the signal would end the process mutely.
+  std::signal(SIGXFSZ, SIG_IGN);
+  const RunFile run = load_run(arguments.run);
+  const Vocabulary vocabulary(run.vocabulary);
+  PreprocessOptions options;
+  options.out = arguments.out;
+  options.format = arguments.format;
+  if (arguments.tokens) options.tokens = static_cast<std::uint64_t>(*arguments.tokens);
+  options.part_bytes = arguments.part_bytes;
+  options.tokenizer = run.vocabulary.filename().string();
+  options.threads = arguments.threads;
+
+  PartsProgress progress;
+  ExportWatch watch;
+  watch.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit) {
+    progress.update(what, done, total, unit);
+  };
+  watch.interrupted = interrupt_requested;
+  watch.save_every = std::chrono::seconds(arguments.save_seconds);
+  const PreprocessResult result = preprocess(run.stream, vocabulary, options, watch);
+  progress.finish();
+  if (result.end == ExportEnd::interrupted) {
+    fmt::print(stderr, "interrupted; the same command goes on from what is in {}\n", arguments.out);
+    throw Interrupted();
+  }
+  if (result.was_complete) fmt::print(stderr, "{}: complete already; nothing was done\n", arguments.out);
+  if (result.manifest.stream_ended)
+    fmt::print(stderr, "the stream ended after {} rows, before it had the positions asked for\n", result.manifest.rows);
+  fmt::print("{}", arguments.json ? to_json(result.manifest) : account_text(result.manifest));
+}
+
+}  // namespace
+
+void add_preprocess(CLI::App& app) {
+  auto arguments = std::make_shared<PreprocessArguments>();
+  CLI::App* command = app.add_subcommand("preprocess", "Write a run's documents or rows as files for other trainers");
+  add_run_options(*command, arguments->run);
+  command->get_option("run")->required(false);
+  command->add_option("--out", arguments->out, "Folder to write; if it was begun and not finished, goes on there");
+  command->add_option("--format", arguments->format,
+                      "megatron, olmo, nanotron: every document once; mds, rows: the run's rows");
+  command->add_option("--tokens", arguments->tokens,
+                      "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write");
+  command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)");
+  command->add_option("--threads", arguments->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--save-seconds", arguments->save_seconds,
+                   "How often documents are saved: what a kill may cost; 0: after every few hundred")
+      ->check(CLI::NonNegativeNumber);
+  command->add_option("--check", arguments->check, "Verify everything in this folder instead")->type_name("DIR");
+  command->add_flag("--json", arguments->json, "Print the account, or the damage, as JSON");
+  command->footer(
+      "Example:\n  millrace preprocess mixes/runs/quickstart.toml --data data/sample --out data/megatron --format "
+      "megatron\n  millrace preprocess --check data/megatron\n"
+      "Killed or interrupted, the same command goes on; the files are the same as without the stop.");
+  command->callback([arguments] { arguments->check.empty() ? write(*arguments) : check(*arguments); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "pipeline/corpus_set.h"
+#include "stages/shard_to_records.h"
+
+namespace millrace {
+
+/// A place between two records of a corpus that is read in shard and record order.
+struct DocumentPlace {
+  std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
+  std::uint64_t record = 0;  ///< As Where::record, of the next one.
+  SeekPoint seek;            ///< From where it can be read.
+};
+
+/// Consecutive records of one shard.
+struct RecordBatch {
+  struct Entry {
+    Record record;
+    bool counts = true;  ///< False for damage of a container, which is no record.
+  };
+  std::vector<Entry> entries;
+  std::uint64_t shard = 0;
+  DocumentPlace after;
+  std::uint64_t bytes_behind = 0;  ///< Of the corpus's files; about, within a compressed one.
+};
+
+/// Reads a corpus's shards once, in natural order, every record in its place. One object, one thread at a time.
+class CorpusDocuments {
+ public:
+  /// `with_ids`: Document::fields holds the record's id, where its layout has one.
+  CorpusDocuments(const StreamConfig& config, const RunCorpus& corpus, DocumentPlace start, bool with_ids);
+
+  /// False at the corpus's end. Blocks on disk reads.
+  bool next(RecordBatch& batch);
+  std::uint64_t bytes() const { return bytes_; }  ///< Of all its files.
+
+ private:
+  bool open_shard_in_turn();
+
+  const StreamConfig& config_;
+  const RunCorpus& corpus_;
+  DocumentPlace place_;
+  const bool with_ids_;
+  std::vector<std::uint64_t> file_bytes_;
+  std::uint64_t bytes_ = 0;
+  std::uint64_t bytes_before_ = 0;  ///< Of the shards before the present one.
+  std::unique_ptr<RecordReader> shard_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/document_writer.h"
+#include "pipeline/export_account.h"
+#include "pipeline/export_watch.h"
+#include "pipeline/staged_folder.h"
+#include "pipeline/stream_config.h"
+#include "stages/document_to_tokens.h"
+
+namespace millrace {
+
+/// What is written of a run's documents, and how.
+struct DocumentExport {
+  const DocumentFormat* format = nullptr;
+  std::optional<std::uint64_t> tokens;  ///< Raw tokens of all corpora; none: every document.
+  std::uint64_t part_bytes = 0;
+  std::string tokenizer;
+  int threads = 0;  ///< 0: all cores. The files do not depend on it.
+};
+
+/// Raw tokens that each corpus is to give of `tokens`: its share over the whole run, phases weighed by their length;
+/// rounded down. Throws ConfigError if the numbers are too large to be exact.
+std::vector<std::uint64_t> token_budgets(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                         std::uint64_t tokens);
+
+/// Writes each corpus's documents that are not held out, once, in shard and record order, eos after each; and
+/// rejects.jsonl. A corpus with a budget ends with the document that reaches it. Goes on from the folder's last save.
+/// Nothing is published. Fills `accounts` once complete.
+/// Throws DataError as the run would: too many rejects, on_bad_data = "fail", a corpus without a document;
+/// std::system_error if the disk fails.
+ExportEnd export_documents(const StreamConfig& config, const Vocabulary& vocabulary, const DocumentExport& what,
+                           StagedFolder& folder, const ExportWatch& watch, std::vector<CorpusAccount>& accounts);
+
+}  // namespace millrace

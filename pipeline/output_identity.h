@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/shard_fingerprint.h"
+#include "pipeline/stream_facts.h"
+#include "stages/document_to_tokens.h"
+
+namespace millrace {
+
+/// All that decides what preprocess writes: two outputs of the same identity are the same bytes.
+struct OutputIdentity {
+  std::string format;
+  std::string run;  ///< Its name.
+  StreamFacts facts;
+  int stream_version = kStreamVersion;
+  std::string vocabulary;             ///< Its hash.
+  std::string tokenizer;              ///< Its file's name.
+  std::uint64_t vocabulary_size = 0;  ///< Pieces and sentinels: every id is below.
+  TokenId eos = 0;
+  std::optional<std::uint64_t> tokens;  ///< What --tokens asked for.
+  std::uint64_t part_bytes = 0;
+  std::vector<ShardFingerprint> shards;
+};
+
+/// JSON, and back. Throws ConfigError naming `where` if it is none.
+std::string to_json(const OutputIdentity& identity);
+OutputIdentity identity_from_json(const std::string& json, const std::string& where);
+
+/// What differs, a line each; empty if both are the same.
+std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here);
+
+}  // namespace millrace

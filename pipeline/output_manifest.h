@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "pipeline/export_account.h"
+#include "pipeline/file_sums.h"
+#include "pipeline/output_identity.h"
+#include "pipeline/staged_folder.h"
+
+namespace millrace {
+
+/// What a whole output folder says of itself in kOutputManifest, which is written last.
+struct OutputManifest {
+  OutputIdentity identity;
+  std::string id_type;  ///< As name_of(IdType); of rows, "i32".
+  int length = 0;       ///< Of rows: T; else 0.
+  std::uint64_t rows = 0;
+  bool stream_ended = false;  ///< Of rows: before there were as many as asked for.
+  std::vector<CorpusAccount> accounts;
+  std::map<std::string, FileSums> files;
+};
+
+/// JSON with a checksum of its own at the end.
+std::string to_json(const OutputManifest& manifest);
+
+/// Throws ConfigError if `folder` is not a whole output (saying what it is), DataError if the manifest is damaged.
+OutputManifest read_output_manifest(const std::filesystem::path& folder);
+
+/// `json`: what to_json gave.
+OutputManifest output_manifest_from_json(const std::string& json, const std::string& where);
+
+}  // namespace millrace

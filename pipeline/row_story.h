@@ -1,0 +1,16 @@
+#pragma once
+
+#include <string>
+
+#include "pipeline/data_pipeline.h"
+
+namespace millrace {
+
+/// Everything of a StreamRow but its number and its arrays, as one line of JSON: where the row came from, what was
+/// passed over before it, and the position behind it.
+std::string story_of(const StreamRow& row);
+
+/// Fills `row` with what story_of told. Throws DataError if the text is no story.
+void add_story(StreamRow& row, const std::string& story);
+
+}  // namespace millrace

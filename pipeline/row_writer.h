@@ -1,0 +1,59 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "pipeline/data_pipeline.h"
+#include "pipeline/document_writer.h"
+#include "pipeline/output_identity.h"
+#include "pipeline/staged_folder.h"
+
+namespace millrace {
+
+/// Writes the stream's rows in a format, in parts that are each put down whole. One thread.
+class RowWriter {
+ public:
+  virtual ~RowWriter() = default;
+  virtual void add(const StreamRow& row) = 0;
+  /// Puts down what is held, if anything.
+  virtual void end_part() = 0;
+  /// True if nothing is held: the files and state() say it all.
+  virtual bool is_between_parts() const = 0;
+  /// What a writer that goes on is given.
+  virtual nlohmann::ordered_json state() const = 0;
+  /// Makes the files whole. Call once, last, between parts.
+  virtual void finish() = 0;
+};
+
+/// What writing rows needs to know.
+struct RowFiles {
+  int length = 0;  ///< T
+  OutputIdentity identity;
+  nlohmann::ordered_json* state = nullptr;  ///< To go on from; nullptr: the beginning.
+};
+
+/// What a folder of rows should hold.
+struct WrittenRows {
+  std::uint64_t rows = 0;
+  int length = 0;
+  OutputIdentity identity;
+};
+
+/// A format that holds rows.
+struct RowFormat {
+  const char* name;
+  std::uint64_t most_part_bytes;  ///< What its parts can be at most.
+  std::unique_ptr<RowWriter> (*writer)(StagedFolder& folder, const RowFiles& files);
+  /// Holds the files of `folder` against each other and what was written.
+  std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenRows& rows);
+};
+
+/// mds or rows; nullptr if it is neither.
+const RowFormat* row_format(const std::string& name);
+
+}  // namespace millrace

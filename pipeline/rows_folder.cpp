@@ -1,0 +1,81 @@
+#include "pipeline/rows_folder.h"
+
+#include <algorithm>
+#include <iterator>
+#include <memory>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "pipeline/rows_format.h"
+#include "pipeline/run_change.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity& there,
+                       const RowsFolder::Wanted& wanted) {
+  const auto refuse = [&folder](const std::string& why) {
+    throw ConfigError(fmt::format("--rows {}: {}", folder.string(), why));
+  };
+  if (there.format != "rows") refuse(fmt::format("holds format {}; train reads format rows", there.format));
+  if (there.stream_version != kStreamVersion)
+    refuse(fmt::format("made with version {} of the stream, this program makes version {}: its rows would be others",
+                       there.stream_version, kStreamVersion));
+  if (there.vocabulary != wanted.vocabulary.hash())
+    refuse(fmt::format("made with another vocabulary ({}, hash {}; the run's has hash {}): its ids mean something else",
+                       there.tokenizer, there.vocabulary, wanted.vocabulary.hash()));
+  std::vector<std::string> differences = differences_of(there.facts, facts_of(wanted.run));
+  if (differences.empty())
+    differences = millrace::differences(
+        there.shards, fingerprints_of(wanted.trained, corpora_of(wanted.trained, FindShards::yes), there.shards));
+  if (differences.empty()) return;
+  refuse(fmt::format("holds rows of another run:\n  {}\nMake them anew with millrace preprocess",
+                     fmt::join(differences, "\n  ")));
+}
+
+}  // namespace
+
+RowsFolder::RowsFolder(std::filesystem::path folder, const Wanted& wanted)
+    : folder_(std::move(folder)),
+      trained_(wanted.trained),
+      corpora_(corpora_of(wanted.trained, FindShards::no)),
+      manifest_(read_output_manifest(folder_)),
+      batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
+  refuse_other_rows(folder_, manifest_.identity, wanted);
+  if (manifest_.rows < wanted.rows && !manifest_.stream_ended)
+    throw ConfigError(
+        fmt::format("--rows {}: holds {} rows, but {} are to be trained on; make {} positions of them with "
+                    "millrace preprocess --tokens",
+                    folder_.string(), manifest_.rows, wanted.rows,
+                    wanted.rows * static_cast<std::uint64_t>(wanted.trained.sequence_length)));
+}
+
+std::optional<Batch> RowsFolder::next() {
+  if (next_ + batch_rows_ > manifest_.rows) return std::nullopt;  // The stream drops an incomplete batch likewise.
+  Batch batch;
+  for (std::size_t i = 0; i < batch_rows_; ++i) batch.push_back(read_row(next_++));
+  return batch;
+}
+
+StreamRow RowsFolder::read_row(std::uint64_t number) {
+  const bool is_in_part =
+      part_ && number >= part_->header().first_row && number < part_->header().first_row + part_->header().rows;
+  if (!is_in_part) {
+    const std::uint64_t rows = rows_a_part(manifest_.identity.part_bytes, manifest_.length);
+    part_.emplace(folder_ / name_of_part(number / rows));
+    const RowsPartHeader& header = part_->header();
+    if (number < header.first_row || number >= header.first_row + header.rows ||
+        header.vocabulary != number_of_hash(manifest_.identity.vocabulary) ||
+        header.run != number_of_hash(hash_of_facts(manifest_.identity.facts)))
+      throw DataError(fmt::format("{}: not the part that should be there: see millrace preprocess --check {}",
+                                  (folder_ / name_of_part(number / rows)).string(), folder_.string()));
+  }
+  StreamRow row = part_->row(number);
+  row.after = std::make_shared<const Position>(carried_over(*row.after, trained_, corpora_));
+  return row;
+}
+
+}  // namespace millrace
