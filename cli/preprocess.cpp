@@ -23,6 +23,8 @@
 namespace millrace {
 namespace {
 
+constexpr double kMostTokens = 1e18;
+
 struct PreprocessArguments {
   RunOptions run;
   std::string out;
@@ -102,8 +104,10 @@ void add_preprocess(CLI::App& app) {
   command->add_option("--out", arguments->out, "Folder to write; if it was begun and not finished, goes on there");
   command->add_option("--format", arguments->format,
                       "megatron, olmo, nanotron: every document once; mds, rows: the run's rows");
-  command->add_option("--tokens", arguments->tokens,
-                      "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write");
+  command
+      ->add_option("--tokens", arguments->tokens,
+                   "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
+      ->check(CLI::Range(1.0, kMostTokens));
   command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)");
   command->add_option("--threads", arguments->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
   command

@@ -15,7 +15,7 @@ run_packages=(
   libtbb-dev libzstd-dev zlib1g-dev libsimdjson-dev libsentencepiece-dev libeigen3-dev libdnnl-dev ocl-icd-opencl-dev
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
 )
-test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 zstd)
+test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd)
 bench_packages=(libbenchmark-dev)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
