@@ -23,11 +23,6 @@ struct DocumentExport {
   int threads = 0;  ///< 0: all cores. The files do not depend on it.
 };
 
-/// Raw tokens that each corpus is to give of `tokens`: its share over the whole run, phases weighed by their length;
-/// rounded down. Throws ConfigError if the numbers are too large to be exact.
-std::vector<std::uint64_t> token_budgets(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                         std::uint64_t tokens);
-
 /// Writes each corpus's documents that are not held out, once, in shard and record order, eos after each; and
 /// rejects.jsonl. A corpus with a budget ends with the document that reaches it. Goes on from the folder's last save.
 /// Nothing is published. Fills `accounts` once complete.

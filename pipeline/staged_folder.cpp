@@ -11,9 +11,9 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <sys/file.h>
 #include <unistd.h>
 
+#include "pipeline/disk.h"
 #include "stages/errors.h"
 #include "stages/input_file.h"
 
@@ -26,30 +26,6 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kStaging = "unfinished";
 constexpr const char* kProgress = "progress.json";
 constexpr std::size_t kBuffer = 1 << 20;
-
-[[noreturn]] void fail(const fs::path& path, int error, const char* what) {
-  const bool is_full = error == ENOSPC || error == EFBIG || error == EDQUOT;
-  const char* advice = is_full ? "; make room there and run the same command again: it goes on from its last save" : "";
-  throw std::system_error(error, std::generic_category(), fmt::format("{}: {}{}", path.string(), what, advice));
-}
-
-void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
-  constexpr std::size_t kMost = std::size_t{1} << 30;  // Linux writes at most 2 GiB a call.
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMost));
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail(path, errno, "cannot write");
-    bytes.remove_prefix(static_cast<std::size_t>(written));
-  }
-}
-
-void sync_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) fail(folder, errno, "cannot open the folder");
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
-  ::close(descriptor);
-  if (error != 0 && error != EINVAL) fail(folder, error, "cannot sync the folder");  // Some file systems have no such.
-}
 
 Json parsed(const fs::path& file) {
   std::ifstream stream(file, std::ios::binary);
@@ -83,18 +59,10 @@ void move_into_place(const fs::path& staging, const fs::path& folder) {
     fs::create_directories((folder / name).parent_path());
     fs::rename(staging / name, folder / name);
   }
-  for (const fs::path& touched : folders) sync_folder(touched);
+  for (const fs::path& touched : folders) sync_folder_names(touched);
   fs::rename(staging / kOutputManifest, folder / kOutputManifest);
-  sync_folder(folder);
+  sync_folder_names(folder);
   fs::remove_all(staging);
-}
-
-/// A lock on a folder, for as long as its descriptor is open.
-int lock_folder(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor >= 0 && ::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
-  if (descriptor >= 0) ::close(descriptor);
-  throw ConfigError(fmt::format("{}: another process is writing there", folder.string()));
 }
 
 }  // namespace
@@ -208,7 +176,7 @@ StagedFolder::Growing& StagedFolder::open(const std::string& name) {
   }
   if (file->descriptor >= 0) return *file;
   file->descriptor = ::open(staged(name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (file->descriptor < 0) fail(staged(name), errno, "cannot open for writing");
+  if (file->descriptor < 0) disk_failure(staged(name), errno, "cannot open for writing");
   const InputFile written(staged(name).string());
   const std::uint64_t whole = file->bytes / FileSums::kBlock * FileSums::kBlock;
   std::vector<char> rest(file->bytes - whole);
@@ -238,8 +206,8 @@ void StagedFolder::flush(const std::string& name, Growing& file) {
 
 void StagedFolder::sync(const std::string& name, Growing& file) {
   flush(name, file);
-  if (!file.synced && ::fsync(file.descriptor) != 0) fail(staged(name), errno, "cannot sync");
-  if (!file.name_synced) sync_folder(staged(name).parent_path());
+  if (!file.synced && ::fsync(file.descriptor) != 0) disk_failure(staged(name), errno, "cannot sync");
+  if (!file.name_synced) sync_folder_names(staged(name).parent_path());
   file.synced = file.name_synced = true;
 }
 
@@ -290,18 +258,18 @@ void StagedFolder::publish(const std::string& manifest) {
 void StagedFolder::write_atomically(const std::string& name, std::string_view text) {
   const fs::path temporary = staged(name + ".new");
   const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) fail(temporary, errno, "cannot open for writing");
+  if (descriptor < 0) disk_failure(temporary, errno, "cannot open for writing");
   try {
     write_all(descriptor, temporary, text);
-    if (::fsync(descriptor) != 0) fail(temporary, errno, "cannot sync");
+    if (::fsync(descriptor) != 0) disk_failure(temporary, errno, "cannot sync");
   } catch (...) {
     ::close(descriptor);
     throw;
   }
   ::close(descriptor);
   if (::rename(temporary.c_str(), staged(name).c_str()) != 0)
-    fail(staged(name), errno, "cannot give the file its name");
-  sync_folder(staging_);
+    disk_failure(staged(name), errno, "cannot give the file its name");
+  sync_folder_names(staging_);
 }
 
 }  // namespace millrace

@@ -6,9 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/document_export.h"
 #include "pipeline/row_writer.h"
 #include "pipeline/rows_folder.h"
+#include "pipeline/token_budget.h"
 #include "stages/errors.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"

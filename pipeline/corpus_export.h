@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/corpus_documents.h"
+#include "pipeline/corpus_set.h"
+#include "pipeline/document_export.h"
+#include "pipeline/record_to_item.h"
+
+namespace millrace {
+
+/// A batch on its way into files: records, and then what they became.
+struct BatchInMaking {
+  RecordBatch read;
+  std::vector<EncodedItem> items;  ///< One an entry.
+  std::vector<Where> places;       ///< Likewise.
+  std::vector<std::string> ids;    ///< Likewise.
+};
+
+/// Fills a batch that was read. Pure; any thread.
+void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout);
+
+/// Writes one corpus's batches, in order, into a format's files, and keeps its account. One thread at a time; views of
+/// what it is given.
+class CorpusExport {
+ public:
+  CorpusExport(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary,
+               const DocumentExport& what, StagedFolder& folder, CorpusAccount& account);
+
+  /// The corpus has reached its budget: nothing more of it is written.
+  bool is_full() const { return account_.budget && account_.raw_tokens >= *account_.budget; }
+  /// Writes a batch up to the document that fills the budget. Throws DataError as export_documents does.
+  void write(BatchInMaking& batch);
+  /// Makes the corpus's files whole and its account complete. Call once, last.
+  void finish();
+
+ private:
+  void note(Reject& reject, std::uint64_t shard);
+  void count(const EncodedItem& item, bool is_record);
+  void judge() const;
+
+  const StreamConfig& config_;
+  const RunCorpus& corpus_;
+  StagedFolder& folder_;
+  CorpusAccount& account_;
+  const TokenId eos_;
+  std::unique_ptr<DocumentWriter> writer_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,50 @@
+#include "pipeline/disk.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <system_error>
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "stages/errors.h"
+
+namespace millrace {
+
+namespace fs = std::filesystem;
+
+void disk_failure(const fs::path& path, int error, const char* what) {
+  const bool is_full = error == ENOSPC || error == EFBIG || error == EDQUOT;
+  const char* advice = is_full ? "; make room there and run the same command again: it goes on from its last save" : "";
+  throw std::system_error(error, std::generic_category(), fmt::format("{}: {}{}", path.string(), what, advice));
+}
+
+void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
+  constexpr std::size_t kMost = std::size_t{1} << 30;  // Linux writes at most 2 GiB a call.
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMost));
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) disk_failure(path, errno, "cannot write");
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+}
+
+void sync_folder_names(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor < 0) disk_failure(folder, errno, "cannot open the folder");
+  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
+  ::close(descriptor);
+  if (error != 0 && error != EINVAL)
+    disk_failure(folder, error, "cannot sync the folder");  // Some file systems have no such.
+}
+
+int lock_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (descriptor >= 0 && ::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return descriptor;
+  if (descriptor >= 0) ::close(descriptor);
+  throw ConfigError(fmt::format("{}: another process is writing there", folder.string()));
+}
+
+}  // namespace millrace

@@ -1,0 +1,21 @@
+#pragma once
+
+#include <filesystem>
+#include <string_view>
+
+namespace millrace {
+
+/// Throws std::system_error: the path, what could not be done, and of a full disk what to do about it.
+[[noreturn]] void disk_failure(const std::filesystem::path& path, int error, const char* what);
+
+/// Writes all bytes to a descriptor; `path` is for the complaint. Throws as disk_failure.
+void write_all(int descriptor, const std::filesystem::path& path, std::string_view bytes);
+
+/// Makes names given in a folder last. Throws as disk_failure.
+void sync_folder_names(const std::filesystem::path& folder);
+
+/// A lock on a folder, for as long as the descriptor that is returned is open. Throws ConfigError if another process
+/// holds it.
+int lock_folder(const std::filesystem::path& folder);
+
+}  // namespace millrace
