@@ -114,7 +114,9 @@ void add_preprocess(CLI::App& app) {
       ->add_option("--save-seconds", arguments->save_seconds,
                    "How often documents are saved: what a kill may cost; 0: after every few hundred")
       ->check(CLI::NonNegativeNumber);
-  command->add_option("--check", arguments->check, "Verify everything in this folder instead")->type_name("DIR");
+  command->add_option("--check", arguments->check, "Verify everything in this folder instead")
+      ->type_name("DIR")
+      ->excludes(command->get_option("--out"), command->get_option("--format"));
   command->add_flag("--json", arguments->json, "Print the account, or the damage, as JSON");
   command->footer(
       "Example:\n  millrace preprocess mixes/runs/quickstart.toml --data data/sample --out data/megatron --format "

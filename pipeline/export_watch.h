@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-/// How writing token files is watched, and how often it is saved. The functions are called one at a time, from any
-/// thread.
+/// How writing token files is watched, and how often it is saved. The functions are called from any thread, each of
+/// them one call at a time.
 struct ExportWatch {
   /// How far the present part of the work is, in `unit`s.
   std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit)> progress =

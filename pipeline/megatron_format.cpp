@@ -62,7 +62,7 @@ class MegatronWriter : public DocumentWriter {
     append_number(header, documents);
     append_number(header, documents + 1);
     folder_.append(idx_, header);
-    for_each_length([this](std::int32_t length, std::string& out) { append_number(out, length); });
+    for_each_length([](std::int32_t length, std::string& out) { append_number(out, length); });
     std::int64_t offset = 0;
     for_each_length([&](std::int32_t length, std::string& out) {
       append_number(out, offset);
