@@ -16,7 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
 
 MILLRACE = None
-KILLS = 3
+KILLS = 3  # Of each format's process, one after the other ...
+ROUNDS = 1  # ... and so often from the beginning.
 FORMATS = {
     "megatron": (),
     "olmo": ("--part-bytes", "100000"),
@@ -118,8 +119,8 @@ class Preprocess(unittest.TestCase):
     def test_killed_at_any_point_gives_the_same_bytes(self):
         for format in FORMATS:
             with self.subTest(format=format):
-                rounds = 1 if KILLS == 3 else 20
-                self.assertGreater(sum(self.killed_again_and_again(format, KILLS, i) for i in range(rounds)), 0)
+                killed = sum(self.killed_again_and_again(format, KILLS, seed) for seed in range(ROUNDS))
+                self.assertGreater(killed, 0)
 
     def test_interrupted_saves_exits_130_and_goes_on(self):
         for format in ("megatron", "rows"):
@@ -345,5 +346,5 @@ class Preprocess(unittest.TestCase):
 if __name__ == "__main__":
     MILLRACE = sys.argv.pop(1)
     if sys.argv.pop(1) == "long":
-        KILLS = 12
+        KILLS, ROUNDS = 12, 20
     unittest.main(verbosity=2)
