@@ -16,7 +16,6 @@
 #include "pipeline/corpus_documents.h"
 #include "pipeline/corpus_export.h"
 #include "pipeline/token_budget.h"
-#include "stages/errors.h"
 
 namespace millrace {
 namespace {
@@ -27,13 +26,6 @@ using oneapi::tbb::filter_mode;
 constexpr std::size_t kBatchesPerThread = 3;
 
 using BatchMessage = std::shared_ptr<BatchInMaking>;
-
-/// Files and folders are named after corpora.
-void check_name(const std::string& corpus) {
-  if (!corpus.empty() && corpus.front() != '.' && corpus.find_first_of("/\\\n") == std::string::npos) return;
-  throw ConfigError(
-      fmt::format("corpus \"{}\": its files are called after it, and no file can be; rename it in the mix", corpus));
-}
 
 /// What a save remembers: the accounts of the corpora so far, the present one last, and where that one goes on.
 struct Progress {
@@ -78,7 +70,6 @@ class Job {
         clock_(watch.save_every),
         threads_(what.threads > 0 ? static_cast<std::size_t>(what.threads)
                                   : std::max(1U, std::thread::hardware_concurrency())) {
-    for (const RunCorpus& corpus : corpora_) check_name(corpus.corpus.name);
     if (what.tokens) budgets_ = token_budgets(config, corpora_, *what.tokens);
     if (folder.state()) progress_ = progress_from_json(*folder.state());
     folder.create(kRejects);

@@ -38,6 +38,13 @@ void check_tokens(const StreamConfig& config, const PreprocessOptions& options, 
         fmt::format("--tokens {}: the run's last phase ends at {}", *options.tokens, config.phases.back().until));
 }
 
+/// Files and folders are named after corpora.
+void check_name(const std::string& corpus) {
+  if (!corpus.empty() && corpus.front() != '.' && corpus.find_first_of("/\\\n") == std::string::npos) return;
+  throw ConfigError(
+      fmt::format("corpus \"{}\": its files are called after it, and no file can be; rename it in the mix", corpus));
+}
+
 OutputIdentity identity_of(const StreamConfig& config, const Vocabulary& vocabulary, const PreprocessOptions& options,
                            std::uint64_t part_bytes, const std::vector<ShardFingerprint>& recorded) {
   OutputIdentity identity;
@@ -72,6 +79,8 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
     throw ConfigError(fmt::format("--format {}: there is no such format; known are megatron, olmo, nanotron, mds, rows",
                                   options.format));
   check_tokens(config, options, rows);
+  if (documents != nullptr)
+    for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) check_name(corpus.corpus.name);
   const std::uint64_t part_bytes = part_bytes_of(options, rows);
 
   const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);

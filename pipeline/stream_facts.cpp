@@ -38,8 +38,6 @@ StreamFacts facts_of(const StreamConfig& config) {
   add("shuffle_block", config.shuffle_block);
   add("shuffle_bytes", config.shuffle_bytes);
   add("sampling", config.sampling == Sampling::random ? "random" : "quota");
-  add("on_bad_data", config.on_bad_data == OnBadData::fail ? "fail" : "skip");
-  add("max_bad_fraction", config.max_bad_fraction);
   add("max_record_bytes", config.max_record_bytes);
   for (std::size_t i = 0; i < config.phases.size(); ++i) {
     const Phase& phase = config.phases[i];

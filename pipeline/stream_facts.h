@@ -9,7 +9,8 @@
 namespace millrace {
 
 /// What decides a run's rows besides the shards' bytes and the vocabulary, as names and texts in a fixed order. Where
-/// the last phase ends is left out: it only says how many rows there are.
+/// the last phase ends is left out: it only says how many rows there are; and so is what is done about bad data, which
+/// only says where to stop.
 using StreamFacts = std::vector<std::pair<std::string, std::string>>;
 StreamFacts facts_of(const StreamConfig& config);
 
