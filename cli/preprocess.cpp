@@ -14,10 +14,10 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/open_vocabulary.h"
 #include "cli/preprocess_report.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
-#include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -66,7 +66,7 @@ void write(const PreprocessArguments& arguments) {
   // Where files may not grow beyond a limit, a write that is refused says so; the signal would end the process mutely.
   std::signal(SIGXFSZ, SIG_IGN);
   const RunFile run = load_run(arguments.run);
-  const Vocabulary vocabulary(run.vocabulary);
+  const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   PreprocessOptions options;
   options.out = arguments.out;
   options.format = arguments.format;

@@ -31,6 +31,8 @@ struct ExampleOrigin {
   std::uint32_t inputs = 0;           ///< Positions.
   std::uint32_t targets = 0;          ///< Positions.
   std::vector<DocumentSpan> documents;
+
+  bool operator==(const ExampleOrigin&) const = default;
 };
 
 /// A row, its number, and the story of where it came from.

@@ -15,14 +15,19 @@ using Json = nlohmann::ordered_json;
 Json json_of(const ExampleOrigin& origin) {
   Json documents = Json::array();
   for (const DocumentSpan& span : origin.documents)
-    documents.push_back(Json::array({span.shard, span.record, span.from, span.to}));
+    documents.push_back(Json::array({span.shard, span.record, span.from, span.to, span.at, span.epoch}));
   return {{"example", origin.example},
           {"phase", origin.phase},
           {"corpus", origin.corpus},
           {"denoiser", origin.denoiser},
           {"raw_tokens", origin.raw_tokens},
+          {"segment_tokens", origin.segment_tokens},
+          {"trimmed_tokens", origin.trimmed_tokens},
           {"loss_tokens", origin.loss_tokens},
           {"documents_begun", origin.documents_begun},
+          {"first", origin.first},
+          {"inputs", origin.inputs},
+          {"targets", origin.targets},
           {"documents", documents}};
 }
 
@@ -33,10 +38,15 @@ ExampleOrigin origin_of(const Json& json) {
   origin.corpus = json.at("corpus");
   origin.denoiser = json.at("denoiser");
   origin.raw_tokens = json.at("raw_tokens");
+  origin.segment_tokens = json.at("segment_tokens");
+  origin.trimmed_tokens = json.at("trimmed_tokens");
   origin.loss_tokens = json.at("loss_tokens");
   origin.documents_begun = json.at("documents_begun");
+  origin.first = json.at("first");
+  origin.inputs = json.at("inputs");
+  origin.targets = json.at("targets");
   for (const Json& span : json.at("documents"))
-    origin.documents.push_back({span.at(0), span.at(1), span.at(2), span.at(3)});
+    origin.documents.push_back({span.at(0), span.at(1), span.at(2), span.at(3), span.at(4), span.at(5)});
   return origin;
 }
 

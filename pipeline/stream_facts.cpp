@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "pipeline/mix_file.h"
+#include "pipeline/objective_file.h"
 
 namespace millrace {
 namespace {

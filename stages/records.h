@@ -84,6 +84,8 @@ struct DocumentSpan {
   std::uint64_t to = 0;
   std::uint64_t at = 0;     ///< Where in the segment's tokens it begins.
   std::uint64_t epoch = 0;  ///< In which its corpus reads it.
+
+  bool operator==(const DocumentSpan&) const = default;
 };
 
 /// A run of raw tokens of one corpus, cut for one example.

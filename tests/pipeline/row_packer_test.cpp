@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/ledger.h"
+#include "pipeline/row_story.h"
 #include "stages/errors.h"
 #include "tests/pipeline/mixer_fixture.h"
 #include "tests/pipeline/serial_stream.h"
@@ -68,6 +69,16 @@ class PackedRows : public testing::Test {
   TemporaryFolder data_;
   StreamConfig config_;
 };
+
+TEST_F(PackedRows, AreToldWholeInTheirStory) {
+  for (const Packed& packed : rows()) {
+    StreamRow again;
+    add_story(again, story_of(packed.row));
+    EXPECT_EQ(again.examples, packed.row.examples);
+    EXPECT_EQ(again.raw_tokens, packed.row.raw_tokens);
+    EXPECT_EQ(to_json(*again.after), to_json(*packed.row.after));
+  }
+}
 
 TEST_F(PackedRows, HoldAsManyExamplesInStreamOrderAsFit) {
   const std::vector<Packed> packed = rows();
