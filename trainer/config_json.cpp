@@ -89,6 +89,9 @@ void refuse_other_arithmetic(const Keys& keys, const ModelConfig& config) {
   keys.expect("gated", true);
   keys.expect("hidden_act", "swiglu");
   keys.expect("num_key_value_heads", config.num_attention_heads);
+  for (const char* policy : {"router_noisy_policy", "noisy_policy"}) {
+    if (keys.has(policy)) keys.fail(policy, "is set; only null is supported");
+  }
   if (keys.has("rope_scaling")) keys.fail("rope_scaling", "is set; only null is supported");
 }
 

@@ -10,8 +10,8 @@ namespace millrace {
 /// Reads an OpenMoE config.json: the released router_* names and the older ones (topk, capacity_factor_train, ...).
 /// capacity_rule is "colossalai" when absent. Keys that change nothing here (architectures, torch_dtype, ...) are
 /// passed over, and so is label_smoothing, which released configs set but training never used. A value that asks for
-/// arithmetic this program does not do is refused: tied embeddings, RoPE scaling, fewer KV heads, another activation.
-/// Throws ConfigError with `where` and the key.
+/// arithmetic this program does not do is refused: tied embeddings, RoPE scaling, fewer KV heads, another activation,
+/// noise in the router. Throws ConfigError with `where` and the key.
 ModelConfig parse_model_config(const std::string& text, const std::string& where);
 
 /// Reads `folder`/config.json. Throws ConfigError, also if there is no such file.

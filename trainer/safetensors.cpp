@@ -20,6 +20,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kLargestHeader = 100'000'000;
+constexpr std::uint64_t kLargestTensor = std::uint64_t{1} << 62;  ///< Bytes: counts stay within 64 bits with a sign.
 constexpr std::size_t kLengthField = 8;
 
 struct TypeRow {
@@ -83,6 +84,7 @@ class HeaderReader {
     std::uint64_t length = 0;
     if (file_.size() < kLengthField) fail(fmt::format("{} bytes, too short for a header's length", file_.size()));
     std::memcpy(&length, file_.data(), kLengthField);
+    refuse_pytorch();
     if (length > kLargestHeader)
       fail(fmt::format("a header of {} bytes; at most {} are allowed", length, kLargestHeader));
     if (length > file_.size() - kLengthField) {
@@ -93,6 +95,15 @@ class HeaderReader {
     const std::string_view text(reinterpret_cast<const char*>(file_.data()) + kLengthField, length);
     if (text.empty() || text.front() != '{') fail("the header does not start with '{'");
     return text;
+  }
+
+  /// PyTorch's own files are a zip archive of a pickle or, older, a pickle.
+  void refuse_pytorch() const {
+    constexpr std::string_view kZip = "PK\x03\x04";
+    constexpr std::string_view kPickle = "\x80\x02\x8a";
+    const std::string_view start(reinterpret_cast<const char*>(file_.data()), kLengthField);
+    if (!start.starts_with(kZip) && !start.starts_with(kPickle)) return;
+    throw ConfigError(fmt::format("{}: a PyTorch file (pickle), not safetensors. {}", path_.string(), kHowToConvert));
   }
 
   Json parse(std::string_view text) const {
@@ -143,7 +154,7 @@ class HeaderReader {
     std::uint64_t bytes = row->bytes;
     for (const Json& extent : field(name, entry, "shape", Json::value_t::array)) {
       const std::uint64_t size = natural(name, extent, "an extent of the shape");
-      if (size > std::uint64_t{1} << 62 || __builtin_mul_overflow(bytes, size, &bytes)) {
+      if (size > kLargestTensor || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kLargestTensor) {
         fail(fmt::format("tensor \"{}\": the shape overflows", name));
       }
       tensor.shape.push_back(static_cast<std::int64_t>(size));

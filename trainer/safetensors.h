@@ -11,8 +11,12 @@
 
 namespace millrace {
 
-/// Element types this program reads and writes; a file may hold others, which can be listed but not converted.
+/// Element types a file may hold here; all can be listed, the floating-point and integer ones converted.
 enum class TensorType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
+
+/// What a refusal of a PyTorch file advises.
+inline constexpr const char* kHowToConvert =
+    "Convert the folder: scripts/convert_checkpoint.py FOLDER NEW_FOLDER (Python 3 alone is enough)";
 
 const char* name_of(TensorType type);  ///< "F32", as in the file.
 std::size_t size_of(TensorType type);  ///< Bytes per element.
@@ -37,7 +41,8 @@ TensorView tensor_of(std::string name, std::vector<std::int64_t> shape, const st
 class SafetensorsFile {
  public:
   /// Throws ConfigError naming the file and the tensor if the file is damaged: a header that is not what the format
-  /// says, an unknown type, a duplicate name, a size that disagrees with the shape, overlaps, holes, a wrong length.
+  /// says, an unknown type, a duplicate name, a size that disagrees with the shape, overlaps, holes, a wrong length;
+  /// or if it is a PyTorch file.
   /// Throws std::system_error if it cannot be read.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
