@@ -17,7 +17,7 @@
 #include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
 #include "trainer/evaluation.h"
-#include "trainer/weights.h"
+#include "trainer/mapped_weights.h"
 
 namespace millrace {
 namespace {
@@ -73,9 +73,8 @@ void eval(const EvalOptions& options) {
   const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
   if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
 
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
-  load_parameters(checkpoint, memory.views());
-  Transformer<float> model(config, memory.views());
+  MappedWeights weights(checkpoint, config);
+  Transformer<float> model(config, weights.views());
   const std::optional<UnigramCounts> unigram = load_unigram_counts(checkpoint, config.vocab_size);
   const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
   const Evaluation evaluation = evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(),

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -11,14 +12,15 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
+#include "cli/text_stream.h"
 #include "cli/vocabulary_match.h"
 #include "model/generator.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
+#include "trainer/mapped_weights.h"
 #include "trainer/run_folder.h"
-#include "trainer/weights.h"
 
 namespace millrace {
 namespace {
@@ -35,28 +37,6 @@ struct GenerateOptions {
   bool json = false;
 };
 
-/// Prints a growing sequence of ids as text, holding back what may still change: a character whose bytes have not all
-/// come yet.
-class TextStream {
- public:
-  TextStream(const Vocabulary& vocabulary, std::vector<TokenId> ids) : vocabulary_(vocabulary), ids_(std::move(ids)) {}
-
-  void add(TokenId id) { ids_.push_back(id); }
-  void print() {
-    static constexpr std::string_view kIncomplete = "\xEF\xBF\xBD";
-    const std::string text = vocabulary_.decode(ids_);
-    if (!text.starts_with(printed_) || std::string_view(text).ends_with(kIncomplete)) return;
-    fmt::print("{}", std::string_view(text).substr(printed_.size()));
-    std::fflush(stdout);
-    printed_ = text;
-  }
-
- private:
-  const Vocabulary& vocabulary_;
-  std::vector<TokenId> ids_;
-  std::string printed_;
-};
-
 fs::path vocabulary_of(const GenerateOptions& options) {
   if (!options.vocabulary.empty()) return options.vocabulary;
   fs::path found = vocabulary_beside(options.checkpoint);
@@ -64,6 +44,13 @@ fs::path vocabulary_of(const GenerateOptions& options) {
     throw ConfigError(
         fmt::format("{}: no vocab.model beside it or in its run folder: name one by --vocab", options.checkpoint));
   return found;
+}
+
+void report(const MappedWeights& weights) {
+  constexpr double kMegabyte = 1e6;
+  fmt::print(stderr, "weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted to f32 in memory\n",
+             static_cast<double>(weights.mapped_bytes()) / kMegabyte,
+             static_cast<double>(weights.converted_bytes()) / kMegabyte);
 }
 
 void generate(const GenerateOptions& options) {
@@ -82,18 +69,22 @@ void generate(const GenerateOptions& options) {
         fmt::format("the prompt has {} tokens, the model reads at most {}", length, config.max_position_embeddings));
   const int count = std::min(options.tokens, config.max_position_embeddings - length);
 
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
-  load_parameters(checkpoint, memory.views());
-  Generator generator(config, memory.views(), length + count);
-  TextStream text(vocabulary, {prompt.begin() + 1, prompt.end()});
+  MappedWeights weights(checkpoint, config);
+  report(weights);
+  Generator generator(config, weights.views(), length + count);
+  TextStream text([&](const std::vector<TokenId>& ids) { return vocabulary.decode(ids); },
+                  [&](std::string_view more) {
+                    if (options.json) return;
+                    fmt::print("{}", more);
+                    std::fflush(stdout);
+                  });
+  text.add({prompt.begin() + 1, prompt.end()});
   std::vector<TokenId> drawn;
-  if (!options.json) text.print();
   const auto start = std::chrono::steady_clock::now();
   generator.generate(prompt, count, vocabulary.size(), options.sampling, [&](TokenId id) {
     if (id == vocabulary.eos()) return false;
     drawn.push_back(id);
-    text.add(id);
-    if (!options.json) text.print();
+    text.add({id});
     return !interrupt_requested();
   });
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -101,6 +92,7 @@ void generate(const GenerateOptions& options) {
     const nlohmann::ordered_json json{{"prompt", options.prompt}, {"ids", drawn}, {"text", vocabulary.decode(drawn)}};
     fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
   } else {
+    text.finish();
     fmt::print("\n");
   }
   std::fflush(stdout);

@@ -9,8 +9,8 @@
 #include "model/transformer.h"
 #include "stages/errors.h"
 #include "trainer/config_json.h"
+#include "trainer/mapped_weights.h"
 #include "trainer/safetensors.h"
-#include "trainer/weights.h"
 
 namespace millrace {
 
@@ -79,13 +79,23 @@ std::vector<float> as_floats(const std::vector<RouterStatistics>& routers, doubl
   return values;
 }
 
+/// Gives every parameter a gradient of zeros, and returns their memory.
+std::vector<Matrix<float>> with_gradients(Parameters<float>& parameters) {
+  std::vector<Matrix<float>> memory;
+  for (Parameter<float>& parameter : parameters.all) {
+    memory.emplace_back(1, parameter.spec.size()).fill(0);
+    parameter.grad = memory.back().data();
+  }
+  return memory;
+}
+
 void run(const Options& options) {
   const ModelConfig config = load_model_config(options.checkpoint);
   const Input input(options.ids, config);
-  using Memory = ParameterMemory<float>;
-  Memory memory(config, options.gradients ? Memory::Gradients::allocated : Memory::Gradients::none);
-  load_parameters(options.checkpoint, memory.views());
-  Transformer<float> model(config, memory.views());
+  MappedWeights weights(options.checkpoint, config);
+  std::vector<Matrix<float>> gradients;
+  if (options.gradients) gradients = with_gradients(weights.views());
+  Transformer<float> model(config, weights.views());
   const Mode mode = options.mode == "train" ? Mode::train : Mode::eval;
   const Trace<float> trace = model.trace(input.batch(), mode);
 
@@ -116,7 +126,7 @@ void run(const Options& options) {
     cross_entropy = input.without_last(scores.cross_entropy);
     tensors.push_back(tensor_of("ce_per_token", {rows, length - 1}, cross_entropy.data()));
     tensors.push_back(tensor_of("loss", {1}, &loss));
-    for (const Parameter<float>& parameter : memory.views().all) {
+    for (const Parameter<float>& parameter : weights.views().all) {
       tensors.push_back(tensor_of("grad." + parameter.spec.name, parameter.spec.shape, parameter.grad));
     }
   }
