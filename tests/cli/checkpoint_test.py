@@ -1,0 +1,172 @@
+"""logits, eval and generate on checkpoints as they come: one file, shards, bf16, PyTorch's. Usage: checkpoint_test.py MILLRACE"""
+
+import array
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import unittest
+
+import checkpoint_files as files
+import tiny_run
+
+MILLRACE = os.path.abspath(sys.argv.pop(1))
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def run(*arguments):
+    return subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def convert(*arguments):
+    command = [sys.executable, ROOT / "scripts" / "convert_checkpoint.py", *arguments]
+    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
+
+
+class Checkpoints(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.temporary = tempfile.TemporaryDirectory()
+        cls.folder = pathlib.Path(cls.temporary.name)
+        cls.run_file = tiny_run.write_run(cls.folder)
+        trained = run("train", cls.run_file, "--run-dir", cls.folder / "run", "--set", "train.tokens=512", "--threads", 1)
+        assert trained.returncode == 0, trained.stderr
+        (cls.one_file,) = (cls.folder / "run" / "checkpoints").iterdir()
+        cls.config = json.loads((cls.one_file / "config.json").read_text())
+        cls.tensors = files.read_safetensors(cls.one_file / "model.safetensors")
+        cls.sharded = files.new_folder(cls.folder / "sharded", cls.config, cls.tensors, shards=3)
+        cls.bf16 = files.new_folder(cls.folder / "bf16", cls.config, cls.rounded(), shards=2)
+        ids = array.array("i", [0] + [(7 * i * i + 3) % 300 for i in range(47)])
+        files.write_safetensors(cls.folder / "ids.safetensors", {"input_ids": ("I32", [2, 24], ids.tobytes())})
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.temporary.cleanup()
+
+    @classmethod
+    def rounded(cls):
+        return {name: files.to_bf16(tensor) for name, tensor in cls.tensors.items()}
+
+    def logits(self, checkpoint, *more):
+        out = self.folder / "out.safetensors"
+        done = run("logits", checkpoint, "--ids", self.folder / "ids.safetensors", "--out", out, *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return files.read_safetensors(out)
+
+    def generated(self, checkpoint):
+        vocabulary = self.folder / "vocab.model"
+        done = run(
+            "generate", checkpoint, "--vocab", vocabulary, "--prompt", "the river", "--tokens", 9, "--seed", 4, "--json"
+        )
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout), done.stderr
+
+    def evaluated(self, checkpoint):
+        done = run("eval", checkpoint, "--run", self.folder / "run", "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return json.loads(done.stdout)["overall"]["loss"]
+
+    def assert_refused(self, checkpoint, *words):
+        ids, out = self.folder / "ids.safetensors", self.folder / "refused.safetensors"
+        done = run("logits", checkpoint, "--ids", ids, "--out", out)
+        self.assertEqual(done.returncode, 2, done.stderr)
+        for word in words:
+            self.assertIn(word, done.stderr)
+        self.assertFalse(out.exists())
+
+    def test_one_file_and_shards_give_the_same_logits_and_gradients(self):
+        more = ("--mode", "train", "--grads")
+        self.assertEqual(self.logits(self.sharded, *more), self.logits(self.one_file, *more))
+
+    def test_bf16_weights_count_as_the_numbers_they_are(self):
+        widened = {name: files.to_f32(tensor) for name, tensor in self.rounded().items()}
+        twin = files.new_folder(self.folder / "twin", self.config, widened)
+        logits = self.logits(self.bf16)
+        self.assertEqual(logits, self.logits(twin))
+        exact = files.floats(self.logits(self.one_file)["logits"])
+        largest = max(map(abs, exact))
+        off = max(abs(a - b) for a, b in zip(files.floats(logits["logits"]), exact))
+        self.assertGreater(off, 0)
+        self.assertLess(off, 0.05 * largest)
+
+    def test_generate_and_eval_take_shards_and_bf16(self):
+        text, report = self.generated(self.one_file)
+        self.assertIn("0.0 MB converted", report)
+        self.assertEqual(len(text["ids"]), 9)
+        self.assertEqual(self.generated(self.sharded)[0], text)
+        bf16_text, report = self.generated(self.bf16)
+        self.assertIn("weights: 0.0 MB mapped", report)
+        self.assertEqual(len(bf16_text["ids"]), 9)
+        loss = self.evaluated(self.one_file)
+        self.assertEqual(self.evaluated(self.sharded), loss)
+        self.assertAlmostEqual(self.evaluated(self.bf16), loss, delta=0.02 * loss)
+
+    def test_a_pytorch_file_is_refused_and_converts(self):
+        folder = self.folder / "pytorch"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(self.config))
+        files.write_pytorch(folder / "pytorch_model.bin", self.rounded())
+        self.assert_refused(folder, "pytorch_model.bin", "PyTorch", "scripts/convert_checkpoint.py")
+        for more in ([], ["--f32"]):
+            new = self.folder / f"converted{len(more)}"
+            done = convert(folder, new, *more)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(self.logits(new), self.logits(self.bf16))
+        self.assertIn("0.0 MB converted", self.generated(new)[1])
+        (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
+        self.assert_refused(folder, "model.safetensors", "PyTorch", "scripts/convert_checkpoint.py")
+
+    def test_shards_of_pytorch_convert_to_shards(self):
+        folder = self.folder / "pytorch_shards"
+        folder.mkdir()
+        (folder / "config.json").write_text(json.dumps(self.config))
+        names = list(self.tensors)
+        parts = {"pytorch_model-00001-of-00002.bin": names[:9], "pytorch_model-00002-of-00002.bin": names[9:]}
+        for part, held in parts.items():
+            files.write_pytorch(folder / part, {name: self.tensors[name] for name in held})
+        index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
+        (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+        self.assert_refused(folder, "PyTorch", "scripts/convert_checkpoint.py")
+        new = self.folder / "converted_shards"
+        done = convert(folder, new)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.logits(new), self.logits(self.one_file))
+
+    def test_conversion_runs_no_code_of_the_file(self):
+        folder = self.folder / "evil"
+        folder.mkdir()
+        (folder / "config.json").write_text("{}")
+        witness = self.folder / "witness"
+
+        class Evil:
+            def __reduce__(self):
+                return os.mkdir, (str(witness),)
+
+        import pickle
+        import zipfile
+
+        with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
+            archive.writestr("archive/data.pkl", pickle.dumps({"w": Evil()}))
+        done = convert(folder, self.folder / "evil_converted")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("mkdir", done.stderr)
+        self.assertFalse(witness.exists())
+
+    def test_damage_is_named(self):
+        name = "model.norm.weight"
+        missing = files.new_folder(
+            self.folder / "missing", self.config, {k: v for k, v in self.tensors.items() if k != name}
+        )
+        self.assert_refused(missing, name, "missing", "[32]")
+        dtype, shape, content = self.tensors[name]
+        integers = files.new_folder(self.folder / "integers", self.config, {**self.tensors, name: ("I32", shape, content)})
+        self.assert_refused(integers, name, "I32", "expected F32 or BF16", "model.safetensors")
+        cut = files.new_folder(self.folder / "cut", self.config, self.tensors)
+        os.truncate(cut / "model.safetensors", (cut / "model.safetensors").stat().st_size - 4)
+        self.assert_refused(cut, "damaged", "model.safetensors")
+
+
+if __name__ == "__main__":
+    unittest.main()
