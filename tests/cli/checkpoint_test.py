@@ -4,10 +4,12 @@ import array
 import json
 import os
 import pathlib
+import pickle
 import subprocess
 import sys
 import tempfile
 import unittest
+import zipfile
 
 import checkpoint_files as files
 import tiny_run
@@ -144,15 +146,27 @@ class Checkpoints(unittest.TestCase):
             def __reduce__(self):
                 return os.mkdir, (str(witness),)
 
-        import pickle
-        import zipfile
-
         with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
             archive.writestr("archive/data.pkl", pickle.dumps({"w": Evil()}))
         done = convert(folder, self.folder / "evil_converted")
         self.assertEqual(done.returncode, 1)
         self.assertIn("mkdir", done.stderr)
         self.assertFalse(witness.exists())
+
+    def test_the_numpy_reader_of_the_docs_opens_what_train_wrote(self):
+        try:
+            import numpy
+        except ImportError:
+            self.skipTest("needs python3-numpy")
+        code = (ROOT / "docs" / "model.md").read_text().split("import json, struct", 1)[1].split("```", 1)[0]
+        scope = {}
+        exec("import json, struct" + code, scope)
+        read = scope["load"](self.one_file / "model.safetensors")
+        self.assertEqual(list(read), list(self.tensors))
+        for name, (_, shape, content) in self.tensors.items():
+            self.assertEqual(list(read[name].shape), shape)
+            self.assertEqual(read[name].dtype, numpy.float32)
+            self.assertEqual(read[name].tobytes(), content)
 
     def test_damage_is_named(self):
         name = "model.norm.weight"
