@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes from outside: lines, records, the zstd stream, text to tokens. Two fuzzers at a time.
+# Fuzzes what reads bytes from outside: lines, records, the zstd stream, safetensors, text to tokens. Two at a time.
 #   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records tokenizer zstd
+#                                          safetensors
 # MILLRACE_FUZZ_MODEL=FILE: a vocabulary that the tokenizer is tried with beside those it draws.
 # What is found lies in build/fuzz/findings, and the exit code is 1 then; `build/fuzz/NAME_fuzzer FILE` shows it again.
 # Inputs that reached something new stay in build/fuzz/corpus, where the next run begins.
@@ -11,7 +12,7 @@ usage() { echo "usage: scripts/fuzz.sh [SECONDS [NAME...]]" >&2; exit 2; }
 seconds=${1:-600}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(lines records tokenizer zstd)
+[ ${#names[@]} -gt 0 ] || names=(lines records tokenizer zstd safetensors)
 for name in "${names[@]}"; do [ -f "tests/fuzz/${name}_fuzzer.cpp" ] || usage; done
 
 scripts/deps.sh fuzz
@@ -55,13 +56,13 @@ failed=0
 report() { # NAME STATUS
   local verdict=clean
   if [ "$2" -ne 0 ]; then verdict="FOUND SOMETHING"; failed=1; fi
-  printf '%-9s %12s %9s %9s %8s %8s  %s\n' "$1" "$(last_number "$1" 'stat::number_of_executed_units:')" \
+  printf '%-11s %12s %9s %9s %8s %8s  %s\n' "$1" "$(last_number "$1" 'stat::number_of_executed_units:')" \
     "$(last_number "$1" 'stat::average_exec_per_sec:')" "$(last_number "$1" ' cov:')" "$(last_number "$1" ' ft:')" \
     "$(last_number "$1" ' corp:')" "$verdict"
   [ "$2" -eq 0 ] || grep -E 'does not hold|ERROR|SUMMARY|Test unit written' "$folder/$1.log" | sed 's/^/    /' || true
 }
 
-printf '%-9s %12s %9s %9s %8s %8s\n' fuzzer executions exec/s edges features corpus
+printf '%-11s %12s %9s %9s %8s %8s\n' fuzzer executions exec/s edges features corpus
 for ((i = 0; i < ${#names[@]}; i += 2)); do
   pair=("${names[@]:i:2}")
   jobs=()

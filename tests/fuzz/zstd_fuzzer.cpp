@@ -8,13 +8,11 @@
 #include <utility>
 #include <vector>
 
-#include <fmt/format.h>
-#include <sys/mman.h>
-#include <unistd.h>
 #include <zstd.h>
 
 #include "stages/shard_to_bytes.h"
 #include "stages/zstd_stream.h"
+#include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 
 // A frame may ask for a window of 2 GB. Under a fuzzer it is refused, as by a machine that has no more.
@@ -27,22 +25,6 @@ namespace {
 
 constexpr std::size_t kMostContent = 4 << 20;  // Few bytes can hold very many: those are not read to the end.
 constexpr std::size_t kMostReopened = 3;
-
-/// A file that is in memory only.
-class MemoryFile {
- public:
-  MemoryFile(const std::uint8_t* data, std::size_t size) : descriptor_(memfd_create("zstd_fuzzer", MFD_CLOEXEC)) {
-    require(descriptor_ >= 0 && write(descriptor_, data, size) == static_cast<ssize_t>(size), "a file can be made");
-  }
-  ~MemoryFile() { close(descriptor_); }
-  MemoryFile(const MemoryFile&) = delete;
-  MemoryFile& operator=(const MemoryFile&) = delete;
-
-  std::string path() const { return fmt::format("/proc/self/fd/{}", descriptor_); }
-
- private:
-  int descriptor_;
-};
 
 struct Fault {
   RejectCause cause;
