@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "stages/errors.h"
 #include "trainer/atomic_file.h"
@@ -39,8 +40,11 @@ void load_optimizer(const fs::path& path, Optimizer& optimizer) {
   for (const StateTensor& tensor : state) {
     const TensorView& saved = file.tensor(tensor.name);
     if (saved.shape != tensor.shape)
+      throw ConfigError(fmt::format("{}: tensor \"{}\" has shape {}; this optimizer's has {}", path.string(),
+                                    tensor.name, saved.shape, tensor.shape));
+    if (saved.type != TensorType::f32)
       throw ConfigError(
-          fmt::format("{}: tensor \"{}\" has another shape than this optimizer's", path.string(), tensor.name));
+          fmt::format("{}: tensor \"{}\" is {}; expected F32", path.string(), tensor.name, name_of(saved.type)));
     copy_as_f32(saved, tensor.data);
   }
 }

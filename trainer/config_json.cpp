@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
+#include "trainer/safetensors.h"
 
 namespace millrace {
 
@@ -179,6 +180,11 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
 }
 
 ModelConfig load_model_config(const std::filesystem::path& folder) {
+  if (std::filesystem::is_regular_file(folder)) {
+    throw ConfigError(fmt::format("{}: a file; a checkpoint is a folder with config.json and model.safetensors{}",
+                                  folder.string(),
+                                  folder.extension() == ".bin" ? ". " + std::string(kHowToConvert) : ""));
+  }
   const std::filesystem::path path = folder / "config.json";
   std::ifstream file(path, std::ios::binary);
   if (!file)

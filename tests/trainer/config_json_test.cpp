@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
+#include "tests/temporary_folder.h"
 
 namespace millrace {
 namespace {
@@ -110,8 +111,20 @@ TEST(ConfigJson, RefusesWhatItCannotComputeNamingTheKey) {
   expect_refused("text", "not a JSON object");
 }
 
-TEST(ConfigJson, RefusesAFolderWithoutOne) {
-  EXPECT_THROW(load_model_config("/nowhere"), ConfigError);
+TEST(ConfigJson, RefusesAFolderWithoutOneAndAFile) {
+  const TemporaryFolder folder;
+  const auto refusal = [](const std::filesystem::path& path) -> std::string {
+    try {
+      load_model_config(path);
+      return "accepted";
+    } catch (const ConfigError& error) {
+      return error.what();
+    }
+  };
+  EXPECT_NE(refusal(folder.path()).find("no readable config.json"), std::string::npos);
+  const std::string of_file = refusal(folder.write("pytorch_model.bin", "PK"));
+  EXPECT_NE(of_file.find("a checkpoint is a folder"), std::string::npos) << of_file;
+  EXPECT_NE(of_file.find("convert_checkpoint.py"), std::string::npos) << of_file;
 }
 
 }  // namespace
