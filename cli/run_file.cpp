@@ -112,7 +112,7 @@ TrainConfig read_training(const ConfigTable& run) {
   train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant"});
   train.learning_rate = table.number("learning_rate", train.learning_rate);
   train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
-  train.precision = table.choice("precision", train.precision, {"f32"});
+  train.precision = resolved_precision(table.choice("precision", train.precision, {"auto", "bf16", "f32"}));
   table.refuse_unknown_keys();
 
   const ConfigTable eval = run.table("eval");

@@ -36,8 +36,8 @@ Attention<Scalar>::Attention(const ModelConfig& config, Parameters<Scalar>& para
       o_(&parameters.named(prefix + "o_proj.weight")) {}
 
 template <class Scalar>
-View<Scalar> Attention<Scalar>::weight(const Parameter<Scalar>& parameter) const {
-  return {parameter.value, parameter.spec.shape[0], parameter.spec.shape[1]};
+Factor<Scalar> Attention<Scalar>::weight(const Parameter<Scalar>& parameter) const {
+  return factor_of(parameter);
 }
 template <class Scalar>
 View<Scalar> Attention<Scalar>::gradient(const Parameter<Scalar>& parameter) const {
@@ -45,7 +45,7 @@ View<Scalar> Attention<Scalar>::gradient(const Parameter<Scalar>& parameter) con
 }
 
 template <class Scalar>
-void Attention<Scalar>::project(View<const Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope,
+void Attention<Scalar>::project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope,
                                 View<Scalar> q, View<Scalar> k, View<Scalar> v) const {
   matmul_nt(x, weight(*q_), q);
   matmul_nt(x, weight(*k_), k);
@@ -55,16 +55,16 @@ void Attention<Scalar>::project(View<const Scalar> x, const std::int32_t* positi
 }
 
 template <class Scalar>
-void Attention<Scalar>::output(View<const Scalar> context, View<Scalar> y) const {
+void Attention<Scalar>::output(Factor<Scalar> context, View<Scalar> y) const {
   matmul_nt(context, weight(*o_), y);
 }
 
 template <class Scalar>
-void Attention<Scalar>::forward(View<const Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
+void Attention<Scalar>::forward(Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
                                 View<Scalar> y) const {
   const Index width = Index{heads_} * head_dim_;
-  for (Matrix<Scalar>* matrix : {&saved.q, &saved.k, &saved.v, &saved.context}) matrix->reshape(x.rows, width);
-  saved.log_sum.reshape(heads_, x.rows);
+  for (Matrix<Scalar>* matrix : {&saved.q, &saved.k, &saved.v, &saved.context}) matrix->reshape(x.full.rows, width);
+  saved.log_sum.reshape(heads_, x.full.rows);
   project(x, layout.position.data(), rope, saved.q.view(), saved.k.view(), saved.v.view());
   const Index length = layout.length;
   for_heads<Scalar>(layout.rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& scratch) {
@@ -72,18 +72,18 @@ void Attention<Scalar>::forward(View<const Scalar> x, const BatchLayout& layout,
     head_forward<Scalar>(part(saved.q), part(saved.k), part(saved.v), {layout.first_key.data() + row * length, 0},
                          scratch, part(saved.context), saved.log_sum.row(head) + row * length);
   });
-  output(saved.context.view(), y);
+  output(saved.context_image.of(saved.context.view(), o_->precision()), y);
 }
 
 template <class Scalar>
-void Attention<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, const BatchLayout& layout,
+void Attention<Scalar>::backward(Factor<Scalar> dy, Factor<Scalar> x, const BatchLayout& layout,
                                  const Rope<Scalar>& rope, const Saved& saved, Scratch& scratch,
                                  View<Scalar> dx) const {
   const Index width = Index{heads_} * head_dim_;
   for (Matrix<Scalar>* matrix : {&scratch.dq, &scratch.dk, &scratch.dv, &scratch.d_context}) {
-    matrix->reshape(x.rows, width);
+    matrix->reshape(x.full.rows, width);
   }
-  matmul_tn(dy, saved.context.view(), gradient(*o_), Into::add);
+  matmul_tn(dy, saved.context_image.again(saved.context.view()), gradient(*o_), Into::add);
   matmul_nn(dy, weight(*o_), scratch.d_context.view());
   const Index length = layout.length;
   for_heads<Scalar>(layout.rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& head_scratch) {
@@ -101,12 +101,15 @@ void Attention<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, co
   });
   rope.turn_back(scratch.dq.view(), layout.position.data());
   rope.turn_back(scratch.dk.view(), layout.position.data());
-  matmul_tn(scratch.dq.view(), x, gradient(*q_), Into::add);
-  matmul_tn(scratch.dk.view(), x, gradient(*k_), Into::add);
-  matmul_tn(scratch.dv.view(), x, gradient(*v_), Into::add);
-  matmul_nn(scratch.dq.view(), weight(*q_), dx);
-  matmul_nn(scratch.dk.view(), weight(*k_), dx, Into::add);
-  matmul_nn(scratch.dv.view(), weight(*v_), dx, Into::add);
+  const Factor<Scalar> dq = scratch.dq_image.of(scratch.dq.view(), q_->precision());
+  const Factor<Scalar> dk = scratch.dk_image.of(scratch.dk.view(), k_->precision());
+  const Factor<Scalar> dv = scratch.dv_image.of(scratch.dv.view(), v_->precision());
+  matmul_tn(dq, x, gradient(*q_), Into::add);
+  matmul_tn(dk, x, gradient(*k_), Into::add);
+  matmul_tn(dv, x, gradient(*v_), Into::add);
+  matmul_nn(dq, weight(*q_), dx);
+  matmul_nn(dk, weight(*k_), dx, Into::add);
+  matmul_nn(dv, weight(*v_), dx, Into::add);
 }
 
 template class Attention<float>;

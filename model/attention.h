@@ -3,6 +3,7 @@
 #include <string>
 
 #include "model/batch_layout.h"
+#include "model/matmul.h"
 #include "model/matrix.h"
 #include "model/parameter.h"
 #include "model/rope.h"
@@ -19,28 +20,30 @@ class Attention {
   struct Saved {
     Matrix<Scalar> q, k, v, context;  ///< (N, A)
     Matrix<Scalar> log_sum;           ///< (heads, N)
+    Image<Scalar> context_image;
   };
   struct Scratch {
     Matrix<Scalar> dq, dk, dv, d_context;  ///< (N, A)
+    Image<Scalar> dq_image, dk_image, dv_image;
   };
 
   /// `prefix`: "model.layers.3.self_attn."
   Attention(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
 
   /// q, k and v of x, turned to `position`: (N, A) each.
-  void project(View<const Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope, View<Scalar> q,
-               View<Scalar> k, View<Scalar> v) const;
+  void project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope, View<Scalar> q, View<Scalar> k,
+               View<Scalar> v) const;
   /// y = context Wo^T
-  void output(View<const Scalar> context, View<Scalar> y) const;
+  void output(Factor<Scalar> context, View<Scalar> y) const;
 
-  void forward(View<const Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
+  void forward(Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
                View<Scalar> y) const;
   /// Adds to the weights' gradients; overwrites dx.
-  void backward(View<const Scalar> dy, View<const Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope,
+  void backward(Factor<Scalar> dy, Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope,
                 const Saved& saved, Scratch& scratch, View<Scalar> dx) const;
 
  private:
-  View<Scalar> weight(const Parameter<Scalar>& parameter) const;
+  Factor<Scalar> weight(const Parameter<Scalar>& parameter) const;
   View<Scalar> gradient(const Parameter<Scalar>& parameter) const;
 
   int heads_;

@@ -28,7 +28,10 @@ FeedForwardWeights<Scalar> weights_of(const ModelConfig& config, Parameters<Scal
           down.value,
           gate.grad,
           up.grad,
-          down.grad};
+          down.grad,
+          gate.image,
+          up.image,
+          down.image};
 }
 
 template <class Scalar>
@@ -67,7 +70,8 @@ void Block<Scalar>::forward(const Context& context, Saved& saved, Scratch& scrat
   saved.attention_x.reshape(h.rows, h.columns);
   scratch.y.reshape(h.rows, h.columns);
   attention_norm_.forward(h, context.layout->real.data(), saved.attention_x.view());
-  attention_.forward(saved.attention_x.view(), *context.layout, *context.rope, saved.attention, scratch.y.view());
+  attention_.forward(saved.attention_image.of(saved.attention_x.view(), dense_.precision()), *context.layout,
+                     *context.rope, saved.attention, scratch.y.view());
   add<Scalar>(scratch.y.view(), h);
   feed(context, saved, scratch, h);
 }
@@ -86,16 +90,26 @@ void Block<Scalar>::feed(const Context& context, Saved& saved, Scratch& scratch,
 }
 
 template <class Scalar>
+FeedForwardSaved<Scalar> Block<Scalar>::dense_memory(Index rows, Saved& saved, Scratch& scratch) const {
+  saved.gate.reshape(rows, Index{2} * dense_.intermediate);
+  saved.up.reshape(rows, dense_.intermediate);
+  saved.hidden.reshape(rows, dense_.intermediate);
+  if (dense_.precision() == Precision::f32) return {saved.gate.view(), saved.up.view(), saved.hidden.view()};
+  saved.hidden_image.reshape(rows, dense_.intermediate);
+  scratch.gate_image.reshape(rows, Index{2} * dense_.intermediate);
+  scratch.up_image.reshape(rows, dense_.intermediate);
+  return {saved.gate.view(),         saved.up.view(),           saved.hidden.view(),
+          saved.hidden_image.view(), scratch.gate_image.view(), scratch.up_image.view()};
+}
+
+template <class Scalar>
 void Block<Scalar>::feed_dense(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> h) const {
   keep<Scalar>(h, saved.dense_h);
   saved.dense_x.reshape(h.rows, h.columns);
   scratch.y.reshape(h.rows, h.columns);
-  saved.gate.reshape(h.rows, Index{2} * dense_.intermediate);
-  saved.up.reshape(h.rows, dense_.intermediate);
-  saved.hidden.reshape(h.rows, dense_.intermediate);
   dense_norm_.forward(h, context.layout->real.data(), saved.dense_x.view());
-  feed_forward<Scalar>(dense_, saved.dense_x.view(), {saved.gate.view(), saved.up.view(), saved.hidden.view()},
-                       scratch.y.view());
+  feed_forward<Scalar>(dense_, saved.dense_image.of(saved.dense_x.view(), dense_.precision()),
+                       dense_memory(h.rows, saved, scratch), scratch.y.view());
   add<Scalar>(scratch.y.view(), h);
 }
 
@@ -104,16 +118,16 @@ void Block<Scalar>::backward(const Context& context, Saved& saved, Scratch& scra
   const std::uint8_t* real = context.layout->real.data();
   scratch.y.reshape(dh.rows, dh.columns);
   scratch.d_hidden.reshape(dh.rows, dense_.intermediate);
-  feed_forward_backward<Scalar>(dense_, dh, saved.dense_x.view(),
-                                {saved.gate.view(), saved.up.view(), saved.hidden.view()}, scratch.d_hidden.view(),
-                                scratch.y.view());
+  feed_forward_backward<Scalar>(dense_, scratch.dh.of(dh, dense_.precision()),
+                                saved.dense_image.again(saved.dense_x.view()), dense_memory(dh.rows, saved, scratch),
+                                scratch.d_hidden.view(), scratch.y.view());
   dense_norm_.backward(scratch.y.view(), saved.dense_h.view(), real, dh);
   if (experts_) {
     experts_->backward(dh, saved.experts_x.view(), saved.experts, context.scales, scratch.experts, scratch.y.view());
     experts_norm_->backward(scratch.y.view(), saved.experts_h.view(), real, dh);
   }
-  attention_.backward(dh, saved.attention_x.view(), *context.layout, *context.rope, saved.attention, scratch.attention,
-                      scratch.y.view());
+  attention_.backward(scratch.dh.of(dh, dense_.precision()), saved.attention_image.again(saved.attention_x.view()),
+                      *context.layout, *context.rope, saved.attention, scratch.attention, scratch.y.view());
   attention_norm_.backward(scratch.y.view(), saved.attention_h.view(), real, dh);
 }
 

@@ -21,14 +21,18 @@ class Block {
     Matrix<Scalar> attention_h, attention_x;
     Matrix<Scalar> experts_h, experts_x;
     Matrix<Scalar> dense_h, dense_x;
+    Image<Scalar> attention_image, dense_image;  ///< Of the two x.
     typename Attention<Scalar>::Saved attention;
     typename ExpertLayer<Scalar>::Saved experts;
     Matrix<Scalar> gate, up, hidden;
+    Matrix<Bf16> hidden_image;  ///< With bf16 weights only.
   };
   /// Shared by all layers.
   struct Scratch {
     Matrix<Scalar> y;  ///< (N, H): a sub-layer's output, or the gradient of its input.
     Matrix<Scalar> d_hidden;
+    Image<Scalar> dh;
+    Matrix<Bf16> gate_image, up_image;  ///< With bf16 weights only.
     typename Attention<Scalar>::Scratch attention;
     typename ExpertLayer<Scalar>::Scratch experts;
   };
@@ -54,6 +58,7 @@ class Block {
   const Attention<Scalar>& attention() const { return attention_; }
 
  private:
+  FeedForwardSaved<Scalar> dense_memory(Index rows, Saved& saved, Scratch& scratch) const;
   void feed_dense(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> h) const;
 
   RmsNorm<Scalar> attention_norm_;

@@ -15,12 +15,14 @@ namespace {
 constexpr Index kRows = 8;
 constexpr Index kChunkElements = Index{1} << 26;  ///< Of logits held at once: 256 MB of float.
 constexpr Index kLargestChunk = 1024;
+constexpr Index kChunkMultiple = 64;  ///< With a bf16 head.
 
 }  // namespace
 
 template <class Scalar>
 Index CrossEntropy<Scalar>::chunk_rows() const {
-  return std::clamp<Index>(kChunkElements / head_->spec.shape[0], 64, kLargestChunk);
+  const Index rows = std::clamp<Index>(kChunkElements / head_->spec.shape[0], 64, kLargestChunk);
+  return head_->precision() == Precision::bf16 ? rows / kChunkMultiple * kChunkMultiple : rows;
 }
 
 /// Lists the positions that carry loss; the sum of their weights.
@@ -62,15 +64,20 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& 
 }
 
 template <class Scalar>
-void CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
-  inputs_.reshape(count, a.columns);
-  logits_.reshape(count, head_->spec.shape[0]);
+Factor<Scalar> CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
+  const Index multiple = head_->precision() == Precision::bf16 ? kChunkMultiple : 1;
+  const Index rows = range_count(count, multiple) * multiple;
+  inputs_.reshape(rows, a.columns);
+  logits_.reshape(rows, head_->spec.shape[0]);
+  std::fill_n(inputs_.row(count), (rows - count) * a.columns, Scalar{0});
   for_ranges(count, 64, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       std::copy_n(a.row(chosen_[static_cast<std::size_t>(first + i)]), a.columns, inputs_.row(i));
     }
   });
-  matmul_nt(inputs_.view(), weight(head_->value), logits_.view());
+  const Factor<Scalar> inputs = inputs_image_.of(inputs_.view(), head_->precision());
+  matmul_nt(inputs, factor_of(*head_), logits_.view());
+  return inputs;
 }
 
 template <class Scalar>
@@ -111,7 +118,7 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
   });
   for (Index first = 0; first < chosen; first += chunk_rows()) {
     const Index count = std::min(chunk_rows(), chosen - first);
-    load_chunk(a, first, count);
+    const Factor<Scalar> inputs = load_chunk(a, first, count);
     for_ranges(count, kRows, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         const auto entry = static_cast<std::size_t>(first + i);
@@ -132,9 +139,11 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
         row[label] -= static_cast<Scalar>(share);
       }
     });
-    d_inputs_.reshape(count, a.columns);
-    matmul_tn(logits_.view(), inputs_.view(), weight(head_->grad), Into::add);
-    matmul_nn(logits_.view(), weight(head_->value), d_inputs_.view());
+    std::fill_n(logits_.row(count), (logits_.rows() - count) * vocabulary, Scalar{0});
+    d_inputs_.reshape(logits_.rows(), a.columns);
+    const Factor<Scalar> gradient = logits_image_.of(logits_.view(), head_->precision());
+    matmul_tn(gradient, inputs, weight(head_->grad), Into::add);
+    matmul_nn(gradient, factor_of(*head_), d_inputs_.view());
     for_ranges(count, 64, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         std::copy_n(d_inputs_.row(i), a.columns, da.row(chosen_[static_cast<std::size_t>(first + i)]));
@@ -146,7 +155,7 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
 
 template <class Scalar>
 void CrossEntropy<Scalar>::logits(View<const Scalar> a, View<Scalar> out) const {
-  matmul_nt(a, weight(head_->value), out);
+  matmul_nt(a, factor_of(*head_), out);
 }
 
 template class CrossEntropy<float>;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/matmul.h"
 #include "model/matrix.h"
 #include "model/parameter.h"
 
@@ -44,14 +45,17 @@ class CrossEntropy {
   double gather(const Targets& targets, Index positions);
   Sums summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const;
   Index chunk_rows() const;
-  void load_chunk(View<const Scalar> a, Index first, Index count);
+  /// Returns the chunk's inputs. With a bf16 head, rows of zeros round their number up: few different shapes.
+  Factor<Scalar> load_chunk(View<const Scalar> a, Index first, Index count);
 
   const Parameter<Scalar>* head_;
   double z_;
-  std::vector<Index> chosen_;     ///< Positions of non-zero weight.
-  Matrix<Scalar> inputs_;         ///< (chunk, H)
-  Matrix<Scalar> d_inputs_;       ///< (chunk, H)
-  Matrix<Scalar> logits_;         ///< (chunk, V), then their gradient.
+  std::vector<Index> chosen_;  ///< Positions of non-zero weight.
+  Matrix<Scalar> inputs_;      ///< (chunk, H)
+  Matrix<Scalar> d_inputs_;    ///< (chunk, H)
+  Matrix<Scalar> logits_;      ///< (chunk, V), then their gradient.
+  Image<Scalar> inputs_image_;
+  Image<Scalar> logits_image_;
   std::vector<double> ce_, lse_;  ///< Of the chosen positions.
   std::vector<std::uint8_t> correct_;
 };

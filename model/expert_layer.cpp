@@ -8,7 +8,8 @@ namespace millrace {
 
 namespace {
 constexpr Index kRows = 64;
-}
+constexpr Index kSlotMultiple = 32;
+}  // namespace
 
 template <class Scalar>
 ExpertLayer<Scalar>::ExpertLayer(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix)
@@ -23,7 +24,7 @@ ExpertLayer<Scalar>::ExpertLayer(const ModelConfig& config, Parameters<Scalar>& 
 template <class Scalar>
 FeedForwardWeights<Scalar> ExpertLayer<Scalar>::expert(Index e) const {
   const Index size = Index{hidden_} * intermediate_;
-  const auto at = [&](Scalar* base, Index stride) { return base == nullptr ? nullptr : base + e * stride; };
+  const auto at = [&](auto* base, Index stride) { return base == nullptr ? nullptr : base + e * stride; };
   return {hidden_,
           intermediate_,
           FeedForwardWeights<Scalar>::Layout::in_out,
@@ -32,7 +33,10 @@ FeedForwardWeights<Scalar> ExpertLayer<Scalar>::expert(Index e) const {
           at(down_->value, size),
           at(gate_->grad, 2 * size),
           at(up_->grad, size),
-          at(down_->grad, size)};
+          at(down_->grad, size),
+          at(gate_->image, 2 * size),
+          at(up_->image, size),
+          at(down_->image, size)};
 }
 
 /// Counting sort of the kept pairs by expert; within an expert by token, then choice.
@@ -43,10 +47,13 @@ void ExpertLayer<Scalar>::sort_pairs(Saved& saved) const {
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     if (routing.kept[pair] != 0) ++saved.first[static_cast<std::size_t>(routing.expert[pair]) + 1];
   }
-  for (std::size_t e = 0; e < static_cast<std::size_t>(experts_); ++e) saved.first[e + 1] += saved.first[e];
+  const Index multiple = gate_->precision() == Precision::bf16 ? kSlotMultiple : 1;
+  for (std::size_t e = 0; e < static_cast<std::size_t>(experts_); ++e) {
+    saved.first[e + 1] = saved.first[e] + range_count(saved.first[e + 1], multiple) * multiple;
+  }
   std::vector<Index> next(saved.first.begin(), saved.first.end() - 1);
   saved.slot.assign(routing.expert.size(), -1);
-  saved.token.resize(static_cast<std::size_t>(saved.first.back()));
+  saved.token.assign(static_cast<std::size_t>(saved.first.back()), -1);
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     if (routing.kept[pair] == 0) continue;
     const Index slot = next[static_cast<std::size_t>(routing.expert[pair])]++;
@@ -56,9 +63,15 @@ void ExpertLayer<Scalar>::sort_pairs(Saved& saved) const {
 }
 
 template <class Scalar>
-FeedForwardSaved<Scalar> ExpertLayer<Scalar>::rows_of(Saved& saved, Index first, Index count) const {
-  return {saved.gate.view().row_range(first, count), saved.up.view().row_range(first, count),
-          saved.hidden.view().row_range(first, count)};
+FeedForwardSaved<Scalar> ExpertLayer<Scalar>::rows_of(Saved& saved, Scratch* scratch, Index first, Index count) const {
+  const auto rows = [&](auto& matrix) { return matrix.view().row_range(first, count); };
+  FeedForwardSaved<Scalar> part{rows(saved.gate), rows(saved.up), rows(saved.hidden)};
+  if (gate_->precision() == Precision::f32) return part;
+  part.hidden_image = rows(saved.hidden_image);
+  if (scratch == nullptr) return part;
+  part.gate_image = rows(scratch->gate_image);
+  part.up_image = rows(scratch->up_image);
+  return part;
 }
 
 template <class Scalar>
@@ -72,16 +85,19 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved,
   saved.gate.reshape(slots, Index{2} * intermediate_);
   saved.up.reshape(slots, intermediate_);
   saved.hidden.reshape(slots, intermediate_);
+  if (gate_->precision() == Precision::bf16) saved.hidden_image.reshape(slots, intermediate_);
   for_ranges(slots, kRows, [&](Index begin, Index end) {
     for (Index s = begin; s < end; ++s) {
-      std::copy_n(x.row(saved.token[static_cast<std::size_t>(s)]), hidden_, saved.x.row(s));
+      const Index token = saved.token[static_cast<std::size_t>(s)];
+      token < 0 ? std::fill_n(saved.x.row(s), hidden_, Scalar{0}) : std::copy_n(x.row(token), hidden_, saved.x.row(s));
     }
   });
+  const Factor<Scalar> read = saved.x_image.of(saved.x.view(), gate_->precision());
   for (Index e = 0; e < experts_; ++e) {
     const Index first = saved.first[static_cast<std::size_t>(e)];
     const Index count = saved.first[static_cast<std::size_t>(e) + 1] - first;
     if (count == 0) continue;
-    feed_forward<Scalar>(expert(e), saved.x.view().row_range(first, count), rows_of(saved, first, count),
+    feed_forward<Scalar>(expert(e), read.row_range(first, count), rows_of(saved, nullptr, first, count),
                          saved.y.view().row_range(first, count));
   }
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
@@ -108,6 +124,13 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
   scratch.dx.reshape(slots, hidden_);
   scratch.d_hidden.reshape(slots, intermediate_);
   scratch.d_gates.reshape(x.rows, routing.choices);
+  if (gate_->precision() == Precision::bf16) {
+    scratch.gate_image.reshape(slots, Index{2} * intermediate_);
+    scratch.up_image.reshape(slots, intermediate_);
+  }
+  for (Index s = 0; s < slots; ++s) {
+    if (saved.token[static_cast<std::size_t>(s)] < 0) std::fill_n(scratch.dy.row(s), hidden_, Scalar{0});
+  }
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       const auto upstream = array_of(dy.row(t), hidden_);
@@ -121,12 +144,14 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
       }
     }
   });
+  const Factor<Scalar> upstream = scratch.dy_image.of(scratch.dy.view(), gate_->precision());
+  const Factor<Scalar> read = saved.x_image.again(saved.x.view());
   for (Index e = 0; e < experts_; ++e) {
     const Index first = saved.first[static_cast<std::size_t>(e)];
     const Index count = saved.first[static_cast<std::size_t>(e) + 1] - first;
     if (count == 0) continue;
-    feed_forward_backward<Scalar>(expert(e), scratch.dy.view().row_range(first, count),
-                                  saved.x.view().row_range(first, count), rows_of(saved, first, count),
+    feed_forward_backward<Scalar>(expert(e), upstream.row_range(first, count), read.row_range(first, count),
+                                  rows_of(saved, &scratch, first, count),
                                   scratch.d_hidden.view().row_range(first, count),
                                   scratch.dx.view().row_range(first, count));
   }

@@ -11,8 +11,9 @@
 namespace millrace {
 
 /// y[t] = sum over the kept experts e of token t:  P[t, e] * FFN_e(x[t]).   x, y: (N, H)
-/// Kept pairs are sorted by expert, so each expert works on neighbouring rows. A token that every expert dropped gets
-/// 0.
+/// Kept pairs are sorted by expert, so each expert works on neighbouring rows; with bf16 weights rows of zeros round
+/// their number up to a multiple of 32, so that products have few different shapes. A token that every expert dropped
+/// gets 0.
 template <class Scalar>
 class ExpertLayer {
  public:
@@ -20,12 +21,16 @@ class ExpertLayer {
     typename Router<Scalar>::Routing routing;
     std::vector<Index> first;  ///< (E + 1): expert e has slots first[e] .. first[e+1] - 1.
     std::vector<Index> slot;   ///< (N * k): slot of each pair, -1 if dropped.
-    std::vector<Index> token;  ///< (slots): whose row it is.
+    std::vector<Index> token;  ///< (slots): whose row it is; -1: nobody's, a row of zeros.
     Matrix<Scalar> x, y;       ///< (slots, H): what experts read and gave.
     Matrix<Scalar> gate, up, hidden;
+    Image<Scalar> x_image;
+    Matrix<Bf16> hidden_image;  ///< With bf16 weights only.
   };
   struct Scratch {
     Matrix<Scalar> dy, dx, d_hidden, d_gates, d_logits;
+    Image<Scalar> dy_image;
+    Matrix<Bf16> gate_image, up_image;  ///< With bf16 weights only.
   };
 
   /// `prefix`: "model.layers.3.mlp."
@@ -39,7 +44,7 @@ class ExpertLayer {
  private:
   FeedForwardWeights<Scalar> expert(Index e) const;
   void sort_pairs(Saved& saved) const;
-  FeedForwardSaved<Scalar> rows_of(Saved& saved, Index first, Index count) const;
+  FeedForwardSaved<Scalar> rows_of(Saved& saved, Scratch* scratch, Index first, Index count) const;
 
   int hidden_;
   int intermediate_;

@@ -1,6 +1,5 @@
 #include "model/feed_forward.h"
 
-#include "model/matmul.h"
 #include "model/parallel.h"
 
 namespace millrace {
@@ -15,34 +14,52 @@ struct Linear {
   using Layout = typename FeedForwardWeights<Scalar>::Layout;
   Scalar* weight;
   Scalar* grad;
+  const Bf16* image;
   Index in, out;
   Layout layout;
 
   View<Scalar> stored(Scalar* data) const {
     return layout == Layout::out_in ? View<Scalar>(data, out, in) : View<Scalar>(data, in, out);
   }
-  void forward(View<const Scalar> x, View<Scalar> y) const {
-    layout == Layout::out_in ? matmul_nt(x, stored(weight), y) : matmul_nn(x, stored(weight), y);
+  Factor<Scalar> factor() const {
+    const View<Scalar> full = stored(weight);
+    if (image == nullptr) return {full};
+    return {full, View<const Bf16>(image, full.rows, full.columns)};
   }
-  void backward_weight(View<const Scalar> dy, View<const Scalar> x) const {
+  void forward(Factor<Scalar> x, View<Scalar> y) const {
+    layout == Layout::out_in ? matmul_nt(x, factor(), y) : matmul_nn(x, factor(), y);
+  }
+  void backward_weight(Factor<Scalar> dy, Factor<Scalar> x) const {
     layout == Layout::out_in ? matmul_tn(dy, x, stored(grad), Into::add) : matmul_tn(x, dy, stored(grad), Into::add);
   }
-  void backward_input(View<const Scalar> dy, View<Scalar> dx, Into into) const {
-    layout == Layout::out_in ? matmul_nn(dy, stored(weight), dx, into) : matmul_nt(dy, stored(weight), dx, into);
+  void backward_input(Factor<Scalar> dy, View<Scalar> dx, Into into) const {
+    layout == Layout::out_in ? matmul_nn(dy, factor(), dx, into) : matmul_nt(dy, factor(), dx, into);
   }
 };
 
 template <class Scalar>
 Linear<Scalar> gate_of(const FeedForwardWeights<Scalar>& w) {
-  return {w.gate, w.gate_grad, w.hidden, Index{2} * w.intermediate, w.layout};
+  return {w.gate, w.gate_grad, w.gate_image, w.hidden, Index{2} * w.intermediate, w.layout};
 }
 template <class Scalar>
 Linear<Scalar> up_of(const FeedForwardWeights<Scalar>& w) {
-  return {w.up, w.up_grad, w.hidden, w.intermediate, w.layout};
+  return {w.up, w.up_grad, w.up_image, w.hidden, w.intermediate, w.layout};
 }
 template <class Scalar>
 Linear<Scalar> down_of(const FeedForwardWeights<Scalar>& w) {
-  return {w.down, w.down_grad, w.intermediate, w.hidden, w.layout};
+  return {w.down, w.down_grad, w.down_image, w.intermediate, w.hidden, w.layout};
+}
+
+/// x with its image, made in `memory` if there is any.
+template <class Scalar>
+Factor<Scalar> imaged(View<const Scalar> x, View<Bf16> memory) {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (memory.data != nullptr) {
+      round_to(x, memory);
+      return {x, memory};
+    }
+  }
+  return {x};
 }
 
 /// hidden = v silu(g) u
@@ -93,33 +110,38 @@ void activate_backward(const FeedForwardSaved<Scalar>& saved, View<const Scalar>
 }  // namespace
 
 template <class Scalar>
-void feed_forward(const FeedForwardWeights<Scalar>& weights, View<const Scalar> x,
+void feed_forward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> x,
                   const FeedForwardSaved<Scalar>& saved, View<Scalar> y) {
   gate_of(weights).forward(x, saved.gate);
   up_of(weights).forward(x, saved.up);
   activate(saved);
-  down_of(weights).forward(saved.hidden, y);
+  down_of(weights).forward(imaged<Scalar>(saved.hidden, saved.hidden_image), y);
 }
 
 template <class Scalar>
-void feed_forward_backward(const FeedForwardWeights<Scalar>& weights, View<const Scalar> dy, View<const Scalar> x,
-                           const FeedForwardSaved<Scalar>& saved, View<Scalar> d_hidden, View<Scalar> dx) {
-  down_of(weights).backward_weight(dy, saved.hidden);
+void feed_forward_backward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> dy,
+                           Factor<std::type_identity_t<Scalar>> x, const FeedForwardSaved<Scalar>& saved,
+                           View<Scalar> d_hidden, View<Scalar> dx) {
+  const Factor<Scalar> hidden = saved.hidden_image.data == nullptr ? Factor<Scalar>(saved.hidden)
+                                                                   : Factor<Scalar>(saved.hidden, saved.hidden_image);
+  down_of(weights).backward_weight(dy, hidden);
   down_of(weights).backward_input(dy, d_hidden, Into::overwrite);
   activate_backward<Scalar>(saved, d_hidden);
-  gate_of(weights).backward_weight(saved.gate, x);
-  up_of(weights).backward_weight(saved.up, x);
-  gate_of(weights).backward_input(saved.gate, dx, Into::overwrite);
-  up_of(weights).backward_input(saved.up, dx, Into::add);
+  const Factor<Scalar> d_gate = imaged<Scalar>(saved.gate, saved.gate_image);
+  const Factor<Scalar> d_up = imaged<Scalar>(saved.up, saved.up_image);
+  gate_of(weights).backward_weight(d_gate, x);
+  up_of(weights).backward_weight(d_up, x);
+  gate_of(weights).backward_input(d_gate, dx, Into::overwrite);
+  up_of(weights).backward_input(d_up, dx, Into::add);
 }
 
-template void feed_forward<float>(const FeedForwardWeights<float>&, View<const float>, const FeedForwardSaved<float>&,
+template void feed_forward<float>(const FeedForwardWeights<float>&, Factor<float>, const FeedForwardSaved<float>&,
                                   View<float>);
-template void feed_forward<double>(const FeedForwardWeights<double>&, View<const double>,
-                                   const FeedForwardSaved<double>&, View<double>);
-template void feed_forward_backward<float>(const FeedForwardWeights<float>&, View<const float>, View<const float>,
+template void feed_forward<double>(const FeedForwardWeights<double>&, Factor<double>, const FeedForwardSaved<double>&,
+                                   View<double>);
+template void feed_forward_backward<float>(const FeedForwardWeights<float>&, Factor<float>, Factor<float>,
                                            const FeedForwardSaved<float>&, View<float>, View<float>);
-template void feed_forward_backward<double>(const FeedForwardWeights<double>&, View<const double>, View<const double>,
+template void feed_forward_backward<double>(const FeedForwardWeights<double>&, Factor<double>, Factor<double>,
                                             const FeedForwardSaved<double>&, View<double>, View<double>);
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include "model/matmul.h"
 #include "model/matrix.h"
 
 namespace millrace {
@@ -19,24 +20,32 @@ struct FeedForwardWeights {
   Scalar* gate_grad = nullptr;
   Scalar* up_grad = nullptr;
   Scalar* down_grad = nullptr;
+  const Bf16* gate_image = nullptr;  ///< As Parameter::image.
+  const Bf16* up_image = nullptr;
+  const Bf16* down_image = nullptr;
+
+  Precision precision() const { return gate_image == nullptr ? Precision::f32 : Precision::bf16; }
 };
 
 /// What backward needs of forward: windows on memory of the caller.
 template <class Scalar>
 struct FeedForwardSaved {
-  View<Scalar> gate;    ///< (N, 2F): v, g
-  View<Scalar> up;      ///< (N, F): u
-  View<Scalar> hidden;  ///< (N, F): v silu(g) u
+  View<Scalar> gate;                          ///< (N, 2F): v, g
+  View<Scalar> up;                            ///< (N, F): u
+  View<Scalar> hidden;                        ///< (N, F): v silu(g) u
+  View<Bf16> hidden_image = {};               ///< With bf16 weights only, as the next two.
+  View<Bf16> gate_image = {}, up_image = {};  ///< For backward, which overwrites them; forward does not look at them.
 };
 
 /// y = (v silu(g) u) Wdown,  (v, g) = x Wgate,  u = x Wup.   x, y: (N, H)
 template <class Scalar>
-void feed_forward(const FeedForwardWeights<Scalar>& weights, View<const Scalar> x,
+void feed_forward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> x,
                   const FeedForwardSaved<Scalar>& saved, View<Scalar> y);
 
 /// Adds to the weights' gradients; overwrites dx, d_hidden (N, F) and, with their gradients, saved.gate and saved.up.
 template <class Scalar>
-void feed_forward_backward(const FeedForwardWeights<Scalar>& weights, View<const Scalar> dy, View<const Scalar> x,
-                           const FeedForwardSaved<Scalar>& saved, View<Scalar> d_hidden, View<Scalar> dx);
+void feed_forward_backward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> dy,
+                           Factor<std::type_identity_t<Scalar>> x, const FeedForwardSaved<Scalar>& saved,
+                           View<Scalar> d_hidden, View<Scalar> dx);
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 
 #include <dnnl.h>
 
+#include "model/bf16_product.h"
 #include "model/parallel.h"
 
 namespace millrace {
@@ -34,8 +35,9 @@ std::string shape(Index rows, Index columns) {
   return "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")";
 }
 
-template <class Scalar>
-void parallel_product(const Operand<Scalar>& a, const Operand<Scalar>& b, View<Scalar> c, Into into) {
+template <class Scalar, class Sum, class SerialProduct>
+void parallel_product(const Operand<Scalar>& a, const Operand<Scalar>& b, View<Sum> c, Into into,
+                      const SerialProduct& serial_product) {
   if (a.columns() != b.rows() || c.rows != a.rows() || c.columns != b.columns()) {
     throw std::logic_error("product of " + shape(a.rows(), a.columns()) + " and " + shape(b.rows(), b.columns()) +
                            " into " + shape(c.rows, c.columns));
@@ -47,8 +49,8 @@ void parallel_product(const Operand<Scalar>& a, const Operand<Scalar>& b, View<S
     const Index count = end - begin;
     const Operand<Scalar> part_a = by_rows ? a.row_range(begin, count) : a;
     const Operand<Scalar> part_b = by_rows ? b : b.column_range(begin, count);
-    const View<Scalar> part_c = by_rows ? c.row_range(begin, count) : c.column_range(begin, count);
-    serial_matmul<Scalar>(part_a.view, part_a.stored, part_b.view, part_b.stored, part_c, into);
+    const View<Sum> part_c = by_rows ? c.row_range(begin, count) : c.column_range(begin, count);
+    serial_product(part_a.view, part_a.stored, part_b.view, part_b.stored, part_c, into);
   });
 }
 
@@ -84,27 +86,42 @@ void serial_matmul<double>(View<const double> a, Stored a_stored, View<const dou
   if (!plain_a && !plain_b) result.noalias() += map(a).transpose() * map(b).transpose();
 }
 
+namespace {
+
 template <class Scalar>
-void matmul_nn(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
-               Into into) {
-  parallel_product<Scalar>({a, Stored::plain}, {b, Stored::plain}, c, into);
-}
-template <class Scalar>
-void matmul_nt(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
-               Into into) {
-  parallel_product<Scalar>({a, Stored::plain}, {b, Stored::transposed}, c, into);
-}
-template <class Scalar>
-void matmul_tn(View<const std::type_identity_t<Scalar>> a, View<const std::type_identity_t<Scalar>> b, View<Scalar> c,
-               Into into) {
-  parallel_product<Scalar>({a, Stored::transposed}, {b, Stored::plain}, c, into);
+void product(const Factor<Scalar>& a, Stored a_stored, const Factor<Scalar>& b, Stored b_stored, View<Scalar> c,
+             Into into) {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    if (a.image.data != nullptr && b.image.data != nullptr) {
+      return parallel_product<Bf16>({a.image, a_stored}, {b.image, b_stored}, c, into, serial_bf16_product);
+    }
+  }
+  parallel_product<Scalar>({a.full, a_stored}, {b.full, b_stored}, c, into, serial_matmul<Scalar>);
 }
 
-template void matmul_nn<float>(View<const float>, View<const float>, View<float>, Into);
-template void matmul_nn<double>(View<const double>, View<const double>, View<double>, Into);
-template void matmul_nt<float>(View<const float>, View<const float>, View<float>, Into);
-template void matmul_nt<double>(View<const double>, View<const double>, View<double>, Into);
-template void matmul_tn<float>(View<const float>, View<const float>, View<float>, Into);
-template void matmul_tn<double>(View<const double>, View<const double>, View<double>, Into);
+}  // namespace
+
+template <class Scalar>
+void matmul_nn(Factor<std::type_identity_t<Scalar>> a, Factor<std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  product<Scalar>(a, Stored::plain, b, Stored::plain, c, into);
+}
+template <class Scalar>
+void matmul_nt(Factor<std::type_identity_t<Scalar>> a, Factor<std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  product<Scalar>(a, Stored::plain, b, Stored::transposed, c, into);
+}
+template <class Scalar>
+void matmul_tn(Factor<std::type_identity_t<Scalar>> a, Factor<std::type_identity_t<Scalar>> b, View<Scalar> c,
+               Into into) {
+  product<Scalar>(a, Stored::transposed, b, Stored::plain, c, into);
+}
+
+template void matmul_nn<float>(Factor<float>, Factor<float>, View<float>, Into);
+template void matmul_nn<double>(Factor<double>, Factor<double>, View<double>, Into);
+template void matmul_nt<float>(Factor<float>, Factor<float>, View<float>, Into);
+template void matmul_nt<double>(Factor<double>, Factor<double>, View<double>, Into);
+template void matmul_tn<float>(Factor<float>, Factor<float>, View<float>, Into);
+template void matmul_tn<double>(Factor<double>, Factor<double>, View<double>, Into);
 
 }  // namespace millrace

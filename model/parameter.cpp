@@ -15,6 +15,11 @@ Index aligned_size(const ParameterSpec& spec) {
   return range_count(spec.size(), kAlignment) * kAlignment;
 }
 
+/// Norms and routers compute in full precision, and the embedding is no product.
+bool has_image(const ParameterSpec& spec) {
+  return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && spec.name != "model.embed_tokens.weight";
+}
+
 /// A draw of the law from a uniform number of [0, 1).
 double draw(const Initializer& initializer, double uniform) {
   const double open = uniform + 0x1p-54;  // Never 0.
@@ -49,11 +54,11 @@ const Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) cons
 }
 
 template <class Scalar>
-ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gradients) {
+ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gradients, Precision precision) {
   Index total = 0;
   for (ParameterSpec& spec : parameter_specs(config)) {
     total += aligned_size(spec);
-    views_.all.push_back({std::move(spec), nullptr, nullptr});
+    views_.all.push_back({std::move(spec), nullptr, nullptr, nullptr});
   }
   values_.reshape(1, total);
   values_.fill(0);
@@ -61,10 +66,16 @@ ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gr
     gradients_.reshape(1, total);
     gradients_.fill(0);
   }
+  if (precision == Precision::bf16) {
+    if (!std::is_same_v<Scalar, float>) throw std::logic_error("bf16 images of other than float parameters");
+    images_.reshape(1, total);
+    images_.fill(Bf16{0});
+  }
   Index at = 0;
   for (Parameter<Scalar>& parameter : views_.all) {
     parameter.value = values_.data() + at;
     if (gradients == Gradients::allocated) parameter.grad = gradients_.data() + at;
+    if (has_image(parameter.spec) && precision == Precision::bf16) parameter.image = images_.data() + at;
     at += aligned_size(parameter.spec);
   }
 }
@@ -74,6 +85,18 @@ void ParameterMemory<Scalar>::zero_gradients() {
   constexpr Index kGrain = 1 << 16;
   for_ranges(gradients_.columns(), kGrain,
              [&](Index begin, Index end) { std::fill(gradients_.data() + begin, gradients_.data() + end, Scalar{0}); });
+}
+
+template <class Scalar>
+void ParameterMemory<Scalar>::round_values() {
+  if constexpr (std::is_same_v<Scalar, float>) {
+    for (const Parameter<float>& parameter : views_.all) {
+      if (parameter.image == nullptr) continue;
+      const Index columns = parameter.spec.shape.back();
+      const Index rows = parameter.spec.size() / columns;
+      round_to({parameter.value, rows, columns}, {parameter.image, rows, columns});
+    }
+  }
 }
 
 template <class Scalar>

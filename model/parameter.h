@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "model/matmul.h"
 #include "model/matrix.h"
 #include "model/model_config.h"
 
@@ -16,7 +17,20 @@ struct Parameter {
   ParameterSpec spec;
   Scalar* value = nullptr;
   Scalar* grad = nullptr;  ///< Null where no gradient is wanted (evaluation, generation). backward() adds to it.
+  Bf16* image = nullptr;   ///< Values in bf16, for the products; null where those are in full precision.
+
+  Precision precision() const { return image == nullptr ? Precision::f32 : Precision::bf16; }
 };
+
+/// A matrix parameter as a factor of products.
+template <class Scalar>
+Factor<Scalar> factor_of(const Parameter<Scalar>& parameter) {
+  const Index rows = parameter.spec.shape[0];
+  const Index columns = parameter.spec.shape[1];
+  const View<const Scalar> full(parameter.value, rows, columns);
+  if (parameter.image == nullptr) return {full};
+  return {full, View<const Bf16>(parameter.image, rows, columns)};
+}
 
 /// All parameters of a model, in parameter_specs() order.
 template <class Scalar>
@@ -33,11 +47,13 @@ template <class Scalar>
 class ParameterMemory {
  public:
   enum class Gradients : bool { none, allocated };
-  ParameterMemory(const ModelConfig& config, Gradients gradients);
+  /// bf16: matrices have images, to be made anew by round_values() whenever values have changed. Of floats only.
+  explicit ParameterMemory(const ModelConfig& config, Gradients gradients, Precision precision = Precision::f32);
 
   Parameters<Scalar>& views() { return views_; }
   const Parameters<Scalar>& views() const { return views_; }
   void zero_gradients();
+  void round_values();
   /// Draws every parameter by its initializer. `uniform(tensor, element)` is a number in [0, 1) that depends on its
   /// arguments only (tensor: place in parameter_specs(); element: row-major); it is called from several threads.
   void initialize(const std::function<double(std::uint64_t tensor, std::uint64_t element)>& uniform);
@@ -45,6 +61,7 @@ class ParameterMemory {
  private:
   Matrix<Scalar> values_;
   Matrix<Scalar> gradients_;
+  Matrix<Bf16> images_;
   Parameters<Scalar> views_;
 };
 

@@ -3,6 +3,8 @@
 #include <cstdint>
 #include <string>
 
+#include "model/bf16.h"
+
 namespace millrace {
 
 /// How a run trains, as written in the run file's [train], [eval] and [checkpoint]. Defaults are OpenMoE-Base's.
@@ -14,11 +16,16 @@ struct TrainConfig {
   std::string schedule = "rsqrt";  ///< learning_rate / sqrt(max(step, warmup_steps)); also "constant".
   double learning_rate = 1.0;
   int warmup_steps = 10000;
-  std::string precision = "f32";        ///< "f32"; others are refused until built.
+  std::string precision = "f32";        ///< What matrix products read: "f32", "bf16", or "auto": see below.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
   std::uint64_t eval_tokens = 100'000;  ///< Held-out tokens over all corpora together.
   std::uint64_t checkpoint_every_steps = 1000;
   int keep_last = 3;
 };
+
+/// "bf16" for "auto" if this processor has it, else "f32"; the others as they are.
+std::string resolved_precision(const std::string& precision);
+/// Throws ConfigError for an unknown word, and for "bf16" where the processor has no instructions for it.
+Precision precision_named(const std::string& precision);
 
 }  // namespace millrace

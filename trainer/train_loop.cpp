@@ -36,8 +36,6 @@ TrainSetup checked(TrainSetup setup) {
     throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}",
                                   train.micro_rows, train.batch_rows));
   }
-  if (train.precision != "f32" && train.precision != "auto")
-    throw ConfigError(fmt::format("train.precision is \"{}\", expected \"f32\"", train.precision));
   return setup;
 }
 
@@ -72,7 +70,7 @@ std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
       learning_rate_(setup_.train),
-      memory_(setup_.model, ParameterMemory<float>::Gradients::allocated),
+      memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views()),
       unigram_(setup_.model.vocab_size) {
@@ -120,6 +118,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
   const auto due = [&](std::uint64_t every) { return due_at(state_.step, every); };
   log_ = std::make_unique<RunLog>(setup_.folder);
+  memory_.round_values();
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
   TrainEnd end = TrainEnd::complete;
@@ -162,6 +161,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
   optimizer_->update(memory_.views(), rate);
+  memory_.round_values();
 
   ++state_.step;
   for (const StreamRow& row : batch) {
