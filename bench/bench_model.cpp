@@ -1,13 +1,20 @@
-// A training step of the quickstart's model: tokens a second, and the share of oneDNN's own f32 matrix-product rate,
-// measured in the same run, that the step's products reach.
+// What a training step costs, beside the limit and beside PyTorch, as a table:
+//   (a) oneDNN's own rate of matrix products on this machine, f32 and bf16: the limit
+//   (b) a step (forward, backward, Adafactor) of a small OpenMoE, 8 x 512 tokens; --peer SCRIPT runs PyTorch's beside
+//   it (c) --base: a step of OpenMoE-Base, vocabulary 256,384, 2 x 2048 tokens
 #include <algorithm>
 #include <chrono>
+#include <cstdlib>
+#include <string>
 #include <vector>
 
-#include <benchmark/benchmark.h>
-#include <dnnl.h>
+#include <dnnl.hpp>
+#include <fmt/format.h>
+#include <sys/resource.h>
 
+#include "model/bf16.h"
 #include "model/transformer.h"
+#include "trainer/optimizer.h"
 
 namespace millrace {
 namespace {
@@ -18,69 +25,139 @@ double seconds_of(const auto& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// Multiply-adds a second, times two, of the best of several large products on all threads.
-double library_rate() {
-  constexpr dnnl_dim_t kSide = 1024;
+/// The rate of oneDNN's matmul primitive on all threads, as it parallelises itself: best of 20 products of side 2048.
+double library_rate(Precision precision) {
+  using Memory = dnnl::memory;
+  constexpr dnnl_dim_t kSide = 2048;
+  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
+  dnnl::stream stream(engine);
+  const auto type = precision == Precision::bf16 ? Memory::data_type::bf16 : Memory::data_type::f32;
+  const Memory::desc in({kSide, kSide}, type, Memory::format_tag::ab);
+  const Memory::desc out({kSide, kSide}, Memory::data_type::f32, Memory::format_tag::ab);
+  const dnnl::matmul product(dnnl::matmul::primitive_desc(dnnl::matmul::desc(in, in, out), engine));
   std::vector<float> a(kSide * kSide, 0.5F), b(kSide * kSide, 0.25F), c(kSide * kSide);
+  const std::unordered_map<int, Memory> arguments{{DNNL_ARG_SRC, {in, engine, a.data()}},
+                                                  {DNNL_ARG_WEIGHTS, {in, engine, b.data()}},
+                                                  {DNNL_ARG_DST, {out, engine, c.data()}}};
   double best = 1e9;
   for (int repeat = 0; repeat < 20; ++repeat) {
-    best =
-        std::min(best, seconds_of([&] {
-                   dnnl_sgemm('N', 'N', kSide, kSide, kSide, 1, a.data(), kSide, b.data(), kSide, 0, c.data(), kSide);
-                 }));
+    best = std::min(best, seconds_of([&] {
+                      product.execute(stream, arguments);
+                      stream.wait();
+                    }));
   }
   return 2.0 * kSide * kSide * kSide / best;
 }
 
-/// Floating-point operations of one step's matrix products: forward, and twice that backward (attention: once more).
-double step_operations(const ModelConfig& config, const RouterStatistics& router, double tokens, double length) {
+/// Operations of one step's products: 6 a weight and token (2 forward, 4 backward), attention over the causal half.
+double step_operations(const ModelConfig& config, const Losses& losses, double tokens, double length) {
   const double hidden = config.hidden_size;
   const double feed_forward = 4 * hidden * config.intermediate_size;
   const double width = config.num_attention_heads * config.head_dim;
   double weights = static_cast<double>(config.vocab_size) * hidden;
+  std::size_t router = 0;
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
     weights += 4 * hidden * width + feed_forward;
-    if (config.is_moe_layer(layer)) weights += config.router_topk * (1 - router.dropped) * feed_forward;
+    if (config.is_moe_layer(layer)) {
+      weights += config.router_topk * (1 - losses.routers[router++].dropped) * feed_forward;
+    }
   }
-  return 6 * weights * tokens + 7 * config.num_hidden_layers * width * length * tokens;
+  return 6 * weights * tokens + 6 * config.num_hidden_layers * width * length / 2 * tokens;
 }
 
-void TrainingStep(benchmark::State& state) {
-  ModelConfig config = model_preset("openmoe-nano");
-  const auto rows = static_cast<int>(state.range(0));
-  const auto length = static_cast<int>(state.range(1));
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated);
+ModelConfig small() {
+  ModelConfig config;
+  config.vocab_size = 32000;
+  config.hidden_size = 512;
+  config.intermediate_size = 1024;
+  config.num_hidden_layers = 8;
+  config.num_attention_heads = 8;
+  config.head_dim = 64;
+  config.num_experts = 8;
+  config.capacity_rule = CapacityRule::dropless;
+  return config;
+}
+
+double gibibytes_used() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return static_cast<double>(usage.ru_maxrss) / (1024 * 1024);
+}
+
+/// Prints a line of the table: the best of `steps` steps after a first that compiles.
+void training_step(const std::string& name, const ModelConfig& config, int rows, int length, Precision precision,
+                   int steps, double limit) {
+  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, precision);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) {
     return static_cast<double>((tensor * 7919 + element * 2654435761U) % 1000003) / 1000003;
   });
   const auto count = static_cast<std::size_t>(rows) * static_cast<std::size_t>(length);
+  const auto vocabulary = static_cast<std::uint64_t>(config.vocab_size - 1);
   std::vector<std::int32_t> tokens(count), labels(count);
   for (std::size_t i = 0; i < count; ++i) {
-    tokens[i] = static_cast<std::int32_t>(1 + i * 2654435761U % 8000);
-    labels[i] = static_cast<std::int32_t>(1 + (i + 1) * 2654435761U % 8000);
+    tokens[i] = static_cast<std::int32_t>(1 + i * 2654435761U % vocabulary);
+    labels[i] = static_cast<std::int32_t>(1 + (i + 1) * 2654435761U % vocabulary);
   }
   const std::vector<float> weights(count, 1);
+  const auto optimizer = make_optimizer({}, memory.views());
   Transformer<float> model(config, memory.views());
   const TokenBatch batch{rows, length, tokens.data(), labels.data(), weights.data(), nullptr, nullptr};
-  Losses losses = model.forward_backward(batch, 1.0);
+  Losses losses;
   double best = 1e9;
-  for (auto _ : state) {
-    best = std::min(best, seconds_of([&] {
-                      memory.zero_gradients();
-                      losses = model.forward_backward(batch, 1.0);
-                    }));
+  for (int step = 0; step <= steps; ++step) {
+    const double seconds = seconds_of([&] {
+      memory.zero_gradients();
+      memory.round_values();
+      losses = model.forward_backward(batch, 1.0);
+      optimizer->update(memory.views(), 1e-3);
+    });
+    if (step > 0) best = std::min(best, seconds);
   }
-  const double operations = step_operations(config, losses.routers.back(), static_cast<double>(count), length);
-  const double library = library_rate();
-  state.counters["tokens/s"] = static_cast<double>(count) / best;
-  state.counters["GFLOP/s"] = operations / best / 1e9;
-  state.counters["oneDNN_GFLOP/s"] = library / 1e9;
-  state.counters["share_of_oneDNN"] = operations / best / library;
+  const double rate = step_operations(config, losses, static_cast<double>(count), length) / best;
+  fmt::print("| {} | {:.1f} | {:.0f} | {:.0f} % | {:.1f} |\n", name, static_cast<double>(count) / best, rate / 1e9,
+             100 * rate / limit, gibibytes_used());
+  std::fflush(stdout);
 }
 
-BENCHMARK(TrainingStep)->Args({16, 256})->Args({8, 512})->Args({2, 2048})->Unit(benchmark::kMillisecond)->UseRealTime();
+void run_peer(const std::string& script, const std::string& type) {
+  std::fflush(stdout);
+  const std::string command = fmt::format("/usr/bin/python3 '{}' --dtype {}", script, type);
+  if (std::system(command.c_str()) != 0) fmt::print("(the peer failed: {})\n", command);
+}
 
 }  // namespace
 }  // namespace millrace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  using namespace millrace;
+  std::string peer;
+  bool base = false;
+  for (int i = 1; i < argc; ++i) {
+    const std::string argument = argv[i];
+    if (argument == "--base") {
+      base = true;
+    } else if (argument == "--peer" && i + 1 < argc) {
+      peer = argv[++i];
+    } else {
+      fmt::print(stderr, "usage: bench_model [--peer SCRIPT] [--base]\n");
+      return 2;
+    }
+  }
+  std::vector<Precision> precisions{Precision::f32};
+  if (processor_has_bf16()) {
+    precisions.push_back(Precision::bf16);
+  } else {
+    fmt::print("This processor has no bf16 products: f32 only.\n");
+  }
+  for (const Precision precision : precisions) {
+    const std::string name = precision == Precision::bf16 ? "bf16" : "f32";
+    const double limit = library_rate(precision);
+    fmt::print("\noneDNN's products, {}: {:.0f} GFLOP/s\n\n", name, limit / 1e9);
+    fmt::print("| step | tokens/s | GFLOP/s | of oneDNN | GiB at most |\n| --- | ---: | ---: | ---: | ---: |\n");
+    training_step("small, " + name, small(), 8, 512, precision, 3, limit);
+    if (!peer.empty()) run_peer(peer, name);
+    if (base && precision == precisions.back()) {
+      training_step("OpenMoE-Base, " + name, model_preset("openmoe-base"), 2, 2048, precision, 1, limit);
+    }
+  }
+}
