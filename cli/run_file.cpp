@@ -113,6 +113,7 @@ TrainConfig read_training(const ConfigTable& run) {
   train.learning_rate = table.number("learning_rate", train.learning_rate);
   train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
   train.precision = resolved_precision(table.choice("precision", train.precision, {"auto", "bf16", "f32"}));
+  train.recompute = table.flag("recompute", train.recompute);
   table.refuse_unknown_keys();
 
   const ConfigTable eval = run.table("eval");
@@ -181,11 +182,11 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
   const TrainConfig& train = run.train;
   text += fmt::format(
       "\n[train]\nbatch_rows = {}\nmicro_rows = {}\ntokens = {}\noptimizer = \"{}\"\nschedule = \"{}\"\n"
-      "learning_rate = {}\nwarmup_steps = {}\nprecision = \"{}\"\n\n[eval]\nevery_steps = {}\ntokens = {}\n\n"
+      "learning_rate = {}\nwarmup_steps = {}\nprecision = \"{}\"{}\n\n[eval]\nevery_steps = {}\ntokens = {}\n\n"
       "[checkpoint]\nevery_steps = {}\nkeep_last = {}\n",
       train.batch_rows, train.micro_rows, train.tokens, train.optimizer, train.schedule, train.learning_rate,
-      train.warmup_steps, train.precision, train.eval_every_steps, train.eval_tokens, train.checkpoint_every_steps,
-      train.keep_last);
+      train.warmup_steps, train.precision, train.recompute ? "\nrecompute = true" : "", train.eval_every_steps,
+      train.eval_tokens, train.checkpoint_every_steps, train.keep_last);
   files.emplace_back("run.toml", text);
   return files;
 }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <string>
 
@@ -42,6 +43,7 @@ struct TrainOptions {
   bool resume = false;
   bool accept_changes = false;
   bool json = false;
+  bool profile = false;
   int threads = 0;
 };
 
@@ -89,6 +91,17 @@ void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const
       fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
                   "Later phases may be changed; for another past begin a new run with --run-dir",
                   run_dir.string(), position->row, fmt::join(changes, "\n  ")));
+}
+
+/// Seconds and share of each measured part.
+std::string profile_table(const Profile& profile) {
+  const double total = std::max(std::accumulate(profile.seconds.begin(), profile.seconds.end(), 0.0), 1e-9);
+  std::string table = fmt::format("\n{:<14} {:>10} {:>7}\n", "part", "seconds", "share");
+  for (std::size_t i = 0; i < kPartNames.size(); ++i) {
+    table += fmt::format("{:<14} {:>10.2f} {:>5.1f} %\n", kPartNames[i], profile.seconds[i],
+                         100 * profile.seconds[i] / total);
+  }
+  return table;
 }
 
 void train(const TrainOptions& options) {
@@ -145,6 +158,7 @@ void train(const TrainOptions& options) {
                     .vocabulary_hash = vocabulary.hash(),
                     .stream_version = kStreamVersion,
                     .processor = this_processor()};
+  setup.profile = options.profile;
   const std::uint64_t total_steps = setup.steps_in(run.train.tokens);
   const RunIdentity identity = setup.identity;
 
@@ -199,6 +213,7 @@ void train(const TrainOptions& options) {
                  folder.path().string());
     throw Interrupted();
   }
+  if (options.profile) fmt::print(stderr, "{}", profile_table(loop.profile()));
   fmt::print("{}", options.json ? summary : outcome_text(summary));
 }
 
@@ -216,6 +231,7 @@ void add_train(CLI::App& app) {
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   command->add_option("--threads", options->threads, "Threads to compute with, and to read with; 0: all cores")
       ->check(CLI::NonNegativeNumber);
+  command->add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command->add_flag("--json", options->json, "Print the summary as JSON");
   command->footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"

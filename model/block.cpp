@@ -1,6 +1,7 @@
 #include "model/block.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "model/parallel.h"
 
@@ -66,6 +67,7 @@ Block<Scalar>::Block(const ModelConfig& config, Parameters<Scalar>& parameters, 
 
 template <class Scalar>
 void Block<Scalar>::forward(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> h) const {
+  std::optional<PartTimer> timer(std::in_place, context.profile, Part::attention);
   keep<Scalar>(h, saved.attention_h);
   saved.attention_x.reshape(h.rows, h.columns);
   scratch.y.reshape(h.rows, h.columns);
@@ -73,6 +75,7 @@ void Block<Scalar>::forward(const Context& context, Saved& saved, Scratch& scrat
   attention_.forward(saved.attention_image.of(saved.attention_x.view(), dense_.precision()), *context.layout,
                      *context.rope, saved.attention, scratch.y.view());
   add<Scalar>(scratch.y.view(), h);
+  timer.reset();
   feed(context, saved, scratch, h);
 }
 
@@ -83,7 +86,7 @@ void Block<Scalar>::feed(const Context& context, Saved& saved, Scratch& scratch,
     saved.experts_x.reshape(h.rows, h.columns);
     scratch.y.reshape(h.rows, h.columns);
     experts_norm_->forward(h, context.layout->real.data(), saved.experts_x.view());
-    experts_->forward(saved.experts_x.view(), context.mode, saved.experts, scratch.y.view());
+    experts_->forward(saved.experts_x.view(), context.mode, saved.experts, scratch.y.view(), context.profile);
     add<Scalar>(scratch.y.view(), h);
   }
   feed_dense(context, saved, scratch, h);
@@ -104,6 +107,7 @@ FeedForwardSaved<Scalar> Block<Scalar>::dense_memory(Index rows, Saved& saved, S
 
 template <class Scalar>
 void Block<Scalar>::feed_dense(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> h) const {
+  const PartTimer timer(context.profile, Part::dense_ffn);
   keep<Scalar>(h, saved.dense_h);
   saved.dense_x.reshape(h.rows, h.columns);
   scratch.y.reshape(h.rows, h.columns);
@@ -116,16 +120,20 @@ void Block<Scalar>::feed_dense(const Context& context, Saved& saved, Scratch& sc
 template <class Scalar>
 void Block<Scalar>::backward(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> dh) const {
   const std::uint8_t* real = context.layout->real.data();
+  std::optional<PartTimer> timer(std::in_place, context.profile, Part::dense_ffn);
   scratch.y.reshape(dh.rows, dh.columns);
   scratch.d_hidden.reshape(dh.rows, dense_.intermediate);
   feed_forward_backward<Scalar>(dense_, scratch.dh.of(dh, dense_.precision()),
                                 saved.dense_image.again(saved.dense_x.view()), dense_memory(dh.rows, saved, scratch),
                                 scratch.d_hidden.view(), scratch.y.view());
   dense_norm_.backward(scratch.y.view(), saved.dense_h.view(), real, dh);
+  timer.reset();
   if (experts_) {
-    experts_->backward(dh, saved.experts_x.view(), saved.experts, context.scales, scratch.experts, scratch.y.view());
+    experts_->backward(dh, saved.experts_x.view(), saved.experts, context.scales, scratch.experts, scratch.y.view(),
+                       context.profile);
     experts_norm_->backward(scratch.y.view(), saved.experts_h.view(), real, dh);
   }
+  timer.emplace(context.profile, Part::attention);
   attention_.backward(scratch.dh.of(dh, dense_.precision()), saved.attention_image.again(saved.attention_x.view()),
                       *context.layout, *context.rope, saved.attention, scratch.attention, scratch.y.view());
   attention_norm_.backward(scratch.y.view(), saved.attention_h.view(), real, dh);

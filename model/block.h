@@ -6,6 +6,7 @@
 #include "model/batch_layout.h"
 #include "model/expert_layer.h"
 #include "model/feed_forward.h"
+#include "model/profile.h"
 #include "model/rms_norm.h"
 
 namespace millrace {
@@ -42,6 +43,7 @@ class Block {
     const Rope<Scalar>* rope = nullptr;
     Mode mode = Mode::eval;
     typename Router<Scalar>::LossScales scales;  ///< For backward.
+    Profile* profile = nullptr;                  ///< Null: not wanted.
   };
 
   Block(const ModelConfig& config, Parameters<Scalar>& parameters, int layer);

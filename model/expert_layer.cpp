@@ -75,8 +75,11 @@ FeedForwardSaved<Scalar> ExpertLayer<Scalar>::rows_of(Saved& saved, Scratch* scr
 }
 
 template <class Scalar>
-void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y) const {
+void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y,
+                                  Profile* profile) const {
+  PartTimer timer(profile, Part::router);
   router_.forward(x, mode, saved.routing);
+  timer.next(Part::dispatch);
   sort_pairs(saved);
   const auto& routing = saved.routing;
   const Index slots = saved.first.back();
@@ -93,6 +96,7 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved,
     }
   });
   const Factor<Scalar> read = saved.x_image.of(saved.x.view(), gate_->precision());
+  timer.next(Part::experts);
   for (Index e = 0; e < experts_; ++e) {
     const Index first = saved.first[static_cast<std::size_t>(e)];
     const Index count = saved.first[static_cast<std::size_t>(e) + 1] - first;
@@ -100,6 +104,7 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved,
     feed_forward<Scalar>(expert(e), read.row_range(first, count), rows_of(saved, nullptr, first, count),
                          saved.y.view().row_range(first, count));
   }
+  timer.next(Part::dispatch);
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto sum = array_of(y.row(t), hidden_);
@@ -116,8 +121,9 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved,
 
 template <class Scalar>
 void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, Saved& saved,
-                                   const typename Router<Scalar>::LossScales& scales, Scratch& scratch,
-                                   View<Scalar> dx) const {
+                                   const typename Router<Scalar>::LossScales& scales, Scratch& scratch, View<Scalar> dx,
+                                   Profile* profile) const {
+  PartTimer timer(profile, Part::dispatch);
   const auto& routing = saved.routing;
   const Index slots = saved.first.back();
   scratch.dy.reshape(slots, hidden_);
@@ -144,6 +150,7 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
       }
     }
   });
+  timer.next(Part::experts);
   const Factor<Scalar> upstream = scratch.dy_image.of(scratch.dy.view(), gate_->precision());
   const Factor<Scalar> read = saved.x_image.again(saved.x.view());
   for (Index e = 0; e < experts_; ++e) {
@@ -155,6 +162,7 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
                                   scratch.d_hidden.view().row_range(first, count),
                                   scratch.dx.view().row_range(first, count));
   }
+  timer.next(Part::dispatch);
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto sum = array_of(dx.row(t), hidden_);
@@ -165,6 +173,7 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
       }
     }
   });
+  timer.next(Part::router);
   router_.backward(scratch.d_gates.view(), x, routing, scales, scratch.d_logits, dx);
 }
 

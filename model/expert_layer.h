@@ -6,6 +6,7 @@
 #include "model/feed_forward.h"
 #include "model/matrix.h"
 #include "model/parameter.h"
+#include "model/profile.h"
 #include "model/router.h"
 
 namespace millrace {
@@ -36,10 +37,11 @@ class ExpertLayer {
   /// `prefix`: "model.layers.3.mlp."
   ExpertLayer(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
 
-  void forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y) const;
+  void forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y, Profile* profile = nullptr) const;
   /// Adds to the gradients of experts and router; overwrites dx and, in saved, what the experts kept.
   void backward(View<const Scalar> dy, View<const Scalar> x, Saved& saved,
-                const typename Router<Scalar>::LossScales& scales, Scratch& scratch, View<Scalar> dx) const;
+                const typename Router<Scalar>::LossScales& scales, Scratch& scratch, View<Scalar> dx,
+                Profile* profile = nullptr) const;
 
  private:
   FeedForwardWeights<Scalar> expert(Index e) const;

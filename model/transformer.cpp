@@ -1,8 +1,10 @@
 #include "model/transformer.h"
 
 #include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
+#include <utility>
 
 #include "model/batch_layout.h"
 #include "model/block.h"
@@ -13,16 +15,18 @@ namespace millrace {
 
 template <class Scalar>
 struct Transformer<Scalar>::Impl {
-  enum class Keep : bool { nothing, for_backward };
+  enum class Keep : std::uint8_t { nothing, inputs, all };
 
-  Impl(const ModelConfig& model, Parameters<Scalar>& parameters)
+  Impl(const ModelConfig& model, Parameters<Scalar>& parameters, Recompute again)
       : config(model),
         embedding(parameters.named("model.embed_tokens.weight")),
         final_norm(parameters.named("model.norm.weight"), model.rms_norm_eps),
         loss(parameters.named("lm_head.weight"), model.z_loss_factor),
-        rope(model.head_dim, model.rope_theta) {
+        rope(model.head_dim, model.rope_theta),
+        recompute(again) {
     for (int layer = 0; layer < model.num_hidden_layers; ++layer) blocks.emplace_back(model, parameters, layer);
-    saved.resize(blocks.size());
+    saved.resize(recompute == Recompute::yes ? 1 : blocks.size());
+    inputs.resize(recompute == Recompute::yes ? blocks.size() : 0);
     for (const Block<Scalar>& block : blocks) moe_layers += block.has_experts() ? 1 : 0;
   }
 
@@ -47,10 +51,13 @@ struct Transformer<Scalar>::Impl {
   RmsNorm<Scalar> final_norm;
   CrossEntropy<Scalar> loss;
   Rope<Scalar> rope;
+  Recompute recompute;
   int moe_layers = 0;
+  Profile* profile = nullptr;
 
   BatchLayout layout;
   std::vector<typename Block<Scalar>::Saved> saved;
+  std::vector<Matrix<Scalar>> inputs;  ///< (N, H) a layer, for recomputing.
   typename Block<Scalar>::Scratch scratch;
   Matrix<Scalar> h;   ///< (N, H): the residual stream
   Matrix<Scalar> a;   ///< (N, H): its last norm
@@ -71,9 +78,13 @@ void Transformer<Scalar>::Impl::forward(const TokenBatch& batch, Mode mode, Keep
   h.reshape(layout.size(), config.hidden_size);
   a.reshape(layout.size(), config.hidden_size);
   embedding.forward(batch.tokens, h.view());
-  const typename Block<Scalar>::Context context{&layout, &rope, mode, {}};
+  const typename Block<Scalar>::Context context{&layout, &rope, mode, {}, profile};
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    typename Block<Scalar>::Saved& memory = saved[keep == Keep::for_backward ? i : 0];
+    typename Block<Scalar>::Saved& memory = saved[keep == Keep::all ? i : 0];
+    if (keep == Keep::inputs) {
+      inputs[i].reshape(h.rows(), h.columns());
+      std::copy_n(h.data(), h.rows() * h.columns(), inputs[i].data());
+    }
     blocks[i].forward(context, memory, scratch, h.view());
     if (blocks[i].has_experts()) after(memory.experts.routing);
   }
@@ -85,12 +96,16 @@ void Transformer<Scalar>::Impl::backward(const TokenBatch& batch, double scale) 
   dh.reshape(h.rows(), h.columns());
   dh.fill(0);
   final_norm.backward(da.view(), h.view(), layout.real.data(), dh.view());
-  typename Block<Scalar>::Context context{&layout, &rope, Mode::train, {}};
+  typename Block<Scalar>::Context context{&layout, &rope, Mode::train, {}, profile};
   if (moe_layers > 0) {
     context.scales = {scale * config.router_aux_loss_factor / moe_layers,
                       scale * config.router_z_loss_factor / moe_layers};
   }
-  for (std::size_t i = blocks.size(); i-- > 0;) blocks[i].backward(context, saved[i], scratch, dh.view());
+  for (std::size_t i = blocks.size(); i-- > 0;) {
+    typename Block<Scalar>::Saved& memory = saved[recompute == Recompute::yes ? 0 : i];
+    if (recompute == Recompute::yes) blocks[i].forward(context, memory, scratch, inputs[i].view());
+    blocks[i].backward(context, memory, scratch, dh.view());
+  }
   embedding.backward(batch.tokens, dh.view());
 }
 
@@ -108,21 +123,28 @@ void Transformer<Scalar>::Impl::finish(Losses& losses, const typename CrossEntro
 }
 
 template <class Scalar>
-Transformer<Scalar>::Transformer(const ModelConfig& config, Parameters<Scalar>& parameters)
-    : impl_(std::make_unique<Impl>(config, parameters)) {}
+Transformer<Scalar>::Transformer(const ModelConfig& config, Parameters<Scalar>& parameters, Recompute recompute)
+    : impl_(std::make_unique<Impl>(config, parameters, recompute)) {}
 
 template <class Scalar>
 Transformer<Scalar>::~Transformer() = default;
 
 template <class Scalar>
+void Transformer<Scalar>::measure(Profile* profile) {
+  impl_->profile = profile;
+}
+
+template <class Scalar>
 Losses Transformer<Scalar>::forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores) {
   Impl& model = *impl_;
   Losses losses;
-  model.forward(batch, Mode::train, Impl::Keep::for_backward,
+  model.forward(batch, Mode::train, model.recompute == Recompute::yes ? Impl::Keep::inputs : Impl::Keep::all,
                 [&](const auto& routing) { losses.routers.push_back(routing.statistics); });
   model.da.reshape(model.a.rows(), model.a.columns());
+  std::optional<PartTimer> timer(std::in_place, model.profile, Part::head_and_loss);
   const auto sums = model.loss.forward_backward(model.a.view(), {batch.labels, batch.loss_weights},
                                                 model.room_for(scores), gradient_scale, model.da.view());
+  timer.reset();
   model.backward(batch, gradient_scale);
   model.finish(losses, sums);
   return losses;

@@ -6,6 +6,7 @@
 
 #include "model/model_config.h"
 #include "model/parameter.h"
+#include "model/profile.h"
 
 namespace millrace {
 
@@ -48,6 +49,10 @@ struct TokenScores {
   std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the largest logit is the label.
 };
 
+/// Whether backward finds what the layers kept, or only each layer's input, and runs its forward pass again: the same
+/// bits, for one layer's activations in memory and a third more time.
+enum class Recompute : bool { no, yes };
+
 enum class Mode : std::uint8_t { train, eval };  ///< Chooses the capacity factor.
 
 /// Everything the forward pass computes that the checks look at. (rows, columns) row-major.
@@ -70,7 +75,7 @@ template <class Scalar>
 class Transformer {
  public:
   /// `parameters` must outlive the model.
-  Transformer(const ModelConfig& config, Parameters<Scalar>& parameters);
+  Transformer(const ModelConfig& config, Parameters<Scalar>& parameters, Recompute recompute = Recompute::no);
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
@@ -80,6 +85,9 @@ class Transformer {
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.
   Trace<Scalar> trace(const TokenBatch& batch, Mode mode);
+
+  /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: no more.
+  void measure(Profile* profile);
 
  private:
   struct Impl;

@@ -17,6 +17,7 @@ struct TrainConfig {
   double learning_rate = 1.0;
   int warmup_steps = 10000;
   std::string precision = "f32";        ///< What matrix products read: "f32", "bf16", or "auto": see below.
+  bool recompute = false;               ///< Run layers again in backward: less memory, a third more time, same bits.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
   std::uint64_t eval_tokens = 100'000;  ///< Held-out tokens over all corpora together.
   std::uint64_t checkpoint_every_steps = 1000;

@@ -48,6 +48,13 @@ void add_share(Losses& sum, const Losses& part, double share) {
   sum.loss_weight += part.loss_weight;
 }
 
+/// Seconds by part between two states of a profile.
+nlohmann::ordered_json seconds_by_part(const Profile& before, const Profile& after) {
+  nlohmann::ordered_json parts;
+  for (std::size_t i = 0; i < kPartNames.size(); ++i) parts[kPartNames[i]] = after.seconds[i] - before.seconds[i];
+  return parts;
+}
+
 /// {CORPUS: {DENOISER: [examples, raw tokens, loss tokens]}} since the run began, over all phases.
 nlohmann::ordered_json counts_of(const Ledger& ledger, const TrainSetup& setup) {
   std::map<std::string, std::map<std::string, std::array<std::uint64_t, 3>>> counts;
@@ -72,7 +79,7 @@ TrainLoop::TrainLoop(TrainSetup setup)
       learning_rate_(setup_.train),
       memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
-      model_(setup_.model, memory_.views()),
+      model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
       unigram_(setup_.model.vocab_size) {
   memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
     return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
@@ -152,16 +159,23 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
 
 void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
+  const Profile before = profile_;
+  Profile* const profile = setup_.profile ? &profile_ : nullptr;
+  model_.measure(profile);
   const Losses losses = forward_backward(batch);
+  model_.measure(nullptr);
   if (!std::isfinite(losses.total)) {
     throw std::runtime_error(
         fmt::format("the loss of step {} is {} (rows {} to {}): training stopped before the update", state_.step + 1,
                     losses.total, batch.front().number, batch.back().number));
   }
+  std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
   optimizer_->update(memory_.views(), rate);
   memory_.round_values();
+  timer.reset();
+  if (profile != nullptr) profile_[Part::data_wait] += data_wait;
 
   ++state_.step;
   for (const StreamRow& row : batch) {
@@ -190,6 +204,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
                               {"tokens_per_s", step_tokens / step_seconds},
                               {"step_s", step_seconds},
                               {"data_wait_s", data_wait}};
+  if (profile != nullptr) line["profile"] = seconds_by_part(before, profile_);
   if (log_ledger == LogLedger::yes) line["ledger"] = counts_of(state_.ledger, setup_);
   log_->metrics(line.dump());
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, step_tokens / step_seconds,

@@ -33,6 +33,7 @@ struct TrainSetup {
   std::filesystem::path folder;                     ///< Where the logs go.
   std::filesystem::path checkpoints;
   RunIdentity identity;
+  bool profile = false;  ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.
   std::uint64_t steps_in(std::uint64_t positions) const;
@@ -76,6 +77,8 @@ class TrainLoop {
   const std::optional<Position>& position() const { return state_.position; }
   const TrainState& state() const { return state_; }
   const Parameters<float>& parameters() const { return memory_.views(); }
+  /// Seconds of each part, over the steps of this session; zero if not asked for.
+  const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
 
   /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
@@ -97,6 +100,7 @@ class TrainLoop {
   std::unique_ptr<Optimizer> optimizer_;
   Transformer<float> model_;
   UnigramCounts unigram_;
+  Profile profile_;
   TrainState state_;
   SeenByTrainer seen_;
   std::unique_ptr<RunLog> log_;

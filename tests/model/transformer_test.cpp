@@ -160,6 +160,21 @@ TEST(Transformer, GivesTheSameBitsOnAnyNumberOfThreads) {
   omp_set_num_threads(omp_get_num_procs());
 }
 
+TEST(Transformer, GivesTheSameBitsWhenLayersAreRunAgain) {
+  const ModelConfig config = model_preset("openmoe-micro");
+  const RandomBatch batch(2, 50, config.vocab_size, 1);
+  auto kept = random_parameters<float>(config, 3);
+  auto again = random_parameters<float>(config, 3);
+  const Losses losses = Transformer<float>(config, kept.views()).forward_backward(batch.view(), 1.0);
+  EXPECT_EQ(Transformer<float>(config, again.views(), Recompute::yes).forward_backward(batch.view(), 1.0).total,
+            losses.total);
+  for (std::size_t i = 0; i < kept.views().all.size(); ++i) {
+    const Parameter<float>& parameter = kept.views().all[i];
+    const auto bytes = static_cast<std::size_t>(parameter.spec.size()) * sizeof(float);
+    EXPECT_EQ(std::memcmp(parameter.grad, again.views().all[i].grad, bytes), 0) << parameter.spec.name;
+  }
+}
+
 TEST(Transformer, RefusesATokenWithoutARow) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);

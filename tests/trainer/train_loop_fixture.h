@@ -79,6 +79,7 @@ class TrainLoopTest : public testing::Test {
   TrainSetup setup(const std::string& name) {
     TrainSetup setup;
     setup.model = tiny_model();
+    setup.train.precision = precision_;
     setup.train.batch_rows = 4;
     setup.train.micro_rows = 2;
     setup.train.eval_every_steps = 4;
@@ -128,6 +129,7 @@ class TrainLoopTest : public testing::Test {
   }
 
   TemporaryFolder folder_;
+  std::string precision_ = "f32";
 };
 
 }  // namespace millrace

@@ -37,6 +37,32 @@ TEST_F(TrainLoopTest, ResumedRunEqualsUninterruptedRun) {
   EXPECT_FALSE(weights("whole", 11).empty());
 }
 
+TEST_F(TrainLoopTest, ResumedBf16RunEqualsUninterruptedRun) {
+  precision_ = "bf16";
+  if (!processor_has_bf16()) GTEST_SKIP() << "this processor has no bf16 products";
+  run("whole", 7);
+  run("killed", 7, 5);
+  run("killed", 7);
+  EXPECT_EQ(metrics("killed"), metrics("whole"));
+  EXPECT_EQ(weights("killed", 7), weights("whole", 7));
+}
+
+TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {
+  TrainSetup measured = setup("measured");
+  measured.profile = true;
+  TrainLoop loop(std::move(measured));
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = Stream(0);
+  loop.run(2, hooks);
+  double seconds = 0;
+  for (std::size_t i = 0; i < kPartNames.size(); ++i) {
+    EXPECT_TRUE(metrics("measured")[1].at("profile").contains(kPartNames[i])) << kPartNames[i];
+    seconds += loop.profile().seconds[i];
+  }
+  EXPECT_GT(seconds, 0);
+  EXPECT_LE(seconds, loop.state().times.wall);
+}
+
 TEST_F(TrainLoopTest, StartsAtTheBeginningIfKilledBeforeTheFirstCheckpoint) {
   run("whole", 4);
   run("killed", 4, 2);

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace millrace {
+
+/// Where a training step's time goes. A norm counts for the part it stands before.
+enum class Part : std::uint8_t { attention, dense_ffn, router, dispatch, experts, head_and_loss, optimizer, data_wait };
+
+inline constexpr std::array<const char*, 8> kPartNames{"attention", "dense_ffn",     "router",    "dispatch",
+                                                       "experts",   "head_and_loss", "optimizer", "data_wait"};
+
+/// Seconds of each part, added up. Written by the calling thread alone, outside of parallel regions.
+struct Profile {
+  std::array<double, kPartNames.size()> seconds{};
+
+  double& operator[](Part part) { return seconds[static_cast<std::size_t>(part)]; }
+};
+
+/// Adds its lifetime to a part; does nothing without a profile.
+class PartTimer {
+ public:
+  PartTimer(Profile* profile, Part part) : profile_(profile), part_(part) {
+    if (profile_ != nullptr) start_ = Clock::now();
+  }
+  ~PartTimer() { stop(); }
+  PartTimer(const PartTimer&) = delete;
+  PartTimer& operator=(const PartTimer&) = delete;
+
+  /// Ends the present part and begins another.
+  void next(Part part) {
+    stop();
+    part_ = part;
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  void stop() {
+    if (profile_ == nullptr) return;
+    const Clock::time_point now = Clock::now();
+    (*profile_)[part_] += std::chrono::duration<double>(now - start_).count();
+    start_ = now;
+  }
+
+  Profile* profile_;
+  Part part_;
+  Clock::time_point start_;
+};
+
+}  // namespace millrace
