@@ -2,7 +2,9 @@
 
 #include <exception>
 
-#include <CLI/CLI.hpp>
+namespace CLI {
+class App;
+}
 
 namespace millrace {
 

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"

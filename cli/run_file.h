@@ -4,11 +4,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "model/model_config.h"
 #include "pipeline/stream_config.h"
 #include "trainer/train_config.h"
+
+namespace CLI {
+class App;
+}
 
 namespace millrace {
 
