@@ -1,21 +1,19 @@
 #include "trainer/train_loop.h"
 
-#include <array>
 #include <chrono>
 #include <cmath>
-#include <map>
 #include <span>
 #include <stdexcept>
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include "stages/errors.h"
 #include "stages/philox.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/row_arrays.h"
+#include "trainer/step_metrics.h"
 #include "trainer/weights.h"
 
 namespace millrace {
@@ -48,24 +46,11 @@ void add_share(Losses& sum, const Losses& part, double share) {
   sum.loss_weight += part.loss_weight;
 }
 
-/// Seconds by part between two states of a profile.
-nlohmann::ordered_json seconds_by_part(const Profile& before, const Profile& after) {
-  nlohmann::ordered_json parts;
-  for (std::size_t i = 0; i < kPartNames.size(); ++i) parts[kPartNames[i]] = after.seconds[i] - before.seconds[i];
+/// Seconds between two states of a profile.
+Profile difference(const Profile& before, const Profile& after) {
+  Profile parts;
+  for (std::size_t i = 0; i < kPartNames.size(); ++i) parts.seconds[i] = after.seconds[i] - before.seconds[i];
   return parts;
-}
-
-/// {CORPUS: {DENOISER: [examples, raw tokens, loss tokens]}} since the run began, over all phases.
-nlohmann::ordered_json counts_of(const Ledger& ledger, const TrainSetup& setup) {
-  std::map<std::string, std::map<std::string, std::array<std::uint64_t, 3>>> counts;
-  for (const auto& [key, entry] : ledger.entries()) {
-    auto& [examples, raw_tokens, loss_tokens] =
-        counts[setup.corpora.at(key.corpus)][setup.denoisers.at(key.phase).at(key.denoiser)];
-    examples += entry.examples;
-    raw_tokens += entry.raw_tokens;
-    loss_tokens += entry.loss_tokens;
-  }
-  return counts;
 }
 
 }  // namespace
@@ -187,28 +172,22 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
   seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
   seen_.loss_tokens += static_cast<std::uint64_t>(std::llround(losses.loss_weight));
   state_.times.data_wait += data_wait;
-  const double step_seconds = data_wait + seconds_since(start);
-  const auto step_tokens = static_cast<double>(batch.size()) * static_cast<double>(setup_.sequence_length);
-  // Written with the fewest digits that read back as the same double, so that runs can be compared bit by bit.
-  nlohmann::ordered_json line{{"step", state_.step},
-                              {"tokens", state_.ledger.positions()},
-                              {"raw_tokens", state_.ledger.raw_tokens()},
-                              {"loss_tokens", state_.ledger.loss_tokens()},
-                              {"loss", losses.total},
-                              {"ce", losses.ce},
-                              {"aux_loss", losses.aux_loss},
-                              {"router_z_loss", losses.router_z_loss},
-                              {"z_loss", losses.z_loss},
-                              {"lr", rate},
-                              {"grad_norm", norm},
-                              {"tokens_per_s", step_tokens / step_seconds},
-                              {"step_s", step_seconds},
-                              {"data_wait_s", data_wait}};
-  if (profile != nullptr) line["profile"] = seconds_by_part(before, profile_);
-  if (log_ledger == LogLedger::yes) line["ledger"] = counts_of(state_.ledger, setup_);
-  log_->metrics(line.dump());
-  hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, step_tokens / step_seconds,
-                 data_wait / step_seconds});
+  StepMetrics metrics;
+  metrics.step = state_.step;
+  metrics.positions = state_.ledger.positions();
+  metrics.raw_tokens = state_.ledger.raw_tokens();
+  metrics.loss_tokens = state_.ledger.loss_tokens();
+  metrics.losses = losses;
+  metrics.learning_rate = rate;
+  metrics.gradient_norm = norm;
+  metrics.step_positions = batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
+  metrics.seconds = data_wait + seconds_since(start);
+  metrics.data_wait = data_wait;
+  if (profile != nullptr) metrics.profile = difference(before, profile_);
+  if (log_ledger == LogLedger::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
+  log_->metrics(training_line(metrics));
+  hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
+                 data_wait / metrics.seconds});
 }
 
 Losses TrainLoop::forward_backward(const Batch& batch) {
