@@ -98,6 +98,46 @@ ModelConfig read_model(const ConfigTable& table) {
   return model;
 }
 
+/// Keys that would do nothing are refused.
+void refuse_without(const ConfigTable& table, const char* what, const std::vector<const char*>& keys) {
+  for (const char* key : keys)
+    if (table.has(key)) table.fail(key, fmt::format("does nothing without {}", what));
+}
+
+void read_optimizer(const ConfigTable& table, TrainConfig& train) {
+  const std::vector<const char*> of_adamw{"beta1", "beta2", "eps", "weight_decay"};
+  train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor", "adamw"});
+  if (train.optimizer == "adamw") {
+    train.beta1 = table.number("beta1", train.beta1);
+    train.beta2 = table.number("beta2", train.beta2);
+    train.eps = table.number("eps", train.eps);
+    train.weight_decay = table.number("weight_decay", train.weight_decay);
+    if (!table.has("learning_rate"))
+      table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
+  } else {
+    refuse_without(table, "optimizer = \"adamw\"", of_adamw);
+  }
+  train.clip_norm = table.number("clip_norm", train.clip_norm);
+  if (train.clip_norm < 0) table.fail("clip_norm", "is below 0");
+}
+
+void read_schedule(const ConfigTable& table, TrainConfig& train) {
+  train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant", "cosine", "wsd"});
+  train.learning_rate = table.number("learning_rate", train.learning_rate);
+  train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
+  const bool is_wsd = train.schedule == "wsd";
+  if (is_wsd || train.schedule == "cosine") {
+    train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate);
+  } else {
+    refuse_without(table, "schedule = \"cosine\" or \"wsd\"", {"final_learning_rate"});
+  }
+  if (is_wsd) {
+    train.decay_share = table.number("decay_share", train.decay_share);
+  } else {
+    refuse_without(table, "schedule = \"wsd\"", {"decay_share"});
+  }
+}
+
 TrainConfig read_training(const ConfigTable& run) {
   TrainConfig train;
   const ConfigTable table = run.table("train");
@@ -109,10 +149,10 @@ TrainConfig read_training(const ConfigTable& run) {
     table.fail("micro_rows",
                fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
   train.tokens = table.count("tokens", 0);
-  train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor"});
-  train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant"});
-  train.learning_rate = table.number("learning_rate", train.learning_rate);
-  train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
+  read_optimizer(table, train);
+  read_schedule(table, train);
+  train.max_bad_steps = static_cast<int>(table.count("max_bad_steps", static_cast<std::uint64_t>(train.max_bad_steps)));
+  if (train.max_bad_steps == 0) table.fail("max_bad_steps", "is 0, expected at least 1");
   train.precision = resolved_precision(table.choice("precision", train.precision, {"auto", "bf16", "f32"}));
   train.recompute = table.flag("recompute", train.recompute);
   table.refuse_unknown_keys();
@@ -126,6 +166,7 @@ TrainConfig read_training(const ConfigTable& run) {
   train.checkpoint_every_steps = checkpoint.count("every_steps", train.checkpoint_every_steps);
   train.keep_last = static_cast<int>(checkpoint.count("keep_last", static_cast<std::uint64_t>(train.keep_last)));
   if (train.keep_last == 0) checkpoint.fail("keep_last", "is 0, expected at least 1");
+  train.keep_every_tokens = checkpoint.count("keep_every_tokens", train.keep_every_tokens);
   checkpoint.refuse_unknown_keys();
   return train;
 }
@@ -159,6 +200,32 @@ std::string model_as_toml(const ModelConfig& model) {
   return out;
 }
 
+/// Keys that came later stand there only where they are not as they always were: older run folders go on.
+std::string training_as_toml(const TrainConfig& train) {
+  const TrainConfig defaults;
+  std::string out = fmt::format(
+      "[train]\nbatch_rows = {}\nmicro_rows = {}\ntokens = {}\noptimizer = \"{}\"\nschedule = \"{}\"\n"
+      "learning_rate = {}\nwarmup_steps = {}\nprecision = \"{}\"\n",
+      train.batch_rows, train.micro_rows, train.tokens, train.optimizer, train.schedule, train.learning_rate,
+      train.warmup_steps, train.precision);
+  const auto add = [&out](const char* key, auto value) { out += fmt::format("{} = {}\n", key, value); };
+  if (train.recompute) add("recompute", true);
+  if (train.optimizer == "adamw") {
+    add("beta1", train.beta1);
+    add("beta2", train.beta2);
+    add("eps", train.eps);
+    add("weight_decay", train.weight_decay);
+  }
+  if (train.clip_norm > 0) add("clip_norm", train.clip_norm);
+  if (train.schedule == "cosine" || train.schedule == "wsd") add("final_learning_rate", train.final_learning_rate);
+  if (train.schedule == "wsd") add("decay_share", train.decay_share);
+  if (train.max_bad_steps != defaults.max_bad_steps) add("max_bad_steps", train.max_bad_steps);
+  out += fmt::format("\n[eval]\nevery_steps = {}\ntokens = {}\n\n[checkpoint]\nevery_steps = {}\nkeep_last = {}\n",
+                     train.eval_every_steps, train.eval_tokens, train.checkpoint_every_steps, train.keep_last);
+  if (train.keep_every_tokens > 0) add("keep_every_tokens", train.keep_every_tokens);
+  return out;
+}
+
 /// The run as text that reads back to the same run from any folder that holds all of it.
 std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
   const StreamConfig& stream = run.stream;
@@ -180,14 +247,7 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
       stream.sampling == Sampling::random ? "random" : "quota", stream.on_bad_data == OnBadData::fail ? "fail" : "skip",
       stream.max_bad_fraction, stream.max_record_bytes);
   text += "\n" + model_as_toml(run.model);
-  const TrainConfig& train = run.train;
-  text += fmt::format(
-      "\n[train]\nbatch_rows = {}\nmicro_rows = {}\ntokens = {}\noptimizer = \"{}\"\nschedule = \"{}\"\n"
-      "learning_rate = {}\nwarmup_steps = {}\nprecision = \"{}\"{}\n\n[eval]\nevery_steps = {}\ntokens = {}\n\n"
-      "[checkpoint]\nevery_steps = {}\nkeep_last = {}\n",
-      train.batch_rows, train.micro_rows, train.tokens, train.optimizer, train.schedule, train.learning_rate,
-      train.warmup_steps, train.precision, train.recompute ? "\nrecompute = true" : "", train.eval_every_steps,
-      train.eval_tokens, train.checkpoint_every_steps, train.keep_last);
+  text += "\n" + training_as_toml(run.train);
   files.emplace_back("run.toml", text);
   return files;
 }

@@ -29,7 +29,7 @@ class Optimizer {
   /// The state, in a fixed order; what a checkpoint holds besides steps(). Views stay valid for the optimizer's life.
   virtual std::vector<StateTensor> state() = 0;
 
-  std::uint64_t steps() const { return steps_; }  ///< Updates done since the run began.
+  std::uint64_t steps() const { return steps_; }  ///< Updates done since the run began: its steps but those skipped.
   void set_steps(std::uint64_t steps) { steps_ = steps; }
 
  protected:
@@ -41,5 +41,8 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Param
 
 /// Square root of the sum of all gradients' squares.
 double gradient_norm(const Parameters<float>& parameters);
+
+/// Multiplies every gradient by `factor`.
+void scale_gradients(const Parameters<float>& parameters, double factor);
 
 }  // namespace millrace

@@ -12,16 +12,25 @@ struct TrainConfig {
   int batch_rows = 128;
   int micro_rows = 0;        ///< Rows per micro-batch; 0: all. Divides batch_rows. Part of the run's identity.
   std::uint64_t tokens = 0;  ///< Positions to train on; 0: the last phase's end.
-  std::string optimizer = "adafactor";
-  std::string schedule = "rsqrt";  ///< learning_rate / sqrt(max(step, warmup_steps)); also "constant".
+  std::string optimizer = "adafactor";  ///< "adafactor" or "adamw".
+  double beta1 = 0.9;                   ///< AdamW's: see adamw.h.
+  double beta2 = 0.95;
+  double eps = 1e-8;
+  double weight_decay = 0.1;
+  double clip_norm = 0;            ///< Most that the norm of all gradients together may be; 0: any, as OpenMoE.
+  std::string schedule = "rsqrt";  ///< "rsqrt", "constant", "cosine" or "wsd": see learning_rate.h.
   double learning_rate = 1.0;
+  double final_learning_rate = 0;  ///< Of "cosine" and "wsd".
   int warmup_steps = 10000;
+  double decay_share = 0.1;             ///< Share of the run's steps that "wsd" decays over.
+  int max_bad_steps = 10;               ///< So many skipped steps in a row end the run.
   std::string precision = "f32";        ///< What matrix products read: "f32", "bf16", or "auto": see below.
   bool recompute = false;               ///< Run layers again in backward: less memory, a third more time, same bits.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
   std::uint64_t eval_tokens = 100'000;  ///< Held-out tokens over all corpora together.
   std::uint64_t checkpoint_every_steps = 1000;
   int keep_last = 3;
+  std::uint64_t keep_every_tokens = 0;  ///< Keep one checkpoint of so many positions for ever; 0: none. OpenMoE: 200e9.
 };
 
 /// "bf16" for "auto" if this processor has it, else "f32"; the others as they are.

@@ -61,7 +61,7 @@ std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
 
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
-      learning_rate_(setup_.train),
+      learning_rate_(setup_.train, setup_.steps_in(setup_.train.tokens)),
       memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
@@ -157,6 +157,8 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
+  const double most = setup_.train.clip_norm;
+  if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
   optimizer_->update(memory_.views(), rate);
   memory_.round_values();
   timer.reset();

@@ -5,39 +5,10 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
-#include "stages/philox.h"
+#include "tests/trainer/tensors.h"
 
 namespace millrace {
 namespace {
-
-/// Parameters of given shapes in plain memory.
-struct Tensors {
-  explicit Tensors(std::vector<ParameterSpec> specs) {
-    for (ParameterSpec& spec : specs) {
-      values.emplace_back(static_cast<std::size_t>(spec.size()));
-      grads.emplace_back(static_cast<std::size_t>(spec.size()));
-      views.all.push_back({std::move(spec), nullptr, nullptr});
-    }
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      views.all[i].value = values[i].data();
-      views.all[i].grad = grads[i].data();
-    }
-  }
-  void draw(std::uint64_t seed, double value_scale, double grad_scale) {
-    ItemRng rng(seed, Purpose::parameter_init, 0);
-    for (auto& tensor : values)
-      for (float& value : tensor) value = static_cast<float>(value_scale * rng.normal());
-    draw_gradients(seed + 1, grad_scale);
-  }
-  void draw_gradients(std::uint64_t seed, double scale) {
-    ItemRng rng(seed, Purpose::parameter_init, 1);
-    for (auto& tensor : grads)
-      for (float& grad : tensor) grad = static_cast<float>(scale * rng.normal());
-  }
-
-  std::vector<std::vector<float>> values, grads;
-  Parameters<float> views;
-};
 
 /// The formulas, one matrix, in double, as slowly as they are written.
 struct SlowAdafactor {
@@ -84,14 +55,6 @@ struct SlowAdafactor {
   std::vector<double> v, v_row, v_col;
   int step = 0;
 };
-
-std::vector<double> part(const std::vector<float>& all, std::size_t first, std::size_t count) {
-  return {all.begin() + static_cast<std::ptrdiff_t>(first), all.begin() + static_cast<std::ptrdiff_t>(first + count)};
-}
-
-ParameterSpec spec(std::string name, std::vector<std::int64_t> shape, bool per_expert = false) {
-  return {std::move(name), std::move(shape), {}, per_expert};
-}
 
 /// Runs five steps of both on a tensor of `matrices` matrices and compares every value.
 void expect_same(const ParameterSpec& tensor, std::size_t matrices, std::size_t rows, std::size_t columns,
@@ -142,6 +105,38 @@ TEST(Adafactor, FactorsMatricesWhoseSmallerSideIsAtLeast128) {
   std::vector<std::string> names;
   for (const StateTensor& tensor : adafactor.state()) names.push_back(tensor.name);
   EXPECT_EQ(names, (std::vector<std::string>{"yes.v_row", "yes.v_col", "no.v", "norm.v"}));
+}
+
+TEST(Adafactor, KeepsTheRouterWholeAndFactorsEveryExpert) {
+  Tensors tensors({spec("gate", {32, 512}), spec("experts", {2, 64, 96}, true)});
+  Adafactor adafactor(tensors.views);
+  std::vector<std::pair<std::string, std::vector<std::int64_t>>> state;
+  for (const StateTensor& tensor : adafactor.state()) state.emplace_back(tensor.name, tensor.shape);
+  EXPECT_EQ(state, (decltype(state){{"gate.v", {1, 16384}}, {"experts.v_row", {2, 64}}, {"experts.v_col", {2, 96}}}));
+}
+
+TEST(Adafactor, MovesATransposedMatrixAlike) {
+  constexpr std::size_t kRows = 160;
+  constexpr std::size_t kColumns = 288;
+  Tensors wide({spec("m", {kRows, kColumns})});
+  Tensors tall({spec("m", {kColumns, kRows})});
+  const auto transpose = [](const std::vector<float>& from, std::vector<float>& to) {
+    for (std::size_t r = 0; r < kRows; ++r)
+      for (std::size_t c = 0; c < kColumns; ++c) to[c * kRows + r] = from[r * kColumns + c];
+  };
+  wide.draw(5, 0.1, 0.01);
+  transpose(wide.values[0], tall.values[0]);
+  Adafactor of_wide(wide.views);
+  Adafactor of_tall(tall.views);
+  for (std::uint64_t step = 0; step < 3; ++step) {
+    wide.draw_gradients(step, 0.01);
+    transpose(wide.grads[0], tall.grads[0]);
+    of_wide.update(wide.views, 0.01);
+    of_tall.update(tall.views, 0.01);
+  }
+  std::vector<float> expected(kRows * kColumns);
+  transpose(wide.values[0], expected);
+  for (std::size_t i = 0; i < expected.size(); ++i) ASSERT_NEAR(tall.values[0][i], expected[i], 1e-7) << i;
 }
 
 TEST(Adafactor, LeavesAMatrixWithoutGradientAlmostWhereItIs) {

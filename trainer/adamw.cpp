@@ -1,0 +1,85 @@
+#include "trainer/adamw.h"
+
+#include <cmath>
+#include <cstddef>
+#include <stdexcept>
+
+#include <fmt/format.h>
+
+#include "stages/errors.h"
+#include "trainer/fixed_chunks.h"
+
+namespace millrace {
+namespace {
+
+void expect(bool holds, const char* key, double value, const char* expected) {
+  if (!holds) throw ConfigError(fmt::format("train.{} is {}, expected {}", key, value, expected));
+}
+
+/// What one update does to each element, in the floats that it is computed in.
+struct Step {
+  float beta1, beta2;
+  float from_gradient, from_square;  ///< 1 - beta1, 1 - beta2
+  float rate;                        ///< learning_rate / (1 - beta1^t)
+  float root_scale;                  ///< 1 / sqrt(1 - beta2^t)
+  float eps;
+  float kept;  ///< 1 - learning_rate weight_decay
+};
+
+void update_range(const Step& step, const float* __restrict grad, float* __restrict m, float* __restrict v,
+                  float* __restrict value, std::int64_t begin, std::int64_t end) {
+  for (std::int64_t i = begin; i < end; ++i) {
+    m[i] = step.beta1 * m[i] + step.from_gradient * grad[i];
+    v[i] = step.beta2 * v[i] + step.from_square * (grad[i] * grad[i]);
+    value[i] = step.kept * value[i] - step.rate * m[i] / (std::sqrt(v[i]) * step.root_scale + step.eps);
+  }
+}
+
+}  // namespace
+
+AdamW::AdamW(const Parameters<float>& parameters, Settings settings) : settings_(settings) {
+  expect(settings.beta1 >= 0 && settings.beta1 < 1, "beta1", settings.beta1, "a number from 0 to below 1");
+  expect(settings.beta2 >= 0 && settings.beta2 < 1, "beta2", settings.beta2, "a number from 0 to below 1");
+  expect(settings.eps > 0 && std::isfinite(settings.eps), "eps", settings.eps, "a number above 0");
+  expect(settings.weight_decay >= 0 && std::isfinite(settings.weight_decay), "weight_decay", settings.weight_decay,
+         "0 or more");
+  for (const Parameter<float>& parameter : parameters.all) {
+    const auto size = static_cast<std::size_t>(parameter.spec.size());
+    slots_.push_back({parameter.spec.name, parameter.spec.shape, std::vector<float>(size), std::vector<float>(size)});
+  }
+}
+
+void AdamW::update(Parameters<float>& parameters, double learning_rate) {
+  if (parameters.all.size() != slots_.size()) throw std::logic_error("AdamW: other parameters than at the start");
+  const auto t = static_cast<double>(++steps_);
+  const double decay = learning_rate * settings_.weight_decay;
+  Step step{};
+  step.beta1 = static_cast<float>(settings_.beta1);
+  step.beta2 = static_cast<float>(settings_.beta2);
+  step.from_gradient = static_cast<float>(1 - settings_.beta1);
+  step.from_square = static_cast<float>(1 - settings_.beta2);
+  step.rate = static_cast<float>(learning_rate / (1 - std::pow(settings_.beta1, t)));
+  step.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(settings_.beta2, t)));
+  step.eps = static_cast<float>(settings_.eps);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Parameter<float>& parameter = parameters.all[i];
+    const bool is_vector = parameter.spec.shape.size() < 2;
+    step.kept = is_vector ? 1.0F : static_cast<float>(1 - decay);
+    float* m = slots_[i].m.data();
+    float* v = slots_[i].v.data();
+    parallel_chunks(parameter.spec.size(), kChunk, [&](std::int64_t begin, std::int64_t end) {
+      update_range(step, parameter.grad, m, v, parameter.value, begin, end);
+    });
+  }
+}
+
+std::vector<StateTensor> AdamW::state() {
+  std::vector<StateTensor> tensors;
+  for (Slot& slot : slots_) {
+    tensors.push_back({slot.name + ".m", slot.shape, slot.m.data()});
+    tensors.push_back({slot.name + ".v", slot.shape, slot.v.data()});
+  }
+  return tensors;
+}
+
+}  // namespace millrace
