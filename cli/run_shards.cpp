@@ -66,6 +66,7 @@ RunShards find_run_shards(const StreamConfig& stream, const fs::path& run_dir, b
   const std::vector<RunCorpus> corpora = find_corpora(stream, run_dir, recorded);
   for (const RunCorpus& corpus : corpora) {
     found.corpora.push_back(corpus.corpus.name);
+    found.shards.push_back(corpus.shards);
     found.descriptions.push_back(describe(stream, corpus));
   }
   const std::vector<ShardFingerprint> now = fingerprints_of(stream, corpora, recorded);

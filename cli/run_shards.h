@@ -10,7 +10,8 @@ namespace millrace {
 
 /// A run's shards, found and held against those it was begun with.
 struct RunShards {
-  std::vector<std::string> corpora;       ///< Names, in the order rows number them.
+  std::vector<std::string> corpora;              ///< Names, in the order rows number them.
+  std::vector<std::vector<std::string>> shards;  ///< Of each corpus, likewise.
   std::string record;                     ///< What the run folder is to remember of them: RunFolder::Options::shards.
   std::vector<std::string> descriptions;  ///< Per corpus: how many shards, and how the first one's records are read.
   bool taken_on_trust = false;            ///< The run goes on, but was begun by a program that remembered no shards.

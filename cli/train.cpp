@@ -3,6 +3,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <stdexcept>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -94,6 +95,18 @@ void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const
                   run_dir.string(), position->row, fmt::join(changes, "\n  ")));
 }
 
+std::string bad_steps_message(const RunFile& run, const fs::path& folder, const TrainLoop& loop) {
+  return fmt::format(
+      "{0} steps in a row were skipped, the last one step {1}: loss or gradients were not finite. Training stopped; "
+      "{2} "
+      "says what the last batch was made of, metrics.jsonl which steps were skipped and why.\n"
+      "The newest checkpoint is {3}. Go on from it with smaller steps:\n"
+      "  millrace train {4} --resume --accept-changes --set train.learning_rate={5}\n"
+      "or with train.clip_norm, or let more steps be skipped with train.max_bad_steps (now {0})",
+      run.train.max_bad_steps, loop.state().step, (folder / "bad_batch.json").string(), loop.newest_checkpoint(),
+      folder.string(), run.train.learning_rate / 2);
+}
+
 /// Seconds and share of each measured part.
 std::string profile_table(const Profile& profile) {
   const double total = std::max(std::accumulate(profile.seconds.begin(), profile.seconds.end(), 0.0), 1e-9);
@@ -145,6 +158,7 @@ void train(const TrainOptions& options) {
   setup.sequence_length = run.stream.sequence_length;
   setup.pad = vocabulary.pad();
   setup.corpora = shards.corpora;
+  setup.shards = shards.shards;
   for (const Phase& phase : run.stream.phases) {
     std::vector<std::string>& names = setup.denoisers.emplace_back();
     for (const Denoiser& denoiser : phase.objective.denoisers) names.push_back(denoiser.name);
@@ -187,6 +201,11 @@ void train(const TrainOptions& options) {
   TrainLoop::Hooks hooks;
   hooks.next_batch = [&] { return rows ? rows->next() : pipeline->next(); };
   hooks.interrupted = [] { return interrupt_requested(); };
+  hooks.on_phase = [&](std::uint64_t step, std::size_t number) {
+    const Phase& phase = run.stream.phases.at(number);
+    spdlog::info("phase {} of {} begins in step {}: mix {}, objective {}", number + 1, run.stream.phases.size(), step,
+                 phase.mix.name, phase.objective.name);
+  };
   hooks.on_step = [&](const StepReport& report) {
     progress.update(report.tokens, fmt::format("step {}, loss {:.4f}", report.step, report.loss));
   };
@@ -209,6 +228,7 @@ void train(const TrainOptions& options) {
                                             .dropped_rows = loop.dropped_rows(),
                                             .threads = compute_threads()});
   write_file_atomically(folder.summary(), summary);
+  if (end == TrainEnd::bad_steps) throw std::runtime_error(bad_steps_message(run, folder.path(), loop));
   if (end == TrainEnd::interrupted) {
     spdlog::info("interrupted after step {}; go on with: millrace train {} --resume", loop.state().step,
                  folder.path().string());

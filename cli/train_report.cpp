@@ -122,11 +122,17 @@ std::string outcome_text(const std::string& summary) {
   const Json json = Json::parse(summary);
   const Json& times = json.at("times");
   std::string text = fmt::format(
-      "{}: {} of {} steps, {} tokens in {} ({} tokens/s, {} waiting for data), at most {} of memory\n",
+      "{}: {} of {} steps, {} tokens in {} ({} tokens/s, {} waiting for data, {} for checkpoints), at most {} of "
+      "memory\n",
       json.at("run").get<std::string>(), json.at("steps").get<std::uint64_t>(),
       json.at("total_steps").get<std::uint64_t>(), human_count(json.at("tokens").get<double>()),
       human_duration(times.at("wall_s").get<double>()), human_count(json.at("tokens_per_s").get<double>()),
-      percent(times.at("data_wait_share").get<double>()), human_bytes(json.at("peak_memory_bytes").get<double>()));
+      percent(times.at("data_wait_share").get<double>()), percent(times.at("checkpoint_share").get<double>()),
+      human_bytes(json.at("peak_memory_bytes").get<double>()));
+  if (const auto skipped = json.at("skipped_steps").get<std::uint64_t>(); skipped > 0)
+    text += fmt::format("{} steps were skipped: loss or gradients were not finite\n", skipped);
+  if (const auto failed = json.at("failed_saves").get<std::uint64_t>(); failed > 0)
+    text += fmt::format("{} checkpoints could not be written when they were due\n", failed);
   const Json& evaluations = json.at("evaluations");
   if (evaluations.at("last").is_object())
     text += "\n" + evaluation_table(evaluations.at("first"), evaluations.at("last"));

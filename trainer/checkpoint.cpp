@@ -1,5 +1,6 @@
 #include "trainer/checkpoint.h"
 
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <iterator>
@@ -11,6 +12,7 @@
 #include "trainer/atomic_file.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/config_json.h"
+#include "trainer/fixed_chunks.h"
 #include "trainer/safetensors.h"
 #include "trainer/weights.h"
 
@@ -24,10 +26,9 @@ constexpr const char* kUnigram = "unigram.safetensors";
 constexpr const char* kState = "state.json";
 constexpr const char* kCounts = "counts";
 
-void save_optimizer(const fs::path& path, Optimizer& optimizer) {
+void save_optimizer(const fs::path& path, const std::vector<StateTensor>& state) {
   std::vector<TensorView> tensors;
-  for (const StateTensor& tensor : optimizer.state())
-    tensors.push_back(tensor_of(tensor.name, tensor.shape, tensor.data));
+  for (const StateTensor& tensor : state) tensors.push_back(tensor_of(tensor.name, tensor.shape, tensor.data));
   write_safetensors(path, std::move(tensors));
 }
 
@@ -49,8 +50,7 @@ void load_optimizer(const fs::path& path, Optimizer& optimizer) {
   }
 }
 
-void save_unigram(const fs::path& path, const UnigramCounts& unigram) {
-  const std::vector<std::int64_t>& counts = unigram.counts();
+void save_unigram(const fs::path& path, const std::vector<std::int64_t>& counts) {
   TensorView view{kCounts,
                   TensorType::i64,
                   {static_cast<std::int64_t>(counts.size())},
@@ -68,6 +68,11 @@ void load_unigram(const fs::path& path, UnigramCounts& unigram) {
   unigram.set_counts(std::move(counts));
 }
 
+void copy_all(const float* from, float* to, std::int64_t size) {
+  parallel_chunks(size, kChunk,
+                  [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, to + begin); });
+}
+
 void load_state(const fs::path& path, TrainState& state, RunIdentity& identity) {
   std::ifstream file(path, std::ios::binary);
   parse_state_json({std::istreambuf_iterator<char>(file), {}}, path.string(), state, identity);
@@ -75,13 +80,43 @@ void load_state(const fs::path& path, TrainState& state, RunIdentity& identity) 
 
 }  // namespace
 
-fs::path save_checkpoint(const fs::path& parent, const TrainedParts& parts, const RunIdentity& identity) {
-  return publish_checkpoint(parent, parts.state.step, [&](const fs::path& folder) {
-    write_file_atomically(folder / "config.json", model_config_json(parts.config));
-    save_parameters(folder, parts.parameters);
-    save_optimizer(folder / kOptimizer, parts.optimizer);
-    save_unigram(folder / kUnigram, parts.unigram);
-    write_file_atomically(folder / kState, state_json(parts.state, identity));
+void CheckpointCopy::allocate(const TrainedParts& parts) {
+  std::int64_t size = 0;
+  for (const Parameter<float>& parameter : parts.parameters.all) size += parameter.spec.size();
+  for (const StateTensor& tensor : parts.optimizer.state()) size += tensor.size();
+  memory_ = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(size));
+  float* at = memory_.get();
+  for (const Parameter<float>& parameter : parts.parameters.all) {
+    parameters_.all.push_back({parameter.spec, at});
+    at += parameter.spec.size();
+  }
+  for (const StateTensor& tensor : parts.optimizer.state()) {
+    optimizer_.push_back({tensor.name, tensor.shape, at});
+    at += tensor.size();
+  }
+}
+
+void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity) {
+  if (memory_ == nullptr) allocate(parts);
+  for (std::size_t i = 0; i < parameters_.all.size(); ++i)
+    copy_all(parts.parameters.all.at(i).value, parameters_.all[i].value, parameters_.all[i].spec.size());
+  const std::vector<StateTensor> state = parts.optimizer.state();
+  for (std::size_t i = 0; i < optimizer_.size(); ++i)
+    copy_all(state.at(i).data, optimizer_[i].data, optimizer_[i].size());
+  config_ = parts.config;
+  unigram_ = parts.unigram.counts();
+  state_ = parts.state;
+  identity_ = identity;
+}
+
+fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
+  const CheckpointPlace place{copy.state().step, copy.state().ledger.positions()};
+  return publish_checkpoint(parent, place, [&](const fs::path& folder) {
+    write_file_atomically(folder / "config.json", model_config_json(copy.config()));
+    save_parameters(folder, copy.parameters());
+    save_optimizer(folder / kOptimizer, copy.optimizer());
+    save_unigram(folder / kUnigram, copy.unigram());
+    write_file_atomically(folder / kState, state_json(copy.state(), copy.identity()));
   });
 }
 
@@ -93,7 +128,7 @@ RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
   load_unigram(folder / kUnigram, parts.unigram);
   RunIdentity identity;
   load_state(folder / kState, parts.state, identity);
-  parts.optimizer.set_steps(parts.state.step);
+  parts.optimizer.set_steps(parts.state.step - parts.state.skipped_steps);
   return identity;
 }
 

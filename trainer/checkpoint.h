@@ -1,7 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <optional>
+#include <vector>
 
 #include "model/model_config.h"
 #include "model/parameter.h"
@@ -27,9 +30,34 @@ struct TrainedParts {
   TrainState& state;
 };
 
+/// All parts as they were at one moment: what is saved while training goes on. As large as parameters (not gradients)
+/// and optimizer state together; the memory is allocated by the first take() and kept.
+class CheckpointCopy {
+ public:
+  /// Copies, on all OpenMP threads. REQUIRES: parts of one and the same run each time.
+  void take(const TrainedParts& parts, const RunIdentity& identity);
+
+  const ModelConfig& config() const { return config_; }
+  const Parameters<float>& parameters() const { return parameters_; }  ///< Without gradients.
+  const std::vector<StateTensor>& optimizer() const { return optimizer_; }
+  const std::vector<std::int64_t>& unigram() const { return unigram_; }
+  const TrainState& state() const { return state_; }
+  const RunIdentity& identity() const { return identity_; }
+
+ private:
+  void allocate(const TrainedParts& parts);
+
+  ModelConfig config_;
+  std::unique_ptr<float[]> memory_;
+  Parameters<float> parameters_;
+  std::vector<StateTensor> optimizer_;
+  std::vector<std::int64_t> unigram_;
+  TrainState state_;
+  RunIdentity identity_;
+};
+
 /// Publishes `parent`/step-NNNNNN. Throws std::system_error.
-std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const TrainedParts& parts,
-                                      const RunIdentity& identity);
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy);
 
 /// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
 /// Throws ConfigError if it is another model's or another optimizer's.

@@ -38,12 +38,21 @@ std::set<std::string> files_in(const fs::path& folder) {
   return names;
 }
 
-void write_manifest(const fs::path& folder) {
+void write_manifest(const fs::path& folder, const CheckpointPlace& place) {
   Json files = Json::object();
   for (const std::string& name : files_in(folder))
     files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
-  const Json manifest{{"format", kFormat}, {"version", kVersion}, {"files", files}};
+  const Json manifest{
+      {"format", kFormat}, {"version", kVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
   write_file_atomically(folder / kManifest, manifest.dump(1) + "\n");
+}
+
+/// Positions trained on; 0 where the manifest does not say.
+std::uint64_t tokens_of(const fs::path& folder) {
+  std::ifstream file(folder / kManifest, std::ios::binary);
+  const Json manifest = Json::parse(file, nullptr, false);
+  const auto tokens = manifest.is_object() ? manifest.find("tokens") : manifest.end();
+  return tokens != manifest.end() && tokens->is_number_unsigned() ? tokens->get<std::uint64_t>() : 0;
 }
 
 std::optional<std::uint64_t> step_of(const std::string& name) {
@@ -68,9 +77,9 @@ std::string damage_of_file(const fs::path& path, const Json& expected) {
 
 }  // namespace
 
-fs::path publish_checkpoint(const fs::path& parent, std::uint64_t step,
+fs::path publish_checkpoint(const fs::path& parent, const CheckpointPlace& place,
                             const std::function<void(const fs::path&)>& fill) {
-  const fs::path folder = checkpoint_path(parent, step);
+  const fs::path folder = checkpoint_path(parent, place.step);
   if (fs::exists(folder)) {
     if (damage_of(folder).empty()) return folder;
     fs::remove_all(folder);
@@ -81,7 +90,7 @@ fs::path publish_checkpoint(const fs::path& parent, std::uint64_t step,
   fs::create_directory(unfinished);
   try {
     fill(unfinished);
-    write_manifest(unfinished);
+    write_manifest(unfinished, place);
     fs::rename(unfinished, folder);
   } catch (...) {
     std::error_code ignored;
@@ -134,11 +143,18 @@ std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vec
   return std::nullopt;
 }
 
-void prune_checkpoints(const fs::path& parent, int keep_last) {
-  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
-  const std::size_t keep = static_cast<std::size_t>(std::max(keep_last, 1));
-  for (std::size_t i = 0; i + keep < steps.size(); ++i) {
+void prune_checkpoints(const fs::path& parent, std::uint64_t newest, const KeepRule& keep) {
+  std::vector<std::uint64_t> steps = checkpoint_steps(parent);
+  std::erase_if(steps, [newest](std::uint64_t step) { return step > newest; });
+  const std::size_t last = static_cast<std::size_t>(std::max(keep.last, 1));
+  std::uint64_t multiple = 0;
+  for (std::size_t i = 0; i + last < steps.size(); ++i) {
     const fs::path folder = checkpoint_path(parent, steps[i]);
+    const std::uint64_t reached = keep.every_tokens == 0 ? 0 : tokens_of(folder) / keep.every_tokens;
+    if (reached > multiple) {
+      multiple = reached;
+      continue;
+    }
     // Without its manifest a half-removed folder is no checkpoint.
     fs::remove(folder / kManifest);
     fs::remove_all(folder);

@@ -13,9 +13,15 @@ namespace millrace {
 /// A folder is filled under a temporary name; manifest.json, with the size and xxh3_64 of every other file, is written
 /// last; then the folder gets its name. It is valid iff its manifest is there and agrees with its files.
 
+/// How far a run was when a checkpoint was made.
+struct CheckpointPlace {
+  std::uint64_t step = 0;
+  std::uint64_t tokens = 0;  ///< Positions trained on; stands in the manifest.
+};
+
 /// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`.
 /// A valid folder of that name is left as it is. Throws what `fill` throws, std::system_error if the disk fails.
-std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, std::uint64_t step,
+std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const CheckpointPlace& place,
                                          const std::function<void(const std::filesystem::path&)>& fill);
 
 /// Why `folder` is no valid checkpoint; empty if it is one. Reads every byte.
@@ -29,8 +35,15 @@ std::filesystem::path checkpoint_path(const std::filesystem::path& parent, std::
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
                                                              std::vector<std::string>& damaged);
 
-/// Removes all but the `keep_last` newest.
-void prune_checkpoints(const std::filesystem::path& parent, int keep_last);
+/// Which checkpoints stay.
+struct KeepRule {
+  int last = 3;                    ///< The newest; at least 1.
+  std::uint64_t every_tokens = 0;  ///< And for ever the first one at or behind each multiple of it; 0: none.
+};
+
+/// Removes those up to step `newest` that the rule does not keep. Later ones are damaged, and no longer of the run's
+/// past; they are replaced when the run comes to them.
+void prune_checkpoints(const std::filesystem::path& parent, std::uint64_t newest, const KeepRule& keep);
 
 /// Removes what publish_checkpoint left when it was killed. Only the one process that writes to `parent` may call it.
 void remove_unfinished_checkpoints(const std::filesystem::path& parent);

@@ -57,26 +57,42 @@ class RunLog::LineFile {
   LineFile& operator=(const LineFile&) = delete;
 
   void append(std::string_view line) {
-    std::string text(line);
-    text += '\n';
-    for (std::size_t at = 0; at < text.size();) {
-      const ssize_t written = ::write(descriptor_, text.data() + at, text.size() - at);
-      if (written < 0 && errno != EINTR) fail("cannot write");
-      if (written > 0) at += static_cast<std::size_t>(written);
-    }
+    waiting_ += line;
+    waiting_ += '\n';
+    write_waiting();
   }
 
-  void sync() {
+  void expect_written() {
+    if (!write_waiting()) fail("cannot write");
+  }
+
+  void sync() const {
     if (::fsync(descriptor_) != 0) fail("cannot sync");
   }
 
  private:
+  /// False, with errno: the disk does not take it.
+  bool write_waiting() {
+    std::size_t at = 0;
+    bool taken = true;
+    while (taken && at < waiting_.size()) {
+      const ssize_t written = ::write(descriptor_, waiting_.data() + at, waiting_.size() - at);
+      if (written > 0) at += static_cast<std::size_t>(written);
+      taken = written >= 0 || errno == EINTR;
+    }
+    const int reason = errno;
+    waiting_.erase(0, at);
+    errno = reason;
+    return taken;
+  }
+
   [[noreturn]] void fail(const char* what) const {
     throw std::system_error(errno, std::generic_category(), path_.string() + ": " + what);
   }
 
   fs::path path_;
   int descriptor_ = -1;
+  std::string waiting_;  ///< Not taken by the disk yet.
 };
 
 RunLog::RunLog(const fs::path& folder)
@@ -99,7 +115,13 @@ void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) 
   if (row.after->row % kPositionEvery == 0) positions_->append(to_json(*row.after));
 }
 
-void RunLog::sync() {
+void RunLog::expect_written() {
+  metrics_->expect_written();
+  rejects_->expect_written();
+  positions_->expect_written();
+}
+
+void RunLog::sync() const {
   metrics_->sync();
   rejects_->sync();
   positions_->sync();

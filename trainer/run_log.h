@@ -23,10 +23,10 @@ struct LogEnd {
 ///   metrics.jsonl    a training line a step ("step": steps done), an evaluation line ("eval") where one was made
 ///   rejects.jsonl    what was passed over, with the number of the row that came next
 ///   positions.jsonl  the position behind every thousandth row
-/// Throws std::system_error with the path.
+/// A line that the disk does not take is kept and tried again with the next one; expect_written() says so.
 class RunLog {
  public:
-  /// Opens the files of `folder` for appending; they need not exist.
+  /// Opens the files of `folder` for appending; they need not exist. Throws std::system_error with the path.
   explicit RunLog(const std::filesystem::path& folder);
   ~RunLog();
   RunLog(const RunLog&) = delete;
@@ -36,8 +36,11 @@ class RunLog {
   void metrics(std::string_view line);
   /// The rejects that came before a row, and its position if it is due. `corpora` names them.
   void row(const StreamRow& row, const std::vector<std::string>& corpora);
-  /// Makes all lines last: to be called before the checkpoint that relies on them.
-  void sync();
+  /// Tries once more what the disk did not take. Throws std::system_error with the path if it still does not.
+  void expect_written();
+  /// Makes the lines that the system has last: to be called before the checkpoint that relies on them is published.
+  /// Throws std::system_error. Any thread.
+  void sync() const;
 
  private:
   class LineFile;

@@ -19,6 +19,8 @@ const char* name_of(TrainEnd end) {
       return "stream_ended";
     case TrainEnd::interrupted:
       return "interrupted";
+    case TrainEnd::bad_steps:
+      return "bad_steps";
   }
   return "unknown";
 }
@@ -92,7 +94,7 @@ Json records_json(const TrainState& state) {
 /// The last evaluation against the unigram bound: what share of it the model's loss is below.
 Json unigram_json(const TrainState& state) {
   const Json last = parsed_or_null(state.last_evaluation);
-  if (last.is_null() || !last.at("overall").is_object()) return nullptr;
+  if (last.is_null() || !last.at("overall").is_object() || !last.at("overall").at("loss").is_number()) return nullptr;
   const Json& overall = last.at("overall");
   const double bound = overall.at("unigram_loss").get<double>();
   const double loss = overall.at("loss").get<double>();
@@ -141,6 +143,7 @@ std::string summary_json(const SummaryInputs& inputs) {
       {"end", name_of(inputs.end)},
       {"steps", state.step},
       {"total_steps", inputs.total_steps},
+      {"skipped_steps", state.skipped_steps},
       {"rows", state.ledger.rows()},
       {"dropped_rows", inputs.dropped_rows},
       {"tokens", state.ledger.positions()},
@@ -160,7 +163,9 @@ std::string summary_json(const SummaryInputs& inputs) {
         {"data_wait_s", times.data_wait},
         {"data_wait_share", times.data_wait / wall},
         {"evaluation_s", times.evaluation},
-        {"checkpoint_s", times.checkpoint}}},
+        {"checkpoint_s", times.checkpoint},
+        {"checkpoint_share", times.checkpoint / wall}}},
+      {"failed_saves", state.failed_saves},
       {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
       {"peak_memory_bytes", peak_memory()},
       {"threads", inputs.threads},

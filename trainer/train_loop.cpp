@@ -4,6 +4,7 @@
 #include <cmath>
 #include <span>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -11,6 +12,8 @@
 
 #include "stages/errors.h"
 #include "stages/philox.h"
+#include "trainer/atomic_file.h"
+#include "trainer/bad_batch.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/row_arrays.h"
 #include "trainer/step_metrics.h"
@@ -19,10 +22,10 @@
 namespace millrace {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+constexpr const char* kBadBatch = "bad_batch.json";
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
 TrainSetup checked(TrainSetup setup) {
@@ -51,6 +54,13 @@ Profile difference(const Profile& before, const Profile& after) {
   Profile parts;
   for (std::size_t i = 0; i < kPartNames.size(); ++i) parts.seconds[i] = after.seconds[i] - before.seconds[i];
   return parts;
+}
+
+/// Why a step with these results must not be made; empty: it may.
+std::string why_bad(double loss, double gradient_norm) {
+  if (!std::isfinite(loss)) return fmt::format("loss is {}", loss);
+  if (!std::isfinite(gradient_norm)) return fmt::format("gradient norm is {}", gradient_norm);
+  return "";
 }
 
 }  // namespace
@@ -108,8 +118,10 @@ void TrainLoop::resume() {
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
-  const auto due = [&](std::uint64_t every) { return due_at(state_.step, every); };
+  writer_.reset();
   log_ = std::make_unique<RunLog>(setup_.folder);
+  writer_ = std::make_unique<CheckpointWriter>(
+      setup_.checkpoints, KeepRule{.last = train.keep_last, .every_tokens = train.keep_every_tokens});
   memory_.round_values();
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
@@ -132,48 +144,55 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     const bool milestone =
         step == total_steps || due_at(step, train.eval_every_steps) || due_at(step, train.checkpoint_every_steps);
     train_step(*batch, seconds_since(asked), milestone ? LogLedger::yes : LogLedger::no, hooks);
-    if (due(train.eval_every_steps)) evaluate_now(hooks);
+    if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) {
+      end = TrainEnd::bad_steps;
+      break;
+    }
+    if (due_at(step, train.eval_every_steps)) evaluate_now(hooks);
     state_.times.wall = wall_before + seconds_since(start);
-    if (due(train.checkpoint_every_steps) && state_.step < total_steps) save();
+    if (const auto outcome = writer_->poll()) take_note(*outcome);
+    if (due_at(step, train.checkpoint_every_steps)) save_from_ = Clock::now();
+    if (step < total_steps) save_if_due();
   }
-  if (end != TrainEnd::interrupted && state_.evaluated_at != state_.step) evaluate_now(hooks);
+  const bool evaluates = end == TrainEnd::complete || end == TrainEnd::stream_ended;
+  if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
   state_.times.wall = wall_before + seconds_since(start);
-  if (state_.step > 0 && saved_at_ != state_.step) save();
+  if (end != TrainEnd::bad_steps) save_last();
+  if (const auto outcome = writer_->wait()) take_note(*outcome);
+  state_.times.wall = wall_before + seconds_since(start);
   return end;
 }
 
 void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
+  const std::size_t phases_before = state_.longest_example.size();
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
   model_.measure(profile);
   const Losses losses = forward_backward(batch);
   model_.measure(nullptr);
-  if (!std::isfinite(losses.total)) {
-    throw std::runtime_error(
-        fmt::format("the loss of step {} is {} (rows {} to {}): training stopped before the update", state_.step + 1,
-                    losses.total, batch.front().number, batch.back().number));
-  }
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
-  const double most = setup_.train.clip_norm;
-  if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
-  optimizer_->update(memory_.views(), rate);
-  memory_.round_values();
+  const std::string why = why_bad(losses.total, norm);
+  if (why.empty()) {
+    const double most = setup_.train.clip_norm;
+    if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
+    optimizer_->update(memory_.views(), rate);
+    memory_.round_values();
+  }
   timer.reset();
   if (profile != nullptr) profile_[Part::data_wait] += data_wait;
 
-  ++state_.step;
-  for (const StreamRow& row : batch) {
-    state_.add(row);
-    unigram_.add(row.row);
-    log_->row(row, setup_.corpora);
+  enter(batch, losses, data_wait);
+  for (std::size_t phase = phases_before; phase < state_.longest_example.size(); ++phase)
+    hooks.on_phase(state_.step, phase);
+  if (!why.empty()) {
+    skip(batch, why, data_wait + seconds_since(start), data_wait);
+    return;
   }
+  state_.bad_in_a_row = 0;
   state_.add(losses.total);
-  seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
-  seen_.loss_tokens += static_cast<std::uint64_t>(std::llround(losses.loss_weight));
-  state_.times.data_wait += data_wait;
   StepMetrics metrics;
   metrics.step = state_.step;
   metrics.positions = state_.ledger.positions();
@@ -190,6 +209,35 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
   log_->metrics(training_line(metrics));
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
                  data_wait / metrics.seconds});
+}
+
+/// Whatever the step does: its rows are used up.
+void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait) {
+  ++state_.step;
+  for (const StreamRow& row : batch) {
+    state_.add(row);
+    unigram_.add(row.row);
+    log_->row(row, setup_.corpora);
+  }
+  seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
+  seen_.loss_tokens += static_cast<std::uint64_t>(std::llround(losses.loss_weight));
+  state_.times.data_wait += data_wait;
+}
+
+void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds, double data_wait) {
+  ++state_.skipped_steps;
+  ++state_.bad_in_a_row;
+  log_->metrics(fmt::format(R"({{"step":{},"tokens":{},"skipped":"{}","step_s":{},"data_wait_s":{}}})", state_.step,
+                            state_.ledger.positions(), why, seconds, data_wait));
+  spdlog::warn("step {} skipped, {} in a row: {} (rows {} to {})", state_.step, state_.bad_in_a_row, why,
+               batch.front().number, batch.back().number);
+  if (state_.bad_in_a_row < static_cast<std::uint64_t>(setup_.train.max_bad_steps)) return;
+  try {
+    write_file_atomically(setup_.folder / kBadBatch,
+                          bad_batch_json(state_.step, why, batch, {setup_.corpora, setup_.shards, setup_.denoisers}));
+  } catch (const std::system_error& error) {
+    spdlog::error("cannot say what the batch was made of: {}", error.what());
+  }
 }
 
 Losses TrainLoop::forward_backward(const Batch& batch) {
@@ -218,16 +266,69 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   hooks.on_evaluation(state_.step, evaluation);
 }
 
-void TrainLoop::save() {
-  check_ledger(state_, seen_, setup_.corpora);
+void TrainLoop::save_if_due() {
+  if (!save_from_ || Clock::now() < *save_from_ || state_.bad_in_a_row > 0) return;
+  try {
+    begin_save();
+  } catch (const std::system_error& error) {
+    CheckpointWriter::Outcome outcome;
+    outcome.step = state_.step;
+    outcome.error = error.what();
+    take_note(outcome);
+  }
+}
+
+void TrainLoop::begin_save() {
   const Clock::time_point start = Clock::now();
-  log_->sync();
-  const std::filesystem::path folder = save_checkpoint(setup_.checkpoints, parts(), setup_.identity);
-  prune_checkpoints(setup_.checkpoints, setup_.train.keep_last);
-  saved_at_ = state_.step;
-  const double pause = seconds_since(start);
-  state_.times.checkpoint += pause;
-  spdlog::info("saved {} in {:.2f} s", folder.string(), pause);
+  if (const auto outcome = writer_->wait()) take_note(*outcome);
+  save_from_.reset();
+  check_ledger(state_, seen_, setup_.corpora);
+  log_->expect_written();
+  writer_->begin(parts(), setup_.identity, [log = log_.get()] { log->sync(); });
+  save_pause_ = seconds_since(start);
+  state_.times.checkpoint += save_pause_;
+}
+
+void TrainLoop::take_note(const CheckpointWriter::Outcome& outcome) {
+  if (!outcome.warning.empty()) spdlog::warn("older checkpoints were not removed: {}", outcome.warning);
+  if (outcome.error.empty()) {
+    saved_at_ = outcome.step;
+    spdlog::info("saved {}: written in {:.2f} s, training paused {:.3f} s for it", outcome.folder.string(),
+                 outcome.seconds, save_pause_);
+    return;
+  }
+  ++state_.failed_saves;
+  spdlog::error(
+      "THE STATE OF STEP {} WAS NOT SAVED: {}. The newest checkpoint is {}; training goes on, and saving is "
+      "tried again within {:.0f} s",
+      outcome.step, outcome.error, newest_checkpoint(), setup_.save_again_after);
+  const auto again = std::chrono::duration<double>(setup_.save_again_after);
+  save_from_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(again);
+}
+
+void TrainLoop::save_last() {
+  if (state_.step == 0 || saved_at_ == state_.step) return;
+  const Clock::time_point start = Clock::now();
+  const double counted_before = state_.times.checkpoint;
+  std::string why;
+  try {
+    begin_save();
+    const std::optional<CheckpointWriter::Outcome> outcome = writer_->wait();
+    why = outcome->error;
+    if (why.empty()) take_note(*outcome);
+  } catch (const std::system_error& error) {
+    why = error.what();
+  }
+  state_.times.checkpoint = counted_before + seconds_since(start);
+  if (why.empty()) return;
+  throw std::runtime_error(
+      fmt::format("the last step, {}, could not be saved: {}. The newest checkpoint is {}; make room and go on from it "
+                  "with --resume",
+                  state_.step, why, newest_checkpoint()));
+}
+
+std::string TrainLoop::newest_checkpoint() const {
+  return saved_at_ ? fmt::format("that of step {}", *saved_at_) : "none";
 }
 
 }  // namespace millrace

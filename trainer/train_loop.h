@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -11,6 +12,7 @@
 #include "model/transformer.h"
 #include "pipeline/data_pipeline.h"
 #include "trainer/checkpoint.h"
+#include "trainer/checkpoint_writer.h"
 #include "trainer/evaluation.h"
 #include "trainer/learning_rate.h"
 #include "trainer/ledger_check.h"
@@ -28,12 +30,14 @@ struct TrainSetup {
   int sequence_length = 0;  ///< T
   TokenId pad = 0;
   std::vector<std::string> corpora;                 ///< Names, as StreamRow numbers them.
+  std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
   std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
   std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
   std::filesystem::path folder;                     ///< Where the logs go.
   std::filesystem::path checkpoints;
   RunIdentity identity;
-  bool profile = false;  ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
+  double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.
   std::uint64_t steps_in(std::uint64_t positions) const;
@@ -49,9 +53,17 @@ struct StepReport {
   double data_wait_share = 0;
 };
 
-enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted };
+enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_steps };
 
-/// The step loop: next batch, forward and backward per micro-batch, average, update, log, evaluate, save.
+/// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
+///
+/// A step whose loss or gradients are not finite is skipped: it counts, its rows are used up, the schedule goes on, and
+/// nothing else changes. Checkpoints that are due wait until an update is made, so that none of a bad time displaces a
+/// good one.
+///
+/// Checkpoints are written while training goes on (see CheckpointWriter). One that cannot be written is an error in the
+/// log and is tried again; only the last one must succeed.
+///
 /// One calling thread; the model uses OpenMP inside. Given the same rows, the same losses and weights to the last bit,
 /// for any number of threads and any number of stops in between.
 class TrainLoop {
@@ -59,6 +71,8 @@ class TrainLoop {
   struct Hooks {
     std::function<std::optional<Batch>()> next_batch;          ///< As DataPipeline::next().
     std::function<bool()> interrupted = [] { return false; };  ///< Asked between steps.
+    /// After the first step that has a row of a phase; 0 is the first phase.
+    std::function<void(std::uint64_t step, std::size_t phase)> on_phase = [](std::uint64_t, std::size_t) {};
     std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
     std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
   };
@@ -80,18 +94,26 @@ class TrainLoop {
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
+  std::string newest_checkpoint() const;                        ///< In words.
 
   /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
-  /// evaluated (unless interrupted) and saved. Throws what next_batch throws, std::runtime_error if the loss is not
-  /// finite, std::logic_error instead of saving a ledger that does not add up.
+  /// evaluated (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is
+  /// then described in bad_batch.json, and nothing is saved. Throws what next_batch throws, std::runtime_error if the
+  /// last step could not be saved, std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:
+  using Clock = std::chrono::steady_clock;
   enum class LogLedger : std::uint8_t { no, yes };
   void train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks);
   Losses forward_backward(const Batch& batch);
+  void enter(const Batch& batch, const Losses& losses, double data_wait);
+  void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
   void evaluate_now(const Hooks& hooks);
-  void save();
+  void save_if_due();
+  void begin_save();
+  void take_note(const CheckpointWriter::Outcome& outcome);
+  void save_last();
   TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
 
   TrainSetup setup_;
@@ -104,7 +126,10 @@ class TrainLoop {
   TrainState state_;
   SeenByTrainer seen_;
   std::unique_ptr<RunLog> log_;
+  std::unique_ptr<CheckpointWriter> writer_;  // Behind log_, which it uses to its end.
   std::optional<std::uint64_t> saved_at_;
+  std::optional<Clock::time_point> save_from_;  // A checkpoint is due from then on.
+  double save_pause_ = 0;                       // Seconds that training stood still for the save begun last.
   std::uint64_t dropped_rows_ = 0;
 };
 

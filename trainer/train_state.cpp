@@ -87,6 +87,8 @@ std::string state_json(const TrainState& state, const RunIdentity& identity) {
                     {"stream_version", identity.stream_version},
                     {"processor", identity.processor}}},
                   {"step", state.step},
+                  {"skipped_steps", state.skipped_steps},
+                  {"bad_in_a_row", state.bad_in_a_row},
                   {"position", state.position ? Json::parse(to_json(*state.position)) : Json(nullptr)},
                   {"ledger", Json::parse(state.ledger.to_json())},
                   {"longest_example", state.longest_example},
@@ -96,6 +98,7 @@ std::string state_json(const TrainState& state, const RunIdentity& identity) {
                   {"evaluated_at", state.evaluated_at ? Json(*state.evaluated_at) : Json(nullptr)},
                   {"first_evaluation", parsed_or_null(state.first_evaluation)},
                   {"last_evaluation", parsed_or_null(state.last_evaluation)},
+                  {"failed_saves", state.failed_saves},
                   {"times",
                    {{"wall", state.times.wall},
                     {"data_wait", state.times.data_wait},
@@ -119,6 +122,8 @@ void parse_state_json(const std::string& text, const std::string& where, TrainSt
 
     state = TrainState();
     state.step = json.at("step").get<std::uint64_t>();
+    state.skipped_steps = json.value("skipped_steps", std::uint64_t{0});
+    state.bad_in_a_row = json.value("bad_in_a_row", std::uint64_t{0});
     if (!json.at("position").is_null()) state.position = position_from_json(json.at("position").dump());
     state.ledger = Ledger::from_json(json.at("ledger").dump());
     state.longest_example = json.at("longest_example").get<std::vector<std::uint64_t>>();
@@ -128,6 +133,7 @@ void parse_state_json(const std::string& text, const std::string& where, TrainSt
     if (!json.at("evaluated_at").is_null()) state.evaluated_at = json.at("evaluated_at").get<std::uint64_t>();
     state.first_evaluation = dumped_or_empty(json.at("first_evaluation"));
     state.last_evaluation = dumped_or_empty(json.at("last_evaluation"));
+    state.failed_saves = json.value("failed_saves", std::uint64_t{0});
     const Json& times = json.at("times");
     state.times = {times.at("wall").get<double>(), times.at("data_wait").get<double>(),
                    times.at("evaluation").get<double>(), times.at("checkpoint").get<double>()};

@@ -26,7 +26,9 @@ struct RunTimes {
 /// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
 /// there had been no stop.
 struct TrainState {
-  std::uint64_t step = 0;            ///< Optimizer steps done.
+  std::uint64_t step = 0;            ///< Steps done.
+  std::uint64_t skipped_steps = 0;   ///< Of these, steps without an update: loss or gradients were not finite.
+  std::uint64_t bad_in_a_row = 0;    ///< Of these, the last ones, behind the last update.
   std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
@@ -34,6 +36,7 @@ struct TrainState {
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
   std::string first_evaluation;               ///< Their lines of metrics.jsonl; empty if there was none.
   std::string last_evaluation;
+  std::uint64_t failed_saves = 0;
   RunTimes times;
 
   /// Enters a row that was trained on.

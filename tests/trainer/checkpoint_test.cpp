@@ -25,14 +25,14 @@ void flip_a_byte(const fs::path& file) {
 
 TEST(CheckpointFolder, IsValidOncePublished) {
   const TemporaryFolder folder;
-  const fs::path published = publish_checkpoint(folder.path() / "checkpoints", 123, fill);
+  const fs::path published = publish_checkpoint(folder.path() / "checkpoints", {123, 0}, fill);
   EXPECT_EQ(published.filename(), "step-000123");
   EXPECT_EQ(damage_of(published), "");
 }
 
 TEST(CheckpointFolder, NamesTheFileThatIsDamaged) {
   const TemporaryFolder folder;
-  const fs::path published = publish_checkpoint(folder.path(), 1, fill);
+  const fs::path published = publish_checkpoint(folder.path(), {1, 0}, fill);
   flip_a_byte(published / "b");
   EXPECT_NE(damage_of(published).find("b is damaged"), std::string::npos);
   write_text(published / "b", "short");
@@ -45,7 +45,7 @@ TEST(CheckpointFolder, NamesTheFileThatIsDamaged) {
 
 TEST(CheckpointFolder, PassesOverDamagedOnesAndNamesThem) {
   const TemporaryFolder folder;
-  for (const std::uint64_t step : {9u, 10u, 1'000'000u}) publish_checkpoint(folder.path(), step, fill);
+  for (const std::uint64_t step : {9u, 10u, 1'000'000u}) publish_checkpoint(folder.path(), {step, 0}, fill);
   flip_a_byte(checkpoint_path(folder.path(), 1'000'000) / "a");
   std::vector<std::string> damaged;
   EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), checkpoint_path(folder.path(), 10));
@@ -59,7 +59,7 @@ TEST(CheckpointFolder, DoesNotExistBeforeItIsWhole) {
     fill(unfinished);
     throw std::runtime_error("killed");
   };
-  EXPECT_THROW(publish_checkpoint(folder.path(), 5, killed), std::runtime_error);
+  EXPECT_THROW(publish_checkpoint(folder.path(), {5, 0}, killed), std::runtime_error);
   EXPECT_TRUE(checkpoint_steps(folder.path()).empty());
 }
 
@@ -75,22 +75,43 @@ TEST(CheckpointFolder, RemovesWhatAKilledProcessLeft) {
 
 TEST(CheckpointFolder, ReplacesADamagedOneOfTheSameStep) {
   const TemporaryFolder folder;
-  const fs::path published = publish_checkpoint(folder.path(), 3, fill);
+  const fs::path published = publish_checkpoint(folder.path(), {3, 0}, fill);
   flip_a_byte(published / "a");
-  publish_checkpoint(folder.path(), 3, fill);
+  publish_checkpoint(folder.path(), {3, 0}, fill);
   EXPECT_EQ(damage_of(published), "");
 }
 
 TEST(CheckpointFolder, KeepsTheNewest) {
   const TemporaryFolder folder;
-  for (std::uint64_t step = 1; step <= 5; ++step) publish_checkpoint(folder.path(), step, fill);
-  prune_checkpoints(folder.path(), 2);
+  for (std::uint64_t step = 1; step <= 5; ++step) publish_checkpoint(folder.path(), {step, 10 * step}, fill);
+  prune_checkpoints(folder.path(), 5, {.last = 2});
   EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{4, 5}));
+}
+
+TEST(CheckpointFolder, KeepsForEverTheFirstOneAtOrBehindEachMultiple) {
+  const TemporaryFolder folder;
+  for (std::uint64_t step = 1; step <= 12; ++step) {
+    publish_checkpoint(folder.path(), {step, 10 * step}, fill);
+    prune_checkpoints(folder.path(), step, {.last = 2, .every_tokens = 35});
+  }
+  EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{4, 7, 11, 12}));
+}
+
+TEST(CheckpointFolder, KeepsTheNewValidOneRatherThanALaterDamagedOne) {
+  const TemporaryFolder folder;
+  for (const std::uint64_t step : {3u, 9u}) publish_checkpoint(folder.path(), {step, 0}, fill);
+  flip_a_byte(checkpoint_path(folder.path(), 9) / "a");
+  publish_checkpoint(folder.path(), {6, 0}, fill);
+  prune_checkpoints(folder.path(), 6, {.last = 1});
+  std::vector<std::string> damaged;
+  EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), checkpoint_path(folder.path(), 6));
 }
 
 TrainState some_state() {
   TrainState state;
   state.step = 17;
+  state.skipped_steps = 5;
+  state.bad_in_a_row = 2;
   Position position;
   position.row = 68;
   position.example = 70;

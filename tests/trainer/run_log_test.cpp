@@ -1,12 +1,36 @@
 #include "trainer/run_log.h"
 
+#include <csignal>
+#include <system_error>
+
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include "tests/temporary_folder.h"
 #include "tests/trainer/file_text.h"
 
 namespace millrace {
 namespace {
+
+/// While it lives no file of this process can grow beyond `bytes`.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
 
 StreamRow row(std::uint64_t number) {
   StreamRow row;
@@ -34,6 +58,21 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
             "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":"
             "\"bad_json\","
             "\"reason\":\"not \xEF\xBF\xBD JSON\",\"lost_bytes\":12}\n");
+}
+
+TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
+  const TemporaryFolder folder;
+  RunLog log(folder.path());
+  log.metrics("first");
+  {
+    const FullDisk full(8);
+    log.metrics("second");
+    log.metrics("third");
+    EXPECT_THROW(log.expect_written(), std::system_error);
+    EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "first\nse");
+  }
+  log.expect_written();
+  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "first\nsecond\nthird\n");
 }
 
 TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {

@@ -46,6 +46,7 @@ inline StreamRow stream_row(std::uint64_t number) {
   origin.corpus = number % 4 == 3 ? 1 : 0;
   origin.raw_tokens = 14;
   origin.loss_tokens = 12;
+  origin.documents.push_back({.shard = 0, .record = number, .from = 0, .to = 14});
   row.examples.push_back(origin);
   Position after;
   after.row = after.example = number + 1;
@@ -88,6 +89,7 @@ class TrainLoopTest : public testing::Test {
     setup.sequence_length = kLength;
     setup.seed = 5;
     setup.corpora = {"prose", "code"};
+    setup.shards = {{"prose-1.jsonl", "prose-2.jsonl"}, {"code.jsonl"}};
     setup.denoisers = {{"span"}};
     setup.held_out = {{"prose", {4, 5, 6, 7, 1}, 1, 20}, {"code", {8, 9, 1}, 1, 8}};
     setup.folder = folder_.path() / name;

@@ -1,5 +1,7 @@
 #include "trainer/train_loop.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
@@ -122,36 +124,110 @@ TEST_F(TrainLoopTest, ChangesNothingWhenACompleteRunIsResumed) {
   EXPECT_EQ(metrics("a"), before);
 }
 
-TEST_F(TrainLoopTest, AveragesMicroBatchesThatAreEachDividedByTheirOwnWeight) {
-  TrainSetup whole = setup("micro");
-  whole.held_out.clear();
-  TrainLoop loop(std::move(whole));
-  Stream stream(0);
-  TrainLoop::Hooks hooks;
-  hooks.next_batch = [&] { return stream(); };
-  double loss = 0;
-  hooks.on_step = [&](const StepReport& report) { loss = report.loss; };
-  loop.run(1, hooks);
-
-  double mean = 0;
-  for (const std::uint64_t first : {0u, 2u}) {
-    TrainSetup half = setup("half");
-    half.held_out.clear();
-    half.train.batch_rows = 2;
-    half.folder = folder_.path() / "half";
-    TrainLoop half_loop(std::move(half));
-    TrainLoop::Hooks half_hooks;
-    const auto row_of_half = [first](std::uint64_t number) {
-      StreamRow row = stream_row(number);
-      row.row = stream_row(first + number).row;
-      return row;
+/// One step on rows 0 to 3, of which the loss counts at 12, 12, 12 - `fewer` and 12 - `fewer` positions.
+struct OneStep {
+  OneStep(TrainSetup setup, int micro_rows, int fewer) {
+    setup.held_out.clear();
+    setup.train.micro_rows = micro_rows;
+    setup.train.checkpoint_every_steps = 0;
+    setup.checkpoints /= std::to_string(micro_rows);
+    // What is no mean over positions: the experts' balance and their capacity.
+    setup.model.router_aux_loss_factor = 0;
+    setup.model.capacity_rule = CapacityRule::dropless;
+    TrainLoop loop(std::move(setup));
+    TrainLoop::Hooks hooks;
+    hooks.next_batch = [&]() -> std::optional<Batch> {
+      Batch batch;
+      for (std::uint64_t number = 0; number < 4; ++number) {
+        batch.push_back(stream_row(number));
+        for (int i = 2; number >= 2 && i < 2 + fewer; ++i)
+          batch.back().row.loss_weights[static_cast<std::size_t>(i)] = 0;
+        if (number >= 2) batch.back().examples[0].loss_tokens -= static_cast<std::uint64_t>(fewer);
+      }
+      return batch;
     };
-    half_hooks.next_batch = [&] { return Batch{row_of_half(0), row_of_half(1)}; };
-    half_hooks.on_step = [&](const StepReport& report) { mean += report.loss / 2; };
-    half_loop.run(1, half_hooks);
-    fs::remove_all(folder_.path() / "half");
+    hooks.on_step = [&](const StepReport& report) { loss = report.loss; };
+    loop.run(1, hooks);
+    for (const Parameter<float>& parameter : loop.parameters().all)
+      gradients.insert(gradients.end(), parameter.grad, parameter.grad + parameter.spec.size());
   }
-  EXPECT_NEAR(loss, mean, 1e-9);
+  double loss = 0;
+  std::vector<float> gradients;
+};
+
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  double apart = 0;
+  double size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    apart += std::pow(static_cast<double>(a[i]) - b[i], 2);
+    size += std::pow(static_cast<double>(a[i]), 2);
+  }
+  return std::sqrt(apart / size);
+}
+
+TEST_F(TrainLoopTest, MicroBatchesOfEqualWeightMakeTheWholeBatchsGradient) {
+  const OneStep whole(setup("whole"), 4, 0);
+  for (const int micro_rows : {1, 2}) {
+    const OneStep parts(setup("whole"), micro_rows, 0);
+    EXPECT_NEAR(parts.loss, whole.loss, 1e-6 * whole.loss);
+    EXPECT_LT(distance(whole.gradients, parts.gradients), 1e-6);
+  }
+}
+
+TEST_F(TrainLoopTest, MicroBatchesAreEachDividedByTheirOwnWeightAndThenAveraged) {
+  const OneStep whole(setup("whole"), 4, 8);
+  const OneStep parts(setup("whole"), 2, 8);
+  const OneStep rows(setup("whole"), 1, 8);
+  EXPECT_NEAR(parts.loss, rows.loss, 1e-6 * rows.loss) << "rows of one micro-batch weigh the same here";
+  EXPECT_LT(distance(parts.gradients, rows.gradients), 1e-6);
+  EXPECT_GT(distance(whole.gradients, parts.gradients), 0.05) << "by weight over all rows: 12, 12, 4, 4 of 32";
+}
+
+TEST_F(TrainLoopTest, ClipsTheNormOfAllGradientsAndLogsWhatItWas) {
+  const auto first_step = [&](const std::string& name, double clip_norm) {
+    TrainSetup clipped = setup(name);
+    clipped.train.optimizer = "adamw";
+    clipped.train.weight_decay = 0;
+    clipped.train.eps = 1e6;  // Makes AdamW's step proportional to the gradient.
+    clipped.train.schedule = "constant";
+    clipped.train.learning_rate = 1e6;
+    clipped.train.clip_norm = clip_norm;
+    clipped.held_out.clear();
+    TrainLoop loop(std::move(clipped));
+    TrainLoop::Hooks hooks;
+    hooks.next_batch = Stream(0);
+    loop.run(1, hooks);
+    return std::pair(gradient_norm(loop.parameters()), metrics(name).at(0).at("grad_norm").get<double>());
+  };
+  const auto [free, logged] = first_step("free", 0);
+  EXPECT_DOUBLE_EQ(free, logged);
+  const auto [clipped, still_logged] = first_step("clipped", free / 4);
+  EXPECT_NEAR(clipped, free / 4, 1e-5 * free);
+  EXPECT_DOUBLE_EQ(still_logged, free);
+  EXPECT_DOUBLE_EQ(first_step("wide", 2 * free).first, free);
+}
+
+TEST_F(TrainLoopTest, SaysOnceInWhichStepAPhaseBegins) {
+  std::vector<std::pair<std::uint64_t, std::size_t>> begun;
+  const auto train = [&](std::uint64_t total) {
+    TrainSetup phased = setup("phased");
+    phased.denoisers = {{"span"}, {"causal"}};
+    TrainLoop loop(std::move(phased));
+    loop.resume();
+    TrainLoop::Hooks hooks;
+    Stream stream(loop.position() ? loop.position()->row : 0);
+    hooks.next_batch = [&] {
+      std::optional<Batch> batch = stream();
+      for (StreamRow& row : *batch) row.examples[0].phase = row.number < 10 ? 0 : 1;
+      return batch;
+    };
+    hooks.on_phase = [&](std::uint64_t step, std::size_t phase) { begun.emplace_back(step, phase); };
+    loop.run(total, hooks);
+  };
+  train(2);
+  train(3);
+  train(5);
+  EXPECT_EQ(begun, (decltype(begun){{1, 0}, {3, 1}}));
 }
 
 TEST_F(TrainLoopTest, RefusesMicroBatchesThatDoNotDivideTheBatch) {
