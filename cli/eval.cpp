@@ -1,5 +1,7 @@
+#include <algorithm>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -40,28 +42,50 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile
   return held_out_ids(run.stream, vocabulary, tokens);
 }
 
-std::string table_of(const Evaluation& evaluation) {
+/// The phase whose objective the checkpoint was last trained on; of one that does not say, the run's last.
+std::uint32_t phase_of(const fs::path& checkpoint, const RunFile& run) {
+  const auto last = static_cast<std::uint32_t>(run.stream.phases.size() - 1);
+  const std::optional<TrainState> state = load_train_state(checkpoint);
+  return state && state->position ? std::min(state->position->phase, last) : last;
+}
+
+void add_to(TextTable& table, const Evaluation& evaluation) {
+  const auto add = [&](const std::string& name, const EvaluationScore& score) {
+    if (score.tokens == 0) {
+      table.add({evaluation.objective, name, "none", "-", "-", "-", "-", "-"});
+      return;
+    }
+    const std::optional<double> bits = score.bits_per_byte();
+    const std::optional<double> bound = score.unigram_loss();
+    table.add({evaluation.objective, name, fmt::format("{}", score.tokens), fmt::format("{:.4f}", score.loss()),
+               fmt::format("{:.1f}", score.perplexity()), bits ? fmt::format("{:.3f}", *bits) : "-",
+               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? fmt::format("{:.4f}", *bound) : "-"});
+  };
+  for (const CorpusScore& corpus : evaluation.corpora) add(corpus.corpus, corpus.score);
+  add("all", evaluation.overall);
+}
+
+std::string table_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
   using Align = TextTable::Align;
-  TextTable table({{"held out", Align::left},
+  TextTable table({{"objective", Align::left},
+                   {"held out", Align::left},
                    {"tokens"},
                    {"loss"},
                    {"perplexity"},
                    {"bits/byte"},
                    {"accuracy"},
                    {"unigram bound"}});
-  const auto add = [&](const std::string& name, const EvaluationScore& score) {
-    if (score.tokens == 0) {
-      table.add({name, "none", "-", "-", "-", "-", "-"});
-      return;
-    }
-    const std::optional<double> bound = score.unigram_loss();
-    table.add({name, fmt::format("{}", score.tokens), fmt::format("{:.4f}", score.loss()),
-               fmt::format("{:.1f}", score.perplexity()), fmt::format("{:.3f}", score.bits_per_byte()),
-               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? fmt::format("{:.4f}", *bound) : "-"});
-  };
-  for (const CorpusScore& corpus : evaluation.corpora) add(corpus.corpus, corpus.score);
-  add("all", evaluation.overall);
+  add_to(table, causal);
+  if (own) add_to(table, *own);
   return table.text();
+}
+
+std::string json_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
+  const std::string own_json =
+      own ? fmt::format(R"({{"objective":{},"eval":{},"overall":{}}})", nlohmann::json(own->objective).dump(),
+                        own->corpora_json(), own->overall_json())
+          : "null";
+  return fmt::format(R"({{"eval":{},"overall":{},"own":{}}})", causal.corpora_json(), causal.overall_json(), own_json);
 }
 
 void eval(const EvalOptions& options) {
@@ -73,18 +97,18 @@ void eval(const EvalOptions& options) {
   set_compute_threads(options.threads);
   const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
   if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
+  const auto rows = held_out_rows(run.stream, phase_of(checkpoint, run), held_out, vocabulary);
 
   MappedWeights weights(checkpoint, config);
   Transformer<float> model(config, weights.views());
-  const std::optional<UnigramCounts> unigram = load_unigram_counts(checkpoint, config.vocab_size);
+  const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
+  const UnigramCounts* unigram = counts ? &*counts : nullptr;
   const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
-  const Evaluation evaluation = evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(),
-                                         unigram ? &*unigram : nullptr);
-  if (options.json) {
-    fmt::print("{{\"eval\":{},\"overall\":{}}}\n", evaluation.corpora_json(), evaluation.overall_json());
-  } else {
-    fmt::print("{}", table_of(evaluation));
-  }
+  const Evaluation causal =
+      evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
+  std::optional<Evaluation> own;
+  if (rows) own = evaluate(model, *rows, batch_rows, unigram);
+  fmt::print("{}", options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
 }
 
 }  // namespace

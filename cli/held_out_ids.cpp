@@ -1,8 +1,10 @@
 #include "cli/held_out_ids.h"
 
+#include <algorithm>
 #include <set>
 #include <string>
 
+#include "pipeline/evaluation_rows.h"
 #include "pipeline/held_out.h"
 
 namespace millrace {
@@ -22,6 +24,19 @@ std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabu
     for (const std::vector<TokenId>& document : held_out.documents) append_document(corpus, document, vocabulary.eos());
   }
   return corpora;
+}
+
+std::optional<ObjectiveRows> held_out_rows(const StreamConfig& stream, std::uint32_t phase,
+                                           const std::vector<HeldOutTokens>& held_out, const Vocabulary& vocabulary) {
+  const Objective& objective = stream.phases.at(phase).objective;
+  const bool causal =
+      std::ranges::all_of(objective.denoisers, [](const Denoiser& d) { return d.kind == DenoiserKind::causal; });
+  if (causal) return std::nullopt;
+  const EvaluationRows rows_of(stream, phase, vocabulary);
+  ObjectiveRows rows{objective.name, {}};
+  for (const HeldOutTokens& corpus : held_out)
+    rows.corpora.push_back({corpus.corpus, rows_of(corpus.corpus, corpus.ids)});
+  return rows;
 }
 
 }  // namespace millrace

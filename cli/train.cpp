@@ -165,6 +165,7 @@ void train(const TrainOptions& options) {
   }
   const std::vector<HeldOutTokens> held_out = held_out_of(folder, run, vocabulary);
   setup.held_out = held_out;
+  setup.objective_rows = [&](std::uint32_t phase) { return held_out_rows(run.stream, phase, held_out, vocabulary); };
   setup.folder = folder.path();
   setup.checkpoints = folder.checkpoints();
   setup.identity = {.name = run.stream.name,

@@ -28,20 +28,23 @@ const Json* score_of(const Json& evaluation, const std::string& corpus) {
 }
 
 std::string number(const Json* score, const char* key, int decimals) {
-  return score == nullptr ? "-" : fmt::format("{:.{}f}", score->at(key).get<double>(), decimals);
+  return score == nullptr || score->at(key).is_null() ? "-"
+                                                      : fmt::format("{:.{}f}", score->at(key).get<double>(), decimals);
 }
 
 std::string percent(double fraction) {
   return fmt::format("{:.2f} %", 100 * fraction);
 }
 
-std::string evaluation_table(const Json& first, const Json& last) {
+std::string evaluation_table(const std::string& objective, const Json& first, const Json& last) {
   using Align = TextTable::Align;
-  const std::string step = fmt::format("step {}", last.at("step").get<std::uint64_t>());
-  TextTable table({{"held out", Align::left},
+  const auto step = [](const Json& evaluation) {
+    return fmt::format("step {}", evaluation.at("step").get<std::uint64_t>());
+  };
+  TextTable table({{"held out, " + objective, Align::left},
                    {"tokens"},
-                   {"loss, step 0"},
-                   {step},
+                   {"loss, " + step(first)},
+                   {step(last)},
                    {"unigram bound"},
                    {"below it"},
                    {"perplexity"},
@@ -113,9 +116,12 @@ std::string losses_lines(const Json& summary) {
 
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
   const EvaluationScore& all = evaluation.overall;
-  if (all.tokens == 0) return fmt::format("step {}: no held-out token to evaluate on", step);
-  return fmt::format("step {}: held-out loss {:.4f} on {} tokens, unigram bound {:.4f}, accuracy {}", step, all.loss(),
-                     all.tokens, all.unigram_loss().value_or(0), percent(all.accuracy()));
+  if (all.tokens == 0)
+    return fmt::format("step {}, {}: too little held-out text to evaluate on; raise [eval] tokens or [data] holdout",
+                       step, evaluation.objective);
+  return fmt::format("step {}, {}: held-out loss {:.4f} on {} tokens, unigram bound {:.4f}, accuracy {}", step,
+                     evaluation.objective, all.loss(), all.tokens, all.unigram_loss().value_or(0),
+                     percent(all.accuracy()));
 }
 
 std::string outcome_text(const std::string& summary) {
@@ -135,7 +141,9 @@ std::string outcome_text(const std::string& summary) {
     text += fmt::format("{} checkpoints could not be written when they were due\n", failed);
   const Json& evaluations = json.at("evaluations");
   if (evaluations.at("last").is_object())
-    text += "\n" + evaluation_table(evaluations.at("first"), evaluations.at("last"));
+    text += "\n" + evaluation_table(kCausalObjective, evaluations.at("first"), evaluations.at("last"));
+  for (const Json& own : evaluations.at("own"))
+    text += "\n" + evaluation_table(own.at("objective").get<std::string>(), own.at("first"), own.at("last"));
   if (!json.at("shares").empty()) text += "\n" + shares_table(json.at("shares"));
   return text + "\n" + rejects_lines(json.at("records")) + losses_lines(json);
 }

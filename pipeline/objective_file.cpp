@@ -66,6 +66,8 @@ Objective load_objective(const std::filesystem::path& file) {
     all_causal = all_causal && denoiser.kind == DenoiserKind::causal;
     objective.denoisers.push_back(std::move(denoiser));
   }
+  if (objective.name == "causal" && !all_causal)
+    table.fail("name", "is \"causal\", but not all denoisers are: evaluations are told apart by this name");
   objective.separator = table.choice("separator", all_causal ? "eos" : "none", {"none", "eos"}) == "eos"
                             ? Separator::eos
                             : Separator::none;

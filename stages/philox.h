@@ -23,6 +23,7 @@ enum class Purpose : std::uint32_t {
   parameter_init = 6,
   generation = 7,
   document_chunk = 8,
+  evaluation = 9,
 };
 
 /// A stream of draws for one item. Item words are free: (corpus, epoch, ...) hashed together by the caller's choice.

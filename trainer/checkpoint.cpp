@@ -147,4 +147,12 @@ std::optional<RunIdentity> load_identity(const fs::path& folder) {
   return identity;
 }
 
+std::optional<TrainState> load_train_state(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return std::nullopt;
+  TrainState state;
+  RunIdentity identity;
+  load_state(folder / kState, state, identity);
+  return state;
+}
+
 }  // namespace millrace

@@ -66,5 +66,6 @@ RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedPa
 /// Parts of a checkpoint that a folder from elsewhere lacks: empty then. Throw ConfigError if there but damaged.
 std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);
 std::optional<RunIdentity> load_identity(const std::filesystem::path& folder);
+std::optional<TrainState> load_train_state(const std::filesystem::path& folder);
 
 }  // namespace millrace

@@ -11,17 +11,30 @@
 
 namespace millrace {
 
+/// The objective that every run is evaluated with, whatever it is trained on.
+inline constexpr const char* kCausalObjective = "causal";
+
+/// Held-out text as rows of a run's own objective.
+struct ObjectiveRows {
+  struct OfCorpus {
+    std::string corpus;
+    std::vector<Row> rows;  ///< Empty: it has too little held-out text for an example, or none.
+  };
+  std::string objective;  ///< Not kCausalObjective.
+  std::vector<OfCorpus> corpora;
+};
+
 /// What a model makes of held-out tokens.
 struct EvaluationScore {
-  std::uint64_t tokens = 0;
-  std::uint64_t text_bytes = 0;
-  double nats = 0;  ///< Sum of the cross-entropy.
+  std::uint64_t tokens = 0;      ///< Labels whose loss counts.
+  std::uint64_t text_bytes = 0;  ///< 0 where the labels are not the text, all of it and once.
+  double nats = 0;               ///< Sum of the cross-entropy.
   std::uint64_t correct = 0;
   std::optional<double> unigram_nats;  ///< The same sum for the unigram distribution, where one is at hand.
 
   double loss() const { return nats / static_cast<double>(tokens); }
   double perplexity() const;
-  double bits_per_byte() const;
+  std::optional<double> bits_per_byte() const;
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(tokens); }
   std::optional<double> unigram_loss() const;
   void add(const EvaluationScore& other);
@@ -29,13 +42,15 @@ struct EvaluationScore {
 
 struct CorpusScore {
   std::string corpus;
-  EvaluationScore score;  ///< tokens == 0: the corpus has no held-out document.
+  EvaluationScore score;  ///< tokens == 0: there is nothing to evaluate the corpus on.
 };
 
 struct Evaluation {
+  std::string objective = kCausalObjective;
   std::vector<CorpusScore> corpora;
   EvaluationScore overall;
 
+  void add(const std::string& corpus, const EvaluationScore& score);
   /// {CORPUS: {"objective", "loss", "perplexity", "accuracy", "bits_per_byte", "tokens", "unigram_loss"} | null}
   std::string corpora_json() const;
   /// The same object for all tokens together, or null.
@@ -46,5 +61,8 @@ struct Evaluation {
 /// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null.
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram);
+
+/// The same on rows of another objective, where loss_weights are not 0.
+Evaluation evaluate(Transformer<float>& model, const ObjectiveRows& rows, int batch_rows, const UnigramCounts* unigram);
 
 }  // namespace millrace

@@ -12,6 +12,30 @@ void append(std::vector<T>& to, const std::vector<T>& from, std::size_t length) 
   to.insert(to.end(), from.begin(), from.end());
 }
 
+const Row& row_in(const Row& row) {
+  return row;
+}
+const Row& row_in(const StreamRow& row) {
+  return row.row;
+}
+
+template <class AnyRow>
+RowArrays laid_out(std::span<const AnyRow> rows) {
+  RowArrays arrays;
+  const std::size_t length = row_in(rows.front()).tokens.size();
+  arrays.rows = static_cast<int>(rows.size());
+  arrays.length = static_cast<int>(length);
+  for (const AnyRow& any_row : rows) {
+    const Row& row = row_in(any_row);
+    append(arrays.tokens, row.tokens, length);
+    append(arrays.labels, row.labels, length);
+    append(arrays.loss_weights, row.loss_weights, length);
+    append(arrays.segment_ids, row.segment_ids, length);
+    append(arrays.positions, row.positions, length);
+  }
+  return arrays;
+}
+
 }  // namespace
 
 TokenBatch RowArrays::batch(int first_row, int count) const {
@@ -28,18 +52,11 @@ TokenBatch RowArrays::batch(int first_row, int count) const {
 }
 
 RowArrays rows_of(std::span<const StreamRow> rows) {
-  RowArrays arrays;
-  const std::size_t length = rows.front().row.tokens.size();
-  arrays.rows = static_cast<int>(rows.size());
-  arrays.length = static_cast<int>(length);
-  for (const StreamRow& row : rows) {
-    append(arrays.tokens, row.row.tokens, length);
-    append(arrays.labels, row.row.labels, length);
-    append(arrays.loss_weights, row.row.loss_weights, length);
-    append(arrays.segment_ids, row.row.segment_ids, length);
-    append(arrays.positions, row.row.positions, length);
-  }
-  return arrays;
+  return laid_out(rows);
+}
+
+RowArrays rows_of(std::span<const Row> rows) {
+  return laid_out(rows);
 }
 
 RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad) {

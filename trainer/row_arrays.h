@@ -26,6 +26,7 @@ struct RowArrays {
 
 /// REQUIRES: at least one row, all of one length.
 RowArrays rows_of(std::span<const StreamRow> rows);
+RowArrays rows_of(std::span<const Row> rows);
 
 /// A text's ids as CausalLM rows: each row begins with pad as BOS and weighs every real label 1; the last one is filled
 /// up with padding.

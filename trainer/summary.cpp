@@ -34,6 +34,14 @@ Json parsed_or_null(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json::parse(text);
 }
 
+Json own_evaluations_json(const TrainState& state) {
+  Json objectives = Json::array();
+  for (const EvaluationLines& lines : state.own_evaluations)
+    objectives.push_back(
+        {{"objective", lines.objective}, {"first", Json::parse(lines.first)}, {"last", Json::parse(lines.last)}});
+  return objectives;
+}
+
 Json ledger_json(const SummaryInputs& inputs) {
   Json lines = Json::array();
   for (const auto& [key, entry] : inputs.state.ledger.entries()) {
@@ -154,7 +162,9 @@ std::string summary_json(const SummaryInputs& inputs) {
        {{"first", to_json(state.first_loss)}, {"best", to_json(state.best_loss)}, {"last", to_json(state.last_loss)}}},
       {"unigram", unigram_json(state)},
       {"evaluations",
-       {{"first", parsed_or_null(state.first_evaluation)}, {"last", parsed_or_null(state.last_evaluation)}}},
+       {{"first", parsed_or_null(state.first_evaluation)},
+        {"last", parsed_or_null(state.last_evaluation)},
+        {"own", own_evaluations_json(state)}}},
       {"shares", shares_json(inputs)},
       {"ledger", ledger_json(inputs)},
       {"records", records_json(state)},

@@ -63,6 +63,12 @@ std::string why_bad(double loss, double gradient_norm) {
   return "";
 }
 
+/// The evaluation's line of metrics.jsonl.
+std::string line_of(std::uint64_t step, const Evaluation& evaluation) {
+  return fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", step, evaluation.corpora_json(),
+                     evaluation.overall_json());
+}
+
 }  // namespace
 
 std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
@@ -255,15 +261,30 @@ Losses TrainLoop::forward_backward(const Batch& batch) {
 void TrainLoop::evaluate_now(const Hooks& hooks) {
   if (setup_.held_out.empty()) return;
   const Clock::time_point start = Clock::now();
-  const Evaluation evaluation =
+  const Evaluation causal =
       evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
-  state_.last_evaluation = fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", state_.step,
-                                       evaluation.corpora_json(), evaluation.overall_json());
-  if (state_.first_evaluation.empty()) state_.first_evaluation = state_.last_evaluation;
-  state_.evaluated_at = state_.step;
+  state_.add_evaluation(line_of(state_.step, causal));
   log_->metrics(state_.last_evaluation);
+  hooks.on_evaluation(state_.step, causal);
+  if (const std::optional<ObjectiveRows>& rows = objective_rows()) {
+    const Evaluation own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
+    const std::string line = line_of(state_.step, own);
+    state_.add_own_evaluation(own.objective, line);
+    log_->metrics(line);
+    hooks.on_evaluation(state_.step, own);
+  }
+  state_.evaluated_at = state_.step;
   state_.times.evaluation += seconds_since(start);
-  hooks.on_evaluation(state_.step, evaluation);
+}
+
+/// Of the phase that the last row trained on belongs to; before any, the first.
+const std::optional<ObjectiveRows>& TrainLoop::objective_rows() {
+  const std::uint32_t phase = state_.position ? state_.position->phase : 0;
+  if (phase_of_rows_ != phase) {
+    objective_rows_ = setup_.objective_rows(phase);
+    phase_of_rows_ = phase;
+  }
+  return objective_rows_;
 }
 
 void TrainLoop::save_if_due() {

@@ -33,7 +33,11 @@ struct TrainSetup {
   std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
   std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
   std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
-  std::filesystem::path folder;                     ///< Where the logs go.
+  /// Held-out rows of a phase's own objective, the same whenever asked; nothing: evaluated with causal prediction only.
+  std::function<std::optional<ObjectiveRows>(std::uint32_t phase)> objective_rows = [](std::uint32_t) {
+    return std::nullopt;
+  };
+  std::filesystem::path folder;  ///< Where the logs go.
   std::filesystem::path checkpoints;
   RunIdentity identity;
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
@@ -114,6 +118,7 @@ class TrainLoop {
   void begin_save();
   void take_note(const CheckpointWriter::Outcome& outcome);
   void save_last();
+  const std::optional<ObjectiveRows>& objective_rows();
   TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
 
   TrainSetup setup_;
@@ -126,7 +131,9 @@ class TrainLoop {
   TrainState state_;
   SeenByTrainer seen_;
   std::unique_ptr<RunLog> log_;
-  std::unique_ptr<CheckpointWriter> writer_;  // Behind log_, which it uses to its end.
+  std::unique_ptr<CheckpointWriter> writer_;     // Behind log_, which it uses to its end.
+  std::optional<std::uint32_t> phase_of_rows_;   ///< That objective_rows_ belong to.
+  std::optional<ObjectiveRows> objective_rows_;  ///< Of one phase at a time: bounds memory.
   std::optional<std::uint64_t> saved_at_;
   std::optional<Clock::time_point> save_from_;  // A checkpoint is due from then on.
   double save_pause_ = 0;                       // Seconds that training stood still for the save begun last.

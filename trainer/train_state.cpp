@@ -66,6 +66,17 @@ void TrainState::add(double loss) {
   if (!best_loss || loss < best_loss->loss) best_loss = last_loss;
 }
 
+void TrainState::add_evaluation(const std::string& line) {
+  if (first_evaluation.empty()) first_evaluation = line;
+  last_evaluation = line;
+}
+
+void TrainState::add_own_evaluation(const std::string& objective, const std::string& line) {
+  auto known = std::ranges::find(own_evaluations, objective, &EvaluationLines::objective);
+  if (known == own_evaluations.end()) known = own_evaluations.insert(known, {objective, line, line});
+  known->last = line;
+}
+
 std::string this_processor() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   for (std::string line; std::getline(cpuinfo, line);) {
@@ -77,6 +88,10 @@ std::string this_processor() {
 }
 
 std::string state_json(const TrainState& state, const RunIdentity& identity) {
+  Json own_evaluations = Json::array();
+  for (const EvaluationLines& lines : state.own_evaluations)
+    own_evaluations.push_back(
+        {{"objective", lines.objective}, {"first", Json::parse(lines.first)}, {"last", Json::parse(lines.last)}});
   const Json json{{"format", kFormat},
                   {"version", kVersion},
                   {"run",
@@ -99,6 +114,7 @@ std::string state_json(const TrainState& state, const RunIdentity& identity) {
                   {"first_evaluation", parsed_or_null(state.first_evaluation)},
                   {"last_evaluation", parsed_or_null(state.last_evaluation)},
                   {"failed_saves", state.failed_saves},
+                  {"own_evaluations", own_evaluations},
                   {"times",
                    {{"wall", state.times.wall},
                     {"data_wait", state.times.data_wait},
@@ -134,6 +150,10 @@ void parse_state_json(const std::string& text, const std::string& where, TrainSt
     state.first_evaluation = dumped_or_empty(json.at("first_evaluation"));
     state.last_evaluation = dumped_or_empty(json.at("last_evaluation"));
     state.failed_saves = json.value("failed_saves", std::uint64_t{0});
+    // Checkpoints of runs that were only evaluated with causal prediction have none.
+    for (const Json& lines : json.value("own_evaluations", Json::array()))
+      state.own_evaluations.push_back(
+          {lines.at("objective").get<std::string>(), lines.at("first").dump(), lines.at("last").dump()});
     const Json& times = json.at("times");
     state.times = {times.at("wall").get<double>(), times.at("data_wait").get<double>(),
                    times.at("evaluation").get<double>(), times.at("checkpoint").get<double>()};

@@ -23,6 +23,13 @@ struct RunTimes {
   double checkpoint = 0;  ///< Pauses for saving.
 };
 
+/// The first and the last evaluation with an objective: their lines of metrics.jsonl.
+struct EvaluationLines {
+  std::string objective;
+  std::string first;
+  std::string last;
+};
+
 /// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
 /// there had been no stop.
 struct TrainState {
@@ -34,15 +41,19 @@ struct TrainState {
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
-  std::string first_evaluation;               ///< Their lines of metrics.jsonl; empty if there was none.
+  std::string first_evaluation;               ///< With causal prediction, as metrics.jsonl has it; empty: none.
   std::string last_evaluation;
   std::uint64_t failed_saves = 0;
+  std::vector<EvaluationLines> own_evaluations;  ///< With the phases' own objectives, in the order of their first.
   RunTimes times;
 
   /// Enters a row that was trained on.
   void add(const StreamRow& row);
   /// Enters the loss of the step just done.
   void add(double loss);
+  /// Enters an evaluation of the step just done with causal prediction, or with an objective of the run's own.
+  void add_evaluation(const std::string& line);
+  void add_own_evaluation(const std::string& objective, const std::string& line);
 };
 
 /// What a checkpoint says about the program and the run it comes from.

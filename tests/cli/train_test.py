@@ -93,10 +93,12 @@ class Train(unittest.TestCase):
     def test_logs_each_step_once(self):
         lines = metrics(self.whole)
         self.assertEqual([line["step"] for line in lines if "eval" not in line], list(range(1, STEPS + 1)))
-        self.assertEqual([line["step"] for line in lines if "eval" in line], [0, 25, 50, 60])
+        # The first phase, which is UL2, is over after step 20.
+        self.assertEqual([(line["step"], line["overall"]["objective"]) for line in lines if "eval" in line],
+                         [(0, "causal"), (0, "ul2"), (25, "causal"), (50, "causal"), (60, "causal")])
         for key in ("tokens", "raw_tokens", "loss_tokens", "loss", "ce", "aux_loss", "router_z_loss", "z_loss", "lr",
                     "grad_norm"):
-            self.assertIn(key, lines[1])
+            self.assertIn(key, lines[2])
 
     def test_logs_the_ledger_so_far_with_evaluations_checkpoints_and_the_last_step(self):
         lines = {line["step"]: line["ledger"] for line in metrics(self.whole) if "ledger" in line}
@@ -287,12 +289,38 @@ class Train(unittest.TestCase):
         last = json.loads((self.whole / "summary.json").read_text())["evaluations"]["last"]
         self.assertEqual(output["eval"], last["eval"])
         self.assertEqual(output["overall"], last["overall"])
+        self.assertIsNone(output["own"], "the last phase is causal")
         self.assertIn("prose", millrace("eval", self.newest(), "--run", self.run_file, "--tokens", 500).stdout)
+
+    def test_evaluates_with_the_objective_of_the_phase(self):
+        evaluations = []
+        for threads in (1, 2):
+            folder = self.folder / f"own-{threads}"
+            shown = millrace("train", self.run_file, "--run-dir", folder, "--threads", threads, "--set",
+                             "train.tokens=5120", "--set", "eval.every_steps=10").stdout
+            evaluations.append([line for line in metrics(folder) if "eval" in line])
+        self.assertEqual(*evaluations)
+        own = evaluations[0][1::2]
+        self.assertEqual([(line["step"], line["overall"]["objective"]) for line in own],
+                         [(0, "ul2"), (10, "ul2"), (20, "ul2")])
+        self.assertEqual(len({line["overall"]["tokens"] for line in own}), 1)
+        self.assertLess(float(own[-1]["overall"]["loss"]), float(own[0]["overall"]["loss"]))
+        self.assertIsNone(own[-1]["overall"]["bits_per_byte"])
+        self.assertIn("held out, ul2", shown)
+
+        checkpoint = folder / "checkpoints/step-000020"
+        last, = json.loads((folder / "summary.json").read_text())["evaluations"]["own"]
+        output = json.loads(millrace("eval", checkpoint, "--run", folder, "--json").stdout)
+        self.assertEqual(output["own"], {"objective": "ul2", "eval": last["last"]["eval"],
+                                         "overall": last["last"]["overall"]})
+        self.assertIn("ul2        prose", millrace("eval", checkpoint, "--run", folder).stdout)
+        short = json.loads(millrace("eval", checkpoint, "--run", folder, "--tokens", 60, "--json").stdout)
+        self.assertEqual(short["own"]["eval"], {"prose": None, "code": None, "verse": None})
 
     def test_starts_from_the_weights_of_a_checkpoint(self):
         folder = self.folder / "from"
         millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
-        self.assertLess(float(metrics(folder)[1]["loss"]), 0.8 * float(metrics(self.whole)[1]["loss"]))
+        self.assertLess(float(metrics(folder)[2]["loss"]), 0.8 * float(metrics(self.whole)[2]["loss"]))
 
     def test_generates_text(self):
         arguments = ["generate", self.newest(), "--prompt", "the river", "--tokens", 12, "--seed", 4]

@@ -88,5 +88,10 @@ TEST(ObjectiveFile, RefusesAttentionWithinDocumentsForDenoisersWhoseTargetsNeedT
   EXPECT_EQ(complaint_about("attention = \"document\"\n" + kCausal), "");
 }
 
+TEST(ObjectiveFile, IsCalledCausalOnlyIfItIs) {
+  EXPECT_EQ(objective_of("name = \"causal\"\n" + kCausal).name, "causal");
+  EXPECT_THAT(complaint_about("name = \"causal\"\n" + kSpan), HasSubstr("evaluations are told apart by this name"));
+}
+
 }  // namespace
 }  // namespace millrace

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
+#include "stages/philox.h"
 #include "tests/temporary_folder.h"
 #include "tests/trainer/tiny_model.h"
 #include "trainer/row_arrays.h"
@@ -62,7 +63,7 @@ TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {
   EXPECT_EQ(evaluation.overall.tokens, 50u);
   EXPECT_NEAR(evaluation.overall.loss(), std::log(128.0), 1e-5);
   EXPECT_NEAR(evaluation.overall.perplexity(), 128, 1e-3);
-  EXPECT_NEAR(evaluation.overall.bits_per_byte(), 7 * 50 / 100.0, 1e-5);
+  EXPECT_NEAR(*evaluation.overall.bits_per_byte(), 7 * 50 / 100.0, 1e-5);
   EXPECT_NEAR(*evaluation.overall.unigram_loss(), std::log(128.0), 1e-12);
 }
 
@@ -73,6 +74,54 @@ TEST_F(EvaluationTest, IsNullForACorpusWithoutHeldOutTokens) {
   EXPECT_TRUE(json.at("none").is_null());
   EXPECT_EQ(json.at("prose").at("objective"), "causal");
   EXPECT_EQ(json.at("prose").at("tokens"), 2);
+}
+
+/// The rows that causal_rows lays out, one by one.
+std::vector<Row> as_rows(const RowArrays& arrays) {
+  std::vector<Row> rows;
+  for (int i = 0; i < arrays.rows; ++i) {
+    const auto from = static_cast<std::ptrdiff_t>(i) * arrays.length;
+    const auto part = [&](const auto& values) {
+      return std::decay_t<decltype(values)>(values.begin() + from, values.begin() + from + arrays.length);
+    };
+    rows.push_back({part(arrays.tokens), part(arrays.labels), part(arrays.loss_weights), part(arrays.segment_ids),
+                    part(arrays.positions)});
+  }
+  return rows;
+}
+
+class OwnObjectiveTest : public EvaluationTest {
+ protected:
+  OwnObjectiveTest() {
+    memory_.initialize([](std::uint64_t tensor, std::uint64_t element) {
+      return ItemRng(3, Purpose::parameter_init, item_of({tensor, element})).uniform();
+    });
+    for (TokenId i = 0; i < 50; ++i) ids_.push_back(2 + (i * 7 + i / 5) % 40);
+  }
+  std::vector<TokenId> ids_;
+  const UnigramCounts unigram_{config_.vocab_size};
+};
+
+TEST_F(OwnObjectiveTest, IsScoredOnItsRowsAsCausalPredictionIsOnItsOwn) {
+  const Evaluation causal = evaluate(model_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
+  const Evaluation own = evaluate(model_, {"ul2", {{"prose", as_rows(causal_rows(ids_, 16, 0))}}}, 2, &unigram_);
+  EXPECT_EQ(own.overall.tokens, 50u);
+  EXPECT_EQ(own.overall.nats, causal.overall.nats);
+  EXPECT_EQ(own.overall.correct, causal.overall.correct);
+  EXPECT_EQ(own.overall.unigram_nats, causal.overall.unigram_nats);
+}
+
+TEST_F(OwnObjectiveTest, CountsLabelsWhoseLossCountsAndHasNoBitsPerByte) {
+  std::vector<Row> rows = as_rows(causal_rows(ids_, 16, 0));
+  rows[0].loss_weights.assign(16, 0);
+  const Evaluation own = evaluate(model_, {"ul2", {{"prose", rows}, {"short", {}}}}, 2, nullptr);
+  EXPECT_EQ(own.overall.tokens, 50u - 16);
+  const auto json = nlohmann::json::parse(own.corpora_json());
+  EXPECT_TRUE(json.at("short").is_null());
+  EXPECT_EQ(json.at("prose").at("objective"), "ul2");
+  EXPECT_EQ(json.at("prose").at("tokens"), 50 - 16);
+  EXPECT_TRUE(json.at("prose").at("bits_per_byte").is_null());
+  EXPECT_TRUE(nlohmann::json::parse(Evaluation{"ul2", {}, {}}.overall_json()).is_null());
 }
 
 }  // namespace

@@ -92,6 +92,9 @@ class TrainLoopTest : public testing::Test {
     setup.shards = {{"prose-1.jsonl", "prose-2.jsonl"}, {"code.jsonl"}};
     setup.denoisers = {{"span"}};
     setup.held_out = {{"prose", {4, 5, 6, 7, 1}, 1, 20}, {"code", {8, 9, 1}, 1, 8}};
+    setup.objective_rows = [](std::uint32_t) {
+      return ObjectiveRows{"ul2", {{"prose", {stream_row(2000).row, stream_row(2001).row}}, {"code", {}}}};
+    };
     setup.folder = folder_.path() / name;
     setup.checkpoints = setup.folder / "checkpoints";
     std::filesystem::create_directories(setup.folder);

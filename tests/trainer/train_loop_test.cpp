@@ -16,16 +16,62 @@ namespace fs = std::filesystem;
 TEST_F(TrainLoopTest, LearnsAndLogsEachStep) {
   run("a", 40);
   const auto lines = metrics("a");
-  EXPECT_EQ(lines.size(), 40u + 11u);
+  EXPECT_EQ(lines.size(), 40u + 2 * 11u);
   EXPECT_EQ(lines.front().at("step"), 0);
   EXPECT_TRUE(lines.front().contains("eval"));
   EXPECT_EQ(lines.back().at("step"), 40);
   EXPECT_TRUE(lines.back().contains("eval"));
-  EXPECT_EQ(lines[1].at("tokens"), 4 * kLength);
-  EXPECT_EQ(lines[1].at("raw_tokens"), 4 * 14);
-  EXPECT_EQ(lines[1].at("loss_tokens"), 4 * 12);
-  EXPECT_DOUBLE_EQ(lines[1].at("lr").get<double>(), 0.01);
-  EXPECT_LT(lines[lines.size() - 2].at("loss").get<double>(), lines[1].at("loss").get<double>());
+  EXPECT_EQ(lines[2].at("tokens"), 4 * kLength);
+  EXPECT_EQ(lines[2].at("raw_tokens"), 4 * 14);
+  EXPECT_EQ(lines[2].at("loss_tokens"), 4 * 12);
+  EXPECT_DOUBLE_EQ(lines[2].at("lr").get<double>(), 0.01);
+  EXPECT_LT(lines[lines.size() - 3].at("loss").get<double>(), lines[2].at("loss").get<double>());
+}
+
+TEST_F(TrainLoopTest, EvaluatesWithCausalPredictionAndTheRunsOwnObjective) {
+  run("a", 8);
+  std::vector<std::pair<std::uint64_t, std::string>> evaluated;
+  for (const auto& line : metrics("a")) {
+    if (!line.contains("eval")) continue;
+    evaluated.emplace_back(line.at("step"), line.at("overall").at("objective"));
+    if (evaluated.back().second == "causal") continue;
+    EXPECT_EQ(line.at("overall").at("tokens"), 2 * 12);
+    EXPECT_TRUE(line.at("eval").at("code").is_null());
+  }
+  EXPECT_EQ(evaluated, (std::vector<std::pair<std::uint64_t, std::string>>{
+                           {0, "causal"}, {0, "ul2"}, {4, "causal"}, {4, "ul2"}, {8, "causal"}, {8, "ul2"}}));
+}
+
+TEST_F(TrainLoopTest, EvaluatesWithTheObjectiveOfThePhaseOfTheLastRow) {
+  TrainSetup phases = setup("a");
+  std::vector<std::uint32_t> asked;
+  phases.objective_rows = [&](std::uint32_t phase) -> std::optional<ObjectiveRows> {
+    asked.push_back(phase);
+    if (phase == 1) return std::nullopt;
+    return ObjectiveRows{"ul2", {{"prose", {stream_row(2000).row}}}};
+  };
+  TrainLoop loop(std::move(phases));
+  Stream stream(0);
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = [&] {
+    std::optional<Batch> batch = stream();
+    for (StreamRow& row : *batch) {
+      Position after = *row.after;
+      after.phase = row.number < 20 ? 0 : 1;
+      row.after = std::make_shared<const Position>(after);
+    }
+    return batch;
+  };
+  std::vector<std::string> objectives;
+  hooks.on_evaluation = [&](std::uint64_t, const Evaluation& evaluation) {
+    objectives.push_back(evaluation.objective);
+  };
+  loop.run(12, hooks);
+  EXPECT_EQ(objectives, (std::vector<std::string>{"causal", "ul2", "causal", "ul2", "causal", "causal"}));
+  EXPECT_EQ(asked, (std::vector<std::uint32_t>{0, 1}));
+  ASSERT_EQ(loop.state().own_evaluations.size(), 1u);
+  EXPECT_EQ(nlohmann::json::parse(loop.state().own_evaluations[0].first).at("step"), 0);
+  EXPECT_EQ(nlohmann::json::parse(loop.state().own_evaluations[0].last).at("step"), 4);
 }
 
 TEST_F(TrainLoopTest, ResumedRunEqualsUninterruptedRun) {
@@ -58,7 +104,7 @@ TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {
   loop.run(2, hooks);
   double seconds = 0;
   for (std::size_t i = 0; i < kPartNames.size(); ++i) {
-    EXPECT_TRUE(metrics("measured")[1].at("profile").contains(kPartNames[i])) << kPartNames[i];
+    EXPECT_TRUE(metrics("measured")[2].at("profile").contains(kPartNames[i])) << kPartNames[i];
     seconds += loop.profile().seconds[i];
   }
   EXPECT_GT(seconds, 0);
