@@ -257,7 +257,8 @@ void add_train(CLI::App& app) {
   command->add_flag("--json", options->json, "Print the summary as JSON");
   command->footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
-      "  millrace train runs/quickstart --resume");
+      "  millrace train runs/quickstart --resume\n"
+      "The run file's keys, with defaults: docs/runs.md");
   command->callback([options] { train(*options); });
 }
 

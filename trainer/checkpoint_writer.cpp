@@ -5,13 +5,17 @@
 #include <stdexcept>
 #include <utility>
 
+#include <spdlog/spdlog.h>
+
 namespace millrace {
 
 CheckpointWriter::CheckpointWriter(std::filesystem::path parent, KeepRule keep)
     : parent_(std::move(parent)), keep_(keep) {}
 
 CheckpointWriter::~CheckpointWriter() {
-  if (writing_.valid()) writing_.wait();
+  const std::optional<Outcome> outcome = wait();
+  if (outcome && !outcome->error.empty())
+    spdlog::error("the state of step {} was not saved: {}", outcome->step, outcome->error);
 }
 
 void CheckpointWriter::begin(const TrainedParts& parts, const RunIdentity& identity, std::function<void()> before) {

@@ -27,7 +27,7 @@ class CheckpointWriter {
   };
 
   CheckpointWriter(std::filesystem::path parent, KeepRule keep);
-  ~CheckpointWriter();  ///< Waits.
+  ~CheckpointWriter();  ///< Waits, and says in the log if a save failed whose outcome nobody took.
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
