@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/inspect_rows.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
 #include "cli/progress.h"
@@ -19,6 +20,7 @@ namespace {
 
 struct InspectOptions {
   RunOptions run;
+  std::string vocabulary;
   std::optional<std::uint64_t> rows;
   std::uint64_t from = 0;
   std::optional<std::uint64_t> row;
@@ -30,7 +32,27 @@ struct InspectOptions {
 constexpr std::uint64_t kShownRows = 4;
 constexpr std::uint64_t kCountedRows = 1000;
 
+std::uint64_t rows_wanted(const InspectOptions& options) {
+  return options.row ? 1 : options.rows.value_or(options.statistics ? kCountedRows : kShownRows);
+}
+
+void inspect_folder(const InspectOptions& options) {
+  if (!options.run.sets.empty())
+    throw ConfigError(
+        fmt::format("{}: --set {}: these rows are made already", options.run.run, options.run.sets.front()));
+  inspect_rows({.folder = options.run.run,
+                .vocabulary = options.vocabulary,
+                .first = options.row.value_or(options.from),
+                .rows = rows_wanted(options),
+                .statistics = options.statistics,
+                .json = options.json});
+}
+
 void inspect(const InspectOptions& options) {
+  if (is_preprocessed(options.run.run)) return inspect_folder(options);
+  if (!options.vocabulary.empty())
+    throw ConfigError(fmt::format("--vocab is for a folder of rows; {} names its own, --set vocab=FILE replaces it",
+                                  options.run.run));
   const RecordedRun recorded = open_recorded(options.run);
   const RunFile& run = recorded.run;
   const std::uint64_t rows = recorded.rows();
@@ -44,9 +66,10 @@ void inspect(const InspectOptions& options) {
   const std::optional<Position> start = recorded.position_before(first);
   const std::uint64_t start_row = start ? start->row : 0;
   DataPipeline pipeline(run.stream, vocabulary, start, pipeline_options);
-  const std::uint64_t end =
-      options.row ? first + 1 : first + options.rows.value_or(options.statistics ? kCountedRows : kShownRows);
-  const RowContext context{run.stream, vocabulary, pipeline};
+  const std::uint64_t end = first + rows_wanted(options);
+  RowContext context{run.stream, &vocabulary, pipeline.corpora(), {}};
+  for (std::size_t corpus = 0; corpus < context.corpora.size(); ++corpus)
+    context.shards.push_back(pipeline.shards(corpus));
   const RowStyle style = style_of_stdout();
   StreamStatistics statistics(run.stream, vocabulary.pieces());
   if (first > start_row)
@@ -87,8 +110,11 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& app) {
   const auto options = std::make_shared<InspectOptions>();
-  CLI::App* command = app.add_subcommand("inspect", "Show examples of a run's stream as the model will see them");
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Show examples of a run's stream, or of a folder of rows, as the model will see them");
   add_run_options(*command, options->run);
+  command->get_option("run")->description("Run file, the folder of a run, or a folder of preprocess --format rows");
+  command->add_option("--vocab", options->vocabulary, "Of a folder of rows: the vocabulary, to show text");
   command->add_option("--rows,--examples", options->rows, "How many rows; without it 4, or 1000 with --stats")
       ->check(CLI::PositiveNumber);
   command->add_option("--from", options->from, "Number of the first row");
@@ -99,7 +125,8 @@ void add_inspect(CLI::App& app) {
   command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
   command->footer(
       "Example: millrace inspect mixes/runs/quickstart.toml --data /data --rows 2\n"
-      "         millrace inspect mixes/runs/quickstart.toml --data /data --stats --rows 10000");
+      "         millrace inspect mixes/runs/quickstart.toml --data /data --stats --rows 10000\n"
+      "         millrace inspect ROWS --vocab vocab.model --row 7");
   command->callback([options] { inspect(*options); });
 }
 

@@ -37,14 +37,15 @@ struct Place {
 class ExamplePlaces {
  public:
   ExamplePlaces(const StreamRow& row, const ExampleOrigin& origin, const RowContext& context) : origin_(origin) {
+    const Vocabulary& vocabulary = *context.vocabulary;
     const Denoiser& denoiser = context.config.phases[origin.phase].objective.denoisers[origin.denoiser];
-    const std::size_t prompt = denoiser.prompt.empty() ? 0 : context.vocabulary.encode(denoiser.prompt).size();
+    const std::size_t prompt = denoiser.prompt.empty() ? 0 : vocabulary.encode(denoiser.prompt).size();
     std::optional<TokenId> noise;
     for (std::size_t i = 0; i < origin.inputs + origin.targets; ++i) {
       Place place;
       place.label = row.row.labels[origin.first + i];
       const bool is_target = i >= origin.inputs;
-      const bool is_sentinel = place.label >= context.vocabulary.pieces();
+      const bool is_sentinel = place.label >= vocabulary.pieces();
       const bool is_last = i + 1 == origin.inputs || i + 1 == origin.inputs + origin.targets;
       if (!is_target && i < prompt) {
         place.kind = Kind::prompt;
@@ -157,13 +158,12 @@ std::set<std::uint64_t> borders_of(const ExampleOrigin& origin) {
 
 std::string example_text(const StreamRow& row, const ExampleOrigin& origin, const RowContext& context,
                          const RowStyle& style) {
-  std::string out =
-      fmt::format("{}row {}  example {}  {}  {}{}\n", style.heading, row.number, origin.example,
-                  context.pipeline.corpora()[origin.corpus],
-                  context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name, style.plain);
+  std::string out = fmt::format(
+      "{}row {}  example {}  {}  {}{}\n", style.heading, row.number, origin.example, context.corpora[origin.corpus],
+      context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name, style.plain);
   for (const DocumentSpan& span : origin.documents)
-    out += fmt::format("  {}:{} tokens {} to {}\n", context.pipeline.shards(origin.corpus)[span.shard], span.record,
-                       span.from, span.to);
+    out += fmt::format("  {}:{} tokens {} to {}\n", context.shards[origin.corpus][span.shard], span.record, span.from,
+                       span.to);
   out += fmt::format("  {} raw tokens: {} inputs, {} targets", origin.raw_tokens, origin.inputs, origin.targets);
   if (origin.trimmed_tokens > 0) out += fmt::format(", {} trimmed", origin.trimmed_tokens);
   out += fmt::format("; positions {} to {}\n", origin.first, origin.first + origin.inputs + origin.targets - 1);
@@ -180,9 +180,9 @@ std::string example_text(const StreamRow& row, const ExampleOrigin& origin, cons
   const std::set<std::uint64_t> borders = borders_of(origin);
   if (origin.inputs > 0)
     out += fmt::format("{}inputs{}\n{}\n", style.heading, style.plain,
-                       part_text(places, 0, origin.inputs, borders, context.vocabulary, style, ""));
+                       part_text(places, 0, origin.inputs, borders, *context.vocabulary, style, ""));
   out += fmt::format("{}targets{}\n{}\n\n", style.heading, style.plain,
-                     part_text(places, origin.inputs, places.size(), borders, context.vocabulary, style, style.loss));
+                     part_text(places, origin.inputs, places.size(), borders, *context.vocabulary, style, style.loss));
   return out;
 }
 
@@ -214,21 +214,23 @@ std::string row_json(const StreamRow& row, const RowContext& context) {
   for (const ExampleOrigin& origin : row.examples) {
     Json documents = Json::array();
     for (const DocumentSpan& span : origin.documents)
-      documents.push_back({{"shard", context.pipeline.shards(origin.corpus)[span.shard]},
+      documents.push_back({{"shard", context.shards[origin.corpus][span.shard]},
                            {"record", span.record},
                            {"from", span.from},
                            {"to", span.to}});
     const auto inputs = r.labels.begin() + origin.first;
     const auto targets = inputs + origin.inputs;
     const auto raw_end = raw + static_cast<std::ptrdiff_t>(origin.segment_tokens);
-    examples.push_back({{"corpus", context.pipeline.corpora()[origin.corpus]},
-                        {"documents", documents},
-                        {"denoiser", context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name},
-                        {"raw_tokens", std::vector<TokenId>(raw, raw_end)},
-                        {"spans", spans_json(ExamplePlaces(row, origin, context).all(), row, origin)},
-                        {"inputs", std::vector<TokenId>(inputs, targets)},
-                        {"targets", std::vector<TokenId>(targets, targets + origin.targets)},
-                        {"trimmed_tokens", origin.trimmed_tokens}});
+    Json example{{"corpus", context.corpora[origin.corpus]},
+                 {"documents", documents},
+                 {"denoiser", context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name},
+                 {"raw_tokens", std::vector<TokenId>(raw, raw_end)}};
+    if (context.vocabulary != nullptr)
+      example["spans"] = spans_json(ExamplePlaces(row, origin, context).all(), row, origin);
+    example["inputs"] = std::vector<TokenId>(inputs, targets);
+    example["targets"] = std::vector<TokenId>(targets, targets + origin.targets);
+    example["trimmed_tokens"] = origin.trimmed_tokens;
+    examples.push_back(std::move(example));
     raw = raw_end;
   }
   const Json json{{"row", row.number},       {"examples", examples},           {"tokens", r.tokens},

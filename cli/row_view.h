@@ -21,17 +21,18 @@ struct RowStyle {
 /// Colours if stdout is a terminal and NO_COLOR is not set.
 RowStyle style_of_stdout();
 
-/// What the names in a row stand for. All must outlive the view.
+/// What the numbers in a row stand for.
 struct RowContext {
-  const StreamConfig& config;
-  const Vocabulary& vocabulary;
-  const DataPipeline& pipeline;
+  const StreamConfig& config;                    ///< Must outlive the context, as the vocabulary must.
+  const Vocabulary* vocabulary = nullptr;        ///< Null: not at hand.
+  std::vector<std::string> corpora;              ///< Names.
+  std::vector<std::vector<std::string>> shards;  ///< Of each corpus.
 };
 
 /// A row for people: of each example where it came from, and its inputs and targets decoded. Documents are parted
-/// by a bar where both sides of the border are shown.
+/// by a bar where both sides of the border are shown. REQUIRES: context.vocabulary.
 std::string row_text(const StreamRow& row, const RowContext& context, const RowStyle& style);
-/// A row as one line of JSON.
+/// A row as one line of JSON; without a vocabulary there are no "spans".
 std::string row_json(const StreamRow& row, const RowContext& context);
 
 }  // namespace millrace

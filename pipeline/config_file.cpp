@@ -100,6 +100,19 @@ ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vect
   return ConfigTable(std::move(impl));
 }
 
+ConfigTable ConfigTable::parse(const std::string& text, const std::filesystem::path& name) {
+  auto impl = std::make_shared<Impl>();
+  impl->file = name;
+  try {
+    impl->root = std::make_shared<toml::table>(toml::parse(text));
+  } catch (const toml::parse_error& error) {
+    const auto& at = error.source().begin;
+    throw ConfigError(fmt::format("{}:{}:{}: {}", name.string(), at.line, at.column, error.description()));
+  }
+  impl->table = impl->root.get();
+  return ConfigTable(std::move(impl));
+}
+
 bool ConfigTable::has(const std::string& key) const {
   return impl_->find(key) != nullptr;
 }

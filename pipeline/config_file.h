@@ -16,6 +16,9 @@ class ConfigTable {
   /// value is taken as text.
   static ConfigTable read(const std::filesystem::path& file, const std::vector<std::string>& sets = {});
 
+  /// Reads text; `name` stands for the file in complaints.
+  static ConfigTable parse(const std::string& text, const std::filesystem::path& name);
+
   bool has(const std::string& key) const;
   /// Without a fallback the key must be there.
   std::string text(const std::string& key) const;

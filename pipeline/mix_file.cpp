@@ -130,18 +130,18 @@ bool is_called(const Corpus& corpus, const std::string& name) {
   return corpus.name == name || std::ranges::find(corpus.groups, name) != corpus.groups.end();
 }
 
-Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::path> chain) {
-  const ConfigTable table = ConfigTable::read(file);
-  chain.push_back(std::filesystem::weakly_canonical(file));
+/// `chain`: the files that extend this one.
+Mix read_mix(const ConfigTable& table, std::vector<std::filesystem::path> chain) {
+  chain.push_back(std::filesystem::weakly_canonical(table.file()));
 
   Mix mix;
   mix.name = table.text("name");
-  mix.file = file.string();
+  mix.file = table.file().string();
   if (table.has("extend")) {
     const std::filesystem::path extended = table.path("extend");
     if (std::ranges::find(chain, std::filesystem::weakly_canonical(extended)) != chain.end())
       table.fail("extend", fmt::format("names {}, which extends this file in turn: a cycle", extended.string()));
-    mix.corpora = load_mix(extended, chain).corpora;
+    mix.corpora = read_mix(ConfigTable::read(extended), chain).corpora;
   }
   for (const std::string& name : table.texts("remove")) {
     if (std::erase_if(mix.corpora, [&](const Corpus& corpus) { return is_called(corpus, name); }) == 0)
@@ -165,7 +165,11 @@ Mix load_mix(const std::filesystem::path& file, std::vector<std::filesystem::pat
 }  // namespace
 
 Mix load_mix(const std::filesystem::path& file) {
-  return load_mix(file, {});
+  return read_mix(ConfigTable::read(file), {});
+}
+
+Mix mix_from_toml(const std::string& text, const std::string& name) {
+  return read_mix(ConfigTable::parse(text, name), {});
 }
 
 namespace {

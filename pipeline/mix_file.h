@@ -14,5 +14,7 @@ Mix load_mix(const std::filesystem::path& file);
 
 /// The mix as a TOML file that loads to the same again.
 std::string to_toml(const Mix& mix);
+/// Reads what to_toml wrote; `name` stands for the file in complaints.
+Mix mix_from_toml(const std::string& text, const std::string& name);
 
 }  // namespace millrace

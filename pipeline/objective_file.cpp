@@ -48,12 +48,9 @@ FeatureLengths read_lengths(const ConfigTable& table, RowLayout layout, bool all
   return {all_causal ? 0 : static_cast<int>(table.count("inputs")), static_cast<int>(table.count("targets"))};
 }
 
-}  // namespace
-
-Objective load_objective(const std::filesystem::path& file) {
-  const ConfigTable table = ConfigTable::read(file);
+Objective read_objective(const ConfigTable& table) {
   Objective objective;
-  objective.name = table.text("name", file.stem().string());
+  objective.name = table.text("name", table.file().stem().string());
   objective.layout =
       table.choice("layout", "full", {"full", "openmoe"}) == "openmoe" ? RowLayout::openmoe : RowLayout::full;
   std::uint64_t sum = 0;
@@ -84,6 +81,16 @@ Objective load_objective(const std::filesystem::path& file) {
   if (objective.denoisers.empty()) table.fail("denoiser", "is missing: an objective needs at least one [[denoiser]]");
   if (sum != kShareUnits) table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
   return objective;
+}
+
+}  // namespace
+
+Objective load_objective(const std::filesystem::path& file) {
+  return read_objective(ConfigTable::read(file));
+}
+
+Objective objective_from_toml(const std::string& text, const std::string& name) {
+  return read_objective(ConfigTable::parse(text, name));
 }
 
 std::string to_toml(const Objective& objective) {

@@ -15,5 +15,7 @@ Objective load_objective(const std::filesystem::path& file);
 /// The objective as a TOML file that loads to the same again. Defaults of later keys are left out, so that a run reads
 /// as it did before they existed.
 std::string to_toml(const Objective& objective);
+/// Reads what to_toml wrote; `name` stands for the file in complaints.
+Objective objective_from_toml(const std::string& text, const std::string& name);
 
 }  // namespace millrace

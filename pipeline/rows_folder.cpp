@@ -20,7 +20,6 @@ void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity
   const auto refuse = [&folder](const std::string& why) {
     throw ConfigError(fmt::format("--rows {}: {}", folder.string(), why));
   };
-  if (there.format != "rows") refuse(fmt::format("holds format {}; train reads format rows", there.format));
   if (there.stream_version != kStreamVersion)
     refuse(fmt::format("made with version {} of the stream, this program makes version {}: its rows would be others",
                        there.stream_version, kStreamVersion));
@@ -38,29 +37,14 @@ void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity
 
 }  // namespace
 
-RowsFolder::RowsFolder(std::filesystem::path folder, const Wanted& wanted)
-    : folder_(std::move(folder)),
-      trained_(wanted.trained),
-      corpora_(corpora_of(wanted.trained, FindShards::no)),
-      manifest_(read_output_manifest(folder_)),
-      batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
-  refuse_other_rows(folder_, manifest_.identity, wanted);
-  if (manifest_.rows < wanted.rows && !manifest_.stream_ended)
+RowsReader::RowsReader(std::filesystem::path folder)
+    : folder_(std::move(folder)), manifest_(read_output_manifest(folder_)) {
+  if (manifest_.identity.format != "rows")
     throw ConfigError(
-        fmt::format("--rows {}: holds {} rows, but {} are to be trained on; make {} positions of them with "
-                    "millrace preprocess --tokens",
-                    folder_.string(), manifest_.rows, wanted.rows,
-                    wanted.rows * static_cast<std::uint64_t>(wanted.trained.sequence_length)));
+        fmt::format("{}: holds format {}, expected format rows", folder_.string(), manifest_.identity.format));
 }
 
-std::optional<Batch> RowsFolder::next() {
-  if (next_ + batch_rows_ > manifest_.rows) return std::nullopt;  // The stream drops an incomplete batch likewise.
-  Batch batch;
-  for (std::size_t i = 0; i < batch_rows_; ++i) batch.push_back(read_row(next_++));
-  return batch;
-}
-
-StreamRow RowsFolder::read_row(std::uint64_t number) {
+StreamRow RowsReader::row(std::uint64_t number) {
   const bool is_in_part =
       part_ && number >= part_->header().first_row && number < part_->header().first_row + part_->header().rows;
   if (!is_in_part) {
@@ -73,9 +57,34 @@ StreamRow RowsFolder::read_row(std::uint64_t number) {
       throw DataError(fmt::format("{}: not the part that should be there: see millrace preprocess --check {}",
                                   (folder_ / name_of_part(number / rows)).string(), folder_.string()));
   }
-  StreamRow row = part_->row(number);
-  row.after = std::make_shared<const Position>(carried_over(*row.after, trained_, corpora_));
-  return row;
+  return part_->row(number);
+}
+
+RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted)
+    : reader_(folder),
+      trained_(wanted.trained),
+      corpora_(corpora_of(wanted.trained, FindShards::no)),
+      batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
+  const OutputManifest& manifest = reader_.manifest();
+  refuse_other_rows(folder, manifest.identity, wanted);
+  if (manifest.rows < wanted.rows && !manifest.stream_ended)
+    throw ConfigError(
+        fmt::format("--rows {}: holds {} rows, but {} are to be trained on; make {} positions of them with "
+                    "millrace preprocess --tokens",
+                    folder.string(), manifest.rows, wanted.rows,
+                    wanted.rows * static_cast<std::uint64_t>(wanted.trained.sequence_length)));
+}
+
+std::optional<Batch> RowsFolder::next() {
+  // The stream drops an incomplete batch likewise.
+  if (next_ + batch_rows_ > reader_.manifest().rows) return std::nullopt;
+  Batch batch;
+  for (std::size_t i = 0; i < batch_rows_; ++i) {
+    StreamRow row = reader_.row(next_++);
+    row.after = std::make_shared<const Position>(carried_over(*row.after, trained_, corpora_));
+    batch.push_back(std::move(row));
+  }
+  return batch;
 }
 
 }  // namespace millrace

@@ -12,6 +12,23 @@
 
 namespace millrace {
 
+/// Any row at any time of a folder that preprocess wrote in the format rows, whatever run it is of. One object, one
+/// thread.
+class RowsReader {
+ public:
+  /// Throws ConfigError if the folder is not a whole output of that format, DataError if its manifest is damaged.
+  explicit RowsReader(std::filesystem::path folder);
+
+  const OutputManifest& manifest() const { return manifest_; }
+  /// REQUIRES: number < manifest().rows. Throws DataError, naming the bytes, for a row that is damaged.
+  StreamRow row(std::uint64_t number);
+
+ private:
+  std::filesystem::path folder_;
+  OutputManifest manifest_;
+  std::optional<RowsPartReader> part_;
+};
+
 /// Rows that preprocess wrote, as the stream would give them. One object, one thread.
 class RowsFolder {
  public:
@@ -24,7 +41,7 @@ class RowsFolder {
   };
   /// Throws ConfigError if the folder does not hold whole rows of this run, vocabulary, version of the stream and
   /// shards (saying what differs), or fewer than are needed although the stream had more.
-  RowsFolder(std::filesystem::path folder, const Wanted& wanted);
+  RowsFolder(const std::filesystem::path& folder, const Wanted& wanted);
 
   /// The next row is this one: the stream's `row` behind a position. 0 at the beginning.
   void go_to(std::uint64_t row) { next_ = row; }
@@ -32,15 +49,11 @@ class RowsFolder {
   std::optional<Batch> next();
 
  private:
-  StreamRow read_row(std::uint64_t number);
-
-  std::filesystem::path folder_;
+  RowsReader reader_;
   const StreamConfig& trained_;
   std::vector<RunCorpus> corpora_;
-  OutputManifest manifest_;
   std::size_t batch_rows_;
   std::uint64_t next_ = 0;
-  std::optional<RowsPartReader> part_;
 };
 
 }  // namespace millrace

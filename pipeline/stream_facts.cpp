@@ -1,6 +1,8 @@
 #include "pipeline/stream_facts.h"
 
 #include <algorithm>
+#include <charconv>
+#include <limits>
 #include <sstream>
 
 #include <fmt/format.h>
@@ -8,6 +10,7 @@
 
 #include "pipeline/mix_file.h"
 #include "pipeline/objective_file.h"
+#include "stages/errors.h"
 
 namespace millrace {
 namespace {
@@ -17,6 +20,21 @@ std::vector<std::string> lines_of(const std::string& text) {
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) lines.push_back(line);
   return lines;
+}
+
+const std::string* find_fact(const StreamFacts& facts, const std::string& name) {
+  const auto found = std::ranges::find(facts, name, &StreamFacts::value_type::first);
+  return found == facts.end() ? nullptr : &found->second;
+}
+
+std::uint64_t number_in(const StreamFacts& facts, const std::string& name, const std::string& where) {
+  const std::string* text = find_fact(facts, name);
+  std::uint64_t value = 0;
+  if (text != nullptr) {
+    const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), value);
+    if (error == std::errc() && end == text->data() + text->size()) return value;
+  }
+  throw ConfigError(fmt::format("{}: \"{}\" is missing or no number", where, name));
 }
 
 void add_missing(std::vector<std::string>& out, const std::string& name, char sign, const std::string& text,
@@ -48,6 +66,24 @@ StreamFacts facts_of(const StreamConfig& config) {
     add(name + "objective", to_toml(phase.objective));
   }
   return facts;
+}
+
+StreamConfig phases_in(const StreamFacts& facts, const std::string& where) {
+  StreamConfig config;
+  config.sequence_length = static_cast<int>(number_in(facts, "sequence_length", where));
+  for (std::size_t number = 1;; ++number) {
+    const std::string name = fmt::format("phase {} ", number);
+    const std::string* mix = find_fact(facts, name + "mix");
+    const std::string* objective = find_fact(facts, name + "objective");
+    if (mix == nullptr || objective == nullptr) break;
+    Phase& phase = config.phases.emplace_back();
+    phase.mix = mix_from_toml(*mix, fmt::format("{}: {}mix", where, name));
+    phase.objective = objective_from_toml(*objective, fmt::format("{}: {}objective", where, name));
+    const bool is_last = find_fact(facts, name + "until") == nullptr;  // It has no end among the facts.
+    phase.until = is_last ? std::numeric_limits<std::uint64_t>::max() : number_in(facts, name + "until", where);
+  }
+  if (config.phases.empty()) throw ConfigError(fmt::format("{}: tells of no phase", where));
+  return config;
 }
 
 std::string hash_of_facts(const StreamFacts& facts) {

@@ -14,6 +14,10 @@ namespace millrace {
 using StreamFacts = std::vector<std::pair<std::string, std::string>>;
 StreamFacts facts_of(const StreamConfig& config);
 
+/// The sequence length and the phases that facts_of told; all else is left at its default. Throws ConfigError naming
+/// `where` if the facts are no stream's.
+StreamConfig phases_in(const StreamFacts& facts, const std::string& where);
+
 /// xxh3_64 of all names and texts, as 16 hex digits.
 std::string hash_of_facts(const StreamFacts& facts);
 

@@ -131,6 +131,61 @@ class Inspect(unittest.TestCase):
         for piece in (f"{ROWS} rows of 64 positions", "within one example", "spans of", "by the law", "trimmed"):
             self.assertIn(piece, text)
 
+    def rows_folder(self, run):
+        folder = self.folder / f"rows-{run.stem}"
+        if not folder.exists():
+            # Parts of five rows of 20 * 64 + 8 bytes.
+            millrace("preprocess", run, "--out", folder, "--format", "rows", "--tokens", 6_400, "--part-bytes", 6_500)
+        return folder
+
+    def refusal(self, *arguments, code=2):
+        done = subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done.stderr
+
+    def test_a_folder_of_rows_shows_what_its_run_shows(self):
+        vocabulary = ("--vocab", self.folder / "input/vocab.model")
+        for run in (self.full, self.packed):
+            folder = self.rows_folder(run)
+            for arguments in (("--json", "--rows", 100), ("--rows", 100), ("--row", 83), ("--row", 83, "--json"),
+                              ("--stats", "--rows", 100), ("--stats", "--rows", 30, "--from", 60, "--json")):
+                with self.subTest(run=run.name, arguments=arguments):
+                    self.assertEqual(millrace("inspect", folder, *arguments, *vocabulary),
+                                     millrace("inspect", run, *arguments))
+
+    def test_a_folder_of_rows_needs_a_vocabulary_only_for_text(self):
+        folder = self.rows_folder(self.packed)
+        self.assertEqual(millrace("inspect", folder, "--stats"), millrace("inspect", self.packed, "--stats", "--rows", 100))
+        row = json.loads(millrace("inspect", folder, "--row", 5, "--json"))
+        whole, = self.rows(self.packed, 1, 5)
+        for example in whole["examples"]:
+            del example["spans"]
+        self.assertEqual(row, whole)
+        self.assertIn("vocab.model", self.refusal("inspect", folder))
+        other = self.folder / "other.model"
+        other.write_bytes(tiny_run.vocabulary(tiny_run.WORDS[::-1]))
+        self.assertIn("another vocabulary", self.refusal("inspect", folder, "--vocab", other))
+
+    def test_what_no_folder_of_rows_can_show_is_refused(self):
+        folder = self.rows_folder(self.packed)
+        self.assertIn("holds 100 rows: there is no row 100", self.refusal("inspect", folder, "--row", 100, "--json"))
+        self.assertIn("--set seed=4", self.refusal("inspect", folder, "--json", "--set", "seed=4"))
+        self.assertIn("for a folder of rows", self.refusal("inspect", self.full, "--vocab", "x.model"))
+        documents = self.folder / "documents"
+        millrace("preprocess", self.full, "--out", documents, "--format", "megatron")
+        self.assertIn("holds format megatron", self.refusal("inspect", documents, "--json"))
+        (self.folder / "begun/unfinished").mkdir(parents=True)
+        (self.folder / "begun/unfinished/progress.json").write_text("{}")
+        self.assertIn("not finished", self.refusal("inspect", self.folder / "begun", "--json"))
+        damaged = self.folder / "damaged"
+        shutil.copytree(folder, damaged)
+        part = damaged / "part-00001.rows"
+        content = bytearray(part.read_bytes())
+        content[96 + 10] ^= 1
+        part.write_bytes(content)
+        self.assertIn("row 5 is damaged", self.refusal("inspect", damaged, "--row", 5, "--json", code=1))
+        millrace("inspect", damaged, "--row", 6, "--json")
+
     def test_colours_are_for_terminals_that_want_them(self):
         arguments = ("inspect", self.full, "--rows", 4)
         self.assertNotIn("\033", millrace(*arguments))
