@@ -292,6 +292,18 @@ class Train(unittest.TestCase):
         self.assertIsNone(output["own"], "the last phase is causal")
         self.assertIn("prose", millrace("eval", self.newest(), "--run", self.run_file, "--tokens", 500).stdout)
 
+    def test_refuses_to_evaluate_a_damaged_checkpoint_or_a_run(self):
+        error = millrace("eval", self.whole, "--run", self.whole, code=2).stderr
+        self.assertIn("the folder of a run", error)
+        self.assertIn(str(self.newest()), error)
+        damaged = self.folder / "damaged"
+        shutil.copytree(self.newest(), damaged)
+        weights = damaged / "model.safetensors"
+        content = bytearray(weights.read_bytes())
+        content[-1] ^= 1
+        weights.write_bytes(content)
+        self.assertIn("model.safetensors is damaged", millrace("eval", damaged, "--run", self.whole, code=2).stderr)
+
     def test_evaluates_with_the_objective_of_the_phase(self):
         evaluations = []
         for threads in (1, 2):
