@@ -86,7 +86,8 @@ void Block<Scalar>::feed(const Context& context, Saved& saved, Scratch& scratch,
     saved.experts_x.reshape(h.rows, h.columns);
     scratch.y.reshape(h.rows, h.columns);
     experts_norm_->forward(h, context.layout->real.data(), saved.experts_x.view());
-    experts_->forward(saved.experts_x.view(), context.mode, saved.experts, scratch.y.view(), context.profile);
+    experts_->forward(saved.experts_x.view(), *context.layout, context.mode, saved.experts, scratch.y.view(),
+                      context.profile);
     add<Scalar>(scratch.y.view(), h);
   }
   feed_dense(context, saved, scratch, h);

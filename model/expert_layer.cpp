@@ -75,10 +75,10 @@ FeedForwardSaved<Scalar> ExpertLayer<Scalar>::rows_of(Saved& saved, Scratch* scr
 }
 
 template <class Scalar>
-void ExpertLayer<Scalar>::forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y,
-                                  Profile* profile) const {
+void ExpertLayer<Scalar>::forward(View<const Scalar> x, const BatchLayout& layout, Mode mode, Saved& saved,
+                                  View<Scalar> y, Profile* profile) const {
   PartTimer timer(profile, Part::router);
-  router_.forward(x, mode, saved.routing);
+  router_.forward(x, layout, mode, saved.routing);
   timer.next(Part::dispatch);
   sort_pairs(saved);
   const auto& routing = saved.routing;

@@ -37,7 +37,8 @@ class ExpertLayer {
   /// `prefix`: "model.layers.3.mlp."
   ExpertLayer(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
 
-  void forward(View<const Scalar> x, Mode mode, Saved& saved, View<Scalar> y, Profile* profile = nullptr) const;
+  void forward(View<const Scalar> x, const BatchLayout& layout, Mode mode, Saved& saved, View<Scalar> y,
+               Profile* profile = nullptr) const;
   /// Adds to the gradients of experts and router; overwrites dx and, in saved, what the experts kept.
   void backward(View<const Scalar> dy, View<const Scalar> x, Saved& saved,
                 const typename Router<Scalar>::LossScales& scales, Scratch& scratch, View<Scalar> dx,

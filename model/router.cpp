@@ -42,7 +42,7 @@ Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode) {
 }
 
 template <class Scalar>
-void Router<Scalar>::forward(View<const Scalar> x, Mode mode, Routing& routing) const {
+void Router<Scalar>::forward(View<const Scalar> x, const BatchLayout& layout, Mode mode, Routing& routing) const {
   const Index experts = config_.num_experts;
   routing.choices = std::min(config_.router_topk, config_.num_experts);
   routing.capacity = capacity_of(config_, x.rows, mode);
@@ -53,6 +53,7 @@ void Router<Scalar>::forward(View<const Scalar> x, Mode mode, Routing& routing) 
   choose(routing);
   queue(routing);
   measure(routing);
+  count_by_position(layout, routing);
 }
 
 /// Probabilities and the k best experts of every token.
@@ -142,6 +143,19 @@ void Router<Scalar>::measure(Routing& routing) const {
   statistics.entropy /= static_cast<double>(tokens);
   const auto dropped = std::count(routing.kept.begin(), routing.kept.end(), 0);
   statistics.dropped = static_cast<double>(dropped) / static_cast<double>(routing.kept.size());
+}
+
+template <class Scalar>
+void Router<Scalar>::count_by_position(const BatchLayout& layout, Routing& routing) const {
+  const auto length = static_cast<std::size_t>(layout.length);
+  routing.statistics.pairs_at.assign(length, 0);
+  routing.statistics.dropped_at.assign(length, 0);
+  for (std::size_t t = 0; t < layout.real.size(); ++t) {
+    if (layout.real[t] == 0) continue;
+    const auto kept = routing.kept.begin() + static_cast<std::ptrdiff_t>(t) * routing.choices;
+    routing.statistics.pairs_at[t % length] += routing.choices;
+    routing.statistics.dropped_at[t % length] += std::count(kept, kept + routing.choices, 0);
+  }
 }
 
 template <class Scalar>

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "model/batch_layout.h"
 #include "model/matrix.h"
 #include "model/parameter.h"
 #include "model/transformer.h"
@@ -44,7 +45,7 @@ class Router {
 
   Router(const ModelConfig& config, const Parameter<Scalar>& weight) : config_(config), weight_(&weight) {}
 
-  void forward(View<const Scalar> x, Mode mode, Routing& routing) const;
+  void forward(View<const Scalar> x, const BatchLayout& layout, Mode mode, Routing& routing) const;
   /// d_gates: (N, k), read for kept pairs only. Adds to the weight's gradient and to dx. `scratch` is overwritten.
   void backward(View<const Scalar> d_gates, View<const Scalar> x, const Routing& routing, const LossScales& scales,
                 Matrix<Scalar>& scratch, View<Scalar> dx) const;
@@ -54,6 +55,7 @@ class Router {
   void choose(Routing& routing) const;
   void queue(Routing& routing) const;
   void measure(Routing& routing) const;
+  void count_by_position(const BatchLayout& layout, Routing& routing) const;
 
   ModelConfig config_;
   const Parameter<Scalar>* weight_;

@@ -30,6 +30,9 @@ struct RouterStatistics {
   double entropy = 0;        ///< Mean over tokens, nats.
   double dropped = 0;        ///< Share of (token, choice) pairs over capacity.
   std::vector<double> load;  ///< (E) share of (token, choice) pairs per expert, before capacity.
+  /// (T) (token, choice) pairs of each position in the row, and those of them over capacity: counts over the rows of
+  /// the micro-batch. Without padding, whose places in the row say nothing of text.
+  std::vector<std::int64_t> pairs_at, dropped_at;
 };
 
 /// Losses of one micro-batch: means over loss weight (ce, z) and over MoE layers (aux, router z); unweighted parts.

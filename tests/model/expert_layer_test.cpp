@@ -66,9 +66,10 @@ void expect_layer(const ModelConfig& config, bool drops) {
   Layer layer(config);
   auto x = random_matrix<double>(9, 5, 7, 1.5);
   const auto dy = random_matrix<double>(9, 5, 8);
+  const BatchLayout layout = full_rows(1, 9);
   Matrix<double> y(9, 5);
   const auto loss = [&] {
-    layer.experts.forward(x.view(), Mode::train, layer.saved, y.view());
+    layer.experts.forward(x.view(), layout, Mode::train, layer.saved, y.view());
     return weighted_sum(y, dy) + 0.2 * layer.saved.routing.statistics.aux_loss +
            0.1 * layer.saved.routing.statistics.z_loss;
   };

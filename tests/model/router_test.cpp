@@ -25,9 +25,10 @@ struct Identity {
     weight.value.fill(0);
     for (int e = 0; e < experts; ++e) weight.value.data()[e * experts + e] = 1;
   }
-  void route(const Matrix<double>& logits, Mode mode = Mode::train) {
-    Router<double>(config, weight.view).forward(logits.view(), mode, routing);
+  void route(const Matrix<double>& logits, const BatchLayout& layout) {
+    Router<double>(config, weight.view).forward(logits.view(), layout, Mode::train, routing);
   }
+  void route(const Matrix<double>& logits) { route(logits, full_rows(1, static_cast<int>(logits.rows()))); }
 };
 
 Matrix<double> logits_of(const std::vector<std::vector<double>>& rows) {
@@ -108,6 +109,59 @@ RC_GTEST_PROP(Router, FillsEveryExpertOfEveryGroupUpToItsCapacityAndNoFurther, (
   }
 }
 
+TEST(Router, CountsDroppedPairsByPositionInTheRow) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::flaxformer;
+  router.config.router_min_capacity = 2;
+  const auto logits = logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}});
+  router.route(logits, full_rows(1, 6));
+  EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{2, 2, 2, 2, 2, 2}));
+  EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0, 2, 1}));
+  router.route(logits, full_rows(2, 3));
+  EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{4, 4, 4}));
+  EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 2, 3}));
+}
+
+/// Which pairs find no place, by looking back over the queue for each: first choices in token order, then second.
+bool is_dropped(const Router<double>::Routing& routing, Index token, Index choice) {
+  const auto expert_of = [&](Index t, Index c) {
+    return routing.expert[static_cast<std::size_t>(t * routing.choices + c)];
+  };
+  const Index first = token / routing.capacity.group * routing.capacity.group;
+  Index before = 0;
+  for (Index c = 0; c <= choice; ++c) {
+    const Index end = c < choice ? first + routing.capacity.group : token;
+    for (Index t = first; t < end; ++t) before += expert_of(t, c) == expert_of(token, choice) ? 1 : 0;
+  }
+  return before >= routing.capacity.pairs;
+}
+
+RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, ()) {
+  Identity router(*rc::gen::inRange(1, 6));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 4);
+  const int rows = *rc::gen::inRange(1, 5);
+  const int length = *rc::gen::inRange(1, 20);
+  BatchLayout layout = full_rows(rows, length);
+  for (std::uint8_t& real : layout.real) real = *rc::gen::arbitrary<bool>() ? 1 : 0;
+  router.route(random_matrix<double>(rows * length, router.config.num_experts, *rc::gen::arbitrary<std::uint32_t>()),
+               layout);
+  const auto& routing = router.routing;
+  std::vector<std::int64_t> pairs(static_cast<std::size_t>(length)), dropped(static_cast<std::size_t>(length));
+  for (int row = 0; row < rows; ++row) {
+    for (int t = 0; t < length; ++t) {
+      const Index token = row * length + t;
+      if (layout.real[static_cast<std::size_t>(token)] == 0) continue;
+      for (Index c = 0; c < routing.choices; ++c) {
+        ++pairs[static_cast<std::size_t>(t)];
+        dropped[static_cast<std::size_t>(t)] += is_dropped(routing, token, c) ? 1 : 0;
+      }
+    }
+  }
+  RC_ASSERT(routing.statistics.pairs_at == pairs);
+  RC_ASSERT(routing.statistics.dropped_at == dropped);
+}
+
 TEST(Router, GradientMatchesFiniteDifferences) {
   ModelConfig config = model_preset("openmoe-micro");
   config.hidden_size = 5;
@@ -117,9 +171,10 @@ TEST(Router, GradientMatchesFiniteDifferences) {
   const Router<double> router(config, weight.view);
   auto x = random_matrix<double>(12, 5, 4);
   const auto d_gates = random_matrix<double>(12, 2, 5);
+  const BatchLayout layout = full_rows(1, 12);
   Router<double>::Routing routing;
   const auto loss = [&] {
-    router.forward(x.view(), Mode::train, routing);
+    router.forward(x.view(), layout, Mode::train, routing);
     double sum = 0.7 * routing.statistics.aux_loss + 0.3 * routing.statistics.z_loss;
     for (std::size_t pair = 0; pair < routing.kept.size(); ++pair) {
       if (routing.kept[pair] == 0) continue;

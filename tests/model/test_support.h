@@ -9,6 +9,7 @@
 
 #include <omp.h>
 
+#include "model/batch_layout.h"
 #include "model/matrix.h"
 #include "model/parameter.h"
 #include "model/transformer.h"
@@ -95,6 +96,14 @@ inline double weighted_sum(const Matrix<double>& values, const Matrix<double>& w
   double sum = 0;
   for (Index i = 0; i < values.rows() * values.columns(); ++i) sum += values.data()[i] * weights.data()[i];
   return sum;
+}
+
+/// Rows without padding, each one segment.
+inline BatchLayout full_rows(int rows, int length) {
+  const std::vector<std::int32_t> tokens(static_cast<std::size_t>(rows) * static_cast<std::size_t>(length), 1);
+  BatchLayout layout;
+  describe({rows, length, tokens.data(), nullptr, nullptr, nullptr, nullptr}, layout);
+  return layout;
 }
 
 /// Random rows with next-token labels, all of weight 1.
