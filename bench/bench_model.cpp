@@ -1,15 +1,19 @@
 // What a training step costs, beside the limit and beside PyTorch, as a table:
 //   (a) oneDNN's own rate of matrix products on this machine, f32 and bf16: the limit
-//   (b) a step (forward, backward, Adafactor) of a small OpenMoE, 8 x 512 tokens; --peer SCRIPT runs PyTorch's beside
-//   it (c) --base: a step of OpenMoE-Base, vocabulary 256,384, 2 x 2048 tokens
+//   (b) a step (forward, backward, Adafactor) of a small OpenMoE, 8 x 512 tokens; --peer SCRIPT runs PyTorch's at once
+//       after it, on as many threads, and puts it in the same table
+//   (c) --base: a step of OpenMoE-Base, vocabulary 256,384, 2 x 2048 tokens
 #include <algorithm>
+#include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <vector>
 
 #include <dnnl.hpp>
 #include <fmt/format.h>
+#include <omp.h>
 #include <sys/resource.h>
 
 #include "model/bf16.h"
@@ -18,6 +22,8 @@
 
 namespace millrace {
 namespace {
+
+constexpr int kPeerSeconds = 900;
 
 double seconds_of(const auto& work) {
   const auto start = std::chrono::steady_clock::now();
@@ -84,9 +90,14 @@ double gibibytes_used() {
   return static_cast<double>(usage.ru_maxrss) / (1024 * 1024);
 }
 
-/// Prints a line of the table: the best of `steps` steps after a first that compiles.
-void training_step(const std::string& name, const ModelConfig& config, int rows, int length, Precision precision,
-                   int steps, double limit) {
+void print_row(const std::string& name, double tokens, double rate, double limit, const std::string& memory) {
+  fmt::print("| {} | {:.1f} | {:.0f} | {:.0f} % | {} |\n", name, tokens, rate / 1e9, 100 * rate / limit, memory);
+  std::fflush(stdout);
+}
+
+/// Prints a line of the table: the best of `steps` steps after a first that compiles. Returns its tokens a second.
+double training_step(const std::string& name, const ModelConfig& config, int rows, int length, Precision precision,
+                     int steps, double limit) {
   ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, precision);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) {
     return static_cast<double>((tensor * 7919 + element * 2654435761U) % 1000003) / 1000003;
@@ -114,15 +125,39 @@ void training_step(const std::string& name, const ModelConfig& config, int rows,
     if (step > 0) best = std::min(best, seconds);
   }
   const double rate = step_operations(config, losses, static_cast<double>(count), length) / best;
-  fmt::print("| {} | {:.1f} | {:.0f} | {:.0f} % | {:.1f} |\n", name, static_cast<double>(count) / best, rate / 1e9,
-             100 * rate / limit, gibibytes_used());
-  std::fflush(stdout);
+  print_row(name, static_cast<double>(count) / best, rate, limit, fmt::format("{:.1f}", gibibytes_used()));
+  return static_cast<double>(count) / best;
 }
 
-void run_peer(const std::string& script, const std::string& type) {
+/// What a shell command prints. Empty if it fails.
+std::string output_of(const std::string& command) {
   std::fflush(stdout);
-  const std::string command = fmt::format("/usr/bin/python3 '{}' --dtype {}", script, type);
-  if (std::system(command.c_str()) != 0) fmt::print("(the peer failed: {})\n", command);
+  std::FILE* pipe = popen(command.c_str(), "r");
+  if (pipe == nullptr) return {};
+  std::string text;
+  std::array<char, 512> part{};
+  while (std::fgets(part.data(), static_cast<int>(part.size()), pipe) != nullptr) text += part.data();
+  return pclose(pipe) == 0 ? text : std::string();
+}
+
+/// The number that stands behind `name` in a text; 0 if there is none.
+double number_after(const std::string& text, const std::string& name) {
+  const std::size_t at = text.find(name + " ");
+  return at == std::string::npos ? 0 : std::strtod(text.c_str() + at + name.size(), nullptr);
+}
+
+/// PyTorch's line of the table, by its own count of operations, and how our rate compares with its.
+void run_peer(const std::string& script, const std::string& type, double limit, double our_tokens) {
+  const std::string command = fmt::format("timeout {} /usr/bin/python3 '{}' --shape small --dtype {} --threads {}",
+                                          kPeerSeconds, script, type, omp_get_max_threads());
+  const std::string text = output_of(command);
+  const double tokens = number_after(text, "tokens/s");
+  if (tokens <= 0) {
+    fmt::print("(the peer failed or took longer than {} s: {})\n", kPeerSeconds, command);
+    return;
+  }
+  print_row("PyTorch, small, " + type, tokens, number_after(text, "GFLOP/s") * 1e9, limit, "");
+  fmt::print("| **ours / PyTorch** | **{:.2f}** | | | |\n", our_tokens / tokens);
 }
 
 }  // namespace
@@ -149,13 +184,18 @@ int main(int argc, char** argv) {
   } else {
     fmt::print("This processor has no bf16 products: f32 only.\n");
   }
+  fmt::print("{} threads\n", omp_get_max_threads());
+  if (!peer.empty()) {
+    // A reference BLAS would make PyTorch's f32 look fifty times as slow as it is.
+    fmt::print("PyTorch's BLAS: {}", output_of("readlink -f /usr/lib/$(uname -m)-linux-gnu/libblas.so.3"));
+  }
   for (const Precision precision : precisions) {
     const std::string name = precision == Precision::bf16 ? "bf16" : "f32";
     const double limit = library_rate(precision);
     fmt::print("\noneDNN's products, {}: {:.0f} GFLOP/s\n\n", name, limit / 1e9);
     fmt::print("| step | tokens/s | GFLOP/s | of oneDNN | GiB at most |\n| --- | ---: | ---: | ---: | ---: |\n");
-    training_step("small, " + name, small(), 8, 512, precision, 3, limit);
-    if (!peer.empty()) run_peer(peer, name);
+    const double tokens = training_step("small, " + name, small(), 8, 512, precision, 3, limit);
+    if (!peer.empty()) run_peer(peer, name, limit, tokens);
     if (base && precision == precisions.back()) {
       training_step("OpenMoE-Base, " + name, model_preset("openmoe-base"), 2, 2048, precision, 1, limit);
     }

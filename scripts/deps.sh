@@ -16,7 +16,8 @@ run_packages=(
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd)
-bench_packages=(libbenchmark-dev python3-torch)
+# PyTorch multiplies f32 with what BLAS there is; with the reference one bench_model would compare with nothing real.
+bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
 
