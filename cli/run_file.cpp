@@ -88,6 +88,7 @@ ModelConfig read_model(const ConfigTable& table) {
   override_number(table, "router_aux_loss_factor", model.router_aux_loss_factor);
   override_number(table, "router_z_loss_factor", model.router_z_loss_factor);
   override_number(table, "z_loss_factor", model.z_loss_factor);
+  model.pads_routed = table.flag("pads_routed", model.pads_routed);
   if (table.has("capacity_rule")) {
     const std::string rule = table.choice("capacity_rule", "", {"colossalai", "flaxformer", "dropless"});
     model.capacity_rule = rule == "colossalai"   ? CapacityRule::colossalai
@@ -193,6 +194,7 @@ std::string model_as_toml(const ModelConfig& model) {
   add("router_capacity_factor_eval", model.router_capacity_factor_eval);
   add("router_min_capacity", model.router_min_capacity);
   add("router_group_size", model.router_group_size);
+  add("pads_routed", model.pads_routed);
   add("router_aux_loss_factor", model.router_aux_loss_factor);
   add("router_z_loss_factor", model.router_z_loss_factor);
   add("z_loss_factor", model.z_loss_factor);

@@ -34,6 +34,8 @@ struct ModelConfig {
   int router_min_capacity = 4;
   CapacityRule capacity_rule = CapacityRule::colossalai;
   int router_group_size = 4096;  ///< flaxformer: largest divisor of the micro-batch's positions that is <= this.
+  bool pads_routed = true;  ///< Padding goes to experts 0 and 1 and counts in both router losses, as in the training.
+                            ///< Else it asks for no expert and counts nowhere (openmoe-facts 4.6).
 
   double router_aux_loss_factor = 0.01;
   double router_z_loss_factor = 1e-4;

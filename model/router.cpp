@@ -51,6 +51,7 @@ void Router<Scalar>::forward(View<const Scalar> x, const BatchLayout& layout, Mo
   routing.log_sum.reshape(1, x.rows);
   matmul_nt(x, weight(weight_->value), routing.logits.view());
   choose(routing);
+  admit(layout, routing);
   queue(routing);
   measure(routing);
   count_by_position(layout, routing);
@@ -84,29 +85,48 @@ void Router<Scalar>::choose(Routing& routing) const {
   });
 }
 
+/// Who is routed at all.
+template <class Scalar>
+void Router<Scalar>::admit(const BatchLayout& layout, Routing& routing) const {
+  const Index groups = layout.size() == 0 ? 0 : layout.size() / routing.capacity.group;
+  routing.routed.assign(layout.real.size(), 1);
+  if (!config_.pads_routed) std::copy(layout.real.begin(), layout.real.end(), routing.routed.begin());
+  routing.group_tokens.assign(static_cast<std::size_t>(groups), 0);
+  routing.tokens = 0;
+  routing.groups = 0;
+  auto first = routing.routed.begin();
+  for (Index& tokens : routing.group_tokens) {
+    tokens = std::count(first, first + routing.capacity.group, 1);
+    first += routing.capacity.group;
+    routing.tokens += tokens;
+    routing.groups += tokens > 0 ? 1 : 0;
+  }
+}
+
 /// Who finds a place.
 template <class Scalar>
 void Router<Scalar>::queue(Routing& routing) const {
-  const Index tokens = routing.logits.rows();
   const Index choices = routing.choices;
   const auto experts = static_cast<std::size_t>(config_.num_experts);
-  const Index groups = tokens == 0 ? 0 : tokens / routing.capacity.group;
+  const auto groups = static_cast<Index>(routing.group_tokens.size());
   routing.kept.assign(routing.expert.size(), 0);
   routing.fraction.reshape(groups, config_.num_experts);
-  std::vector<Index> waiting(experts);
+  std::vector<Index>& waiting = routing.waiting;
   for (Index group = 0; group < groups; ++group) {
-    std::fill(waiting.begin(), waiting.end(), 0);
+    waiting.assign(experts, 0);
     const Index first = group * routing.capacity.group;
     for (Index c = 0; c < choices; ++c) {
       for (Index t = first; t < first + routing.capacity.group; ++t) {
+        if (routing.routed[static_cast<std::size_t>(t)] == 0) continue;
         const auto pair = static_cast<std::size_t>(t * choices + c);
         Index& place = waiting[static_cast<std::size_t>(routing.expert[pair])];
         routing.kept[pair] = place < routing.capacity.pairs;
         ++place;
       }
     }
+    const auto tokens = static_cast<double>(std::max<Index>(routing.group_tokens[static_cast<std::size_t>(group)], 1));
     for (std::size_t e = 0; e < experts; ++e) {
-      routing.fraction.row(group)[e] = static_cast<double>(waiting[e]) / static_cast<double>(routing.capacity.group);
+      routing.fraction.row(group)[e] = static_cast<double>(waiting[e]) / tokens;
     }
   }
 }
@@ -114,16 +134,19 @@ void Router<Scalar>::queue(Routing& routing) const {
 /// Losses and shares; sums run over tokens in order.
 template <class Scalar>
 void Router<Scalar>::measure(Routing& routing) const {
-  const Index tokens = routing.logits.rows();
   const Index experts = config_.num_experts;
   RouterStatistics& statistics = routing.statistics;
-  statistics = {};
+  statistics.aux_loss = statistics.z_loss = statistics.entropy = statistics.dropped = 0;
   statistics.load.assign(static_cast<std::size_t>(experts), 0.0);
-  Eigen::ArrayXd probability(experts);
-  const Index groups = routing.fraction.rows();
-  for (Index group = 0; group < groups; ++group) {
+  if (routing.tokens == 0) return;
+  routing.probability.reshape(1, experts);
+  auto probability = array_of(routing.probability.data(), experts);
+  for (Index group = 0; group < routing.fraction.rows(); ++group) {
+    const auto tokens = static_cast<double>(routing.group_tokens[static_cast<std::size_t>(group)]);
+    if (tokens == 0) continue;
     probability.setZero();
     for (Index t = group * routing.capacity.group; t < (group + 1) * routing.capacity.group; ++t) {
+      if (routing.routed[static_cast<std::size_t>(t)] == 0) continue;
       const auto p = array_of(static_cast<const Scalar*>(routing.probabilities.row(t)), experts);
       const auto logits = array_of(static_cast<const Scalar*>(routing.logits.row(t)), experts);
       const auto log_sum = static_cast<double>(routing.log_sum.data()[t]);
@@ -132,17 +155,16 @@ void Router<Scalar>::measure(Routing& routing) const {
       statistics.entropy += log_sum - static_cast<double>((p * logits).sum());
     }
     const auto fraction = array_of(static_cast<const double*>(routing.fraction.row(group)), experts);
-    const double mean = (fraction * probability).sum() / static_cast<double>(routing.capacity.group);
-    statistics.aux_loss += static_cast<double>(experts) * mean / static_cast<double>(groups);
-    for (Index e = 0; e < experts; ++e) {
-      statistics.load[static_cast<std::size_t>(e)] += fraction[e] / static_cast<double>(routing.choices * groups);
-    }
+    const double mean = (fraction * probability).sum() / tokens;
+    statistics.aux_loss += static_cast<double>(experts) * mean / static_cast<double>(routing.groups);
+    const double share = tokens / static_cast<double>(routing.choices * routing.tokens);
+    for (Index e = 0; e < experts; ++e) statistics.load[static_cast<std::size_t>(e)] += fraction[e] * share;
   }
-  if (tokens == 0) return;
-  statistics.z_loss /= static_cast<double>(tokens);
-  statistics.entropy /= static_cast<double>(tokens);
-  const auto dropped = std::count(routing.kept.begin(), routing.kept.end(), 0);
-  statistics.dropped = static_cast<double>(dropped) / static_cast<double>(routing.kept.size());
+  const auto tokens = static_cast<double>(routing.tokens);
+  statistics.z_loss /= tokens;
+  statistics.entropy /= tokens;
+  const auto pairs = static_cast<double>(routing.tokens * routing.choices);
+  statistics.dropped = (pairs - static_cast<double>(std::count(routing.kept.begin(), routing.kept.end(), 1))) / pairs;
 }
 
 template <class Scalar>
@@ -163,21 +185,27 @@ void Router<Scalar>::backward(View<const Scalar> d_gates, View<const Scalar> x, 
                               const LossScales& scales, Matrix<Scalar>& scratch, View<Scalar> dx) const {
   const Index experts = config_.num_experts;
   const Index choices = routing.choices;
-  const auto tokens = static_cast<double>(x.rows);
   scratch.reshape(x.rows, experts);
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto d = array_of(scratch.row(t), experts);
+      if (routing.routed[static_cast<std::size_t>(t)] == 0) {
+        d.setZero();
+        continue;
+      }
       const auto p = array_of(routing.probabilities.row(t), experts);
-      const auto fraction = array_of(routing.fraction.row(t / routing.capacity.group), experts);
+      const Index group = t / routing.capacity.group;
+      const auto fraction = array_of(routing.fraction.row(group), experts);
       // d aux / d P = E m / N: the mean over groups of a mean over a group's tokens.
+      const auto tokens = static_cast<double>(routing.groups * routing.group_tokens[static_cast<std::size_t>(group)]);
       d = (fraction * (scales.aux * static_cast<double>(experts) / tokens)).template cast<Scalar>();
       for (Index c = 0; c < choices; ++c) {
         const auto pair = static_cast<std::size_t>(t * choices + c);
         if (routing.kept[pair] != 0) d[routing.expert[pair]] += d_gates.row(t)[c];
       }
       const Scalar along = (d * p).sum();
-      const auto z = static_cast<Scalar>(2 * scales.z / tokens) * routing.log_sum.data()[t];
+      const auto z =
+          static_cast<Scalar>(2 * scales.z / static_cast<double>(routing.tokens)) * routing.log_sum.data()[t];
       d = p * (d - along + z);
     }
   });

@@ -20,8 +20,10 @@ Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode);
 
 /// Sends each token to its k most likely experts.
 ///   logits = x W^T;  P = softmax(logits);  the k largest of a row, ties to the lowest expert
-/// Places in an expert's queue go to all first choices in token order, then to all second choices, and so on; pairs
-/// beyond the capacity are dropped, having counted. Gates are P itself, not renormalised.   x: (N, H)   W: [E, H]
+/// Padding is routed like any token (its x is zero: experts 0 and 1), unless pads_routed is off: then its pairs are in
+/// no queue and no statistic, and it has no part in the losses. Either way it counts for the capacity. Places in an
+/// expert's queue go to all first choices in token order, then to all second choices, and so on; pairs beyond the
+/// capacity are dropped, having counted. Gates are P itself, not renormalised.   x: (N, H)   W: [E, H]
 template <class Scalar>
 class Router {
  public:
@@ -34,8 +36,14 @@ class Router {
     Matrix<Scalar> log_sum;            ///< (1, N)
     std::vector<std::int32_t> expert;  ///< (N * k)
     std::vector<std::uint8_t> kept;    ///< (N * k)
-    Matrix<double> fraction;           ///< (groups, E): share of the group's tokens having e among their k.
+    std::vector<std::uint8_t> routed;  ///< (N): 0 for padding that is not.
+    std::vector<Index> group_tokens;   ///< (groups): routed tokens of each.
+    Index tokens = 0;                  ///< Routed tokens of all groups.
+    Index groups = 0;                  ///< Groups with a routed token: the balance loss is their mean.
+    Matrix<double> fraction;           ///< (groups, E): share of the group's routed tokens having e among their k.
     RouterStatistics statistics;
+    std::vector<Index> waiting;  ///< (E): length of each queue, while they fill.
+    Matrix<double> probability;  ///< (1, E): a group's sum of probabilities, while it is taken.
   };
   /// What the total loss's gradient adds here: d total / d aux_loss and d total / d z_loss.
   struct LossScales {
@@ -53,6 +61,7 @@ class Router {
  private:
   View<Scalar> weight(Scalar* data) const { return {data, config_.num_experts, config_.hidden_size}; }
   void choose(Routing& routing) const;
+  void admit(const BatchLayout& layout, Routing& routing) const;
   void queue(Routing& routing) const;
   void measure(Routing& routing) const;
   void count_by_position(const BatchLayout& layout, Routing& routing) const;

@@ -167,6 +167,7 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
   keys.read("router_capacity_factor_eval", "capacity_factor_eval", config.router_capacity_factor_eval);
   keys.read("router_min_capacity", "min_capacity", config.router_min_capacity);
   keys.read("router_group_size", config.router_group_size);
+  config.pads_routed = keys.flag("pads_routed", config.pads_routed);
   keys.read("router_aux_loss_factor", config.router_aux_loss_factor);
   keys.read("router_z_loss_factor", config.router_z_loss_factor);
   keys.read("z_loss_factor", config.z_loss_factor);
@@ -223,6 +224,7 @@ std::string model_config_json(const ModelConfig& config) {
       {"router_drop_tks", config.capacity_rule != CapacityRule::dropless},
       {"capacity_rule", name_of(config.capacity_rule)},
       {"router_group_size", config.router_group_size},
+      {"pads_routed", config.pads_routed},
       {"router_aux_loss_factor", config.router_aux_loss_factor},
       {"router_z_loss_factor", config.router_z_loss_factor},
       {"z_loss_factor", config.z_loss_factor},

@@ -162,8 +162,76 @@ RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, 
   RC_ASSERT(routing.statistics.dropped_at == dropped);
 }
 
-TEST(Router, GradientMatchesFiniteDifferences) {
+/// Two groups of four tokens and capacity 2; padding is all of zeros and stands at the end of each row.
+struct PaddedRows {
+  Identity router{4};
+  BatchLayout layout = full_rows(2, 4);
+  Matrix<double> logits = logits_of(
+      {{2, 0, 0, 0}, {0, 0, 3, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}, {2, 1, 0, 0}, {2, 1, 0, 0}, {2, 1, 0, 0}, {0, 0, 0, 0}});
+
+  explicit PaddedRows(bool pads_routed) {
+    router.config.pads_routed = pads_routed;
+    router.config.capacity_rule = CapacityRule::flaxformer;
+    router.config.router_group_size = 4;
+    router.config.router_min_capacity = 2;
+    for (const std::size_t pad : {2U, 3U, 7U}) layout.real[pad] = 0;
+    router.route(logits, layout);
+  }
+};
+
+TEST(Router, SendsPaddingToTheFirstTwoExpertsWhereItIsRouted) {
+  const PaddedRows rows(true);
+  const auto& routing = rows.router.routing;
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0}));
+  const RouterStatistics& statistics = routing.statistics;
+  EXPECT_NEAR(statistics.dropped, 6.0 / 16, 1e-12);
+  EXPECT_NEAR(statistics.load[0], 7.0 / 16, 1e-12);
+  EXPECT_NEAR(statistics.load[1], 7.0 / 16, 1e-12);
+  const double zeros = 3 * std::log(4.0) * std::log(4.0);
+  const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
+               three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.z_loss, (zeros + one * one + two * two + 3 * three * three) / 8, 1e-12);
+  EXPECT_EQ(statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0}));
+}
+
+TEST(Router, LeavesPaddingOutOfQueuesAndLossesWhereItIsNotRouted) {
+  const PaddedRows rows(false);
+  const auto& routing = rows.router.routing;
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0}));
+  const RouterStatistics& statistics = routing.statistics;
+  EXPECT_NEAR(statistics.dropped, 2.0 / 10, 1e-12);
+  EXPECT_NEAR(statistics.load[0], 4.0 / 10, 1e-12);
+  EXPECT_NEAR(statistics.load[3], 1.0 / 10, 1e-12);
+  const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
+               three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.z_loss, (one * one + two * two + 3 * three * three) / 5, 1e-12);
+  // Each group's E sum_e m_e p_e over its real tokens alone: two in the first, three alike in the second.
+  const double p0 = (std::exp(2) + 1) / 2, sum_one = std::exp(one), sum_two = std::exp(two),
+               sum_three = std::exp(three);
+  const double first =
+      4 * 0.5 * (2 * p0 / sum_one + 1 / sum_one + 1 / sum_one + (std::exp(3) + std::exp(1) + 2) / sum_two) / 2;
+  const double second = 4 * (std::exp(2) + std::exp(1)) / sum_three;
+  EXPECT_NEAR(statistics.aux_loss, (first + second) / 2, 1e-12);
+  EXPECT_EQ(statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0}));
+}
+
+TEST(Router, TakesAGroupOfPaddingAlone) {
+  PaddedRows rows(false);
+  for (std::size_t t = 0; t < 4; ++t) rows.layout.real[t] = 0;
+  rows.router.route(rows.logits, rows.layout);
+  const RouterStatistics& statistics = rows.router.routing.statistics;
+  const double three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.aux_loss, 4 * (std::exp(2) + std::exp(1)) / std::exp(three), 1e-12);
+  EXPECT_NEAR(statistics.z_loss, three * three, 1e-12);
+  std::fill(rows.layout.real.begin(), rows.layout.real.end(), 0);
+  rows.router.route(rows.logits, rows.layout);
+  EXPECT_EQ(statistics.aux_loss, 0.0);
+  EXPECT_EQ(statistics.dropped, 0.0);
+}
+
+void expect_gradient(bool pads_routed) {
   ModelConfig config = model_preset("openmoe-micro");
+  config.pads_routed = pads_routed;
   config.hidden_size = 5;
   config.router_group_size = 6;
   config.router_min_capacity = 2;
@@ -171,7 +239,8 @@ TEST(Router, GradientMatchesFiniteDifferences) {
   const Router<double> router(config, weight.view);
   auto x = random_matrix<double>(12, 5, 4);
   const auto d_gates = random_matrix<double>(12, 2, 5);
-  const BatchLayout layout = full_rows(1, 12);
+  BatchLayout layout = full_rows(2, 6);
+  layout.real[5] = layout.real[10] = layout.real[11] = 0;
   Router<double>::Routing routing;
   const auto loss = [&] {
     router.forward(x.view(), layout, Mode::train, routing);
@@ -190,6 +259,17 @@ TEST(Router, GradientMatchesFiniteDifferences) {
   router.backward(d_gates.view(), x.view(), routing, {0.7, 0.3}, scratch, dx.view());
   EXPECT_LT(gradient_error(x.data(), 60, dx.data(), loss), 1e-5);
   EXPECT_LT(gradient_error(weight.value.data(), 20, weight.grad.data(), loss), 1e-5);
+  if (!pads_routed) {
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(dx.row(11)[i], 0.0);
+  }
+}
+
+TEST(Router, GradientMatchesFiniteDifferences) {
+  expect_gradient(true);
+}
+
+TEST(Router, GradientMatchesFiniteDifferencesWithPaddingLeftOut) {
+  expect_gradient(false);
 }
 
 }  // namespace

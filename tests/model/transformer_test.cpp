@@ -56,8 +56,7 @@ TEST(Transformer, GradientMatchesFiniteDifferencesWithDroppedPairs) {
   worst_gradient(tiny(), batch.view(), true);
 }
 
-TEST(Transformer, GradientMatchesFiniteDifferencesWithSegmentsPadsAndWeights) {
-  ModelConfig config = tiny();
+void expect_gradient_with_segments_pads_and_weights(ModelConfig config) {
   config.capacity_rule = CapacityRule::dropless;
   RandomBatch random(2, 8, 11, 5);
   const std::vector<std::int32_t> segments{1, 1, 1, 2, 2, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1};
@@ -69,6 +68,16 @@ TEST(Transformer, GradientMatchesFiniteDifferencesWithSegmentsPadsAndWeights) {
   batch.segment_ids = segments.data();
   batch.positions = positions.data();
   worst_gradient(config, batch, false);
+}
+
+TEST(Transformer, GradientMatchesFiniteDifferencesWithSegmentsPadsAndWeights) {
+  expect_gradient_with_segments_pads_and_weights(tiny());
+}
+
+TEST(Transformer, GradientMatchesFiniteDifferencesWithPaddingThatIsNotRouted) {
+  ModelConfig config = tiny();
+  config.pads_routed = false;
+  expect_gradient_with_segments_pads_and_weights(config);
 }
 
 TEST(Transformer, TotalIsTheWeightedSumOfItsParts) {
@@ -131,6 +140,19 @@ TEST(Transformer, SendsPadsToTheFirstExpertsAndCountsThem) {
     EXPECT_EQ(trace.kept[0][t * 4 + 2] + trace.kept[0][t * 4 + 3], 0);
   }
   EXPECT_GE(trace.routers[0].load[0], 0.25);
+}
+
+TEST(Transformer, SendsPadsNowhereWhereTheyAreNotRouted) {
+  ModelConfig config = tiny();
+  config.pads_routed = false;
+  auto memory = random_parameters<double>(config, 3);
+  Transformer<double> model(config, memory.views());
+  const std::vector<std::int32_t> tokens{0, 4, 5, 0, 0, 0};
+  const auto trace = model.trace({1, 6, tokens.data(), nullptr, nullptr, nullptr, nullptr}, Mode::train);
+  for (std::size_t at = 3 * 4; at < 6 * 4; ++at) EXPECT_EQ(trace.kept[0][at], 0);
+  const auto alone = model.trace({1, 3, tokens.data(), nullptr, nullptr, nullptr, nullptr}, Mode::train);
+  EXPECT_NEAR(trace.routers[0].aux_loss, alone.routers[0].aux_loss, 1e-12);
+  EXPECT_NEAR(trace.routers[0].z_loss, alone.routers[0].z_loss, 1e-12);
 }
 
 TEST(Transformer, GivesTheSameBitsOnAnyNumberOfThreads) {

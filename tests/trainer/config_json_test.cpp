@@ -83,6 +83,17 @@ TEST(ConfigJson, ReadsTheOlderNames) {
   EXPECT_EQ(config.router_min_capacity, 8);
 }
 
+TEST(ConfigJson, RoutesPaddingUnlessToldNotTo) {
+  nlohmann::json json = released();
+  EXPECT_TRUE(parse_model_config(kReleased, "here").pads_routed);
+  json["pads_routed"] = false;
+  const ModelConfig config = parse_model_config(json.dump(), "here");
+  EXPECT_FALSE(config.pads_routed);
+  EXPECT_EQ(parse_model_config(model_config_json(config), "here"), config);
+  json["pads_routed"] = 1;
+  expect_refused(json, "pads_routed");
+}
+
 TEST(ConfigJson, KeepsEveryTokenWhenDroppingIsOff) {
   nlohmann::json json = released();
   json["router_drop_tks"] = false;
