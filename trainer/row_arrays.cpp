@@ -20,8 +20,9 @@ const Row& row_in(const StreamRow& row) {
 }
 
 template <class AnyRow>
-RowArrays laid_out(std::span<const AnyRow> rows) {
-  RowArrays arrays;
+void lay_out(std::span<const AnyRow> rows, RowArrays& arrays) {
+  for (auto* ids : {&arrays.tokens, &arrays.labels, &arrays.segment_ids, &arrays.positions}) ids->clear();
+  arrays.loss_weights.clear();
   const std::size_t length = row_in(rows.front()).tokens.size();
   arrays.rows = static_cast<int>(rows.size());
   arrays.length = static_cast<int>(length);
@@ -33,7 +34,6 @@ RowArrays laid_out(std::span<const AnyRow> rows) {
     append(arrays.segment_ids, row.segment_ids, length);
     append(arrays.positions, row.positions, length);
   }
-  return arrays;
 }
 
 }  // namespace
@@ -51,12 +51,14 @@ TokenBatch RowArrays::batch(int first_row, int count) const {
   return batch;
 }
 
-RowArrays rows_of(std::span<const StreamRow> rows) {
-  return laid_out(rows);
+void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays) {
+  lay_out(rows, arrays);
 }
 
 RowArrays rows_of(std::span<const Row> rows) {
-  return laid_out(rows);
+  RowArrays arrays;
+  lay_out(rows, arrays);
+  return arrays;
 }
 
 RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad) {

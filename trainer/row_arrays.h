@@ -24,8 +24,8 @@ struct RowArrays {
   TokenBatch batch(int first_row, int count) const;
 };
 
-/// REQUIRES: at least one row, all of one length.
-RowArrays rows_of(std::span<const StreamRow> rows);
+/// Overwrites `arrays` with the rows; their memory is used again. REQUIRES: at least one row, all of one length.
+void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays);
 RowArrays rows_of(std::span<const Row> rows);
 
 /// A text's ids as CausalLM rows: each row begins with pad as BOS and weighs every real label 1; the last one is filled

@@ -15,7 +15,6 @@
 #include "trainer/atomic_file.h"
 #include "trainer/bad_batch.h"
 #include "trainer/checkpoint_folder.h"
-#include "trainer/row_arrays.h"
 #include "trainer/step_metrics.h"
 #include "trainer/weights.h"
 
@@ -252,8 +251,8 @@ Losses TrainLoop::forward_backward(const Batch& batch) {
   memory_.zero_gradients();
   Losses mean;
   for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
-    const RowArrays rows = rows_of(std::span(batch).subspan(first, micro_rows));
-    add_share(mean, model_.forward_backward(rows.batch(0, rows.rows), share), share);
+    gather_rows(std::span(batch).subspan(first, micro_rows), rows_);
+    add_share(mean, model_.forward_backward(rows_.batch(0, rows_.rows), share), share);
   }
   return mean;
 }

@@ -16,6 +16,7 @@
 #include "trainer/evaluation.h"
 #include "trainer/learning_rate.h"
 #include "trainer/ledger_check.h"
+#include "trainer/row_arrays.h"
 #include "trainer/run_log.h"
 #include "trainer/train_config.h"
 #include "trainer/train_state.h"
@@ -127,6 +128,7 @@ class TrainLoop {
   std::unique_ptr<Optimizer> optimizer_;
   Transformer<float> model_;
   UnigramCounts unigram_;
+  RowArrays rows_;  ///< The micro-batch being trained on.
   Profile profile_;
   TrainState state_;
   SeenByTrainer seen_;
