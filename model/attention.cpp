@@ -18,7 +18,7 @@ template <class Scalar, class Work>
 void for_heads(int rows, int heads, const Work& work) {
 #pragma omp parallel
   {
-    HeadScratch<Scalar> scratch;
+    thread_local HeadScratch<Scalar> scratch;
 #pragma omp for schedule(static)
     for (Index task = 0; task < Index{rows} * heads; ++task) work(task / heads, task % heads, scratch);
   }

@@ -127,17 +127,17 @@ void Block<Scalar>::backward(const Context& context, Saved& saved, Scratch& scra
   feed_forward_backward<Scalar>(dense_, scratch.dh.of(dh, dense_.precision()),
                                 saved.dense_image.again(saved.dense_x.view()), dense_memory(dh.rows, saved, scratch),
                                 scratch.d_hidden.view(), scratch.y.view());
-  dense_norm_.backward(scratch.y.view(), saved.dense_h.view(), real, dh);
+  dense_norm_.backward(scratch.y.view(), saved.dense_h.view(), real, scratch.norm, dh);
   timer.reset();
   if (experts_) {
     experts_->backward(dh, saved.experts_x.view(), saved.experts, context.scales, scratch.experts, scratch.y.view(),
                        context.profile);
-    experts_norm_->backward(scratch.y.view(), saved.experts_h.view(), real, dh);
+    experts_norm_->backward(scratch.y.view(), saved.experts_h.view(), real, scratch.norm, dh);
   }
   timer.emplace(context.profile, Part::attention);
   attention_.backward(scratch.dh.of(dh, dense_.precision()), saved.attention_image.again(saved.attention_x.view()),
                       *context.layout, *context.rope, saved.attention, scratch.attention, scratch.y.view());
-  attention_norm_.backward(scratch.y.view(), saved.attention_h.view(), real, dh);
+  attention_norm_.backward(scratch.y.view(), saved.attention_h.view(), real, scratch.norm, dh);
 }
 
 template void add<float>(View<const float>, View<float>);

@@ -32,6 +32,7 @@ class Block {
   struct Scratch {
     Matrix<Scalar> y;  ///< (N, H): a sub-layer's output, or the gradient of its input.
     Matrix<Scalar> d_hidden;
+    Matrix<Scalar> norm;
     Image<Scalar> dh;
     Matrix<Bf16> gate_image, up_image;  ///< With bf16 weights only.
     typename Attention<Scalar>::Scratch attention;

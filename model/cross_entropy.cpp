@@ -29,6 +29,9 @@ Index CrossEntropy<Scalar>::chunk_rows() const {
 template <class Scalar>
 double CrossEntropy<Scalar>::gather(const Targets& targets, Index positions) {
   chosen_.clear();
+  for (auto* values : {&ce_, &lse_}) values->reserve(static_cast<std::size_t>(positions));
+  chosen_.reserve(static_cast<std::size_t>(positions));
+  correct_.reserve(static_cast<std::size_t>(positions));
   double weight = 0;
   for (Index t = 0; t < positions; ++t) {
     if (targets.weights[t] == 0) continue;
@@ -67,6 +70,10 @@ template <class Scalar>
 Factor<Scalar> CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
   const Index multiple = head_->precision() == Precision::bf16 ? kChunkMultiple : 1;
   const Index rows = range_count(count, multiple) * multiple;
+  const Index most = std::min(chunk_rows(), range_count(a.rows, multiple) * multiple);
+  inputs_.reserve(most * a.columns);
+  inputs_image_.reserve(most, a.columns, head_->precision());
+  logits_.reserve(most * head_->spec.shape[0]);
   inputs_.reshape(rows, a.columns);
   logits_.reshape(rows, head_->spec.shape[0]);
   std::fill_n(inputs_.row(count), (rows - count) * a.columns, Scalar{0});
@@ -140,6 +147,9 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
       }
     });
     std::fill_n(logits_.row(count), (logits_.rows() - count) * vocabulary, Scalar{0});
+    const Index most = std::min(chunk_rows(), range_count(a.rows, kChunkMultiple) * kChunkMultiple);
+    d_inputs_.reserve(most * a.columns);
+    logits_image_.reserve(most, vocabulary, head_->precision());
     d_inputs_.reshape(logits_.rows(), a.columns);
     const Factor<Scalar> gradient = logits_image_.of(logits_.view(), head_->precision());
     matmul_tn(gradient, inputs, weight(head_->grad), Into::add);

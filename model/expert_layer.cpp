@@ -9,6 +9,13 @@ namespace millrace {
 namespace {
 constexpr Index kRows = 64;
 constexpr Index kSlotMultiple = 32;
+
+/// (rows, columns), with room for `most` rows.
+template <class Number>
+void shape(Matrix<Number>& matrix, Index rows, Index columns, Index most) {
+  matrix.reserve(most * columns);
+  matrix.reshape(rows, columns);
+}
 }  // namespace
 
 template <class Scalar>
@@ -39,6 +46,20 @@ FeedForwardWeights<Scalar> ExpertLayer<Scalar>::expert(Index e) const {
           at(down_->image, size)};
 }
 
+template <class Scalar>
+Index ExpertLayer<Scalar>::slot_multiple() const {
+  return gate_->precision() == Precision::bf16 ? kSlotMultiple : 1;
+}
+
+/// No routing of as many tokens fills more: memory for so many is never outgrown.
+template <class Scalar>
+Index ExpertLayer<Scalar>::most_slots(const typename Router<Scalar>::Routing& routing) const {
+  const Index tokens = routing.logits.rows();
+  const Index groups = tokens == 0 ? 0 : tokens / routing.capacity.group;
+  return std::min(tokens * routing.choices, groups * routing.capacity.pairs * experts_) +
+         experts_ * (slot_multiple() - 1);
+}
+
 /// Counting sort of the kept pairs by expert; within an expert by token, then choice.
 template <class Scalar>
 void ExpertLayer<Scalar>::sort_pairs(Saved& saved) const {
@@ -47,16 +68,17 @@ void ExpertLayer<Scalar>::sort_pairs(Saved& saved) const {
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     if (routing.kept[pair] != 0) ++saved.first[static_cast<std::size_t>(routing.expert[pair]) + 1];
   }
-  const Index multiple = gate_->precision() == Precision::bf16 ? kSlotMultiple : 1;
+  const Index multiple = slot_multiple();
   for (std::size_t e = 0; e < static_cast<std::size_t>(experts_); ++e) {
     saved.first[e + 1] = saved.first[e] + range_count(saved.first[e + 1], multiple) * multiple;
   }
-  std::vector<Index> next(saved.first.begin(), saved.first.end() - 1);
+  saved.next.assign(saved.first.begin(), saved.first.end() - 1);
   saved.slot.assign(routing.expert.size(), -1);
+  saved.token.reserve(static_cast<std::size_t>(most_slots(routing)));
   saved.token.assign(static_cast<std::size_t>(saved.first.back()), -1);
   for (std::size_t pair = 0; pair < routing.expert.size(); ++pair) {
     if (routing.kept[pair] == 0) continue;
-    const Index slot = next[static_cast<std::size_t>(routing.expert[pair])]++;
+    const Index slot = saved.next[static_cast<std::size_t>(routing.expert[pair])]++;
     saved.slot[pair] = slot;
     saved.token[static_cast<std::size_t>(slot)] = static_cast<Index>(pair) / routing.choices;
   }
@@ -83,12 +105,14 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, const BatchLayout& layou
   sort_pairs(saved);
   const auto& routing = saved.routing;
   const Index slots = saved.first.back();
-  saved.x.reshape(slots, hidden_);
-  saved.y.reshape(slots, hidden_);
-  saved.gate.reshape(slots, Index{2} * intermediate_);
-  saved.up.reshape(slots, intermediate_);
-  saved.hidden.reshape(slots, intermediate_);
-  if (gate_->precision() == Precision::bf16) saved.hidden_image.reshape(slots, intermediate_);
+  const Index most = most_slots(routing);
+  shape(saved.x, slots, hidden_, most);
+  shape(saved.y, slots, hidden_, most);
+  shape(saved.gate, slots, Index{2} * intermediate_, most);
+  shape(saved.up, slots, intermediate_, most);
+  shape(saved.hidden, slots, intermediate_, most);
+  if (gate_->precision() == Precision::bf16) shape(saved.hidden_image, slots, intermediate_, most);
+  saved.x_image.reserve(most, hidden_, gate_->precision());
   for_ranges(slots, kRows, [&](Index begin, Index end) {
     for (Index s = begin; s < end; ++s) {
       const Index token = saved.token[static_cast<std::size_t>(s)];
@@ -126,13 +150,15 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
   PartTimer timer(profile, Part::dispatch);
   const auto& routing = saved.routing;
   const Index slots = saved.first.back();
-  scratch.dy.reshape(slots, hidden_);
-  scratch.dx.reshape(slots, hidden_);
-  scratch.d_hidden.reshape(slots, intermediate_);
+  const Index most = most_slots(routing);
+  shape(scratch.dy, slots, hidden_, most);
+  shape(scratch.dx, slots, hidden_, most);
+  shape(scratch.d_hidden, slots, intermediate_, most);
   scratch.d_gates.reshape(x.rows, routing.choices);
+  scratch.dy_image.reserve(most, hidden_, gate_->precision());
   if (gate_->precision() == Precision::bf16) {
-    scratch.gate_image.reshape(slots, Index{2} * intermediate_);
-    scratch.up_image.reshape(slots, intermediate_);
+    shape(scratch.gate_image, slots, Index{2} * intermediate_, most);
+    shape(scratch.up_image, slots, intermediate_, most);
   }
   for (Index s = 0; s < slots; ++s) {
     if (saved.token[static_cast<std::size_t>(s)] < 0) std::fill_n(scratch.dy.row(s), hidden_, Scalar{0});

@@ -23,6 +23,7 @@ class ExpertLayer {
     std::vector<Index> first;  ///< (E + 1): expert e has slots first[e] .. first[e+1] - 1.
     std::vector<Index> slot;   ///< (N * k): slot of each pair, -1 if dropped.
     std::vector<Index> token;  ///< (slots): whose row it is; -1: nobody's, a row of zeros.
+    std::vector<Index> next;   ///< (E): the next free slot, while pairs are sorted.
     Matrix<Scalar> x, y;       ///< (slots, H): what experts read and gave.
     Matrix<Scalar> gate, up, hidden;
     Image<Scalar> x_image;
@@ -47,6 +48,8 @@ class ExpertLayer {
  private:
   FeedForwardWeights<Scalar> expert(Index e) const;
   void sort_pairs(Saved& saved) const;
+  Index slot_multiple() const;
+  Index most_slots(const typename Router<Scalar>::Routing& routing) const;
   FeedForwardSaved<Scalar> rows_of(Saved& saved, Scratch* scratch, Index first, Index count) const;
 
   int hidden_;

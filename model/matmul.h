@@ -44,6 +44,10 @@ class Image {
     bf16_.reshape(0, 0);
     return {x};
   }
+  /// Room for (rows, columns), so that `of` allocates nothing up to that.
+  void reserve(Index rows, Index columns, Precision precision) {
+    if (std::is_same_v<Scalar, float> && precision == Precision::bf16) bf16_.reserve(rows * columns);
+  }
   /// x with the image made of it before, if one was.
   Factor<Scalar> again(View<const Scalar> x) const {
     if (bf16_.rows() == 0) return {x};

@@ -44,10 +44,14 @@ class Matrix {
   Matrix(Index rows, Index columns) { reshape(rows, columns); }
 
   void reshape(Index rows, Index columns) {
+    reserve(rows * columns);
     rows_ = rows;
     columns_ = columns;
-    if (rows * columns <= capacity_) return;
-    capacity_ = rows * columns;
+  }
+  /// Room for `count` numbers: reshape() allocates nothing up to that. Memory never written to costs none.
+  void reserve(Index count) {
+    if (count <= capacity_) return;
+    capacity_ = count;
     const std::size_t bytes = (static_cast<std::size_t>(capacity_) * sizeof(Scalar) + 63) / 64 * 64;
     memory_.reset();
     memory_.reset(static_cast<Scalar*>(std::aligned_alloc(64, bytes)));

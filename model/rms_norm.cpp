@@ -33,12 +33,12 @@ void RmsNorm<Scalar>::forward(View<const Scalar> x, const std::uint8_t* real, Vi
 
 template <class Scalar>
 void RmsNorm<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, const std::uint8_t* real,
-                               View<Scalar> dx) const {
+                               Matrix<Scalar>& scratch, View<Scalar> dx) const {
   const Index width = x.columns;
   const auto gain = array_of(static_cast<const Scalar*>(gain_->value), width);
-  Matrix<Scalar> gain_gradient(range_count(x.rows, kRows), width);  // One row per range, summed in order below.
+  scratch.reshape(range_count(x.rows, kRows), width);  // The gain's gradient of each range, summed in order below.
   for_ranges(x.rows, kRows, [&](Index begin, Index end) {
-    auto sum = array_of(gain_gradient.row(begin / kRows), width);
+    auto sum = array_of(scratch.row(begin / kRows), width);
     sum.setZero();
     for (Index i = begin; i < end; ++i) {
       if (real != nullptr && real[i] == 0) continue;
@@ -51,7 +51,7 @@ void RmsNorm<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, cons
     }
   });
   auto total = array_of(gain_->grad, width);
-  for (Index range = 0; range < gain_gradient.rows(); ++range) total += array_of(gain_gradient.row(range), width);
+  for (Index range = 0; range < scratch.rows(); ++range) total += array_of(scratch.row(range), width);
 }
 
 template class RmsNorm<float>;

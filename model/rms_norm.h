@@ -15,8 +15,9 @@ class RmsNorm {
   RmsNorm(const Parameter<Scalar>& gain, double eps) : gain_(&gain), eps_(eps) {}
 
   void forward(View<const Scalar> x, const std::uint8_t* real, View<Scalar> y) const;
-  /// Adds to gain's gradient and to dx.
-  void backward(View<const Scalar> dy, View<const Scalar> x, const std::uint8_t* real, View<Scalar> dx) const;
+  /// Adds to gain's gradient and to dx. `scratch` is overwritten.
+  void backward(View<const Scalar> dy, View<const Scalar> x, const std::uint8_t* real, Matrix<Scalar>& scratch,
+                View<Scalar> dx) const;
 
  private:
   Scalar inverse_rms(const Scalar* x, Index count) const;

@@ -56,6 +56,7 @@ struct Transformer<Scalar>::Impl {
   Profile* profile = nullptr;
 
   BatchLayout layout;
+  Losses passed;  ///< Of the last training pass.
   std::vector<typename Block<Scalar>::Saved> saved;
   std::vector<Matrix<Scalar>> inputs;  ///< (N, H) a layer, for recomputing.
   typename Block<Scalar>::Scratch scratch;
@@ -95,7 +96,7 @@ template <class Scalar>
 void Transformer<Scalar>::Impl::backward(const TokenBatch& batch, double scale) {
   dh.reshape(h.rows(), h.columns());
   dh.fill(0);
-  final_norm.backward(da.view(), h.view(), layout.real.data(), dh.view());
+  final_norm.backward(da.view(), h.view(), layout.real.data(), scratch.norm, dh.view());
   typename Block<Scalar>::Context context{&layout, &rope, Mode::train, {}, profile};
   if (moe_layers > 0) {
     context.scales = {scale * config.router_aux_loss_factor / moe_layers,
@@ -114,6 +115,7 @@ void Transformer<Scalar>::Impl::finish(Losses& losses, const typename CrossEntro
   losses.ce = sums.ce;
   losses.z_loss = config.z_loss_factor * sums.square;
   losses.loss_weight = sums.weight;
+  losses.aux_loss = losses.router_z_loss = 0;
   for (const RouterStatistics& router : losses.routers) {
     losses.aux_loss += router.aux_loss / moe_layers;
     losses.router_z_loss += router.z_loss / moe_layers;
@@ -135,11 +137,14 @@ void Transformer<Scalar>::measure(Profile* profile) {
 }
 
 template <class Scalar>
-Losses Transformer<Scalar>::forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores) {
+const Losses& Transformer<Scalar>::forward_backward(const TokenBatch& batch, double gradient_scale,
+                                                    TokenScores* scores) {
   Impl& model = *impl_;
-  Losses losses;
+  Losses& losses = model.passed;
+  losses.routers.resize(static_cast<std::size_t>(model.moe_layers));
+  auto statistics = losses.routers.begin();
   model.forward(batch, Mode::train, model.recompute == Recompute::yes ? Impl::Keep::inputs : Impl::Keep::all,
-                [&](const auto& routing) { losses.routers.push_back(routing.statistics); });
+                [&](const auto& routing) { *statistics++ = routing.statistics; });
   model.da.reshape(model.a.rows(), model.a.columns());
   std::optional<PartTimer> timer(std::in_place, model.profile, Part::head_and_loss);
   const auto sums = model.loss.forward_backward(model.a.view(), {batch.labels, batch.loss_weights},

@@ -82,8 +82,9 @@ class Transformer {
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
-  /// `scores`, if given, receives each position's loss.
-  Losses forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
+  /// `scores`, if given, receives each position's loss. What is returned lasts until the next pass. Once a batch of the
+  /// same shape has passed, none allocates memory, but for oneDNN's own.
+  const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.

@@ -85,7 +85,8 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
 
   const std::int64_t chunk_rows = (rows + kMaxRowChunks - 1) / kMaxRowChunks;
   const std::int64_t chunks = (rows + chunk_rows - 1) / chunk_rows;
-  std::vector<double> column_sums(index(chunks * columns));
+  std::vector<double>& column_sums = scratch_.column_sums;
+  column_sums.assign(index(chunks * columns), 0);
   parallel_chunks(rows, chunk_rows, [&](std::int64_t begin, std::int64_t end) {
     double* sums = column_sums.data() + begin / chunk_rows * columns;
     for (std::int64_t row = begin; row < end; ++row) {
@@ -96,7 +97,8 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
       v_row[row] = static_cast<float>(beta2 * v_row[row] + (1 - beta2) * mean);
     }
   });
-  std::vector<float> column_factor(index(columns));
+  std::vector<float>& column_factor = scratch_.column_factor;
+  column_factor.resize(index(columns));
   for (std::int64_t column = 0; column < columns; ++column) {
     double sum = 0;
     for (std::int64_t chunk = 0; chunk < chunks; ++chunk) sum += column_sums[index(chunk * columns + column)];
@@ -106,11 +108,13 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
   }
   const double row_sum = sum_of(0, rows, [v_row](std::int64_t i) { return static_cast<double>(v_row[i]); });
   const double row_mean = row_sum / static_cast<double>(rows);
-  std::vector<float> row_factor(index(rows));
+  std::vector<float>& row_factor = scratch_.row_factor;
+  row_factor.resize(index(rows));
   for (std::int64_t row = 0; row < rows; ++row)
     row_factor[index(row)] = static_cast<float>(1 / std::sqrt(static_cast<double>(v_row[row]) / row_mean));
 
-  std::vector<double> update_sums(index(chunks));
+  std::vector<double>& update_sums = scratch_.update_sums;
+  update_sums.assign(index(chunks), 0);
   parallel_chunks(rows, chunk_rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const float* g = grad + row * columns;

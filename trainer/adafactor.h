@@ -52,8 +52,16 @@ class Adafactor : public Optimizer {
   double step_size(double learning_rate, double value_rms, double update_rms) const;
   double decay() const;
 
+  /// Memory of one factored update, kept from one to the next.
+  struct Scratch {
+    std::vector<double> column_sums;  ///< (chunks, columns)
+    std::vector<double> update_sums;  ///< (chunks)
+    std::vector<float> row_factor, column_factor;
+  };
+
   Settings settings_;
   std::vector<Slot> slots_;
+  Scratch scratch_;
 };
 
 }  // namespace millrace

@@ -34,10 +34,12 @@ void parallel_chunks(std::int64_t size, std::int64_t chunk_size, const Work& wor
 
 inline constexpr std::int64_t kChunk = 1 << 16;
 
-/// The sum of term(i) over [0, size), on all OpenMP threads.
+/// The sum of term(i) over [0, size), on all OpenMP threads. REQUIRES: `term` calls no parallel_sum.
 template <class Term>
 double parallel_sum(std::int64_t size, const Term& term) {
-  std::vector<double> sums(static_cast<std::size_t>((size + kChunk - 1) / kChunk));
+  thread_local std::vector<double> memory;
+  std::vector<double>& sums = memory;  // The caller's, for all threads.
+  sums.assign(static_cast<std::size_t>((size + kChunk - 1) / kChunk), 0);
   parallel_chunks(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
     sums[static_cast<std::size_t>(begin / kChunk)] = sum_of(begin, end, term);
   });
