@@ -105,6 +105,31 @@ class Checkpoints(unittest.TestCase):
         self.assertEqual(self.evaluated(self.sharded), loss)
         self.assertAlmostEqual(self.evaluated(self.bf16), loss, delta=0.02 * loss)
 
+    def test_weights_are_exported_in_bf16(self):
+        for source, name in ((self.one_file, "exported"), (self.sharded, "exported_shards")):
+            new = self.folder / name
+            done = convert(source, new, "--bf16")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(json.loads((new / "config.json").read_text())["torch_dtype"], "bfloat16")
+            self.assertEqual(self.logits(new), self.logits(self.bf16))
+        exported = files.read_safetensors(self.folder / "exported" / "model.safetensors")
+        self.assertEqual({name: tensor[0] for name, tensor in exported.items()}, dict.fromkeys(exported, "BF16"))
+
+    def test_bf16_numbers_are_the_nearest_with_ties_to_even(self):
+        numbers = [0.0, -0.0, 1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -(1 + 2**-8), 3.1e38, -1e-40, 1.9999999]
+        expected = [0x0000, 0x8000, 0x3F80, 0x3F80, 0x3F82, 0x3F81, 0xBF80, 0x7F69, 0x8001, 0x4000]
+        for number, name in ((numbers, "finite"), ([1.0, float("nan"), 2.0], "nan"), ([-float("inf")], "infinite")):
+            tensor = ("F32", [len(number)], array.array("f", number).tobytes())
+            folder = files.new_folder(self.folder / name, self.config, {"some.weight": tensor})
+            done = convert(folder, self.folder / f"{name}_rounded", "--bf16")
+            if name != "finite":
+                self.assertEqual(done.returncode, 1)
+                self.assertIn("some.weight: holds a number that is not finite", done.stderr)
+                continue
+            self.assertEqual(done.returncode, 0, done.stderr)
+            read = files.read_safetensors(self.folder / f"{name}_rounded" / "model.safetensors")["some.weight"]
+            self.assertEqual(list(array.array("H", read[2])), expected)
+
     def test_a_pytorch_file_is_refused_and_converts(self):
         folder = self.folder / "pytorch"
         folder.mkdir()
