@@ -11,12 +11,13 @@
 #include <string>
 #include <vector>
 
-#include <dnnl.hpp>
 #include <fmt/format.h>
 #include <omp.h>
 #include <sys/resource.h>
 
 #include "model/bf16.h"
+#include "model/machine_limit.h"
+#include "model/product_operations.h"
 #include "model/transformer.h"
 #include "trainer/optimizer.h"
 
@@ -31,44 +32,12 @@ double seconds_of(const auto& work) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
-/// The rate of oneDNN's matmul primitive on all threads, as it parallelises itself: best of 20 products of side 2048.
-double library_rate(Precision precision) {
-  using Memory = dnnl::memory;
-  constexpr dnnl_dim_t kSide = 2048;
-  const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
-  dnnl::stream stream(engine);
-  const auto type = precision == Precision::bf16 ? Memory::data_type::bf16 : Memory::data_type::f32;
-  const Memory::desc in({kSide, kSide}, type, Memory::format_tag::ab);
-  const Memory::desc out({kSide, kSide}, Memory::data_type::f32, Memory::format_tag::ab);
-  const dnnl::matmul product(dnnl::matmul::primitive_desc(dnnl::matmul::desc(in, in, out), engine));
-  std::vector<float> a(kSide * kSide, 0.5F), b(kSide * kSide, 0.25F), c(kSide * kSide);
-  const std::unordered_map<int, Memory> arguments{{DNNL_ARG_SRC, {in, engine, a.data()}},
-                                                  {DNNL_ARG_WEIGHTS, {in, engine, b.data()}},
-                                                  {DNNL_ARG_DST, {out, engine, c.data()}}};
-  double best = 1e9;
-  for (int repeat = 0; repeat < 20; ++repeat) {
-    best = std::min(best, seconds_of([&] {
-                      product.execute(stream, arguments);
-                      stream.wait();
-                    }));
-  }
-  return 2.0 * kSide * kSide * kSide / best;
-}
-
-/// Operations of one step's products: 6 a weight and token (2 forward, 4 backward), attention over the causal half.
+/// As product_operations says, all positions real and with loss, one segment a row.
 double step_operations(const ModelConfig& config, const Losses& losses, double tokens, double length) {
-  const double hidden = config.hidden_size;
-  const double feed_forward = 4 * hidden * config.intermediate_size;
-  const double width = config.num_attention_heads * config.head_dim;
-  double weights = static_cast<double>(config.vocab_size) * hidden;
-  std::size_t router = 0;
-  for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
-    weights += 4 * hidden * width + feed_forward;
-    if (config.is_moe_layer(layer)) {
-      weights += config.router_topk * (1 - losses.routers[router++].dropped) * feed_forward;
-    }
-  }
-  return 6 * weights * tokens + 6 * config.num_hidden_layers * width * length / 2 * tokens;
+  ProductWork work{tokens, tokens, tokens * (length + 1) / 2, 0};
+  for (const RouterStatistics& router : losses.routers)
+    work.expert_pairs += (1 - router.dropped) * config.router_topk * tokens;
+  return product_operations(config, work);
 }
 
 ModelConfig small() {
@@ -191,7 +160,7 @@ int main(int argc, char** argv) {
   }
   for (const Precision precision : precisions) {
     const std::string name = precision == Precision::bf16 ? "bf16" : "f32";
-    const double limit = library_rate(precision);
+    const double limit = product_rate(precision, 2048, 2);
     fmt::print("\noneDNN's products, {}: {:.0f} GFLOP/s\n\n", name, limit / 1e9);
     fmt::print("| step | tokens/s | GFLOP/s | of oneDNN | GiB at most |\n| --- | ---: | ---: | ---: | ---: |\n");
     const double tokens = training_step("small, " + name, small(), 8, 512, precision, 3, limit);
