@@ -21,8 +21,11 @@ double squared(float x) {
   return static_cast<double>(x) * static_cast<double>(x);
 }
 
-double rms_of(const float* values, std::int64_t size) {
-  const double sum = parallel_sum(size, [values](std::int64_t i) { return squared(values[i]); });
+double sum_of_squares(const float* values, std::int64_t size) {
+  return parallel_sum(size, [values](std::int64_t i) { return squared(values[i]); });
+}
+
+double rms(double sum, std::int64_t size) {
   return std::sqrt(sum / static_cast<double>(size));
 }
 
@@ -57,26 +60,27 @@ Adafactor::Adafactor(const Parameters<float>& parameters, Settings settings) : s
   }
 }
 
-void Adafactor::update(Parameters<float>& parameters, double learning_rate) {
+UpdateNorms Adafactor::update(Parameters<float>& parameters, double learning_rate) {
   if (parameters.all.size() != slots_.size()) throw std::logic_error("Adafactor: other parameters than at the start");
+  Squares sums;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
     for (std::int64_t tensor = 0; tensor < slot.tensors; ++tensor) {
       const std::int64_t offset = tensor * slot.rows * slot.columns;
       float* value = parameters.all[i].value + offset;
       const float* grad = parameters.all[i].grad + offset;
-      if (slot.factored) {
-        update_factored(slot, tensor, value, grad, learning_rate);
-      } else {
-        update_whole(slot, tensor, value, grad, learning_rate);
-      }
+      const Squares squares = slot.factored ? update_factored(slot, tensor, value, grad, learning_rate)
+                                            : update_whole(slot, tensor, value, grad, learning_rate);
+      sums.values += squares.values;
+      sums.change += squares.change;
     }
   }
   ++steps_;
+  return {std::sqrt(sums.values), std::sqrt(sums.change)};
 }
 
-void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad,
-                                double learning_rate) {
+Adafactor::Squares Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad,
+                                              double learning_rate) {
   const std::int64_t rows = slot.rows;
   const std::int64_t columns = slot.columns;
   const double beta2 = decay();
@@ -126,8 +130,9 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
   double update_sum = 0;
   for (const double sum : update_sums) update_sum += sum;
 
-  const double update_rms = std::sqrt(update_sum / static_cast<double>(rows * columns));
-  const auto step = static_cast<float>(step_size(learning_rate, rms_of(value, rows * columns), update_rms));
+  const std::int64_t size = rows * columns;
+  const double value_sum = sum_of_squares(value, size);
+  const auto step = static_cast<float>(step_size(learning_rate, rms(value_sum, size), rms(update_sum, size)));
   parallel_chunks(rows, chunk_rows, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t row = begin; row < end; ++row) {
       const float* g = grad + row * columns;
@@ -137,9 +142,11 @@ void Adafactor::update_factored(Slot& slot, std::int64_t tensor, float* value, c
         to[column] -= g[column] * factor * column_factor[index(column)];
     }
   });
+  return {value_sum, squared(step) * update_sum};
 }
 
-void Adafactor::update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate) {
+Adafactor::Squares Adafactor::update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad,
+                                           double learning_rate) {
   const std::int64_t size = slot.columns;
   const double beta2 = decay();
   float* v = slot.v.data() + tensor * size;
@@ -148,12 +155,13 @@ void Adafactor::update_whole(Slot& slot, std::int64_t tensor, float* value, cons
       v[i] = static_cast<float>(beta2 * v[i] + (1 - beta2) * (squared(grad[i]) + settings_.eps1));
   });
   const auto scaled = [v, grad](std::int64_t i) { return grad[i] / std::sqrt(v[i]); };
-  const double sum = parallel_sum(size, [&scaled](std::int64_t i) { return squared(scaled(i)); });
-  const double update_rms = std::sqrt(sum / static_cast<double>(size));
-  const auto step = static_cast<float>(step_size(learning_rate, rms_of(value, size), update_rms));
+  const double update_sum = parallel_sum(size, [&scaled](std::int64_t i) { return squared(scaled(i)); });
+  const double value_sum = sum_of_squares(value, size);
+  const auto step = static_cast<float>(step_size(learning_rate, rms(value_sum, size), rms(update_sum, size)));
   parallel_chunks(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) value[i] -= step * scaled(i);
   });
+  return {value_sum, squared(step) * update_sum};
 }
 
 double Adafactor::step_size(double learning_rate, double value_rms, double update_rms) const {

@@ -30,7 +30,7 @@ class Adafactor : public Optimizer {
   explicit Adafactor(const Parameters<float>& parameters);
   Adafactor(const Parameters<float>& parameters, Settings settings);
 
-  void update(Parameters<float>& parameters, double learning_rate) override;
+  UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 
  private:
@@ -46,8 +46,14 @@ class Adafactor : public Optimizer {
     std::vector<float> v_col;  ///< (tensors, columns)
   };
 
-  void update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
-  void update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
+  /// Sums of squares over one matrix: of its values before the update, and of the change.
+  struct Squares {
+    double values = 0;
+    double change = 0;
+  };
+
+  Squares update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
+  Squares update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
   /// learning_rate max(RMS(value), eps2) / max(1, RMS(u) / clipping_threshold)
   double step_size(double learning_rate, double value_rms, double update_rms) const;
   double decay() const;

@@ -1,5 +1,7 @@
 #include "trainer/adamw.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <stdexcept>
@@ -35,6 +37,36 @@ void update_range(const Step& step, const float* __restrict grad, float* __restr
   }
 }
 
+/// Sums of squares of values before an update, and of their change.
+struct Squares {
+  double values = 0;
+  double change = 0;
+};
+
+/// As update_range, block by block, so that the values before are still at hand to be compared.
+Squares update_and_measure(const Step& step, const float* grad, float* m, float* v, float* value, std::int64_t begin,
+                           std::int64_t end) {
+  constexpr std::int64_t kBlock = 1024;
+  std::array<float, kBlock> before{};
+  Squares sums;
+  for (std::int64_t first = begin; first < end; first += kBlock) {
+    const std::int64_t count = std::min(kBlock, end - first);
+    std::copy_n(value + first, count, before.begin());
+    update_range(step, grad, m, v, value, first, first + count);
+    const float* old = before.data();
+    const float* now = value + first;
+    sums.values += sum_of(0, count, [old](std::int64_t i) {
+      const double x = old[i];
+      return x * x;
+    });
+    sums.change += sum_of(0, count, [old, now](std::int64_t i) {
+      const double x = now[i] - old[i];
+      return x * x;
+    });
+  }
+  return sums;
+}
+
 }  // namespace
 
 AdamW::AdamW(const Parameters<float>& parameters, Settings settings) : settings_(settings) {
@@ -49,7 +81,7 @@ AdamW::AdamW(const Parameters<float>& parameters, Settings settings) : settings_
   }
 }
 
-void AdamW::update(Parameters<float>& parameters, double learning_rate) {
+UpdateNorms AdamW::update(Parameters<float>& parameters, double learning_rate) {
   if (parameters.all.size() != slots_.size()) throw std::logic_error("AdamW: other parameters than at the start");
   const auto t = static_cast<double>(++steps_);
   const double decay = learning_rate * settings_.weight_decay;
@@ -61,16 +93,24 @@ void AdamW::update(Parameters<float>& parameters, double learning_rate) {
   step.rate = static_cast<float>(learning_rate / (1 - std::pow(settings_.beta1, t)));
   step.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(settings_.beta2, t)));
   step.eps = static_cast<float>(settings_.eps);
+  Squares sums;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Parameter<float>& parameter = parameters.all[i];
     const bool is_vector = parameter.spec.shape.size() < 2;
     step.kept = is_vector ? 1.0F : static_cast<float>(1 - decay);
     float* m = slots_[i].m.data();
     float* v = slots_[i].v.data();
+    std::vector<Squares> chunks(static_cast<std::size_t>((parameter.spec.size() + kChunk - 1) / kChunk));
     parallel_chunks(parameter.spec.size(), kChunk, [&](std::int64_t begin, std::int64_t end) {
-      update_range(step, parameter.grad, m, v, parameter.value, begin, end);
+      chunks[static_cast<std::size_t>(begin / kChunk)] =
+          update_and_measure(step, parameter.grad, m, v, parameter.value, begin, end);
     });
+    for (const Squares& chunk : chunks) {
+      sums.values += chunk.values;
+      sums.change += chunk.change;
+    }
   }
+  return {std::sqrt(sums.values), std::sqrt(sums.change)};
 }
 
 std::vector<StateTensor> AdamW::state() {

@@ -25,7 +25,7 @@ class AdamW : public Optimizer {
   /// Throws ConfigError if a setting cannot be.
   AdamW(const Parameters<float>& parameters, Settings settings);
 
-  void update(Parameters<float>& parameters, double learning_rate) override;
+  UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 
  private:

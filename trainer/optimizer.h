@@ -19,13 +19,19 @@ struct StateTensor {
   std::int64_t size() const;
 };
 
+/// L2 norms over all parameters together, of one update. Sums in double, in a fixed order.
+struct UpdateNorms {
+  double values = 0;  ///< Before the update.
+  double change = 0;  ///< What was added to them, but for its rounding to float.
+};
+
 /// Turns gradients into new values. One calling thread; OpenMP inside, the same bits for any number of threads.
 class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
   /// Updates every parameter from its gradient. REQUIRES: the parameters it was made for.
-  virtual void update(Parameters<float>& parameters, double learning_rate) = 0;
+  virtual UpdateNorms update(Parameters<float>& parameters, double learning_rate) = 0;
   /// The state, in a fixed order; what a checkpoint holds besides steps(). Views stay valid for the optimizer's life.
   virtual std::vector<StateTensor> state() = 0;
 
