@@ -1,13 +1,9 @@
 #include "trainer/run_log.h"
 
-#include <cerrno>
 #include <fstream>
 #include <functional>
-#include <system_error>
 
-#include <fcntl.h>
 #include <nlohmann/json.hpp>
-#include <unistd.h>
 
 #include "trainer/atomic_file.h"
 
@@ -46,85 +42,34 @@ bool at_most(const std::optional<std::uint64_t>& value, const std::optional<std:
 
 }  // namespace
 
-class RunLog::LineFile {
- public:
-  explicit LineFile(fs::path path) : path_(std::move(path)) {
-    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) fail("cannot open");
-  }
-  ~LineFile() { ::close(descriptor_); }
-  LineFile(const LineFile&) = delete;
-  LineFile& operator=(const LineFile&) = delete;
-
-  void append(std::string_view line) {
-    waiting_ += line;
-    waiting_ += '\n';
-    write_waiting();
-  }
-
-  void expect_written() {
-    if (!write_waiting()) fail("cannot write");
-  }
-
-  void sync() const {
-    if (::fsync(descriptor_) != 0) fail("cannot sync");
-  }
-
- private:
-  /// False, with errno: the disk does not take it.
-  bool write_waiting() {
-    std::size_t at = 0;
-    bool taken = true;
-    while (taken && at < waiting_.size()) {
-      const ssize_t written = ::write(descriptor_, waiting_.data() + at, waiting_.size() - at);
-      if (written > 0) at += static_cast<std::size_t>(written);
-      taken = written >= 0 || errno == EINTR;
-    }
-    const int reason = errno;
-    waiting_.erase(0, at);
-    errno = reason;
-    return taken;
-  }
-
-  [[noreturn]] void fail(const char* what) const {
-    throw std::system_error(errno, std::generic_category(), path_.string() + ": " + what);
-  }
-
-  fs::path path_;
-  int descriptor_ = -1;
-  std::string waiting_;  ///< Not taken by the disk yet.
-};
-
-RunLog::RunLog(const fs::path& folder)
-    : metrics_(std::make_unique<LineFile>(folder / kMetrics)),
-      rejects_(std::make_unique<LineFile>(folder / kRejects)),
-      positions_(std::make_unique<LineFile>(folder / kPositions)) {}
+RunLog::RunLog(const fs::path& folder, std::uint64_t first_step)
+    : metrics_(folder / kMetrics),
+      rejects_(folder / kRejects),
+      positions_(folder / kPositions),
+      events_(folder, first_step) {}
 
 RunLog::~RunLog() = default;
 
 void RunLog::metrics(std::string_view line) {
-  metrics_->append(line);
+  metrics_.append(std::string(line) + "\n");
+  events_.add(line);
 }
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
   for (std::size_t i = 0; i < row.rejects.size(); ++i) {
     Json json{{"row", row.number}, {"corpus", corpora.at(row.reject_corpora.at(i))}};
     json.update(Json::parse(to_json(row.rejects[i])));
-    rejects_->append(json.dump());
+    rejects_.append(json.dump() + "\n");
   }
-  if (row.after->row % kPositionEvery == 0) positions_->append(to_json(*row.after));
+  if (row.after->row % kPositionEvery == 0) positions_.append(to_json(*row.after) + "\n");
 }
 
 void RunLog::expect_written() {
-  metrics_->expect_written();
-  rejects_->expect_written();
-  positions_->expect_written();
+  for (AppendFile* file : {&metrics_, &rejects_, &positions_, &events_.file()}) file->expect_written();
 }
 
 void RunLog::sync() const {
-  metrics_->sync();
-  rejects_->sync();
-  positions_->sync();
+  for (const AppendFile* file : {&metrics_, &rejects_, &positions_, &events_.file()}) file->sync();
 }
 
 void cut_back_logs(const fs::path& folder, const std::optional<LogEnd>& end) {

@@ -2,13 +2,14 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "pipeline/data_pipeline.h"
+#include "trainer/append_file.h"
+#include "trainer/event_log.h"
 
 namespace millrace {
 
@@ -19,15 +20,17 @@ struct LogEnd {
   std::uint64_t row = 0;                      ///< Rows trained on.
 };
 
-/// A run's logs, one JSON object a line, each line handed to the system whole:
+/// A run's logs. One JSON object a line, each line handed to the system whole:
 ///   metrics.jsonl    a training line a step ("step": steps done), an evaluation line ("eval") where one was made
 ///   rejects.jsonl    what was passed over, with the number of the row that came next
 ///   positions.jsonl  the position behind every thousandth row
+/// and the numbers of metrics.jsonl once more for TensorBoard: see event_log.h.
 /// A line that the disk does not take is kept and tried again with the next one; expect_written() says so.
 class RunLog {
  public:
-  /// Opens the files of `folder` for appending; they need not exist. Throws std::system_error with the path.
-  explicit RunLog(const std::filesystem::path& folder);
+  /// Opens the files of `folder` for appending; they need not exist. `first_step` is the first that will be written,
+  /// anew or for the first time. Throws std::system_error with the path.
+  RunLog(const std::filesystem::path& folder, std::uint64_t first_step);
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
@@ -43,8 +46,8 @@ class RunLog {
   void sync() const;
 
  private:
-  class LineFile;
-  std::unique_ptr<LineFile> metrics_, rejects_, positions_;
+  AppendFile metrics_, rejects_, positions_;
+  EventLog events_;
 };
 
 /// Cuts the logs of `folder` back to `end`, or to nothing, so that each step and row appears once when the run goes on.

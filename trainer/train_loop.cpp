@@ -124,7 +124,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
   writer_.reset();
-  log_ = std::make_unique<RunLog>(setup_.folder);
+  log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
   writer_ = std::make_unique<CheckpointWriter>(
       setup_.checkpoints, KeepRule{.last = train.keep_last, .every_tokens = train.keep_every_tokens});
   memory_.round_values();

@@ -43,8 +43,8 @@ StreamRow row(std::uint64_t number) {
 
 TEST(RunLog, AppendsALineAtATime) {
   const TemporaryFolder folder;
-  RunLog(folder.path()).metrics(R"({"step":1})");
-  RunLog(folder.path()).metrics(R"({"step":2})");
+  RunLog(folder.path(), 0).metrics(R"({"step":1})");
+  RunLog(folder.path(), 2).metrics(R"({"step":2})");
   EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":2}\n");
 }
 
@@ -53,7 +53,7 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
   StreamRow with_reject = row(6);
   with_reject.rejects.push_back({{"shard.jsonl", 3, 4, 90}, RejectCause::bad_json, "not \xFF JSON", 12});
   with_reject.reject_corpora.push_back(1);
-  RunLog(folder.path()).row(with_reject, {"prose", "code"});
+  RunLog(folder.path(), 0).row(with_reject, {"prose", "code"});
   EXPECT_EQ(text_of(folder.path() / "rejects.jsonl"),
             "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":"
             "\"bad_json\","
@@ -62,7 +62,7 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
 
 TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
   const TemporaryFolder folder;
-  RunLog log(folder.path());
+  RunLog log(folder.path(), 0);
   log.metrics("first");
   {
     const FullDisk full(8);
@@ -77,7 +77,7 @@ TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
 
 TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {
   const TemporaryFolder folder;
-  RunLog log(folder.path());
+  RunLog log(folder.path(), 0);
   for (const std::uint64_t number : {998u, 999u, 1000u, 1999u}) log.row(row(number), {});
   const std::string text = text_of(folder.path() / "positions.jsonl");
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 2);
