@@ -169,6 +169,10 @@ TrainConfig read_training(const ConfigTable& run) {
   if (train.keep_last == 0) checkpoint.fail("keep_last", "is 0, expected at least 1");
   train.keep_every_tokens = checkpoint.count("keep_every_tokens", train.keep_every_tokens);
   checkpoint.refuse_unknown_keys();
+
+  const ConfigTable log = run.table("log");
+  train.details_every_steps = log.count("details_every_steps", train.details_every_steps);
+  log.refuse_unknown_keys();
   return train;
 }
 
@@ -225,6 +229,10 @@ std::string training_as_toml(const TrainConfig& train) {
   out += fmt::format("\n[eval]\nevery_steps = {}\ntokens = {}\n\n[checkpoint]\nevery_steps = {}\nkeep_last = {}\n",
                      train.eval_every_steps, train.eval_tokens, train.checkpoint_every_steps, train.keep_last);
   if (train.keep_every_tokens > 0) add("keep_every_tokens", train.keep_every_tokens);
+  if (train.details_every_steps != defaults.details_every_steps) {
+    out += "\n[log]\n";
+    add("details_every_steps", train.details_every_steps);
+  }
   return out;
 }
 

@@ -20,6 +20,7 @@
 #include "cli/run_shards.h"
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
+#include "model/machine_limit.h"
 #include "pipeline/data_pipeline.h"
 #include "pipeline/rows_folder.h"
 #include "pipeline/run_change.h"
@@ -107,6 +108,16 @@ std::string bad_steps_message(const RunFile& run, const fs::path& folder, const 
       folder.string(), run.train.learning_rate / 2);
 }
 
+/// Operations a second, measured now, and said.
+double measured_product_rate(const std::string& precision) {
+  constexpr int kSide = 1024;
+  constexpr double kSeconds = 0.1;
+  const double rate = product_rate(precision_named(precision), kSide, kSeconds);
+  spdlog::info("this machine: {:.0f} GFLOP/s in {}, {} threads", rate / 1e9, resolved_precision(precision),
+               compute_threads());
+  return rate;
+}
+
 /// Seconds and share of each measured part.
 std::string profile_table(const Profile& profile) {
   const double total = std::max(std::accumulate(profile.seconds.begin(), profile.seconds.end(), 0.0), 1e-9);
@@ -174,6 +185,7 @@ void train(const TrainOptions& options) {
                     .vocabulary_hash = vocabulary.hash(),
                     .stream_version = kStreamVersion,
                     .processor = this_processor()};
+  setup.product_rate = measured_product_rate(setup.train.precision);
   setup.profile = options.profile;
   const std::uint64_t total_steps = setup.steps_in(run.train.tokens);
   const RunIdentity identity = setup.identity;

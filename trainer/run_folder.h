@@ -19,6 +19,7 @@ std::string hash_of(const RunTexts& texts);
 ///   shards.jsonl                      what is remembered of the shards
 ///   heldout.safetensors               the evaluation's tokens
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
+///   events.out.tfevents.*             for TensorBoard: see event_log.h
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
 ///   summary.json, changes.jsonl       how it ended; what was changed with --accept-changes
 /// One process at a time holds a run folder; the lock goes with the object.

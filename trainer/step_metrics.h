@@ -10,6 +10,7 @@
 #include "model/profile.h"
 #include "model/transformer.h"
 #include "pipeline/data_pipeline.h"
+#include "trainer/optimizer.h"
 
 namespace millrace {
 
@@ -23,24 +24,29 @@ LedgerCounts ledger_counts(const Ledger& ledger, const std::vector<std::string>&
 /// What a training step is measured by.
 struct StepMetrics {
   std::uint64_t step = 0;       ///< Steps done: 1 is the first.
+  std::uint32_t phase = 0;      ///< Of the step's last example.
   std::uint64_t positions = 0;  ///< Since the run began, like the two below.
   std::uint64_t raw_tokens = 0;
   std::uint64_t loss_tokens = 0;
   Losses losses;  ///< Means over the step's micro-batches.
+  std::map<std::string, double> ce_by_corpus, ce_by_denoiser;
   double learning_rate = 0;
   double gradient_norm = 0;
+  UpdateNorms norms;
   std::uint64_t step_positions = 0;
-  double seconds = 0;    ///< The step's, the wait for its data included.
-  double data_wait = 0;  ///< Seconds.
+  double seconds = 0;                 ///< The step's, the wait for its data included.
+  double data_wait = 0;               ///< Seconds.
+  std::optional<double> limit_share;  ///< Of the operations a second that this machine could do.
+  std::uint64_t memory = 0;           ///< Bytes.
 
   std::optional<Profile> profile;      ///< The step's seconds by part.
-  std::optional<LedgerCounts> ledger;  ///< Where details are due.
+  std::optional<LedgerCounts> ledger;  ///< Given where details are due: the line then has the experts', too.
 
   double positions_per_second() const { return static_cast<double>(step_positions) / seconds; }
 };
 
-/// The step's line of metrics.jsonl, without its end. Numbers have the fewest digits that read back as the same double,
-/// so that runs can be compared bit by bit.
+/// The step's line of metrics.jsonl, without its end: docs/metrics.md. Numbers have the fewest digits that read back as
+/// the same double, so that runs can be compared bit by bit.
 std::string training_line(const StepMetrics& step);
 
 }  // namespace millrace

@@ -4,7 +4,8 @@
 #include <cmath>
 
 #include <nlohmann/json.hpp>
-#include <sys/resource.h>
+
+#include "trainer/process_memory.h"
 
 namespace millrace {
 namespace {
@@ -187,12 +188,6 @@ std::string summary_json(const SummaryInputs& inputs) {
         {"run_hash", inputs.identity.run_hash},
         {"vocabulary_hash", inputs.identity.vocabulary_hash}}}};
   return json.dump(1) + "\n";
-}
-
-std::uint64_t peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
 }
 
 }  // namespace millrace

@@ -42,7 +42,4 @@ struct SummaryInputs {
 };
 std::string summary_json(const SummaryInputs& inputs);
 
-/// Most memory the process ever held, in bytes.
-std::uint64_t peak_memory();
-
 }  // namespace millrace

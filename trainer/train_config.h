@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// How a run trains, as written in the run file's [train], [eval] and [checkpoint]. Defaults are OpenMoE-Base's.
+/// How a run trains, as written in the run file's [train], [eval], [checkpoint] and [log]. Defaults are OpenMoE-Base's.
 struct TrainConfig {
   int batch_rows = 128;
   int micro_rows = 0;        ///< Rows per micro-batch; 0: all. Divides batch_rows. Part of the run's identity.
@@ -31,6 +31,7 @@ struct TrainConfig {
   std::uint64_t checkpoint_every_steps = 1000;
   int keep_last = 3;
   std::uint64_t keep_every_tokens = 0;  ///< Keep one checkpoint of so many positions for ever; 0: none. OpenMoE: 200e9.
+  std::uint64_t details_every_steps = 10;  ///< Of metrics.jsonl: docs/metrics.md. 0: only at the last step.
 };
 
 /// "bf16" for "auto" if this processor has it, else "f32"; the others as they are.

@@ -15,6 +15,7 @@
 #include "trainer/atomic_file.h"
 #include "trainer/bad_batch.h"
 #include "trainer/checkpoint_folder.h"
+#include "trainer/process_memory.h"
 #include "trainer/step_metrics.h"
 #include "trainer/weights.h"
 
@@ -37,15 +38,6 @@ TrainSetup checked(TrainSetup setup) {
                                   train.micro_rows, train.batch_rows));
   }
   return setup;
-}
-
-void add_share(Losses& sum, const Losses& part, double share) {
-  sum.total += share * part.total;
-  sum.ce += share * part.ce;
-  sum.z_loss += share * part.z_loss;
-  sum.aux_loss += share * part.aux_loss;
-  sum.router_z_loss += share * part.router_z_loss;
-  sum.loss_weight += part.loss_weight;
 }
 
 /// Seconds between two states of a profile.
@@ -146,9 +138,8 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
       break;
     }
     const std::uint64_t step = state_.step + 1;
-    const bool milestone =
-        step == total_steps || due_at(step, train.eval_every_steps) || due_at(step, train.checkpoint_every_steps);
-    train_step(*batch, seconds_since(asked), milestone ? LogLedger::yes : LogLedger::no, hooks);
+    const bool details = step == total_steps || due_at(step, train.details_every_steps);
+    train_step(*batch, seconds_since(asked), details ? Details::yes : Details::no, hooks);
     if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) {
       end = TrainEnd::bad_steps;
       break;
@@ -168,22 +159,24 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   return end;
 }
 
-void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks) {
+void TrainLoop::train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
   const std::size_t phases_before = state_.longest_example.size();
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
   model_.measure(profile);
-  const Losses losses = forward_backward(batch);
+  const StepTally tally = forward_backward(batch);
+  const Losses& losses = tally.losses();
   model_.measure(nullptr);
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
+  UpdateNorms norms;
   const std::string why = why_bad(losses.total, norm);
   if (why.empty()) {
     const double most = setup_.train.clip_norm;
     if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
-    optimizer_->update(memory_.views(), rate);
+    norms = optimizer_->update(memory_.views(), rate);
     memory_.round_values();
   }
   timer.reset();
@@ -203,14 +196,23 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, LogLedger log_l
   metrics.positions = state_.ledger.positions();
   metrics.raw_tokens = state_.ledger.raw_tokens();
   metrics.loss_tokens = state_.ledger.loss_tokens();
+  metrics.phase = tally.phase();
   metrics.losses = losses;
+  metrics.ce_by_corpus = tally.ce_by_corpus();
+  metrics.ce_by_denoiser = tally.ce_by_denoiser();
   metrics.learning_rate = rate;
   metrics.gradient_norm = norm;
+  metrics.norms = norms;
   metrics.step_positions = batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
   metrics.seconds = data_wait + seconds_since(start);
   metrics.data_wait = data_wait;
+  if (setup_.product_rate > 0) {
+    const double operations = product_operations(setup_.model, tally.product_work(setup_.model));
+    metrics.limit_share = operations / metrics.seconds / setup_.product_rate;
+  }
+  metrics.memory = resident_memory();
   if (profile != nullptr) metrics.profile = difference(before, profile_);
-  if (log_ledger == LogLedger::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
+  if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
   log_->metrics(training_line(metrics));
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
                  data_wait / metrics.seconds});
@@ -245,16 +247,19 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
   }
 }
 
-Losses TrainLoop::forward_backward(const Batch& batch) {
+StepTally TrainLoop::forward_backward(const Batch& batch) {
   const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
   const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
   memory_.zero_gradients();
-  Losses mean;
+  StepTally tally(setup_.corpora, setup_.denoisers);
+  TokenScores scores;
   for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
-    gather_rows(std::span(batch).subspan(first, micro_rows), rows_);
-    add_share(mean, model_.forward_backward(rows_.batch(0, rows_.rows), share), share);
+    const std::span<const StreamRow> part = std::span(batch).subspan(first, micro_rows);
+    gather_rows(part, rows_);
+    const Losses losses = model_.forward_backward(rows_.batch(0, rows_.rows), share, &scores);
+    tally.add(part, losses, scores, share);
   }
-  return mean;
+  return tally;
 }
 
 void TrainLoop::evaluate_now(const Hooks& hooks) {

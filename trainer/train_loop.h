@@ -18,6 +18,7 @@
 #include "trainer/ledger_check.h"
 #include "trainer/row_arrays.h"
 #include "trainer/run_log.h"
+#include "trainer/step_tally.h"
 #include "trainer/train_config.h"
 #include "trainer/train_state.h"
 
@@ -42,6 +43,7 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   RunIdentity identity;
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  double product_rate = 0;       ///< Operations a second that this machine could do: model/machine_limit.h. 0: unknown.
   bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.
@@ -109,9 +111,9 @@ class TrainLoop {
 
  private:
   using Clock = std::chrono::steady_clock;
-  enum class LogLedger : std::uint8_t { no, yes };
-  void train_step(const Batch& batch, double data_wait, LogLedger log_ledger, const Hooks& hooks);
-  Losses forward_backward(const Batch& batch);
+  enum class Details : std::uint8_t { no, yes };
+  void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
+  StepTally forward_backward(const Batch& batch);
   void enter(const Batch& batch, const Losses& losses, double data_wait);
   void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
   void evaluate_now(const Hooks& hooks);

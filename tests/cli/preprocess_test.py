@@ -25,7 +25,7 @@ FORMATS = {
     "mds": ("--tokens", "30720", "--part-bytes", "60000"),
     "rows": ("--tokens", "30720", "--part-bytes", "60000"),
 }
-CLOCK = ("tokens_per_s", "step_s", "data_wait_s")
+CLOCK = ("tokens_per_s", "step_s", "data_wait_s", "limit_share", "memory_bytes")
 
 
 def millrace(*arguments, code=0):

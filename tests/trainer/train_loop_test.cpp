@@ -128,13 +128,35 @@ TEST_F(TrainLoopTest, GoesOnFromAnOlderCheckpointIfTheNewestIsDamaged) {
   EXPECT_EQ(weights("hurt", 9), weights("whole", 9));
 }
 
-TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwo) {
+TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwoAndOnThree) {
   set_compute_threads(1);
   run("one", 5);
-  set_compute_threads(2);
-  run("two", 5);
-  EXPECT_EQ(metrics("one"), metrics("two"));
-  EXPECT_EQ(weights("one", 5), weights("two", 5));
+  for (const int threads : {2, 3}) {
+    const std::string name = std::to_string(threads);
+    set_compute_threads(threads);
+    run(name, 5);
+    EXPECT_EQ(metrics(name), metrics("one"));
+    EXPECT_EQ(weights(name, 5), weights("one", 5));
+  }
+}
+
+TEST_F(TrainLoopTest, LogsWhatTheStepWasLike) {
+  run("a", 3);
+  const nlohmann::json line = metrics("a")[3];
+  EXPECT_EQ(line.at("step"), 3);
+  EXPECT_EQ(line.at("phase"), 0);
+  const nlohmann::json& corpora = line.at("ce_by_corpus");
+  EXPECT_NEAR((3 * corpora.at("prose").get<double>() + corpora.at("code").get<double>()) / 4, line.at("ce"), 1e-6);
+  EXPECT_NEAR(line.at("ce_by_denoiser").at("span"), line.at("ce"), 1e-6);
+  EXPECT_GT(line.at("param_norm").get<double>(), line.at("update_norm").get<double>());
+  EXPECT_GT(line.at("update_norm").get<double>(), 0);
+  EXPECT_NEAR(line.at("router").at("load_balance").at(0), line.at("aux_loss"), 1e-9);
+  EXPECT_NEAR(line.at("router").at("z").at(0), line.at("router_z_loss"), 1e-9);
+  EXPECT_EQ(line.at("experts").size(), 1u);
+  double all = 0;
+  for (const double share : line.at("experts").at(0)) all += share;
+  EXPECT_NEAR(all, 1, 1e-9);
+  EXPECT_EQ(line.at("dropped_by_position").size(), static_cast<std::size_t>(kLength));
 }
 
 TEST_F(TrainLoopTest, SavesWhenInterruptedAndGoesOnAsIfNothingHadHappened) {
