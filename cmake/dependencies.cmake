@@ -29,3 +29,15 @@ if(DUCKDB_INCLUDE_DIR AND DUCKDB_LIBRARY)
 else()
   message(WARNING "DuckDB not found: Parquet shards cannot be read. Run scripts/deps.sh, then configure again.")
 endif()
+
+# uPlot draws the charts of `millrace report`. scripts/deps.sh puts it under build/deps.
+# Without it the program builds, and `millrace report` says what to run.
+set(UPLOT_FILES ${CMAKE_SOURCE_DIR}/build/deps/uplot/uPlot.iife.min.js ${CMAKE_SOURCE_DIR}/build/deps/uplot/uPlot.min.css
+                ${CMAKE_SOURCE_DIR}/build/deps/uplot/LICENSE)
+foreach(file IN LISTS UPLOT_FILES)
+  if(NOT EXISTS ${file})
+    message(WARNING "uPlot not found: no reports can be made. Run scripts/deps.sh, then configure again.")
+    set(UPLOT_FILES "")
+    break()
+  endif()
+endforeach()

@@ -15,7 +15,7 @@ run_packages=(
   libtbb-dev libzstd-dev zlib1g-dev libsimdjson-dev libsentencepiece-dev libeigen3-dev libdnnl-dev ocl-icd-opencl-dev
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
 )
-test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd)
+test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd chromium-headless-shell fonts-dejavu-core)
 # PyTorch multiplies f32 with what BLAS there is; with the reference one bench_model would compare with nothing real.
 bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
@@ -69,7 +69,8 @@ install_packages() {
 mapfile -t missing < <(missing_of "${packages[@]}")
 if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
 
-# DuckDB is not in Debian: its C library and header come from two npm packages, pinned and checksummed.
+# DuckDB and uPlot are not in Debian: they come from npm packages, pinned and checksummed. DuckDB's C library reads
+# Parquet, uPlot draws the charts of `millrace report`.
 duckdb_version=1.4.4
 case $(uname -m) in
   x86_64) duckdb_platform=linux-x64; duckdb_library_sha256=8ac460b152cd05a95065a414879bb09e40534b1fb7a80a7afe6969b6ce039029 ;;
@@ -77,50 +78,61 @@ case $(uname -m) in
   *) duckdb_platform= ;;
 esac
 duckdb_header_sha256=5bb967dcbcd517670ba5f169f238fb9d6787e53752c60ebe24386169d76941ed
-duckdb_folder=build/deps/duckdb
+uplot_version=1.6.32
+uplot_sha256=4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
 
-# True if the folder holds the pinned version whole: its list of checksums is written last and names the version.
-duckdb_fetched() {
-  [ -f "$duckdb_folder/SHA256SUMS-$duckdb_version" ] &&
-    (cd "$duckdb_folder" && sha256sum --check --status "SHA256SUMS-$duckdb_version" 2>/dev/null)
+# True if build/deps/NAME holds the pinned version whole: its list of checksums is written last and names the version.
+fetched() { # NAME VERSION
+  [ -f "build/deps/$1/SHA256SUMS-$2" ] && (cd "build/deps/$1" && sha256sum --check --status "SHA256SUMS-$2" 2>/dev/null)
 }
 
-fetch_npm_package() { # NAME@VERSION SHA256 -> name of the verified archive in the current folder
-  local archive
-  archive=$(npm pack --silent "$1" | tail -n 1)
-  [ -f "$archive" ] || { echo "deps: npm could not fetch $1" >&2; return 1; }
-  echo "$2  $archive" | sha256sum --check --quiet >&2 ||
-    { echo "deps: $1 is not what was pinned (sha256 $2)" >&2; return 1; }
-  echo "$archive"
+unpack_npm_package() { # PACKAGE@VERSION SHA256 FILE...: puts these files of the package into the current folder, $new
+  local package=$1 sha256=$2 file archive
+  shift 2
+  archive=$work/$(cd "$work" && npm pack --silent "$package" | tail -n 1)
+  [ -f "$archive" ] || { echo "deps: npm could not fetch $package" >&2; return 1; }
+  echo "$sha256  $archive" | sha256sum --check --quiet >&2 ||
+    { echo "deps: $package is not what was pinned (sha256 $sha256)" >&2; return 1; }
+  for file in "$@"; do tar -xzf "$archive" --no-same-owner -O "package/$file" >"${file##*/}"; done
 }
 
-fetch_duckdb() (
-  new=$PWD/$duckdb_folder.new
+duckdb_files() {
+  unpack_npm_package "@duckdb/node-bindings-$duckdb_platform@$duckdb_version-r.1" "$duckdb_library_sha256" libduckdb.so
+  unpack_npm_package "duckdb@$duckdb_version" "$duckdb_header_sha256" src/duckdb/src/include/duckdb.h
+}
+
+uplot_files() {
+  unpack_npm_package "uplot@$uplot_version" "$uplot_sha256" dist/uPlot.iife.min.js dist/uPlot.min.css LICENSE
+}
+
+fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their checksums
+  new=$PWD/build/deps/$1.new
   work=$(mktemp -d)
   trap 'rm -rf "$work" "$new"' EXIT
-  cd "$work"
-  library=$(fetch_npm_package "@duckdb/node-bindings-$duckdb_platform@$duckdb_version-r.1" "$duckdb_library_sha256")
-  header=$(fetch_npm_package "duckdb@$duckdb_version" "$duckdb_header_sha256")
   rm -rf "$new"
   mkdir -p "$new"
-  tar -xzf "$library" -C "$new" --strip-components=1 --no-same-owner package/libduckdb.so
-  tar -xzf "$header" -C "$new" --strip-components=5 --no-same-owner package/src/duckdb/src/include/duckdb.h
   cd "$new"
-  sha256sum libduckdb.so duckdb.h >"SHA256SUMS-$duckdb_version"
+  "$1_files"
+  sha256sum -- * >"$work/sums"
+  mv "$work/sums" "SHA256SUMS-$2"
   rm -rf "${new%.new}"
   mv "$new" "${new%.new}"
-)
+}
 
-if [ -z "$duckdb_platform" ]; then
-  say "no DuckDB for $(uname -m): the program will be built without Parquet"
-elif ! duckdb_fetched; then
+require() { # NAME VERSION: has it in build/deps/NAME, or fails
+  local status
+  if fetched "$1" "$2"; then return; fi
   command -v npm >/dev/null || install_packages npm
-  say "fetching DuckDB $duckdb_version from npm into $duckdb_folder"
-  # Not "fetch_duckdb || fail": a function called as a condition does not stop at its first error.
+  say "fetching $1 $2 from npm into build/deps/$1"
+  # Not "fetch || fail": a function called as a condition does not stop at its first error.
   set +e
-  (set -e; fetch_duckdb)
-  fetched=$?
+  (set -e; fetch "$1" "$2")
+  status=$?
   set -e
-  if [ $fetched -ne 0 ] || ! duckdb_fetched; then fail "DuckDB could not be fetched; see above"; fi
-fi
+  if [ $status -ne 0 ] || ! fetched "$1" "$2"; then fail "$1 could not be fetched; see above"; fi
+}
+
+if [ -n "$duckdb_platform" ]; then require duckdb "$duckdb_version"
+else say "no DuckDB for $(uname -m): the program will be built without Parquet"; fi
+require uplot "$uplot_version"
 say "everything for '$step' is there"
