@@ -161,6 +161,8 @@ write_text() {
   done
 }
 
+report() { show "$millrace" report "$run" --out "$run/report.html"; }
+
 step "packages" install
 step "build" build
 step "shards" sample
@@ -170,6 +172,7 @@ step "examples" look_at_examples
 step "training" train
 step "evaluation on held-out documents" evaluate
 step "generation" write_text
+step "report" report
 
 checkpoint=$(newest_checkpoint)
 printf '\n%s== done%s\n' "$bold" "$plain"
@@ -181,6 +184,7 @@ Made shards of this machine's own text and code, a vocabulary of $pieces pieces,
   $data/          the shards: JSON lines (zstd) and Parquet
   $vocabulary     the SentencePiece vocabulary
   $run/           the run: metrics.jsonl, summary.json, train.log, checkpoints/
+  $run/report.html   its charts, for a browser
 
 Try next:
   $millrace generate $checkpoint --prompt "The kernel"

@@ -1,0 +1,130 @@
+// Curves over steps or positions, drawn by uPlot. `window.charts` holds what is drawn, by id.
+const charts = (window.charts = {});
+const settings = { log: false, smoothing: 0.6 };
+const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
+
+/// Curves of a group of DATA.metrics whose name `pick` gives a label for, as {label, value, mean}.
+function curvesOf(group, pick) {
+  return Object.entries(group.curves)
+    .map(([name, curve]) => ({ label: pick(name), ...curve }))
+    .filter((curve) => curve.label !== null && curve.label !== undefined);
+}
+
+/// An exponential mean, corrected for its start; of each bucket's mean where rows were joined.
+function smoothed(curve) {
+  const source = curve.mean || curve.value;
+  const keep = settings.smoothing <= 0 ? 0 : 1 - 1 / (1 + Math.pow(source.length / 4, settings.smoothing));
+  let sum = 0, weight = 0;
+  const out = [];
+  for (const value of source) {
+    if (value === null) {
+      out.push(null);
+    } else {
+      sum = keep * sum + (1 - keep) * value;
+      weight = keep * weight + (1 - keep);
+      out.push(sum / weight);
+    }
+    if (curve.mean) out.push(out[out.length - 1]);
+  }
+  return out;
+}
+
+const positive = (values) => values.map((value) => (value !== null && value > 0 ? value : null));
+
+/// Vertical lines with names where phases begin.
+function markPhases(plot) {
+  if (DATA.phases.length < 2) return;
+  const { ctx, bbox } = plot;
+  const scale = devicePixelRatio || 1;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = styleValue("--phase");
+  ctx.lineWidth = scale;
+  ctx.font = FONT.replace("12px", `${11 * scale}px`);
+  ctx.textBaseline = "top";
+  DATA.phases.forEach((phase, i) => {
+    const begin = plot.valToPos(Math.max(phase.from_step, plot.scales.x.min), "x", true);
+    const end = plot.valToPos(Math.min(phase.to_step, plot.scales.x.max), "x", true);
+    if (end <= begin) return;
+    if (i > 0 && phase.from_step > plot.scales.x.min) {
+      ctx.setLineDash([4 * scale, 4 * scale]);
+      ctx.beginPath();
+      ctx.moveTo(begin, bbox.top);
+      ctx.lineTo(begin, bbox.top + bbox.height);
+      ctx.stroke();
+    }
+    const full = `${i + 1} ${phase.mix} · ${phase.objective}`;
+    const fits = [full, `${i + 1} ${phase.objective}`, `${i + 1}`].find((text) => ctx.measureText(text).width + 10 * scale < end - begin);
+    if (fits) ctx.fillText(fits, begin + 5 * scale, bbox.top - 15 * scale);
+  });
+  ctx.restore();
+}
+
+function card(id, title, about, wide = false) {
+  const head = element("div", { className: "card-head" }, element("h2", { textContent: title }));
+  const made = element("article", { id, className: wide ? "card wide" : "card" }, head, element("p", { className: "about", textContent: about }));
+  return { made, head };
+}
+
+/// chart: {id, title, about, x, curves, unit, format, smooth, log, points, phases, xLabel, y}
+///   curves: [{label, value, mean?, asked?}]; `asked` ones are dashed in the colour of the curve before them.
+///   smooth: shows the smoothed curve, and the values themselves behind it. log: follows the log switch.
+function drawLines(place, chart) {
+  const format = chart.format || readable;
+  const log = settings.log && chart.log;
+  const data = [chart.x];
+  const series = [{ label: chart.xLabel || "step", value: (_, v) => (v === null ? "–" : (chart.xFormat || whole)(v)) }];
+  const behind = [];
+  let hue = -1;
+  chart.curves.forEach((curve) => {
+    if (!curve.asked) hue += 1;
+    const stroke = colour(hue);
+    const prepare = (values) => (log ? positive(values) : values);
+    const both = chart.smooth && settings.smoothing > 0 && !curve.asked;
+    if (both) {
+      data.push(prepare(curve.value));
+      series.push({ label: curve.label, stroke: stroke + "50", width: 1, points: { show: false }, value: () => "" });
+      behind.push(series.length - 1);
+    }
+    data.push(prepare(both ? smoothed(curve) : curve.value));
+    series.push({
+      label: curve.label, stroke, width: curve.asked ? 1.25 : 1.75, spanGaps: !curve.asked,
+      dash: curve.asked ? [5, 4] : dashes(hue),
+      points: { show: chart.points && !curve.asked && chart.x.length < 80, size: 5, fill: stroke },
+      value: (_, v) => (v === null || v === undefined ? "–" : format(v)),
+    });
+  });
+  const axis = { stroke: styleValue("--faint"), grid: { stroke: styleValue("--grid"), width: 1 }, ticks: { stroke: styleValue("--line"), width: 1, size: 5 }, font: FONT, labelFont: FONT, labelSize: 18 };
+  const width = Math.max(280, place.clientWidth);
+  const plot = new uPlot({
+    width, height: chart.height || 250,
+    padding: [DATA.phases.length > 1 && chart.phases !== false ? 20 : 8, 12, 0, 0],
+    scales: { x: { time: false }, y: log ? { distr: 3 } : { range: chart.y || ((_, low, high) => uPlot.rangeNum(low ?? 0, high ?? 1, 0.08, true)) } },
+    series,
+    axes: [
+      { ...axis, size: 36, label: chart.xLabel || "step", space: 70, values: (_, ticks) => ticks.map((v) => (chart.xFormat || ((n) => readable(n, 3)))(v)) },
+      { ...axis, size: 62, label: chart.unit, labelGap: 2, values: (_, ticks) => ticks.map((v) => (v === null ? "" : format(v, 3))) },
+    ],
+    cursor: { sync: chart.phases === false ? undefined : { key: "steps", setSeries: false }, points: { size: 7 } },
+    legend: { live: true },
+    hooks: { draw: chart.phases === false ? [] : [markPhases] },
+  }, data, place);
+  // Values behind their smoothed curve have no entry of their own, and go with it.
+  const rows = [...plot.root.querySelectorAll(".u-legend .u-series")];
+  behind.forEach((i) => {
+    rows[i].style.display = "none";
+    rows[i + 1].addEventListener("click", () => plot.setSeries(i, { show: plot.series[i + 1].show }));
+  });
+  return plot;
+}
+
+/// A card with a line chart, unless no curve has a value.
+function lineChart(parent, chart) {
+  const curves = chart.curves.filter((curve) => curve.value.some((value) => value !== null));
+  if (curves.length === 0) return;
+  const { made, head } = card(chart.id, chart.title, chart.about, chart.wide);
+  const place = element("div", { className: "plot" });
+  made.append(place);
+  if (chart.choices) head.append(chart.choices);
+  parent.append(made);
+  charts[chart.id] = drawLines(place, { ...chart, curves });
+}

@@ -1,0 +1,180 @@
+#include "cli/report_data.h"
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+
+#include <fcntl.h>
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/report_metrics.h"
+#include "cli/run_file.h"
+#include "stages/errors.h"
+#include "trainer/checkpoint_folder.h"
+#include "trainer/run_folder.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kRejectsNamed = 20;
+
+/// Null if there is no such file, or no JSON in it.
+Json read_json(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  Json json = file ? Json::parse(file, nullptr, false) : Json();
+  return json.is_discarded() ? Json() : json;
+}
+
+/// A training process holds the lock of its run folder as long as it lives.
+bool is_running(const fs::path& folder) {
+  const int lock = ::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
+  if (lock < 0) return false;
+  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0;
+  ::close(lock);
+  return held;
+}
+
+std::string status_of(const fs::path& folder, const Json& summary, const RunMetrics& metrics) {
+  if (is_running(folder)) return "running";
+  const bool ended = summary.is_object() && summary.value("steps", std::uint64_t{0}) >= metrics.step;
+  return ended && summary.value("end", "") != "interrupted" ? "complete" : "interrupted";
+}
+
+Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
+  Json phases = Json::array();
+  std::uint64_t from = 0;
+  for (const Phase& phase : stream.phases) {
+    Json corpora = Json::object();
+    Json denoisers = Json::object();
+    for (const Corpus& corpus : phase.mix.corpora)
+      corpora[corpus.name] = static_cast<double>(corpus.share) / static_cast<double>(kShareUnits);
+    for (const Denoiser& denoiser : phase.objective.denoisers) denoisers[denoiser.name] = denoiser.share;
+    const auto steps = [&](std::uint64_t positions) {
+      return static_cast<double>(positions) / static_cast<double>(positions_per_step);
+    };
+    phases.push_back({{"mix", phase.mix.name},
+                      {"objective", phase.objective.name},
+                      {"from_step", steps(from)},
+                      {"to_step", steps(phase.until)},
+                      {"corpora", corpora},
+                      {"denoisers", denoisers}});
+    from = phase.until;
+  }
+  return phases;
+}
+
+/// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}
+Json rejects_json(const fs::path& file) {
+  std::map<std::string, std::map<std::string, std::uint64_t>> counts;
+  Json first = Json::array();
+  std::ifstream lines(file, std::ios::binary);
+  for (std::string line; std::getline(lines, line);) {
+    const Json reject = lines.eof() ? Json() : Json::parse(line, nullptr, false);
+    if (!reject.is_object()) continue;
+    ++counts[reject.value("corpus", "")][reject.value("cause", "")];
+    if (first.size() < kRejectsNamed) first.push_back(reject);
+  }
+  return {{"counts", counts}, {"first", first}};
+}
+
+std::string time_of(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return "";
+  return fmt::format("{:%Y-%m-%d %H:%M}", fmt::gmtime(status.st_mtime));
+}
+
+/// By names and sizes, not by checksums: reading every byte of a large model takes minutes.
+std::string visible_damage_of(const fs::path& folder, const Json& manifest) {
+  if (!manifest.is_object() || !manifest.contains("files")) return "no manifest";
+  for (const auto& [name, entry] : manifest["files"].items()) {
+    std::error_code error;
+    const std::uintmax_t bytes = fs::file_size(folder / name, error);
+    if (error) return name + " is missing";
+    if (bytes != entry.value("bytes", std::uint64_t{0})) return name + " has another size";
+  }
+  return "";
+}
+
+Json checkpoints_json(const fs::path& parent) {
+  Json checkpoints = Json::array();
+  for (const std::uint64_t step : checkpoint_steps(parent)) {
+    const fs::path folder = checkpoint_path(parent, step);
+    std::uint64_t bytes = 0;
+    std::error_code error;
+    for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
+      if (entry.is_regular_file(error)) bytes += entry.file_size(error);
+    checkpoints.push_back({{"step", step},
+                           {"name", folder.filename().string()},
+                           {"bytes", bytes},
+                           {"written", time_of(folder)},
+                           {"damage", visible_damage_of(folder, read_json(folder / "manifest.json"))}});
+  }
+  return checkpoints;
+}
+
+Json settings_json(const RunFile& run) {
+  Json files = Json::array();
+  for (const auto& [name, text] : run.resolved) files.push_back({{"file", name}, {"text", text}});
+  return files;
+}
+
+}  // namespace
+
+std::string report_json(const fs::path& folder) {
+  if (!fs::is_directory(folder)) throw ConfigError(fmt::format("{}: no such folder", folder.string()));
+  if (!holds_run(folder) && !fs::exists(folder / "run.toml"))
+    throw ConfigError(
+        fmt::format("{}: not a run folder: it has no run.toml. `millrace train` makes run folders", folder.string()));
+  const RunFile run = load_run({folder.string(), "", {}});
+  const StreamConfig stream = trained_stream(run);
+  const std::uint64_t positions_per_step =
+      static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(stream.sequence_length);
+  const RunMetrics metrics = read_metrics(folder / "metrics.jsonl", stream.phases);
+  const Json summary = read_json(folder / "summary.json");
+  const std::string status = status_of(folder, summary, metrics);
+  const std::uint64_t total = run.train.tokens / positions_per_step;
+  const double seconds_left = static_cast<double>(total - std::min(total, metrics.step)) * metrics.step_seconds;
+
+  Json skipped = Json::array();
+  for (const auto& [step, reason] : metrics.first_skipped) skipped.push_back({{"step", step}, {"reason", reason}});
+  const Json small{
+      {"name", stream.name},
+      {"folder", fs::absolute(folder).lexically_normal().string()},
+      {"program", MILLRACE_VERSION},
+      {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
+      {"status", status},
+      {"step", metrics.step},
+      {"total_steps", total},
+      {"tokens", metrics.tokens},
+      {"total_tokens", run.train.tokens},
+      {"raw_tokens", metrics.raw_tokens},
+      {"loss_tokens", metrics.loss_tokens},
+      {"loss", metrics.last_loss ? Json(*metrics.last_loss) : Json()},
+      {"tokens_per_s",
+       metrics.step_seconds > 0 ? Json(static_cast<double>(positions_per_step) / metrics.step_seconds) : Json()},
+      {"seconds", status == "complete" && summary.contains("times") ? summary["times"].value("wall_s", metrics.seconds)
+                                                                    : metrics.seconds},
+      {"seconds_left", status == "running" && metrics.step_seconds > 0 ? Json(seconds_left) : Json()},
+      {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
+      {"unreadable_lines", metrics.unreadable_lines},
+      {"sequence_length", stream.sequence_length},
+      {"phases", phases_json(stream, positions_per_step)},
+      {"rejects", rejects_json(folder / "rejects.jsonl")},
+      {"checkpoints", checkpoints_json(folder / "checkpoints")},
+      {"settings", settings_json(run)},
+      {"versions", summary.is_object() && summary.contains("versions") ? summary["versions"] : Json()}};
+  std::string text = small.dump(-1, ' ', false, Json::error_handler_t::replace);
+  text.pop_back();
+  return text + ",\"metrics\":" + metrics.json() + "}";
+}
+
+}  // namespace millrace

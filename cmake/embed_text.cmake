@@ -1,0 +1,19 @@
+# cmake -DOUT=FILE.cpp -DFILES=A,B,... -P embed_text.cmake: writes a source that defines embedded_text (cli/report_page.h)
+# with the files' texts. Raw string literals compile at once, and a file may be any text but one with )millrace".
+string(REPLACE "," ";" files "${FILES}")
+set(entries "")
+foreach(file IN LISTS files)
+  get_filename_component(name "${file}" NAME)
+  file(READ "${file}" text)
+  string(APPEND entries "    if (name == \"${name}\") return R\"millrace(${text})millrace\";\n")
+endforeach()
+file(WRITE "${OUT}" "#include \"cli/report_page.h\"
+
+namespace millrace {
+
+std::string_view embedded_text([[maybe_unused]] std::string_view name) {
+${entries}  return {};
+}
+
+}  // namespace millrace
+")

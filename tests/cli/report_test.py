@@ -1,0 +1,203 @@
+"""millrace report from outside, its page in headless Chromium: report_test.py MILLRACE"""
+
+import fcntl
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import browser
+import synthetic_run
+import tiny_run
+
+MILLRACE = None
+ALL_CHARTS = {"loss", "heldout", "lr", "loss_by_corpus", "loss_by_denoiser", "shares", "denoisers", "throughput", "limit",
+              "data_wait", "memory", "norms", "param_norm", "router_entropy", "router_load_balance", "router_z",
+              "router_dropped", "router_losses", "dropped_by_position"}
+CHARTS_OF_ANY_RUN = {"loss", "heldout", "lr", "shares", "denoisers", "throughput", "data_wait", "norms", "router_losses"}
+BYTES_AT_MOST = 8_000_000
+
+
+def millrace(*arguments, code=0):
+    done = subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True, timeout=120)
+    if done.returncode != code:
+        raise AssertionError(f"{arguments}: exit code {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}")
+    return done
+
+
+def data_of(folder):
+    return json.loads(millrace("report", folder, "--json").stdout)
+
+
+class Reported(unittest.TestCase):
+    """A long run and its report."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-report-"))
+        cls.long = synthetic_run.write(cls.folder / "long")
+        cls.page_of_long = pathlib.Path(millrace("report", cls.long).stdout.strip())
+        cls.data = data_of(cls.long)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+
+class Report(Reported):
+    def test_shows_where_the_run_stands(self):
+        data = self.data
+        self.assertEqual((data["name"], data["step"], data["total_steps"]), ("mill-8b", 20_000, 20_000))
+        self.assertEqual(data["status"], "interrupted", "no process holds it, and no summary says that it ended")
+        self.assertEqual([phase["from_step"] for phase in data["phases"]], [0, 12_000])
+        self.assertEqual(data["skipped"]["count"], 2)
+        self.assertEqual(data["rejects"]["counts"], {"code": {"missing_field": 13}, "prose": {"bad_json": 40, "bad_utf8": 26}})
+        self.assertEqual([bool(one["damage"]) for one in data["checkpoints"]], [True, False])
+
+    def test_a_run_is_running_while_a_process_holds_it(self):
+        folder = synthetic_run.write(self.folder / "running", steps=4000, done=3000)
+        with open(folder / ".lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            running = data_of(folder)
+        self.assertEqual(running["status"], "running")
+        self.assertAlmostEqual(running["seconds_left"], 1000 * 0.315, delta=20)
+        (folder / "summary.json").write_text('{"end": "complete", "steps": 3000}')
+        self.assertEqual(data_of(folder)["status"], "complete")
+
+    def test_thinning_keeps_extremes_and_means_and_each_step_once(self):
+        lines = [json.loads(line) for line in (self.long / "metrics.jsonl").read_text().splitlines()[:-1]]
+        losses = {line["step"]: line["loss"] for line in lines if "loss" in line}
+        steps = self.data["metrics"]["steps"]
+        curve = steps["curves"]["loss"]
+        self.assertLess(len(steps["step"]), 4097)
+        self.assertEqual(steps["step"], sorted(steps["step"]))
+        self.assertAlmostEqual(max(curve["value"]), max(losses.values()), delta=1e-5)
+        self.assertAlmostEqual(min(curve["value"]), min(losses.values()), delta=1e-5)
+        width = steps["rows_per_bucket"]
+        first = [losses[step] for step in sorted(losses)[:width]]
+        self.assertAlmostEqual(curve["mean"][0], sum(first) / width, delta=1e-5)
+        self.assertEqual(sum(width for _ in curve["mean"]) // len(losses), 1)
+
+    def test_shares_are_counted_within_each_phase(self):
+        shares = self.data["metrics"]["shares"]
+        for corpus, share in synthetic_run.SHARES[1].items():
+            self.assertAlmostEqual(shares["curves"][f"corpus/{corpus}"]["value"][-1], share, delta=0.01)
+        self.assertAlmostEqual(shares["curves"]["denoiser/causal"]["value"][-1], 1, delta=1e-6)
+
+    def test_the_page_is_one_bounded_file(self):
+        text = self.page_of_long.read_text()
+        self.assertLess(len(text), BYTES_AT_MOST)
+        self.assertEqual(self.page_of_long, self.long / "report.html")
+        self.assertIn("Copyright (c) 2022 Leon Sorokin", text)
+        self.assertNotRegex(text, r'(src|href)="(?!data:)')
+        elsewhere = self.folder / "elsewhere.html"
+        millrace("report", self.long, "--out", elsewhere)
+        self.assertTrue(elsewhere.exists())
+
+    def test_refuses_what_is_no_run_folder(self):
+        (self.folder / "other").mkdir()
+        self.assertIn("no such folder", millrace("report", self.folder / "nowhere", code=2).stderr)
+        self.assertIn("not a run folder", millrace("report", self.folder / "other", code=2).stderr)
+
+
+@unittest.skipIf(browser.chromium() is None, "no Chromium here: scripts/deps.sh test installs it")
+class Page(Reported):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.browser = browser.Browser()
+
+    @classmethod
+    def tearDownClass(cls):
+        cls.browser.__exit__()
+        super().tearDownClass()
+
+    def expect_quiet(self):
+        self.assertEqual(self.browser.errors, [])
+        self.assertEqual(self.browser.network(), [])
+
+    def hover(self, selector, down=0.5):
+        place = self.browser.run(
+            f"(() => {{ const one = document.querySelector('{selector}'); one.scrollIntoView({{block: 'center'}});"
+            f"const box = one.getBoundingClientRect(); return [box.left + box.width / 2, box.top + box.height * {down}]; }})()")
+        self.browser.hover(*place)
+        self.browser.frames()
+
+    def legend(self, chart):
+        return self.browser.run(f"[...document.querySelectorAll('#{chart} .u-legend .u-value')].map((one) => one.textContent)")
+
+    def expect_charts(self, wanted):
+        drawn = self.browser.run(
+            "Object.entries(charts).filter(([, one]) => one.data).map(([id, one]) =>"
+            " [id, one.data.slice(1).some((ys) => ys.some((y) => y !== null))])")
+        self.assertEqual({name for name, has_data in drawn if has_data}, wanted)
+        for chart in wanted:
+            with self.subTest(chart=chart):
+                self.hover(f"#{chart} .u-over")
+                values = self.legend(chart)
+                self.assertTrue(any(re.search(r"\d", value) for value in values[1:]), values)
+
+    def test_every_chart_has_data_and_shows_values(self):
+        self.browser.open(self.page_of_long)
+        self.expect_charts(ALL_CHARTS)
+        self.assertEqual(self.browser.run("charts.experts.map((one) => [one.experts.length, one.steps.length > 50])"),
+                         [[synthetic_run.EXPERTS, True]] * synthetic_run.LAYERS)
+        self.hover("#experts canvas", 0.3)
+        self.assertRegex(self.browser.run("document.querySelector('#experts .value').textContent"),
+                         r"step [\d,]+ · expert \d+ · [\d.]+ %")
+        self.assertEqual(self.browser.run("[...document.querySelectorAll('#rejects .bars b')].map((one) => one.textContent)"),
+                         ["40", "26", "13"])
+        self.assertEqual(self.browser.run("document.querySelectorAll('#checkpoints tbody tr').length"), 2)
+        self.assertIn("batch_rows", self.browser.run("document.querySelector('#settings').textContent"))
+        self.expect_quiet()
+
+    def test_switches_work_and_nothing_overflows(self):
+        self.browser.open(self.page_of_long)
+        background = "getComputedStyle(document.body).backgroundColor"
+        light = self.browser.run(background)
+        self.browser.run("byId('log').click()")
+        self.assertEqual(self.browser.run("[charts.loss.scales.y.distr, charts.memory.scales.y.distr]"), [3, 1])
+        before = self.browser.run("charts.loss.data[2].slice(0, 50)")
+        self.browser.run("byId('smoothing').value = 95; byId('smoothing').dispatchEvent(new Event('input'))")
+        self.assertNotEqual(self.browser.run("charts.loss.data[2].slice(0, 50)"), before)
+        self.browser.run("byId('theme').click()")
+        self.assertNotEqual(self.browser.run(background), light)
+        self.expect_charts(ALL_CHARTS)
+        self.assertEqual(self.browser.run("document.documentElement.scrollWidth"), 1280)
+        self.expect_quiet()
+
+    def test_follows_the_system_to_dark(self):
+        with browser.Browser(dark=True) as dark:
+            dark.open(self.page_of_long)
+            self.assertTrue(dark.run("isDark()"))
+            self.assertEqual(dark.errors, [])
+
+    def test_shows_a_real_run(self):
+        run_file = tiny_run.write_run(self.folder / "tiny-input")
+        run = self.folder / "tiny"
+        millrace("train", run_file, "--run-dir", run)
+        self.browser.open(millrace("report", run).stdout.strip())
+        self.assertEqual(self.browser.run("byId('status').textContent"), "complete")
+        drawn = set(self.browser.run("Object.keys(charts)")) - {"experts"}
+        self.assertLessEqual(CHARTS_OF_ANY_RUN, drawn)
+        self.expect_charts(drawn)
+        self.assertIn("code: bad_json", self.browser.run("document.querySelector('#rejects').textContent"))
+        self.assertTrue(all(one["damage"] == "" for one in data_of(run)["checkpoints"]))
+        self.expect_quiet()
+
+    def test_says_that_an_empty_run_is_empty(self):
+        folder = self.folder / "empty"
+        synthetic_run.write_configuration(folder, 100)
+        self.browser.open(millrace("report", folder).stdout.strip())
+        self.assertIn("No step has been logged yet", self.browser.run("byId('notes').textContent"))
+        self.expect_quiet()
+
+
+if __name__ == "__main__":
+    MILLRACE = sys.argv.pop(1)
+    unittest.main(verbosity=2)
