@@ -1,6 +1,6 @@
 // Curves over steps or positions, drawn by uPlot. `window.charts` holds what is drawn, by id.
 const charts = (window.charts = {});
-const settings = { log: false, smoothing: 0.6 };
+const settings = { log: false, smoothing: 0.4 };
 const FONT = '12px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif';
 
 /// Curves of a group of DATA.metrics whose name `pick` gives a label for, as {label, value, mean}.
@@ -41,6 +41,7 @@ function markPhases(plot) {
   ctx.lineWidth = scale;
   ctx.font = FONT.replace("12px", `${11 * scale}px`);
   ctx.textBaseline = "top";
+  ctx.textAlign = "left";
   DATA.phases.forEach((phase, i) => {
     const begin = plot.valToPos(Math.max(phase.from_step, plot.scales.x.min), "x", true);
     const end = plot.valToPos(Math.min(phase.to_step, plot.scales.x.max), "x", true);
@@ -66,32 +67,37 @@ function card(id, title, about, wide = false) {
 }
 
 /// chart: {id, title, about, x, curves, unit, format, smooth, log, points, phases, xLabel, y}
-///   curves: [{label, value, mean?, asked?}]; `asked` ones are dashed in the colour of the curve before them.
+///   curves: [{label, value, mean?, asked?, hue?}]; `asked` values are a dashed line in the curve's colour.
 ///   smooth: shows the smoothed curve, and the values themselves behind it. log: follows the log switch.
 function drawLines(place, chart) {
   const format = chart.format || readable;
   const log = settings.log && chart.log;
   const data = [chart.x];
-  const series = [{ label: chart.xLabel || "step", value: (_, v) => (v === null ? "–" : (chart.xFormat || whole)(v)) }];
-  const behind = [];
-  let hue = -1;
-  chart.curves.forEach((curve) => {
-    if (!curve.asked) hue += 1;
-    const stroke = colour(hue);
-    const prepare = (values) => (log ? positive(values) : values);
-    const both = chart.smooth && settings.smoothing > 0 && !curve.asked;
-    if (both) {
+  // While nothing is pointed at, the legend shows the last values.
+  const at = (values, i) => (i === null || i === undefined ? values.findLast((v) => v !== null) : values[i]) ?? null;
+  const series = [{ label: chart.xLabel || "step", value: (_, v, s, i) => (chart.xFormat || whole)(at(chart.x, i)) }];
+  const companions = []; // [series, the one it goes with]: without an entry in the legend.
+  const prepare = (values) => (log ? positive(values) : values);
+  chart.curves.forEach((curve, number) => {
+    const hue = curve.hue ?? number;
+    const stroke = hue < 0 ? styleValue("--text") : colour(hue);
+    const own = chart.smooth && settings.smoothing > 0 ? smoothed(curve) : curve.value;
+    if (own !== curve.value) {
       data.push(prepare(curve.value));
-      series.push({ label: curve.label, stroke: stroke + "50", width: 1, points: { show: false }, value: () => "" });
-      behind.push(series.length - 1);
+      series.push({ label: curve.label, stroke: stroke + "50", width: 1, points: { show: false } });
+      companions.push([series.length - 1, series.length]);
     }
-    data.push(prepare(both ? smoothed(curve) : curve.value));
+    const shown = data.push(prepare(own)) - 1;
     series.push({
-      label: curve.label, stroke, width: curve.asked ? 1.25 : 1.75, spanGaps: !curve.asked,
-      dash: curve.asked ? [5, 4] : dashes(hue),
-      points: { show: chart.points && !curve.asked && chart.x.length < 80, size: 5, fill: stroke },
-      value: (_, v) => (v === null || v === undefined ? "–" : format(v)),
+      label: curve.label, stroke, width: 1.75, spanGaps: true, dash: dashes(Math.max(hue, 0)),
+      points: { show: chart.points && chart.x.length < 80, size: 5, fill: stroke },
+      value: (_, v, s, i) => format(at(own, i)) + (curve.asked ? ` (${format(at(curve.asked, i))})` : ""),
     });
+    if (curve.asked) {
+      data.push(prepare(curve.asked));
+      series.push({ label: curve.label, stroke, width: 1.25, dash: [5, 4], points: { show: false } });
+      companions.push([series.length - 1, shown]);
+    }
   });
   const axis = { stroke: styleValue("--faint"), grid: { stroke: styleValue("--grid"), width: 1 }, ticks: { stroke: styleValue("--line"), width: 1, size: 5 }, font: FONT, labelFont: FONT, labelSize: 18 };
   const width = Math.max(280, place.clientWidth);
@@ -108,11 +114,10 @@ function drawLines(place, chart) {
     legend: { live: true },
     hooks: { draw: chart.phases === false ? [] : [markPhases] },
   }, data, place);
-  // Values behind their smoothed curve have no entry of their own, and go with it.
   const rows = [...plot.root.querySelectorAll(".u-legend .u-series")];
-  behind.forEach((i) => {
-    rows[i].style.display = "none";
-    rows[i + 1].addEventListener("click", () => plot.setSeries(i, { show: plot.series[i + 1].show }));
+  companions.forEach(([i, owner]) => {
+    rows[i].remove();
+    rows[owner].addEventListener("click", () => plot.setSeries(i, { show: plot.series[owner].show }));
   });
   return plot;
 }

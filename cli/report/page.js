@@ -3,9 +3,12 @@ const M = DATA.metrics;
 const choice = { objective: null, score: "loss" };
 const SCORES = { loss: ["loss", "nats a token"], bits_per_byte: ["bits per byte", "bits per byte"], perplexity: ["perplexity", "perplexity"], accuracy: ["accuracy", "accuracy"] };
 
-const named = (curves) => (name) => curves[name];
 const below = (prefix) => (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : null);
-const ofSteps = (curves) => curvesOf(M.steps, named(curves));
+const ofSteps = (labels) => Object.entries(labels).filter(([name]) => M.steps.curves[name]).map(([name, label]) => ({ label, ...M.steps.curves[name] }));
+// A corpus has one colour in all charts, and so has a denoiser.
+const names = { corpora: [], denoisers: [] };
+DATA.phases.forEach((phase) => Object.keys(names).forEach((kind) => Object.keys(phase[kind]).forEach((name) => names[kind].includes(name) || names[kind].push(name))));
+const coloured = (kind, curves) => curves.map((curve) => ({ ...curve, hue: names[kind].indexOf(curve.label) })).sort((a, b) => a.hue - b.hue);
 const layerName = (prefix) => (name) => (name.startsWith(prefix) ? `layer ${Number(name.slice(prefix.length)) + 1}` : null);
 const fromZero = (_, low, high) => [0, Math.max(high ?? 1, 1e-9) * 1.08];
 const atLeast = (limit) => (_, low, high) => [0, Math.max((high ?? 0) * 1.08, limit)];
@@ -50,17 +53,15 @@ function asked(kind, name, steps) {
 }
 
 function shareCurves(kind, prefix) {
-  return curvesOf(M.shares, below(prefix)).flatMap((curve) => [
-    curve, { label: `asked`, asked: true, value: asked(kind, curve.label, M.shares.step) },
-  ]);
+  return coloured(kind, curvesOf(M.shares, below(prefix)).map((curve) => ({ ...curve, asked: asked(kind, curve.label, M.shares.step) })));
 }
 
 function evaluationCurves() {
-  return curvesOf(M.evaluations, (name) => {
+  return coloured("corpora", curvesOf(M.evaluations, (name) => {
     const [objective, score, ...corpus] = name.split("/");
     if (objective !== choice.objective || score !== choice.score) return null;
     return corpus.join("/") || "all";
-  });
+  }));
 }
 
 function selection(values, chosen, use) {
@@ -113,10 +114,10 @@ function draw() {
     lines({ id: "heldout", title: `Held-out ${SCORES[choice.score][0]}`, about: `Documents that were never trained on, by corpus; objective ${choice.objective}.`, x: M.evaluations.step, curves: evaluationCurves(), choices, unit: SCORES[choice.score][1], log: true, points: true, format: choice.score === "accuracy" ? percent : readable });
   }
   lines({ id: "lr", title: "Learning rate", about: "As the schedule gave it.", unit: "learning rate", log: true, y: fromZero, curves: ofSteps({ lr: "learning rate" }) });
-  lines({ id: "loss_by_corpus", title: "Loss by corpus", about: "Mean cross-entropy of the step's loss tokens of each corpus.", unit: "nats a token", smooth: true, log: true, curves: curvesOf(M.steps, below("ce_by_corpus/")) });
-  lines({ id: "loss_by_denoiser", title: "Loss by denoiser", about: "Mean cross-entropy of the step's loss tokens of each denoiser.", unit: "nats a token", smooth: true, log: true, curves: curvesOf(M.steps, below("ce_by_denoiser/")) });
-  lines({ id: "shares", title: "Shares of the corpora", about: "Of the raw tokens since the phase began: realised (lines) against asked (dashed).", x: M.shares.step, unit: "share of raw tokens", format: percent, y: fromZero, curves: shareCurves("corpora", "corpus/") });
-  lines({ id: "denoisers", title: "Shares of the denoisers", about: "Of the examples since the phase began: realised (lines) against asked (dashed).", x: M.shares.step, unit: "share of examples", format: percent, y: fromZero, curves: shareCurves("denoisers", "denoiser/") });
+  lines({ id: "loss_by_corpus", title: "Loss by corpus", about: "Mean cross-entropy of the step's loss tokens of each corpus.", unit: "nats a token", smooth: true, log: true, curves: coloured("corpora", curvesOf(M.steps, below("ce_by_corpus/"))) });
+  lines({ id: "loss_by_denoiser", title: "Loss by denoiser", about: "Mean cross-entropy of the step's loss tokens of each denoiser.", unit: "nats a token", smooth: true, log: true, curves: coloured("denoisers", curvesOf(M.steps, below("ce_by_denoiser/"))) });
+  lines({ id: "shares", title: "Shares of the corpora", about: "Of the raw tokens since the phase began: realised (lines) against asked (dashed, in brackets).", x: M.shares.step, unit: "share of raw tokens", format: percent, y: fromZero, curves: shareCurves("corpora", "corpus/") });
+  lines({ id: "denoisers", title: "Shares of the denoisers", about: "Of the examples since the phase began: realised (lines) against asked (dashed, in brackets).", x: M.shares.step, unit: "share of examples", format: percent, y: fromZero, curves: shareCurves("denoisers", "denoiser/") });
   lines({ id: "throughput", title: "Throughput", about: "Positions trained on a second, data and update included.", unit: "tokens/s", smooth: true, y: fromZero, curves: ofSteps({ tokens_per_s: "tokens/s" }) });
   lines({ id: "limit", title: "Share of the machine's limit", about: "The step's matrix-product operations a second, of what oneDNN alone reaches here.", unit: "of the limit", format: percent, smooth: true, y: fromZero, curves: ofSteps({ limit_share: "share of limit" }) });
   lines({ id: "data_wait", title: "Waiting for data", about: "Share of a step's time in which the trainer had no batch. Should stay below 1 %.", unit: "of the step", format: percent, smooth: true, y: atLeast(0.01), curves: ofSteps({ data_wait_share: "waiting" }) });

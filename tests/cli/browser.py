@@ -1,6 +1,7 @@
 """A page in headless Chromium, driven over a pipe with the DevTools protocol: what it shows, logs and asks for."""
 
 import base64
+import fcntl
 import json
 import os
 import pathlib
@@ -18,16 +19,22 @@ def chromium():
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
+def high_descriptors(*low):
+    high = [fcntl.fcntl(descriptor, fcntl.F_DUPFD_CLOEXEC, 10) for descriptor in low]
+    for descriptor in low:
+        os.close(descriptor)
+    return high
+
+
 class Browser:
     """Use as a context manager; one page at a time."""
 
     def __init__(self, width=1280, height=900, dark=False):
         self.profile = tempfile.mkdtemp(prefix="millrace-browser-")
-        from_us, self.to_browser = os.pipe()
-        self.from_browser, from_it = os.pipe()
+        # Chromium reads commands from descriptor 3 and answers on 4; ours lie above.
+        from_us, self.to_browser, self.from_browser, from_it = high_descriptors(*os.pipe(), *os.pipe())
         command = [chromium(), "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
                    "--disable-background-networking", "--remote-debugging-pipe", f"--user-data-dir={self.profile}"]
-        # Chromium reads commands from descriptor 3 and answers on 4.
         self.process = subprocess.Popen(
             ["bash", "-c", f'exec "$@" 3<&{from_us} 4>&{from_it} {from_us}<&- {from_it}>&-', "bash", *command],
             pass_fds=(from_us, from_it), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

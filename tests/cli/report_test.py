@@ -138,8 +138,12 @@ class Page(Reported):
         self.assertEqual({name for name, has_data in drawn if has_data}, wanted)
         for chart in wanted:
             with self.subTest(chart=chart):
+                self.browser.hover(0, 0)
+                self.browser.frames()
+                at_rest = self.legend(chart)
                 self.hover(f"#{chart} .u-over")
                 values = self.legend(chart)
+                self.assertNotEqual(values[0], at_rest[0], "another step than the last")
                 self.assertTrue(any(re.search(r"\d", value) for value in values[1:]), values)
 
     def test_every_chart_has_data_and_shows_values(self):

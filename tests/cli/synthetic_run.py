@@ -58,7 +58,7 @@ class Ledger:
             for denoiser, part in denoisers:
                 entry = self.counts.setdefault(corpus, {}).setdefault(denoiser, [0, 0, 0])
                 raw = max(1, round(tokens * share * part / 100 + rng.uniform(-120, 120)))
-                entry[0] += max(1, round(raw / 200))
+                entry[0] += round(20 * share) * part
                 entry[1] += raw
                 entry[2] += raw // 2
 
