@@ -168,25 +168,27 @@ function checkpoints() {
   return made;
 }
 
-/// The run file's lines as a table; mixes and objectives as they are written.
+/// The run file's sections as tables; mixes and objectives as they are written.
 function runSettings() {
-  const { made } = card("settings", "Settings", "The resolved run file, defaults filled in.");
-  const rows = [];
+  const { made } = card("settings", "Settings", "The resolved run file, defaults filled in.", true);
+  const sections = [];
   const texts = [];
   for (const { file, text } of DATA.settings) {
     if (file !== "run.toml") {
       texts.push(element("details", {}, element("summary", { textContent: file }), element("pre", { textContent: text })));
       continue;
     }
+    sections.push(["run", []]);
     for (const line of text.split("\n")) {
       const at = line.indexOf(" = ");
-      if (line.startsWith("[")) rows.push([element("th", { colSpan: 2, textContent: line.replace(/[[\]]/g, "") })]);
-      else if (at > 0) rows.push([line.slice(0, at), line.slice(at + 3)]);
+      if (line.startsWith("[")) sections.push([line.replace(/[[\]]/g, ""), []]);
+      else if (at > 0) sections.at(-1)[1].push([line.slice(0, at), line.slice(at + 3)]);
     }
   }
-  for (const [key, value] of Object.entries(DATA.versions || {})) rows.push([key, String(value)]);
-  made.append(table(["key", "value"], rows), ...texts);
-  made.querySelectorAll("tbody th").forEach((one) => one.parentNode.classList.add("section"));
+  if (DATA.versions) sections.push(["versions", Object.entries(DATA.versions).map(([key, value]) => [key, String(value)])]);
+  const columns = element("div", { className: "columns" });
+  columns.append(...sections.map(([name, rows]) => table([name, ""], rows)));
+  made.append(columns, ...texts);
   return made;
 }
 
