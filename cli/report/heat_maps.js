@@ -64,7 +64,7 @@ function drawHeat(place, layer, experts, steps, most) {
     const i = Math.floor((event.clientX - box.left - left) / column);
     const expert = Math.floor((event.clientY - box.top) / cell);
     const share = experts[expert] && experts[expert][i];
-    value.textContent = share === null || share === undefined ? "\u00a0" : `step ${whole(steps[i])} · expert ${expert} · ${percent(share)} of the layer's tokens`;
+    value.textContent = share === null || share === undefined ? "\u00a0" : `step ${whole(steps[i])} · expert ${expert} · ${percent(share)} of its pairs`;
   });
   canvas.addEventListener("mouseleave", () => (value.textContent = "\u00a0"));
   return { layer, experts, steps };
