@@ -132,6 +132,12 @@ class TrainLoopTest : public testing::Test {
     }
     return lines;
   }
+  /// Those of steps: the first is step 1's.
+  std::vector<nlohmann::json> step_metrics(const std::string& name) {
+    std::vector<nlohmann::json> lines = metrics(name);
+    std::erase_if(lines, [](const nlohmann::json& line) { return line.contains("eval"); });
+    return lines;
+  }
   std::string weights(const std::string& name, std::uint64_t step) {
     return text_of(checkpoint_path(folder_.path() / name / "checkpoints", step) / "model.safetensors");
   }
