@@ -138,7 +138,8 @@ class Reader {
   }
 
   void evaluated(std::uint64_t step, const object& line, const object& corpora) {
-    metrics_.evaluations.begin_row(step);
+    if (evaluated_at_ != step) metrics_.evaluations.begin_row(step);  // Each objective has a line.
+    evaluated_at_ = step;
     for (const auto& [corpus, score] : corpora) {
       object values;
       if (score.get(values) == simdjson::SUCCESS) add_score(corpus, values);
@@ -185,6 +186,7 @@ class Reader {
   const std::vector<Phase>& phases_;
   RunMetrics metrics_;
   bool trained_ = false;
+  std::optional<std::uint64_t> evaluated_at_;
   std::size_t phase_ = 0;
   bool ends_phase_ = false;  ///< The last ledger stood at its phase's very end.
   Counts before_;            ///< What the phase began with.
