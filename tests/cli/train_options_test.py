@@ -77,7 +77,7 @@ class TrainOptions(unittest.TestCase):
     def test_full_precision_is_there_on_every_processor(self):
         folder, lines, _ = self.train("f32", "--set", 'train.precision="f32"')
         self.assertIn('precision = "f32"', (folder / "run.toml").read_text())
-        _, automatic, _ = self.train("auto")
+        _, automatic, _ = self.train("auto", "--set", 'train.precision="auto"')
         same = self.losses(lines) == self.losses(automatic)
         self.assertEqual(same, not HAS_BF16)
         for full, chosen in zip(lines, automatic, strict=True):
@@ -88,7 +88,7 @@ class TrainOptions(unittest.TestCase):
             self.assertIn("precision", self.train("bf16", "--set", 'train.precision="bf16"', code=2)[2])
             return
         folder, lines, _ = self.train("bf16", "--set", 'train.precision="bf16"')
-        automatic_folder, automatic, _ = self.train("auto-bf16")
+        automatic_folder, automatic, _ = self.train("auto-bf16", "--set", 'train.precision="auto"')
         self.assertEqual(self.losses(lines), self.losses(automatic))
         self.assertEqual(self.weights(folder), self.weights(automatic_folder))
 

@@ -63,16 +63,16 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
 TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
   const TemporaryFolder folder;
   RunLog log(folder.path(), 0);
-  log.metrics("first");
+  log.metrics(R"({"step":1})");
   {
-    const FullDisk full(8);
-    log.metrics("second");
-    log.metrics("third");
+    const FullDisk full(14);
+    log.metrics(R"({"step":2})");
+    log.metrics(R"({"step":3})");
     EXPECT_THROW(log.expect_written(), std::system_error);
-    EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "first\nse");
+    EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"s");
   }
   log.expect_written();
-  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "first\nsecond\nthird\n");
+  EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
 }
 
 TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {

@@ -104,7 +104,7 @@ TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {
   loop.run(2, hooks);
   double seconds = 0;
   for (std::size_t i = 0; i < kPartNames.size(); ++i) {
-    EXPECT_TRUE(metrics("measured")[2].at("profile").contains(kPartNames[i])) << kPartNames[i];
+    EXPECT_TRUE(step_metrics("measured").at(0).at("profile").contains(kPartNames[i])) << kPartNames[i];
     seconds += loop.profile().seconds[i];
   }
   EXPECT_GT(seconds, 0);
@@ -142,7 +142,7 @@ TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwoAndOnThree) {
 
 TEST_F(TrainLoopTest, LogsWhatTheStepWasLike) {
   run("a", 3);
-  const nlohmann::json line = metrics("a")[3];
+  const nlohmann::json line = step_metrics("a").at(2);
   EXPECT_EQ(line.at("step"), 3);
   EXPECT_EQ(line.at("phase"), 0);
   const nlohmann::json& corpora = line.at("ce_by_corpus");
