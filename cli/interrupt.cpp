@@ -1,31 +1,38 @@
 #include "cli/interrupt.h"
 
+#include <atomic>
 #include <csignal>
+#include <system_error>
+#include <thread>
 
+#include <pthread.h>
 #include <unistd.h>
 
 namespace millrace {
 namespace {
 
-volatile std::sig_atomic_t requested = 0;
+std::atomic<bool> requested = false;
 
-void on_signal(int) {
-  if (requested != 0) _exit(130);
-  requested = 1;
+void wait_for_signals(sigset_t signals) {
+  for (int signal = 0; sigwait(&signals, &signal) == 0;) {
+    if (requested.exchange(true)) _exit(130);
+  }
 }
 
 }  // namespace
 
 void watch_for_interrupt() {
-  struct sigaction action {};
-  action.sa_handler = on_signal;
-  sigemptyset(&action.sa_mask);
-  sigaction(SIGINT, &action, nullptr);
-  sigaction(SIGTERM, &action, nullptr);
+  sigset_t signals;
+  sigemptyset(&signals);
+  sigaddset(&signals, SIGINT);
+  sigaddset(&signals, SIGTERM);
+  const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_sigmask");
+  std::thread(wait_for_signals, signals).detach();
 }
 
 bool interrupt_requested() {
-  return requested != 0;
+  return requested;
 }
 
 }  // namespace millrace
