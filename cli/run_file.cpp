@@ -176,6 +176,7 @@ TrainConfig read_training(const ConfigTable& run) {
   return train;
 }
 
+/// Keys that came later stand there only where they are not as they always were: older run folders go on.
 std::string model_as_toml(const ModelConfig& model) {
   static const std::map<CapacityRule, const char*> rules{{CapacityRule::colossalai, "colossalai"},
                                                          {CapacityRule::flaxformer, "flaxformer"},
@@ -198,7 +199,7 @@ std::string model_as_toml(const ModelConfig& model) {
   add("router_capacity_factor_eval", model.router_capacity_factor_eval);
   add("router_min_capacity", model.router_min_capacity);
   add("router_group_size", model.router_group_size);
-  add("pads_routed", model.pads_routed);
+  if (!model.pads_routed) add("pads_routed", false);
   add("router_aux_loss_factor", model.router_aux_loss_factor);
   add("router_z_loss_factor", model.router_z_loss_factor);
   add("z_loss_factor", model.z_loss_factor);
@@ -206,7 +207,6 @@ std::string model_as_toml(const ModelConfig& model) {
   return out;
 }
 
-/// Keys that came later stand there only where they are not as they always were: older run folders go on.
 std::string training_as_toml(const TrainConfig& train) {
   const TrainConfig defaults;
   std::string out = fmt::format(

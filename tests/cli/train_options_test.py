@@ -105,6 +105,9 @@ class TrainOptions(unittest.TestCase):
         self.assertIs(config(routed)["pads_routed"], True)
         self.assertIs(config(left_out)["pads_routed"], False)
         self.assertNotEqual(lines[0]["aux_loss"], other[0]["aux_loss"])
+        # Folders of runs that knew no such key go on.
+        self.assertNotIn("pads_routed", (routed / "run.toml").read_text())
+        self.assertIn("pads_routed = false", (left_out / "run.toml").read_text())
 
 
 if __name__ == "__main__":
