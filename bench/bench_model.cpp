@@ -35,8 +35,7 @@ double seconds_of(const auto& work) {
 /// As product_operations says, all positions real and with loss, one segment a row.
 double step_operations(const ModelConfig& config, const Losses& losses, double tokens, double length) {
   ProductWork work{tokens, tokens, tokens * (length + 1) / 2, 0};
-  for (const RouterStatistics& router : losses.routers)
-    work.expert_pairs += (1 - router.dropped) * config.router_topk * tokens;
+  for (const RouterStatistics& router : losses.routers) work.expert_pairs += static_cast<double>(router.kept);
   return product_operations(config, work);
 }
 

@@ -1,6 +1,7 @@
 #include "cli/report_data.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <fstream>
 #include <map>
@@ -38,7 +39,7 @@ Json read_json(const fs::path& path) {
 bool is_running(const fs::path& folder) {
   const int lock = ::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
   if (lock < 0) return false;
-  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0;
+  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
   ::close(lock);
   return held;
 }
@@ -46,7 +47,8 @@ bool is_running(const fs::path& folder) {
 std::string status_of(const fs::path& folder, const Json& summary, const RunMetrics& metrics) {
   if (is_running(folder)) return "running";
   const bool ended = summary.is_object() && summary.value("steps", std::uint64_t{0}) >= metrics.step;
-  return ended && summary.value("end", "") != "interrupted" ? "complete" : "interrupted";
+  const Json end = ended ? summary.value("end", Json()) : Json();
+  return end == "complete" || end == "stream_ended" ? "complete" : "interrupted";
 }
 
 Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
@@ -80,7 +82,10 @@ Json rejects_json(const fs::path& file) {
   for (std::string line; std::getline(lines, line);) {
     const Json reject = lines.eof() ? Json() : Json::parse(line, nullptr, false);
     if (!reject.is_object()) continue;
-    ++counts[reject.value("corpus", "")][reject.value("cause", "")];
+    const Json corpus = reject.value("corpus", Json());
+    const Json cause = reject.value("cause", Json());
+    if (!corpus.is_string() || !cause.is_string()) continue;
+    ++counts[corpus.get<std::string>()][cause.get<std::string>()];
     if (first.size() < kRejectsNamed) first.push_back(reject);
   }
   return {{"counts", counts}, {"first", first}};
@@ -99,7 +104,7 @@ std::string visible_damage_of(const fs::path& folder, const Json& manifest) {
     std::error_code error;
     const std::uintmax_t bytes = fs::file_size(folder / name, error);
     if (error) return name + " is missing";
-    if (bytes != entry.value("bytes", std::uint64_t{0})) return name + " has another size";
+    if (!entry.is_object() || entry.value("bytes", Json()) != bytes) return name + " has another size";
   }
   return "";
 }

@@ -41,8 +41,10 @@ Counts counts_of(const object& ledger) {
     object denoisers;
     if (by_denoiser.get(denoisers) != simdjson::SUCCESS) continue;
     for (const auto& [denoiser, entry] : denoisers) {
-      counts.examples[std::string(denoiser)] += number(entry.at(0).value()).value_or(0);
-      counts.raw_tokens[std::string(corpus)] += number(entry.at(1).value()).value_or(0);
+      array numbers;
+      if (entry.get(numbers) != simdjson::SUCCESS || numbers.size() < 2) continue;
+      counts.examples[std::string(denoiser)] += number(numbers.at(0).value()).value_or(0);
+      counts.raw_tokens[std::string(corpus)] += number(numbers.at(1).value()).value_or(0);
     }
   }
   return counts;

@@ -13,12 +13,19 @@ View<Scalar> window(View<Scalar> all, Index row_of_batch, Index length, Index he
   return all.row_range(row_of_batch * length, length).column_range(head * head_dim, head_dim);
 }
 
+/// One a thread, for all that it computes.
+template <class Scalar>
+HeadScratch<Scalar>& scratch_of_thread() {
+  thread_local HeadScratch<Scalar> scratch;
+  return scratch;
+}
+
 /// Calls work(row, head, scratch) for every head of every row, one thread each.
 template <class Scalar, class Work>
 void for_heads(int rows, int heads, const Work& work) {
 #pragma omp parallel
   {
-    thread_local HeadScratch<Scalar> scratch;
+    HeadScratch<Scalar>& scratch = scratch_of_thread<Scalar>();
 #pragma omp for schedule(static)
     for (Index task = 0; task < Index{rows} * heads; ++task) work(task / heads, task % heads, scratch);
   }

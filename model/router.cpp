@@ -137,6 +137,7 @@ void Router<Scalar>::measure(Routing& routing) const {
   const Index experts = config_.num_experts;
   RouterStatistics& statistics = routing.statistics;
   statistics.aux_loss = statistics.z_loss = statistics.entropy = statistics.dropped = 0;
+  statistics.kept = 0;
   statistics.load.assign(static_cast<std::size_t>(experts), 0.0);
   if (routing.tokens == 0) return;
   routing.probability.reshape(1, experts);
@@ -164,7 +165,8 @@ void Router<Scalar>::measure(Routing& routing) const {
   statistics.z_loss /= tokens;
   statistics.entropy /= tokens;
   const auto pairs = static_cast<double>(routing.tokens * routing.choices);
-  statistics.dropped = (pairs - static_cast<double>(std::count(routing.kept.begin(), routing.kept.end(), 1))) / pairs;
+  statistics.kept = std::count(routing.kept.begin(), routing.kept.end(), 1);
+  statistics.dropped = (pairs - static_cast<double>(statistics.kept)) / pairs;
 }
 
 template <class Scalar>

@@ -29,6 +29,7 @@ struct RouterStatistics {
   double z_loss = 0;         ///< Unweighted.
   double entropy = 0;        ///< Mean over tokens, nats.
   double dropped = 0;        ///< Share of (token, choice) pairs over capacity.
+  std::int64_t kept = 0;     ///< Pairs within capacity.
   std::vector<double> load;  ///< (E) share of (token, choice) pairs per expert, before capacity.
   /// (T) (token, choice) pairs of each position in the row, and those of them over capacity: counts over the rows of
   /// the micro-batch. Without padding, whose places in the row say nothing of text.

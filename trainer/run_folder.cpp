@@ -1,10 +1,12 @@
 #include "trainer/run_folder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <fstream>
 #include <iterator>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -82,7 +84,13 @@ int lock_folder(const fs::path& path) {
     const std::error_code reason(errno, std::generic_category());
     throw ConfigError(fmt::format("run folder {}: cannot write to it: {}", path.string(), reason.message()));
   }
-  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0) {
+  // A report asks for an instant whether there is a lock.
+  bool locked = false;
+  for (int attempt = 0; attempt < 10 && !locked; ++attempt) {
+    if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    locked = ::flock(descriptor, LOCK_EX | LOCK_NB) == 0;
+  }
+  if (!locked) {
     ::close(descriptor);
     throw ConfigError(fmt::format("run folder {}: another process is training in it", path.string()));
   }

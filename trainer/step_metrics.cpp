@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <optional>
 
 #include <nlohmann/json.hpp>
 
@@ -29,12 +30,12 @@ Json loads(const std::vector<RouterStatistics>& routers) {
   return layers;
 }
 
-/// The row in equal parts, at most 32: the share of its pairs that was dropped, mean over the layers.
-std::vector<double> dropped_by_position(const std::vector<RouterStatistics>& routers) {
-  if (routers.empty()) return {};
+/// The row in equal parts, at most 32: the share of its pairs that was dropped, mean over the layers; null: no pair.
+Json dropped_by_position(const std::vector<RouterStatistics>& routers) {
+  if (routers.empty()) return Json::array();
   const std::size_t length = routers.front().pairs_at.size();
   const std::size_t parts = std::min<std::size_t>(32, length);
-  std::vector<double> shares(parts);
+  std::vector<std::optional<double>> shares(parts);
   for (const RouterStatistics& router : routers) {
     std::vector<double> pairs(parts), dropped(parts);
     for (std::size_t at = 0; at < length; ++at) {
@@ -42,9 +43,12 @@ std::vector<double> dropped_by_position(const std::vector<RouterStatistics>& rou
       dropped[at * parts / length] += static_cast<double>(router.dropped_at[at]);
     }
     for (std::size_t part = 0; part < parts; ++part)
-      if (pairs[part] > 0) shares[part] += dropped[part] / pairs[part] / static_cast<double>(routers.size());
+      if (pairs[part] > 0)
+        shares[part] = shares[part].value_or(0) + dropped[part] / pairs[part] / static_cast<double>(routers.size());
   }
-  return shares;
+  Json json = Json::array();
+  for (const std::optional<double>& share : shares) json.push_back(share ? Json(*share) : Json());
+  return json;
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ void add_share(RouterStatistics& sum, const RouterStatistics& part, double share
   sum.z_loss += share * part.z_loss;
   sum.entropy += share * part.entropy;
   sum.dropped += share * part.dropped;
+  sum.kept += part.kept;
   sum.load.resize(part.load.size());
   for (std::size_t expert = 0; expert < part.load.size(); ++expert) sum.load[expert] += share * part.load[expert];
   add(sum.pairs_at, part.pairs_at);
@@ -84,11 +85,9 @@ std::map<std::string, double> StepTally::means(const Sums& sums) {
   return means;
 }
 
-ProductWork StepTally::product_work(const ModelConfig& config) const {
+ProductWork StepTally::product_work() const {
   ProductWork work = work_;
-  const int choices = std::min(config.router_topk, config.num_experts);
-  for (const RouterStatistics& router : losses_.routers)
-    work.expert_pairs += (1 - router.dropped) * choices * work_.positions;
+  for (const RouterStatistics& router : losses_.routers) work.expert_pairs += static_cast<double>(router.kept);
   return work;
 }
 

@@ -28,7 +28,7 @@ class StepTally {
   std::map<std::string, double> ce_by_corpus() const { return means(by_corpus_); }
   std::map<std::string, double> ce_by_denoiser() const { return means(by_denoiser_); }
   std::uint32_t phase() const { return phase_; }  ///< Of the last example.
-  ProductWork product_work(const ModelConfig& config) const;
+  ProductWork product_work() const;
 
  private:
   struct WeightedSum {

@@ -207,7 +207,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   metrics.seconds = data_wait + seconds_since(start);
   metrics.data_wait = data_wait;
   if (setup_.product_rate > 0) {
-    const double operations = product_operations(setup_.model, tally.product_work(setup_.model));
+    const double operations = product_operations(setup_.model, tally.product_work());
     metrics.limit_share = operations / metrics.seconds / setup_.product_rate;
   }
   metrics.memory = resident_memory();

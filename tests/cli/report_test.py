@@ -68,6 +68,20 @@ class Report(Reported):
         self.assertAlmostEqual(running["seconds_left"], 1000 * 0.315, delta=20)
         (folder / "summary.json").write_text('{"end": "complete", "steps": 3000}')
         self.assertEqual(data_of(folder)["status"], "complete")
+        (folder / "summary.json").write_text('{"end": "bad_steps", "steps": 3000}')
+        self.assertEqual(data_of(folder)["status"], "interrupted", "train says how it goes on")
+
+    def test_json_of_another_shape_does_no_harm(self):
+        folder = synthetic_run.write(self.folder / "odd", steps=40, done=30)
+        before = data_of(folder)
+        with open(folder / "metrics.jsonl", "a") as lines:
+            lines.write('\n{"step": 31, "tokens": 1, "ledger": {"a": {"b": 1, "c": [1]}}}\n')
+        with open(folder / "rejects.jsonl", "a") as lines:
+            lines.write('\n{"corpus": null, "cause": 3}\n')
+        (folder / "summary.json").write_text('{"end": 1, "steps": 31}')
+        after = data_of(folder)
+        self.assertEqual(after["status"], "interrupted")
+        self.assertEqual(after["rejects"]["counts"], before["rejects"]["counts"])
 
     def test_thinning_keeps_extremes_and_means_and_each_step_once(self):
         lines = [json.loads(line) for line in (self.long / "metrics.jsonl").read_text().splitlines()[:-1]]

@@ -32,6 +32,16 @@ TEST(TrainingLine, HasAPartForEachPositionOfAShortRow) {
   EXPECT_EQ(line_of(3, 1, 1).at("dropped_by_position"), (nlohmann::json{0.0, 0.0, 1.0}));
 }
 
+TEST(TrainingLine, HasNullWhereNoPairIs) {
+  StepMetrics step;
+  step.ledger.emplace();
+  RouterStatistics router;
+  router.pairs_at = {2, 0};
+  router.dropped_at = {1, 0};
+  step.losses.routers = {router};
+  EXPECT_EQ(nlohmann::json::parse(training_line(step)).at("dropped_by_position"), (nlohmann::json{0.5, nullptr}));
+}
+
 TEST(TrainingLine, NamesEveryStatisticOfEachLayer) {
   const nlohmann::json line = line_of(4, 0, 2);
   for (const char* key : {"load_balance", "z", "entropy", "dropped"}) EXPECT_EQ(line.at("router").at(key).size(), 2u);

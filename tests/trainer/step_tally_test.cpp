@@ -83,14 +83,15 @@ TEST(StepTally, AveragesMicroBatches) {
 TEST(StepTally, CountsWhatTheProductsWorkOn) {
   StepTally tally(kCorpora, kDenoisers);
   const std::vector<StreamRow> rows{row_of_two_examples()};
-  tally.add(rows, losses_with(2, 0.25, {0.5, 0.5}), {std::vector<float>(8), {}}, 1);
-  ModelConfig config;
-  config.router_topk = 2;
-  const ProductWork work = tally.product_work(config);
-  EXPECT_EQ(work.positions, 8);
-  EXPECT_EQ(work.loss_positions, 4);
-  EXPECT_EQ(work.attention_pairs, 10 + 6);
-  EXPECT_EQ(work.expert_pairs, 0.75 * 2 * 8);
+  Losses losses = losses_with(2, 0.25, {0.5, 0.5});
+  losses.routers[0].kept = 12;
+  tally.add(rows, losses, {std::vector<float>(8), {}}, 1);
+  tally.add(rows, losses, {std::vector<float>(8), {}}, 1);
+  const ProductWork work = tally.product_work();
+  EXPECT_EQ(work.positions, 2 * 8);
+  EXPECT_EQ(work.loss_positions, 2 * 4);
+  EXPECT_EQ(work.attention_pairs, 2 * (10 + 6));
+  EXPECT_EQ(work.expert_pairs, 2 * 12);
 }
 
 }  // namespace
