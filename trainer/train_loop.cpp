@@ -137,6 +137,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
       end = TrainEnd::stream_ended;
       break;
     }
+    save_if_due();
     const std::uint64_t step = state_.step + 1;
     const bool details = step == total_steps || due_at(step, train.details_every_steps);
     train_step(*batch, seconds_since(asked), details ? Details::yes : Details::no, hooks);
@@ -148,7 +149,6 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     state_.times.wall = wall_before + seconds_since(start);
     if (const auto outcome = writer_->poll()) take_note(*outcome);
     if (due_at(step, train.checkpoint_every_steps)) save_from_ = Clock::now();
-    if (step < total_steps) save_if_due();
   }
   const bool evaluates = end == TrainEnd::complete || end == TrainEnd::stream_ended;
   if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);

@@ -185,6 +185,25 @@ TEST_F(TrainLoopTest, CountsTheRowsOfALastIncompleteBatch) {
   EXPECT_EQ(loop.state().evaluated_at, 2u);
 }
 
+TEST_F(TrainLoopTest, HasEvaluatedWhatItSavesWhereTheStreamEnds) {
+  const auto run_to_the_end = [&](TrainLoop& loop, std::uint64_t first) {
+    Stream stream(first, 12);
+    int evaluations = 0;
+    TrainLoop::Hooks hooks;
+    hooks.next_batch = [&] { return stream(); };
+    hooks.on_evaluation = [&](std::uint64_t, const Evaluation&) { ++evaluations; };
+    EXPECT_EQ(loop.run(6, hooks), TrainEnd::stream_ended);
+    return evaluations;
+  };
+  TrainSetup three_steps = setup("ended");
+  three_steps.train.eval_every_steps = 0;
+  TrainLoop loop(three_steps);
+  EXPECT_EQ(run_to_the_end(loop, 0), 4) << "before and after, with each objective";
+  TrainLoop again(three_steps);
+  again.resume();
+  EXPECT_EQ(run_to_the_end(again, 12), 0);
+}
+
 TEST_F(TrainLoopTest, ChangesNothingWhenACompleteRunIsResumed) {
   run("a", 4);
   const auto before = metrics("a");
