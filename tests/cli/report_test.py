@@ -19,6 +19,7 @@ MILLRACE = None
 ALL_CHARTS = {"loss", "heldout", "lr", "loss_by_corpus", "loss_by_denoiser", "shares", "denoisers", "throughput", "limit",
               "data_wait", "memory", "norms", "param_norm", "router_entropy", "router_load_balance", "router_z",
               "router_dropped", "router_losses", "dropped_by_position"}
+EXPERT_VALUE = r"step [\d,]+ · expert \d+ · [\d.]+ %"
 CHARTS_OF_ANY_RUN = {"loss", "heldout", "lr", "shares", "denoisers", "throughput", "data_wait", "norms", "router_losses"}
 BYTES_AT_MOST = 8_000_000
 
@@ -34,19 +35,27 @@ def data_of(folder):
     return json.loads(millrace("report", folder, "--json").stdout)
 
 
-class Reported(unittest.TestCase):
-    """A long run and its report."""
-
+class InFolder(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
+        super().setUpClass()
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-report-"))
-        cls.long = synthetic_run.write(cls.folder / "long")
-        cls.page_of_long = pathlib.Path(millrace("report", cls.long).stdout.strip())
-        cls.data = data_of(cls.long)
 
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
+        super().tearDownClass()
+
+
+class Reported(InFolder):
+    """A long run and its report."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.long = synthetic_run.write(cls.folder / "long")
+        cls.page_of_long = pathlib.Path(millrace("report", cls.long).stdout.strip())
+        cls.data = data_of(cls.long)
 
 
 class Report(Reported):
@@ -120,7 +129,9 @@ class Report(Reported):
 
 
 @unittest.skipIf(browser.chromium() is None, "no Chromium here: scripts/deps.sh test installs it")
-class Page(Reported):
+class Shown(InFolder):
+    """Pages in a browser."""
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -162,14 +173,25 @@ class Page(Reported):
                 self.assertNotEqual(values[0], at_rest[0], "another step than the last")
                 self.assertTrue(any(re.search(r"\d", value) for value in values[1:]), values)
 
+    def expect_page_of_a_run(self, run, charts):
+        """Those charts are drawn at least, and whatever is drawn has data."""
+        self.browser.open(millrace("report", run, "--out", self.folder / "of-a-run.html").stdout.strip())
+        drawn = set(self.browser.run("Object.keys(charts)")) - {"experts"}
+        self.assertLessEqual(charts, drawn)
+        self.expect_charts(drawn)
+        self.hover("#experts canvas", 0.3)
+        self.assertRegex(self.browser.run("document.querySelector('#experts .value').textContent"), EXPERT_VALUE)
+        self.expect_quiet()
+
+
+class Page(Reported, Shown):
     def test_every_chart_has_data_and_shows_values(self):
         self.browser.open(self.page_of_long)
         self.expect_charts(ALL_CHARTS)
         self.assertEqual(self.browser.run("charts.experts.map((one) => [one.experts.length, one.steps.length > 50])"),
                          [[synthetic_run.EXPERTS, True]] * synthetic_run.LAYERS)
         self.hover("#experts canvas", 0.3)
-        self.assertRegex(self.browser.run("document.querySelector('#experts .value').textContent"),
-                         r"step [\d,]+ · expert \d+ · [\d.]+ %")
+        self.assertRegex(self.browser.run("document.querySelector('#experts .value').textContent"), EXPERT_VALUE)
         self.assertEqual(self.browser.run("[...document.querySelectorAll('#rejects .bars b')].map((one) => one.textContent)"),
                          ["40", "26", "13"])
         self.assertEqual(self.browser.run("document.querySelectorAll('#checkpoints tbody tr').length"), 2)
@@ -201,14 +223,10 @@ class Page(Reported):
         run_file = tiny_run.write_run(self.folder / "tiny-input")
         run = self.folder / "tiny"
         millrace("train", run_file, "--run-dir", run)
-        self.browser.open(millrace("report", run).stdout.strip())
+        self.expect_page_of_a_run(run, CHARTS_OF_ANY_RUN)
         self.assertEqual(self.browser.run("byId('status').textContent"), "complete")
-        drawn = set(self.browser.run("Object.keys(charts)")) - {"experts"}
-        self.assertLessEqual(CHARTS_OF_ANY_RUN, drawn)
-        self.expect_charts(drawn)
         self.assertIn("code: bad_json", self.browser.run("document.querySelector('#rejects').textContent"))
         self.assertTrue(all(one["damage"] == "" for one in data_of(run)["checkpoints"]))
-        self.expect_quiet()
 
     def test_says_that_an_empty_run_is_empty(self):
         folder = self.folder / "empty"
