@@ -8,15 +8,11 @@ namespace millrace {
 /// Makes a folder with its parents. Throws ConfigError with the path and the system's reason.
 void make_folder(const std::filesystem::path& folder);
 
-/// Writes a file under a temporary name, flushes it to disk, and renames it: readers see the old one or the whole new
-/// one. Throws ConfigError if it cannot be created, std::system_error if the disk fails; leaves nothing behind then.
+/// As write_file_atomically (stages/atomic_file.h); throws ConfigError if the file cannot be created.
 void write_atomically(const std::filesystem::path& file, std::string_view bytes);
 
 /// Throws ConfigError if `file` could not be written, before hours are spent on what should stand in it.
 void require_writable(const std::filesystem::path& file);
-
-/// Flushes a file or a folder's entries that somebody else wrote. Throws std::system_error.
-void flush_to_disk(const std::filesystem::path& path);
 
 /// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in a
 /// folder beside it, which goes with the object.

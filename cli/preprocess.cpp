@@ -6,7 +6,9 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -83,7 +85,13 @@ void write(const PreprocessArguments& arguments) {
   };
   watch.interrupted = interrupt_requested;
   watch.save_every = std::chrono::seconds(arguments.save_seconds);
-  const PreprocessResult result = preprocess(run.stream, vocabulary, options, watch);
+  const PreprocessResult result = [&] {
+    try {
+      return preprocess(run.stream, vocabulary, options, watch);
+    } catch (const std::system_error& error) {
+      throw std::runtime_error(fmt::format("{}; the same command goes on from the last save", error.what()));
+    }
+  }();
   progress.finish();
   if (result.end == ExportEnd::interrupted) {
     fmt::print(stderr, "interrupted; the same command goes on from what is in {}\n", arguments.out);

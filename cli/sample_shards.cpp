@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "cli/output_file.h"
+#include "stages/disk.h"
 #include "stages/duckdb_session.h"
 
 namespace millrace {
@@ -109,7 +110,7 @@ void write_parquet(const fs::path& file, Documents documents) {
   }
   session.query(fmt::format("COPY ({}) TO {} (FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {})", groups,
                             sql_string(file.string()), kRowsPerGroup));
-  flush_to_disk(file);
+  sync_to_disk(file);
 }
 
 }  // namespace

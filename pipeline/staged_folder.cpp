@@ -13,7 +13,8 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
-#include "pipeline/disk.h"
+#include "stages/atomic_file.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 #include "stages/input_file.h"
 
@@ -59,9 +60,9 @@ void move_into_place(const fs::path& staging, const fs::path& folder) {
     fs::create_directories((folder / name).parent_path());
     fs::rename(staging / name, folder / name);
   }
-  for (const fs::path& touched : folders) sync_folder_names(touched);
+  for (const fs::path& touched : folders) sync_to_disk(touched);
   fs::rename(staging / kOutputManifest, folder / kOutputManifest);
-  sync_folder_names(folder);
+  sync_to_disk(folder);
   fs::remove_all(staging);
 }
 
@@ -207,7 +208,7 @@ void StagedFolder::flush(const std::string& name, Growing& file) {
 void StagedFolder::sync(const std::string& name, Growing& file) {
   flush(name, file);
   if (!file.synced && ::fsync(file.descriptor) != 0) disk_failure(staged(name), errno, "cannot sync");
-  if (!file.name_synced) sync_folder_names(staged(name).parent_path());
+  if (!file.name_synced) sync_to_disk(staged(name).parent_path());
   file.synced = file.name_synced = true;
 }
 
@@ -236,7 +237,7 @@ void StagedFolder::save(const std::string& state) {
     if (file->descriptor >= 0) sync(name, *file);
   for (const auto& [name, sums] : sums()) files[name] = json_of(sums);
   const Json progress{{"identity", Json::parse(identity_)}, {"state", Json::parse(state)}, {"files", std::move(files)}};
-  write_atomically(kProgress, progress.dump() + "\n");
+  write_file_atomically(staged(kProgress), progress.dump() + "\n");
   for (const std::string& name : std::exchange(discarded_, {}))
     if (!has(name)) fs::remove(staged(name));
 }
@@ -251,25 +252,8 @@ void StagedFolder::publish(const std::string& manifest) {
   for (const auto& [name, file] : files_) close(name);
   for (const std::string& name : std::exchange(discarded_, {}))
     if (!has(name)) fs::remove(staged(name));
-  write_atomically(kOutputManifest, manifest);
+  write_file_atomically(staged(kOutputManifest), manifest);
   move_into_place(staging_, folder_);
-}
-
-void StagedFolder::write_atomically(const std::string& name, std::string_view text) {
-  const fs::path temporary = staged(name + ".new");
-  const int descriptor = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) disk_failure(temporary, errno, "cannot open for writing");
-  try {
-    write_all(descriptor, temporary, text);
-    if (::fsync(descriptor) != 0) disk_failure(temporary, errno, "cannot sync");
-  } catch (...) {
-    ::close(descriptor);
-    throw;
-  }
-  ::close(descriptor);
-  if (::rename(temporary.c_str(), staged(name).c_str()) != 0)
-    disk_failure(staged(name), errno, "cannot give the file its name");
-  sync_folder_names(staging_);
 }
 
 }  // namespace millrace

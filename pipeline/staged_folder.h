@@ -24,7 +24,7 @@ inline constexpr const char* kOutputManifest = "preprocess.json";
 /// Until publish() they lie in FOLDER/unfinished, with progress.json: how long each was at the last save, and what the
 /// maker said it needs to go on. A process that is killed leaves the last save behind; whoever opens the folder again
 /// finds its files cut back to it. One process at a time; one thread. Names may have folders in them ("prose/0.npy").
-/// What the disk refuses is std::system_error with the file and what to do.
+/// What the disk refuses is std::system_error with the file and what to do: see stages/disk.h.
 class StagedFolder {
  public:
   /// What an output folder says of who made it; texts are JSON.
@@ -74,7 +74,6 @@ class StagedFolder {
   void flush(const std::string& name, Growing& file);
   void sync(const std::string& name, Growing& file);
   void take_up();
-  void write_atomically(const std::string& name, std::string_view text);
   std::filesystem::path staged(const std::string& name) const { return staging_ / name; }
 
   std::filesystem::path folder_;

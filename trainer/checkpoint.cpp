@@ -8,8 +8,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "stages/atomic_file.h"
 #include "stages/errors.h"
-#include "trainer/atomic_file.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/config_json.h"
 #include "trainer/fixed_chunks.h"

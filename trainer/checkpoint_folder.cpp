@@ -10,7 +10,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
-#include "trainer/atomic_file.h"
+#include "stages/atomic_file.h"
+#include "stages/disk.h"
 #include "trainer/mapped_file.h"
 
 namespace millrace {
@@ -97,7 +98,7 @@ fs::path publish_checkpoint(const fs::path& parent, const CheckpointPlace& place
     fs::remove_all(unfinished, ignored);
     throw;
   }
-  sync_folder(parent);
+  sync_to_disk(parent);
   return folder;
 }
 

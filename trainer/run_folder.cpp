@@ -16,8 +16,8 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "stages/atomic_file.h"
 #include "stages/errors.h"
-#include "trainer/atomic_file.h"
 
 namespace millrace {
 namespace {

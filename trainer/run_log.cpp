@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "trainer/atomic_file.h"
+#include "stages/atomic_file.h"
 
 namespace millrace {
 namespace {

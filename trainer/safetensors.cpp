@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "stages/atomic_file.h"
 #include "stages/errors.h"
-#include "trainer/atomic_file.h"
 
 namespace millrace {
 

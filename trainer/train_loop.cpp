@@ -10,9 +10,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "stages/atomic_file.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
-#include "trainer/atomic_file.h"
 #include "trainer/bad_batch.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/process_memory.h"

@@ -11,8 +11,8 @@ namespace millrace {
 /// Writes all bytes to a descriptor; `path` is for the complaint. Throws as disk_failure.
 void write_all(int descriptor, const std::filesystem::path& path, std::string_view bytes);
 
-/// Makes names given in a folder last. Throws as disk_failure.
-void sync_folder_names(const std::filesystem::path& folder);
+/// Makes a file, or the names given in a folder, last. Throws as disk_failure.
+void sync_to_disk(const std::filesystem::path& path);
 
 /// A lock on a folder, for as long as the descriptor that is returned is open. Throws ConfigError if another process
 /// holds it.

@@ -7,7 +7,7 @@
 namespace millrace {
 
 /// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed.
-/// Every function throws std::system_error with the path when the disk fails.
+/// Every function throws as disk_failure (stages/disk.h).
 class AtomicFile {
  public:
   /// Opens "PATH.PID.tmp". The folder must exist.
@@ -17,8 +17,8 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
 
-  void write(const void* data, std::size_t bytes);
-  void write(std::string_view text) { write(text.data(), text.size()); }
+  void write(const void* data, std::size_t bytes) { write({static_cast<const char*>(data), bytes}); }
+  void write(std::string_view text);
   /// Syncs the file, gives it its name (replacing what had it) and syncs the folder. Call once, last.
   void commit();
 
@@ -29,8 +29,5 @@ class AtomicFile {
 };
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
-
-/// Makes names given in `folder` last. Throws std::system_error.
-void sync_folder(const std::filesystem::path& folder);
 
 }  // namespace millrace

@@ -1,4 +1,4 @@
-#include "pipeline/disk.h"
+#include "stages/disk.h"
 
 #include <algorithm>
 #include <cerrno>
@@ -17,7 +17,7 @@ namespace fs = std::filesystem;
 
 void disk_failure(const fs::path& path, int error, const char* what) {
   const bool is_full = error == ENOSPC || error == EFBIG || error == EDQUOT;
-  const char* advice = is_full ? "; make room there and run the same command again: it goes on from its last save" : "";
+  const char* advice = is_full ? "; make room there" : "";
   throw std::system_error(error, std::generic_category(), fmt::format("{}: {}{}", path.string(), what, advice));
 }
 
@@ -31,13 +31,13 @@ void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
   }
 }
 
-void sync_folder_names(const fs::path& folder) {
-  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (descriptor < 0) disk_failure(folder, errno, "cannot open the folder");
+void sync_to_disk(const fs::path& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) disk_failure(path, errno, "cannot open to sync");
   const int error = ::fsync(descriptor) == 0 ? 0 : errno;
   ::close(descriptor);
-  if (error != 0 && error != EINVAL)
-    disk_failure(folder, error, "cannot sync the folder");  // Some file systems have no such.
+  // Some file systems cannot sync folders.
+  if (error != 0 && error != EINVAL) disk_failure(path, error, "cannot sync");
 }
 
 int lock_folder(const fs::path& folder) {
