@@ -174,6 +174,9 @@ DuckdbSession::DuckdbSession() {
 DuckdbRows DuckdbSession::query(const std::string&) {
   throw std::logic_error("DuckDB is not there");
 }
+void DuckdbSession::append(const std::string&, const std::vector<std::vector<Cell>>&) {
+  throw std::logic_error("DuckDB is not there");
+}
 bool DuckdbRows::next_chunk() {
   return false;
 }
