@@ -1,6 +1,7 @@
 #include "cli/run_file.h"
 
 #include <cstdlib>
+#include <limits>
 #include <map>
 #include <stdexcept>
 #include <utility>
@@ -50,13 +51,18 @@ void read_data(const ConfigTable& table, StreamConfig& stream) {
   table.refuse_unknown_keys();
 }
 
+/// Takes the key's number where it is there. A whole one that `value` cannot hold is refused.
 template <class Number>
 void override_number(const ConfigTable& table, const char* key, Number& value) {
   if (!table.has(key)) return;
   if constexpr (std::is_floating_point_v<Number>) {
     value = table.number(key);
   } else {
-    value = static_cast<Number>(table.count(key));
+    constexpr Number kLargest = std::numeric_limits<Number>::max();
+    const std::uint64_t count = table.count(key);
+    if (count > static_cast<std::uint64_t>(kLargest))
+      table.fail(key, fmt::format("is {}, expected at most {}", count, kLargest));
+    value = static_cast<Number>(count);
   }
 }
 
@@ -125,7 +131,7 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
 void read_schedule(const ConfigTable& table, TrainConfig& train) {
   train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant", "cosine", "wsd"});
   train.learning_rate = table.number("learning_rate", train.learning_rate);
-  train.warmup_steps = static_cast<int>(table.count("warmup_steps", static_cast<std::uint64_t>(train.warmup_steps)));
+  override_number(table, "warmup_steps", train.warmup_steps);
   const bool is_wsd = train.schedule == "wsd";
   if (is_wsd || train.schedule == "cosine") {
     train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate);
@@ -142,9 +148,9 @@ void read_schedule(const ConfigTable& table, TrainConfig& train) {
 TrainConfig read_training(const ConfigTable& run) {
   TrainConfig train;
   const ConfigTable table = run.table("train");
-  train.batch_rows = static_cast<int>(table.count("batch_rows", static_cast<std::uint64_t>(train.batch_rows)));
+  override_number(table, "batch_rows", train.batch_rows);
   if (train.batch_rows == 0) table.fail("batch_rows", "is 0");
-  train.micro_rows = static_cast<int>(table.count("micro_rows", 0));
+  override_number(table, "micro_rows", train.micro_rows);
   if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
   if (train.batch_rows % train.micro_rows != 0)
     table.fail("micro_rows",
@@ -152,7 +158,7 @@ TrainConfig read_training(const ConfigTable& run) {
   train.tokens = table.count("tokens", 0);
   read_optimizer(table, train);
   read_schedule(table, train);
-  train.max_bad_steps = static_cast<int>(table.count("max_bad_steps", static_cast<std::uint64_t>(train.max_bad_steps)));
+  override_number(table, "max_bad_steps", train.max_bad_steps);
   if (train.max_bad_steps == 0) table.fail("max_bad_steps", "is 0, expected at least 1");
   train.precision = resolved_precision(table.choice("precision", train.precision, {"auto", "bf16", "f32"}));
   train.recompute = table.flag("recompute", train.recompute);
@@ -165,7 +171,7 @@ TrainConfig read_training(const ConfigTable& run) {
 
   const ConfigTable checkpoint = run.table("checkpoint");
   train.checkpoint_every_steps = checkpoint.count("every_steps", train.checkpoint_every_steps);
-  train.keep_last = static_cast<int>(checkpoint.count("keep_last", static_cast<std::uint64_t>(train.keep_last)));
+  override_number(checkpoint, "keep_last", train.keep_last);
   if (train.keep_last == 0) checkpoint.fail("keep_last", "is 0, expected at least 1");
   train.keep_every_tokens = checkpoint.count("keep_every_tokens", train.keep_every_tokens);
   checkpoint.refuse_unknown_keys();
@@ -284,7 +290,7 @@ RunFile load_run(const RunOptions& options) {
     table.fail("name", "is empty or has a character that no folder name can have");
   stream.seed = table.count("seed", 0);
   run.vocabulary = table.path("vocab");
-  stream.sequence_length = static_cast<int>(table.count("sequence_length", 2048));
+  override_number(table, "sequence_length", stream.sequence_length);
   if (stream.sequence_length < 2) table.fail("sequence_length", "is below 2");
   stream.phases = read_phases(table);
   max_document_tokens_of(stream);  // One for all phases, or this throws.

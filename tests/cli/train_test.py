@@ -295,6 +295,8 @@ class Train(unittest.TestCase):
             ["train", self.run_file, "--run-dir", new, "--set", "train.no_such_key=1"],
             ["train", self.run_file, "--run-dir", new, "--set", f"vocab={self.folder / 'missing.model'}"],
             ["train", self.run_file, "--run-dir", new, "--set", "model.vocab_size=12800"],
+            ["train", self.run_file, "--run-dir", new, "--set", "checkpoint.keep_last=4294967295"],
+            ["train", self.run_file, "--run-dir", new, "--set", "sequence_length=4294967360"],
             ["train", self.run_file, "--run-dir", new, "--data", self.folder / "nowhere"],
             ["train", self.run_file, "--run-dir", self.folder / "file" / "run"],
             ["eval", self.newest(), "--run", self.run_file, "--set", f"vocab={bigger}"],
