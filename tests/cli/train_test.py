@@ -357,6 +357,16 @@ class Train(unittest.TestCase):
         millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
         self.assertLess(float(metrics(folder)[2]["loss"]), 0.8 * float(metrics(self.whole)[2]["loss"]))
 
+    def test_gathers_the_held_out_text_anew_if_other_documents_are_held_out(self):
+        fresh, changed = self.folder / "fresh-holdout", self.folder / "changed-holdout"
+        other = ("--set", "train.tokens=256", "--set", "data.holdout=0.02")
+        millrace("train", self.run_file, "--run-dir", fresh, *other)
+        millrace("train", self.run_file, "--run-dir", changed, "--set", "train.tokens=256")
+        shutil.rmtree(changed / "checkpoints")
+        millrace("train", self.run_file, "--run-dir", changed, "--resume", "--accept-changes", *other)
+        file = "heldout.safetensors"
+        self.assertEqual((changed / file).read_bytes(), (fresh / file).read_bytes())
+
     def test_generates_text(self):
         arguments = ["generate", self.newest(), "--prompt", "the river", "--tokens", 12, "--seed", 4]
         output = millrace(*arguments).stdout
