@@ -111,6 +111,11 @@ std::string bad_steps_message(const RunFile& run, const fs::path& folder, const 
       folder.string(), run.train.learning_rate / 2);
 }
 
+void refuse_another_model(const fs::path& from, const RunFile& run) {
+  if (load_model_config(from) != run.model)
+    throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", from.string()));
+}
+
 /// Operations a second, measured now, and said.
 double measured_product_rate(const std::string& precision) {
   constexpr int kSide = 1024;
@@ -140,8 +145,7 @@ void train(const TrainOptions& options) {
   if (run.model.vocab_size == 0) run.model.vocab_size = vocabulary.embedding_rows();
   check_vocabulary_size(run.model, run.file.string() + ": [model]", vocabulary, vocabulary_path);
   check_model_config(run.model, run.file.string() + ": [model]");
-  if (!options.from.empty() && load_model_config(options.from) != run.model)
-    throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", options.from));
+  if (!options.from.empty()) refuse_another_model(options.from, run);
   const StreamConfig whole_stream = run.stream;
   run.stream = trained_stream(run);
   const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
@@ -159,7 +163,10 @@ void train(const TrainOptions& options) {
   set_compute_threads(options.threads);
 
   RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
-                   {.resume = options.resume, .accept_changes = options.accept_changes, .shards = shards.record});
+                   {.resume = options.resume,
+                    .accept_changes = options.accept_changes,
+                    .from = options.from,
+                    .shards = shards.record});
   start_log(folder.log());
   for (const std::string& description : shards.descriptions) spdlog::info("{}", description);
   if (shards.taken_on_trust)
@@ -194,8 +201,12 @@ void train(const TrainOptions& options) {
   const RunIdentity identity = setup.identity;
 
   TrainLoop loop(std::move(setup));
-  if (!options.from.empty()) loop.start_from(options.from);
   if (options.resume) loop.resume();
+  if (!folder.from().empty() && !loop.position()) {
+    refuse_another_model(folder.from(), run);
+    loop.start_from(folder.from());
+    spdlog::info("starting with the weights of {}", folder.from().string());
+  }
   if (!folder.accepted_changes().empty()) {
     refuse_changed_past(run_dir, whole_stream, loop.position());
     for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);

@@ -28,6 +28,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kRunText = "run.toml";
 constexpr const char* kVocabulary = "vocab.model";
 constexpr const char* kIdentity = "run.json";
+constexpr const char* kFrom = "from";
 constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
 
@@ -127,10 +128,11 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
   try {
     remove_temporary_files(path_);
     if (begun) {
-      check_same(texts, vocabulary_hash, options.accept_changes);
+      check_same(texts, vocabulary_hash, options);
       if (accepted_changes_.empty()) keep_shards(options.shards);
     } else {
       write_file_atomically(shards_file(path_), options.shards);
+      if (!options.from.empty()) from_ = fs::canonical(options.from);
       begin(texts, vocabulary, vocabulary_hash);
     }
   } catch (...) {
@@ -144,13 +146,14 @@ RunFolder::~RunFolder() {
 }
 
 void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
-  const Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
+  Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
+  if (!from_.empty()) identity[kFrom] = from_.string();
   write_file_atomically(path_ / kVocabulary, read(vocabulary));
   write_file_atomically(path_ / kIdentity, identity.dump() + "\n");
   write_texts(texts);
 }
 
-void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_hash, bool accept_changes) {
+void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_hash, const Options& options) {
   const Json identity = Json::parse(read(path_ / kIdentity), nullptr, false);
   if (!identity.is_object() || !identity.contains("vocabulary_hash"))
     throw ConfigError(fmt::format("run folder {}: {} is damaged", path_.string(), kIdentity));
@@ -160,9 +163,14 @@ void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_
                     "tokens mean something else",
                     path_.string(), identity["vocabulary_hash"].dump(), vocabulary_hash));
   }
+  from_ = identity.value(kFrom, std::string());
+  if (!options.from.empty() && fs::weakly_canonical(options.from) != from_) {
+    throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot change that", path_.string(),
+                                  from_.empty() ? "weights of its own" : "the weights of " + from_.string()));
+  }
   accepted_changes_ = differences(path_, texts);
   if (accepted_changes_.empty()) return;
-  if (!accept_changes) {
+  if (!options.accept_changes) {
     throw ConfigError(
         fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, "
                     "add --accept-changes",

@@ -15,7 +15,7 @@ std::string hash_of(const RunTexts& texts);
 
 /// A run's folder, complete in itself:
 ///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
-///   vocab.model, run.json             the vocabulary, and hashes
+///   vocab.model, run.json             the vocabulary; hashes, and where the first weights came from
 ///   shards.jsonl                      what is remembered of the shards
 ///   heldout.safetensors               the evaluation's tokens
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
@@ -26,14 +26,15 @@ std::string hash_of(const RunTexts& texts);
 class RunFolder {
  public:
   struct Options {
-    bool resume = false;          ///< Go on with what is there; a new folder is begun if nothing is.
-    bool accept_changes = false;  ///< Go on although the run's texts are not those that are there.
-    std::string shards = {};      ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
+    bool resume = false;              ///< Go on with what is there; a new folder is begun if nothing is.
+    bool accept_changes = false;      ///< Go on although the run's texts are not those that are there.
+    std::filesystem::path from = {};  ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
+    std::string shards = {};          ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
   };
 
   /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
   /// holds it; the run's texts (the message shows how) or the vocabulary are not those it was begun with; the folder
-  /// cannot be written.
+  /// cannot be written; it was begun with other weights than those of `from`.
   RunFolder(std::filesystem::path path, const RunTexts& texts, const std::filesystem::path& vocabulary,
             const std::string& vocabulary_hash, const Options& options);
   ~RunFolder();
@@ -45,6 +46,8 @@ class RunFolder {
   std::filesystem::path held_out() const { return path_ / "heldout.safetensors"; }
   std::filesystem::path log() const { return path_ / "train.log"; }
   std::filesystem::path summary() const { return path_ / "summary.json"; }
+  /// The checkpoint folder whose weights the run was begun with; empty: none.
+  const std::filesystem::path& from() const { return from_; }
   /// Lines "file: - old" and "file: + new"; empty if nothing was changed, or the folder is new.
   const std::vector<std::string>& accepted_changes() const { return accepted_changes_; }
   /// Makes the accepted changes the run's own: writes its texts and shards, and a line of changes.jsonl. Until then the
@@ -53,11 +56,12 @@ class RunFolder {
 
  private:
   void begin(const RunTexts& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
-  void check_same(const RunTexts& texts, const std::string& vocabulary_hash, bool accept_changes);
+  void check_same(const RunTexts& texts, const std::string& vocabulary_hash, const Options& options);
   void keep_shards(const std::string& shards);
   void write_texts(const RunTexts& texts);
 
   std::filesystem::path path_;
+  std::filesystem::path from_;
   int lock_ = -1;
   std::vector<std::string> accepted_changes_;
 };

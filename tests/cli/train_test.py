@@ -357,6 +357,19 @@ class Train(unittest.TestCase):
         millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
         self.assertLess(float(metrics(folder)[2]["loss"]), 0.8 * float(metrics(self.whole)[2]["loss"]))
 
+    def test_starts_from_the_same_weights_again_if_killed_before_the_first_checkpoint(self):
+        folder = self.folder / "from-again"
+        millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
+        before = metrics(folder)
+        shutil.rmtree(folder / "checkpoints")
+        millrace("train", folder, "--resume")
+        self.assertEqual(metrics(folder), before)
+        error = millrace("train", folder, "--resume", "--from", self.whole / "checkpoints", code=2).stderr
+        self.assertIn("config.json", error)
+        other = self.folder / "other-weights"
+        shutil.copytree(self.newest(), other)
+        self.assertIn("begun with", millrace("train", folder, "--resume", "--from", other, code=2).stderr)
+
     def test_gathers_the_held_out_text_anew_if_other_documents_are_held_out(self):
         fresh, changed = self.folder / "fresh-holdout", self.folder / "changed-holdout"
         other = ("--set", "train.tokens=256", "--set", "data.holdout=0.02")
