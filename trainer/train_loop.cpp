@@ -90,6 +90,11 @@ void TrainLoop::resume() {
   const auto newest = newest_valid_checkpoint(setup_.checkpoints, damaged);
   for (const std::string& line : damaged) spdlog::warn("damaged checkpoint passed over: {}", line);
   if (!newest) {
+    if (!damaged.empty()) {
+      throw ConfigError(
+          fmt::format("{}: none of the {} checkpoints is valid. To train from the beginning again, remove them",
+                      setup_.checkpoints.string(), damaged.size()));
+    }
     cut_back_logs(setup_.folder, std::nullopt);
     spdlog::info("no checkpoint to resume from: starting at the beginning");
     return;

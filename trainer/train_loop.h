@@ -90,8 +90,9 @@ class TrainLoop {
 
   /// Takes the weights of a checkpoint folder for the drawn ones; the run still starts at step 0.
   void start_from(const std::filesystem::path& checkpoint);
-  /// Goes on from the newest valid checkpoint, if there is one, and cuts the logs back to it (or to nothing). Damaged
-  /// ones are named in the log and passed over. To be called before run().
+  /// Goes on from the newest valid checkpoint and cuts the logs back to it; if there is no checkpoint, to nothing.
+  /// Damaged ones are named in the log and passed over. To be called before run(). Throws ConfigError if all are
+  /// damaged, or if the checkpoint's steps had another number of rows.
   void resume();
 
   /// Where the data must go on: the position behind the last row trained on; empty at the beginning.

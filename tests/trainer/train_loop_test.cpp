@@ -128,6 +128,17 @@ TEST_F(TrainLoopTest, GoesOnFromAnOlderCheckpointIfTheNewestIsDamaged) {
   EXPECT_EQ(weights("hurt", 9), weights("whole", 9));
 }
 
+TEST_F(TrainLoopTest, RefusesToBeginAgainIfAllCheckpointsAreDamaged) {
+  run("hurt", 7);
+  const fs::path checkpoints = folder_.path() / "hurt" / "checkpoints";
+  for (const std::uint64_t step : checkpoint_steps(checkpoints))
+    fs::remove(checkpoint_path(checkpoints, step) / "state.json");
+  const auto before = metrics("hurt");
+  TrainLoop loop(setup("hurt"));
+  EXPECT_THROW(loop.resume(), ConfigError);
+  EXPECT_EQ(metrics("hurt"), before);
+}
+
 TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwoAndOnThree) {
   set_compute_threads(1);
   run("one", 5);
