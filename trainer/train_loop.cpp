@@ -106,6 +106,13 @@ void TrainLoop::resume() {
                     "would be others",
                     newest->string(), saved.stream_version, setup_.identity.stream_version));
   }
+  const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);
+  if (rows != state_.ledger.rows()) {
+    throw ConfigError(
+        fmt::format("{}: {} steps were made of {} rows; train.batch_rows is {} now, but steps are what a run, its "
+                    "schedule and its logs are counted in",
+                    newest->string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
+  }
   if (saved.processor != setup_.identity.processor) {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
                  setup_.identity.processor, saved.processor);

@@ -139,6 +139,14 @@ TEST_F(TrainLoopTest, RefusesToBeginAgainIfAllCheckpointsAreDamaged) {
   EXPECT_EQ(metrics("hurt"), before);
 }
 
+TEST_F(TrainLoopTest, RefusesToGoOnWithStepsOfAnotherSize) {
+  run("a", 4);
+  TrainSetup larger = setup("a");
+  larger.train.batch_rows = 8;
+  TrainLoop loop(larger);
+  EXPECT_THROW(loop.resume(), ConfigError);
+}
+
 TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwoAndOnThree) {
   set_compute_threads(1);
   run("one", 5);
