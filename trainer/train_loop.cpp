@@ -149,10 +149,11 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
       end = TrainEnd::stream_ended;
       break;
     }
+    const double data_wait = seconds_since(asked);
     save_if_due();
     const std::uint64_t step = state_.step + 1;
     const bool details = step == total_steps || due_at(step, train.details_every_steps);
-    train_step(*batch, seconds_since(asked), details ? Details::yes : Details::no, hooks);
+    train_step(*batch, data_wait, details ? Details::yes : Details::no, hooks);
     if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) {
       end = TrainEnd::bad_steps;
       break;

@@ -223,6 +223,17 @@ TEST_F(TrainLoopTest, HasEvaluatedWhatItSavesWhereTheStreamEnds) {
   EXPECT_EQ(run_to_the_end(again, 12), 0);
 }
 
+TEST_F(TrainLoopTest, DoesNotTakeAPauseForSavingForAWaitForData) {
+  TrainSetup always_saving = setup("a");
+  always_saving.train.checkpoint_every_steps = 1;
+  TrainLoop loop(always_saving);
+  Stream stream(0);
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = [&] { return stream(); };
+  loop.run(8, hooks);
+  EXPECT_LT(loop.state().times.data_wait, loop.state().times.checkpoint / 2);
+}
+
 TEST_F(TrainLoopTest, ChangesNothingWhenACompleteRunIsResumed) {
   run("a", 4);
   const auto before = metrics("a");
