@@ -143,7 +143,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
       break;
     }
     const Clock::time_point asked = Clock::now();
-    const std::optional<Batch> batch = hooks.next_batch();
+    const std::optional<Batch> batch = next_batch(hooks);
     if (!batch || batch->size() < static_cast<std::size_t>(train.batch_rows)) {
       dropped_rows_ = batch ? batch->size() : 0;
       end = TrainEnd::stream_ended;
@@ -170,6 +170,19 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   if (const auto outcome = writer_->wait()) take_note(*outcome);
   state_.times.wall = wall_before + seconds_since(start);
   return end;
+}
+
+std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
+  try {
+    return hooks.next_batch();
+  } catch (const DataError&) {
+    try {
+      save_last();
+    } catch (const std::runtime_error& error) {
+      spdlog::error("{}", error.what());
+    }
+    throw;
+  }
 }
 
 void TrainLoop::train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks) {

@@ -106,13 +106,15 @@ class TrainLoop {
 
   /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
   /// evaluated (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is
-  /// then described in bad_batch.json, and nothing is saved. Throws what next_batch throws, std::runtime_error if the
-  /// last step could not be saved, std::logic_error instead of saving a ledger that does not add up.
+  /// then described in bad_batch.json, and nothing is saved. Throws what next_batch throws, a DataError after
+  /// the last step was saved; std::runtime_error if the last step could not be saved; std::logic_error instead of saving
+  /// a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:
   using Clock = std::chrono::steady_clock;
   enum class Details : std::uint8_t { no, yes };
+  std::optional<Batch> next_batch(const Hooks& hooks);
   void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
   StepTally forward_backward(const Batch& batch);
   void enter(const Batch& batch, const Losses& losses, double data_wait);

@@ -234,6 +234,18 @@ TEST_F(TrainLoopTest, DoesNotTakeAPauseForSavingForAWaitForData) {
   EXPECT_LT(loop.state().times.data_wait, loop.state().times.checkpoint / 2);
 }
 
+TEST_F(TrainLoopTest, SavesTheStepBeforeBadDataEndsTheRun) {
+  TrainLoop loop(setup("a"));
+  Stream stream(0);
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = [&]() -> std::optional<Batch> {
+    if (loop.state().step == 2) throw DataError("a torn line");
+    return stream();
+  };
+  EXPECT_THROW(loop.run(6, hooks), DataError);
+  EXPECT_EQ(checkpoint_steps(folder_.path() / "a" / "checkpoints"), std::vector<std::uint64_t>{2});
+}
+
 TEST_F(TrainLoopTest, ChangesNothingWhenACompleteRunIsResumed) {
   run("a", 4);
   const auto before = metrics("a");
