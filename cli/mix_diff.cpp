@@ -22,10 +22,9 @@ using Json = nlohmann::ordered_json;
 
 /// A corpus in two mixes; in one of them it may be missing.
 struct Pair {
+  const Corpus& any;  ///< The one of `after` if there is one.
   const Corpus* before = nullptr;
   const Corpus* after = nullptr;
-
-  const Corpus& any() const { return after != nullptr ? *after : *before; }
 };
 
 struct KindShares {
@@ -48,11 +47,12 @@ std::vector<Pair> pairs_of(const Mix& before, const Mix& after) {
   std::vector<Pair> pairs;
   for (const Corpus& corpus : before.corpora) {
     const auto found = std::ranges::find(after.corpora, corpus.name, &Corpus::name);
-    pairs.push_back({&corpus, found == after.corpora.end() ? nullptr : &*found});
+    const Corpus* in_after = found == after.corpora.end() ? nullptr : &*found;
+    pairs.push_back({in_after != nullptr ? *in_after : corpus, &corpus, in_after});
   }
   for (const Corpus& corpus : after.corpora) {
     if (std::ranges::find(before.corpora, corpus.name, &Corpus::name) == before.corpora.end())
-      pairs.push_back({nullptr, &corpus});
+      pairs.push_back({corpus, nullptr, &corpus});
   }
   return pairs;
 }
@@ -108,7 +108,7 @@ std::vector<std::string> in_words(const Mix& before, const Mix& after, const std
   constexpr double kNoticeable = 1e-6;
   if (std::abs(then.code - now.code) > kNoticeable) words.push_back(moved("code", then.code, now.code));
   for (const Pair& pair : pairs) {
-    const std::string& name = pair.any().name;
+    const std::string& name = pair.any.name;
     if (pair.before == nullptr) {
       words.push_back(fmt::format("{} is new, with {:.6g} %", name, percent(pair.after)));
     } else if (pair.after == nullptr) {
@@ -134,8 +134,8 @@ std::string as_json(const Mix& before, const Mix& after, const std::vector<Pair>
   for (const Pair& pair : pairs) {
     Json differences = Json::array();
     if (pair.before != nullptr && pair.after != nullptr) differences = other_differences(*pair.before, *pair.after);
-    corpora.push_back({{"name", pair.any().name},
-                       {"kind", pair.any().kind == CorpusKind::code ? "code" : "text"},
+    corpora.push_back({{"name", pair.any.name},
+                       {"kind", pair.any.kind == CorpusKind::code ? "code" : "text"},
                        {"share_a", share(pair.before)},
                        {"share_b", share(pair.after)},
                        {"differences", differences}});
@@ -159,8 +159,8 @@ std::string as_text(const Mix& before, const Mix& after, const std::vector<Pair>
     return std::abs(now - then) < 1e-9 ? std::string("=") : fmt::format("{:+.6g}", now - then);
   };
   for (const Pair& pair : pairs) {
-    table.add({pair.any().name, pair.any().kind == CorpusKind::code ? "code" : "text", cell(pair.before),
-               cell(pair.after), change(percent(pair.before), percent(pair.after))});
+    table.add({pair.any.name, pair.any.kind == CorpusKind::code ? "code" : "text", cell(pair.before), cell(pair.after),
+               change(percent(pair.before), percent(pair.after))});
   }
   const KindShares then = kinds_of(before);
   const KindShares now = kinds_of(after);

@@ -78,7 +78,7 @@ ShareUnits sum_of(const std::vector<Corpus>& corpora) {
 /// Scales shares to sum to `total` exactly; what rounding leaves goes to the largest remainders.
 void scale(std::vector<Corpus>& corpora, ShareUnits total) {
   __extension__ using Wide = unsigned __int128;
-  const ShareUnits sum = sum_of(corpora);
+  const ShareUnits sum = std::max(sum_of(corpora), ShareUnits{1});  // Shares are above 0.
   std::vector<std::pair<ShareUnits, std::size_t>> remainders;
   ShareUnits left = total;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
