@@ -50,7 +50,9 @@ Profile difference(const Profile& before, const Profile& after) {
 /// Why a step with these results must not be made; empty: it may.
 std::string why_bad(double loss, double gradient_norm) {
   if (!std::isfinite(loss)) return fmt::format("loss is {}", loss);
-  if (!std::isfinite(gradient_norm)) return fmt::format("gradient norm is {}", gradient_norm);
+  // The optimizers square gradients in f32.
+  static const double kMost = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
+  if (!(gradient_norm <= kMost)) return fmt::format("gradient norm is {}", gradient_norm);
   return "";
 }
 

@@ -1,3 +1,4 @@
+#include <cmath>
 #include <limits>
 
 #include <gtest/gtest.h>
@@ -10,7 +11,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A run in which a weight is no number during some steps.
+/// A run in which a weight is no number, or another bad one, during some steps.
 class BadStepsTest : public TrainLoopTest {
  protected:
   static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -22,7 +23,7 @@ class BadStepsTest : public TrainLoopTest {
     return setup;
   }
 
-  /// Steps `bad`.first to `bad`.second have a weight that is none.
+  /// Steps `bad`.first to `bad`.second have the bad weight.
   TrainEnd run(TrainLoop& loop, std::uint64_t total, std::pair<std::uint64_t, std::uint64_t> bad) {
     Stream stream(loop.position() ? loop.position()->row : 0);
     float& weight = *loop.parameters().named("lm_head.weight").value;
@@ -31,7 +32,7 @@ class BadStepsTest : public TrainLoopTest {
     hooks.next_batch = [&] {
       const std::uint64_t step = loop.state().step + 1;
       if (step == bad.first) kept = weight;
-      if (step == bad.first) weight = kNaN;
+      if (step == bad.first) weight = bad_weight_;
       if (step == bad.second + 1) weight = kept;
       return stream();
     };
@@ -44,7 +45,19 @@ class BadStepsTest : public TrainLoopTest {
       all.insert(all.end(), parameter.value, parameter.value + parameter.spec.size());
     return all;
   }
+
+  float bad_weight_ = kNaN;
 };
+
+TEST_F(BadStepsTest, AreThoseWhoseGradientsHaveNoFiniteSquare) {
+  bad_weight_ = 1e12f;
+  TrainLoop loop(setup("a"));
+  EXPECT_EQ(run(loop, 4, {2, 2}), TrainEnd::complete);
+  EXPECT_EQ(loop.state().skipped_steps, 1u);
+  const auto why = step_metrics("a").at(1).at("skipped").get<std::string>();
+  EXPECT_TRUE(why.starts_with("gradient norm is ") && why.find("inf") == std::string::npos) << why;
+  for (const float value : values(loop)) ASSERT_TRUE(std::isfinite(value));
+}
 
 TEST_F(BadStepsTest, ChangeNothingButTheStepTheRowsAndTheSchedule) {
   TrainSetup with_schedule = setup("a");
