@@ -70,15 +70,15 @@ fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resum
   return resume && !fs::exists(run.vocabulary) && fs::exists(kept) ? kept : run.vocabulary;
 }
 
-/// Those that the folder keeps, and those of corpora that are new. Of a run that now holds out other documents none are
-/// kept: it might train on them.
+/// Those that the folder keeps, and those of corpora that are new. Where now other documents are held out (the run
+/// might train on those kept) or other numbers of tokens, all are gathered anew.
 std::vector<HeldOutTokens> held_out_of(const RunFolder& folder, const RunFile& run, const Vocabulary& vocabulary) {
   std::vector<HeldOutTokens> kept;
   if (fs::exists(folder.held_out())) {
     kept = load_held_out(folder.held_out(), vocabulary.hash());
     if (folder.accepted_changes().empty()) return kept;
     const RunFile then = load_run({folder.path().string(), "", {}});
-    if (then.stream.holdout != run.stream.holdout) kept.clear();
+    if (then.stream.holdout != run.stream.holdout || then.train.eval_tokens != run.train.eval_tokens) kept.clear();
   }
   for (HeldOutTokens& corpus : held_out_ids(run.stream, vocabulary, run.train.eval_tokens)) {
     const bool known = std::ranges::any_of(kept, [&](const HeldOutTokens& k) { return k.corpus == corpus.corpus; });

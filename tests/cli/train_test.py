@@ -361,7 +361,8 @@ class Train(unittest.TestCase):
         folder = self.folder / "from-again"
         millrace("train", self.run_file, "--run-dir", folder, "--from", self.newest(), "--set", "train.tokens=1024")
         before = metrics(folder)
-        shutil.rmtree(folder / "checkpoints")
+        for checkpoint in (folder / "checkpoints").iterdir():
+            shutil.rmtree(checkpoint)
         millrace("train", folder, "--resume")
         self.assertEqual(metrics(folder), before)
         error = millrace("train", folder, "--resume", "--from", self.whole / "checkpoints", code=2).stderr
@@ -370,15 +371,18 @@ class Train(unittest.TestCase):
         shutil.copytree(self.newest(), other)
         self.assertIn("begun with", millrace("train", folder, "--resume", "--from", other, code=2).stderr)
 
-    def test_gathers_the_held_out_text_anew_if_other_documents_are_held_out(self):
-        fresh, changed = self.folder / "fresh-holdout", self.folder / "changed-holdout"
-        other = ("--set", "train.tokens=256", "--set", "data.holdout=0.02")
-        millrace("train", self.run_file, "--run-dir", fresh, *other)
-        millrace("train", self.run_file, "--run-dir", changed, "--set", "train.tokens=256")
-        shutil.rmtree(changed / "checkpoints")
-        millrace("train", self.run_file, "--run-dir", changed, "--resume", "--accept-changes", *other)
-        file = "heldout.safetensors"
-        self.assertEqual((changed / file).read_bytes(), (fresh / file).read_bytes())
+    def test_gathers_the_held_out_text_anew_if_another_is_wanted(self):
+        for key in ("data.holdout=0.02", "eval.tokens=500"):
+            with self.subTest(key=key):
+                fresh, changed = self.folder / f"fresh-{key}", self.folder / f"changed-{key}"
+                other = ("--set", "train.tokens=256", "--set", key)
+                millrace("train", self.run_file, "--run-dir", fresh, *other)
+                millrace("train", self.run_file, "--run-dir", changed, "--set", "train.tokens=256")
+                for checkpoint in (changed / "checkpoints").iterdir():
+                    shutil.rmtree(checkpoint)
+                millrace("train", self.run_file, "--run-dir", changed, "--resume", "--accept-changes", *other)
+                file = "heldout.safetensors"
+                self.assertEqual((changed / file).read_bytes(), (fresh / file).read_bytes())
 
     def test_generates_text(self):
         arguments = ["generate", self.newest(), "--prompt", "the river", "--tokens", 12, "--seed", 4]
