@@ -59,7 +59,7 @@ RULES = {
     },
     "trainer": {
         "own": ("trainer/", "model/", "pipeline/data_pipeline.h", "stages/records.h", "stages/errors.h",
-                "stages/philox.h", "stages/disk.h", "stages/atomic_file.h"),
+                "stages/philox.h", "stages/input_file.h", "stages/disk.h", "stages/atomic_file.h"),
         "libraries": {"POSIX", "fmt", "spdlog", "nlohmann_json", "xxHash", "OpenMP"},
         "refused": set(),
         "why": "the trainer sees the pipeline through pipeline/data_pipeline.h only, and no TBB",

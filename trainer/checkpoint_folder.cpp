@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <fstream>
+#include <memory>
 #include <set>
 
 #include <fmt/format.h>
@@ -12,7 +13,7 @@
 
 #include "stages/atomic_file.h"
 #include "stages/disk.h"
-#include "trainer/mapped_file.h"
+#include "stages/input_file.h"
 
 namespace millrace {
 namespace {
@@ -24,11 +25,18 @@ constexpr const char* kManifest = "manifest.json";
 constexpr const char* kFormat = "millrace-checkpoint";
 constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kDamaged = "damaged-";
 constexpr std::string_view kUnfinished = ".unfinished-";
 
+/// Read, not mapped: of a mapped file a bad sector is SIGBUS, not an error that a checkpoint can be passed over for.
 std::string hash_of(const fs::path& path) {
-  const MappedFile file(path);
-  return fmt::format("{:016x}", XXH3_64bits(file.data(), file.size()));
+  InputFile file(path.string());
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  std::vector<char> block(std::size_t{1} << 20);
+  while (const std::size_t bytes = file.read(block.data(), block.size()))
+    XXH3_64bits_update(state.get(), block.data(), bytes);
+  return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
 }
 
 std::set<std::string> files_in(const fs::path& folder) {
@@ -133,20 +141,26 @@ fs::path checkpoint_path(const fs::path& parent, std::uint64_t step) {
   return parent / fmt::format("{}{:06}", kPrefix, step);
 }
 
-std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<std::string>& damaged) {
+std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<DamagedCheckpoint>& damaged) {
   const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     fs::path folder = checkpoint_path(parent, *step);
-    const std::string damage = damage_of(folder);
+    std::string damage = damage_of(folder);
     if (damage.empty()) return folder;
-    damaged.push_back(fmt::format("{}: {}", folder.string(), damage));
+    damaged.push_back({std::move(folder), std::move(damage)});
   }
   return std::nullopt;
 }
 
-void prune_checkpoints(const fs::path& parent, std::uint64_t newest, const KeepRule& keep) {
-  std::vector<std::uint64_t> steps = checkpoint_steps(parent);
-  std::erase_if(steps, [newest](std::uint64_t step) { return step > newest; });
+fs::path set_aside(const fs::path& checkpoint) {
+  fs::path aside = checkpoint.parent_path() / fmt::format("{}{}", kDamaged, checkpoint.filename().string());
+  fs::remove_all(aside);
+  fs::rename(checkpoint, aside);
+  return aside;
+}
+
+void prune_checkpoints(const fs::path& parent, const KeepRule& keep) {
+  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
   const std::size_t last = static_cast<std::size_t>(std::max(keep.last, 1));
   std::uint64_t multiple = 0;
   for (std::size_t i = 0; i + last < steps.size(); ++i) {

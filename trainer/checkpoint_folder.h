@@ -31,9 +31,18 @@ std::string damage_of(const std::filesystem::path& folder);
 std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& parent);
 std::filesystem::path checkpoint_path(const std::filesystem::path& parent, std::uint64_t step);
 
-/// The newest valid checkpoint. `damaged` gets a line for each newer one that was passed over.
+struct DamagedCheckpoint {
+  std::filesystem::path folder;
+  std::string damage;  ///< As damage_of().
+};
+
+/// The newest valid checkpoint. `damaged` gets the newer ones, which were passed over.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
-                                                             std::vector<std::string>& damaged);
+                                                             std::vector<DamagedCheckpoint>& damaged);
+
+/// Renames a damaged checkpoint to "damaged-step-NNNNNN" (replacing what has that name) and returns its path: it is no
+/// checkpoint any more, and none that is kept in a good one's place.
+std::filesystem::path set_aside(const std::filesystem::path& checkpoint);
 
 /// Which checkpoints stay.
 struct KeepRule {
@@ -41,9 +50,8 @@ struct KeepRule {
   std::uint64_t every_tokens = 0;  ///< And for ever the first one at or behind each multiple of it; 0: none.
 };
 
-/// Removes those up to step `newest` that the rule does not keep. Later ones are damaged, and no longer of the run's
-/// past; they are replaced when the run comes to them.
-void prune_checkpoints(const std::filesystem::path& parent, std::uint64_t newest, const KeepRule& keep);
+/// Removes those that the rule does not keep. REQUIRES: damaged ones were set aside.
+void prune_checkpoints(const std::filesystem::path& parent, const KeepRule& keep);
 
 /// Removes what publish_checkpoint left when it was killed. Only the one process that writes to `parent` may call it.
 void remove_unfinished_checkpoints(const std::filesystem::path& parent);

@@ -46,7 +46,7 @@ CheckpointWriter::Outcome CheckpointWriter::write(const std::function<void()>& b
     return outcome;
   }
   try {
-    prune_checkpoints(parent_, outcome.step, keep_);
+    prune_checkpoints(parent_, keep_);
   } catch (const std::exception& error) {
     outcome.warning = error.what();
   }

@@ -72,6 +72,12 @@ void RunLog::sync() const {
   for (const AppendFile* file : {&metrics_, &rejects_, &positions_, &events_.file()}) file->sync();
 }
 
+bool holds_logs(const fs::path& folder) {
+  std::error_code missing;
+  const std::uintmax_t size = fs::file_size(folder / kMetrics, missing);
+  return !missing && size > 0;
+}
+
 void cut_back_logs(const fs::path& folder, const std::optional<LogEnd>& end) {
   keep_lines(folder / kMetrics, [&](const Json& line) {
     return end && at_most(number(line, "step"), line.contains("eval") ? end->evaluated_at : end->step);

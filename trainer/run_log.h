@@ -50,6 +50,9 @@ class RunLog {
   EventLog events_;
 };
 
+/// True if a run has logged something in `folder`.
+bool holds_logs(const std::filesystem::path& folder);
+
 /// Cuts the logs of `folder` back to `end`, or to nothing, so that each step and row appears once when the run goes on.
 /// Torn and unreadable lines go, too. Atomic per file, and may be repeated.
 void cut_back_logs(const std::filesystem::path& folder, const std::optional<LogEnd>& end);

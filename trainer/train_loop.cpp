@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <span>
 #include <stdexcept>
 #include <system_error>
@@ -21,6 +22,8 @@
 
 namespace millrace {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr const char* kBadBatch = "bad_batch.json";
 
@@ -82,22 +85,28 @@ TrainLoop::TrainLoop(TrainSetup setup)
 
 TrainLoop::~TrainLoop() = default;
 
-void TrainLoop::start_from(const std::filesystem::path& checkpoint) {
+void TrainLoop::start_from(const fs::path& checkpoint) {
   load_parameters(checkpoint, memory_.views());
 }
 
 void TrainLoop::resume() {
   remove_unfinished_checkpoints(setup_.checkpoints);
-  std::vector<std::string> damaged;
+  std::vector<DamagedCheckpoint> damaged;
   const auto newest = newest_valid_checkpoint(setup_.checkpoints, damaged);
-  for (const std::string& line : damaged) spdlog::warn("damaged checkpoint passed over: {}", line);
+  for (const DamagedCheckpoint& one : damaged)
+    spdlog::warn("damaged checkpoint passed over: {}: {}", one.folder.string(), one.damage);
   if (!newest) {
     if (!damaged.empty()) {
       throw ConfigError(
           fmt::format("{}: none of the {} checkpoints is valid. To train from the beginning again, remove them",
                       setup_.checkpoints.string(), damaged.size()));
     }
-    cut_back_logs(setup_.folder, std::nullopt);
+    if (holds_logs(setup_.folder) && !fs::is_directory(setup_.checkpoints)) {
+      throw ConfigError(
+          fmt::format("{}: gone, though steps were made: is a disk missing? To train from the beginning again, make an "
+                      "empty folder there",
+                      setup_.checkpoints.string()));
+    }
     spdlog::info("no checkpoint to resume from: starting at the beginning");
     return;
   }
@@ -122,7 +131,7 @@ void TrainLoop::resume() {
   saved_at_ = state_.step;
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
   check_ledger(state_, seen_, setup_.corpora);
-  cut_back_logs(setup_.folder, LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()});
+  for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
   spdlog::info("resumed from {}", newest->string());
 }
 
@@ -130,6 +139,10 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
   writer_.reset();
+  fs::create_directories(setup_.checkpoints);
+  const bool begun = state_.position.has_value();
+  cut_back_logs(setup_.folder,
+                begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
   log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
   writer_ = std::make_unique<CheckpointWriter>(
       setup_.checkpoints, KeepRule{.last = train.keep_last, .every_tokens = train.keep_every_tokens});

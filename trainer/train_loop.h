@@ -64,9 +64,9 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_st
 
 /// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
 ///
-/// A step whose loss or gradients are not finite is skipped: it counts, its rows are used up, the schedule goes on, and
-/// nothing else changes. Checkpoints that are due wait until an update is made, so that none of a bad time displaces a
-/// good one.
+/// A step whose loss is not finite, or whose gradients' norm has no finite square in f32, is skipped: it counts, its
+/// rows are used up, the schedule goes on, and nothing else changes. Checkpoints that are due wait until an update is
+/// made, so that none of a bad time displaces a good one.
 ///
 /// Checkpoints are written while training goes on (see CheckpointWriter). One that cannot be written is an error in the
 /// log and is tried again; only the last one must succeed.
@@ -90,9 +90,9 @@ class TrainLoop {
 
   /// Takes the weights of a checkpoint folder for the drawn ones; the run still starts at step 0.
   void start_from(const std::filesystem::path& checkpoint);
-  /// Goes on from the newest valid checkpoint and cuts the logs back to it; if there is no checkpoint, to nothing.
-  /// Damaged ones are named in the log and passed over. To be called before run(). Throws ConfigError if all are
-  /// damaged, or if the checkpoint's steps had another number of rows.
+  /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones are named in the
+  /// log and set aside. To be called before run(). Throws ConfigError if all are damaged, if their folder is gone
+  /// though steps were made, or if the checkpoint's steps had another number of rows.
   void resume();
 
   /// Where the data must go on: the position behind the last row trained on; empty at the beginning.
@@ -104,11 +104,11 @@ class TrainLoop {
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
   std::string newest_checkpoint() const;                        ///< In words.
 
-  /// Trains until `total_steps` are done, the batches end, or hooks.interrupted() is true; then the last step is
-  /// evaluated (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is
-  /// then described in bad_batch.json, and nothing is saved. Throws what next_batch throws, a DataError after
-  /// the last step was saved; std::runtime_error if the last step could not be saved; std::logic_error instead of saving
-  /// a ledger that does not add up.
+  /// Cuts the logs back to where the run stands, then trains until `total_steps` are done, the batches end, or
+  /// hooks.interrupted() is true; then the last step is evaluated (unless interrupted) and saved. Or until
+  /// max_bad_steps were skipped in a row: the last one's batch is then described in bad_batch.json, and nothing is
+  /// saved. Throws what next_batch throws, a DataError after the last step was saved; std::runtime_error if the last
+  /// step could not be saved; std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:

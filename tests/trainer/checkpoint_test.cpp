@@ -47,10 +47,25 @@ TEST(CheckpointFolder, PassesOverDamagedOnesAndNamesThem) {
   const TemporaryFolder folder;
   for (const std::uint64_t step : {9u, 10u, 1'000'000u}) publish_checkpoint(folder.path(), {step, 0}, fill);
   flip_a_byte(checkpoint_path(folder.path(), 1'000'000) / "a");
-  std::vector<std::string> damaged;
+  std::vector<DamagedCheckpoint> damaged;
   EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), checkpoint_path(folder.path(), 10));
   ASSERT_EQ(damaged.size(), 1u);
-  EXPECT_NE(damaged[0].find("step-1000000: a is damaged"), std::string::npos);
+  EXPECT_EQ(damaged[0].folder, checkpoint_path(folder.path(), 1'000'000));
+  EXPECT_NE(damaged[0].damage.find("a is damaged"), std::string::npos);
+}
+
+TEST(CheckpointFolder, SetsDamagedOnesAside) {
+  const TemporaryFolder folder;
+  for (const std::uint64_t step : {3u, 6u, 9u}) publish_checkpoint(folder.path(), {step, 10 * step}, fill);
+  for (int i = 0; i < 2; ++i) {
+    publish_checkpoint(folder.path(), {9, 90}, fill);
+    flip_a_byte(checkpoint_path(folder.path(), 9) / "a");
+    EXPECT_EQ(set_aside(checkpoint_path(folder.path(), 9)), folder.path() / "damaged-step-000009");
+  }
+  EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{3, 6}));
+  prune_checkpoints(folder.path(), {.last = 2});
+  EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{3, 6})) << "they take no good one's place";
+  EXPECT_NE(damage_of(folder.path() / "damaged-step-000009"), "");
 }
 
 TEST(CheckpointFolder, DoesNotExistBeforeItIsWhole) {
@@ -67,7 +82,7 @@ TEST(CheckpointFolder, RemovesWhatAKilledProcessLeft) {
   const TemporaryFolder folder;
   fs::create_directories(folder.path() / ".unfinished-step-000007");
   fill(folder.path() / ".unfinished-step-000007");
-  std::vector<std::string> damaged;
+  std::vector<DamagedCheckpoint> damaged;
   EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), std::nullopt);
   remove_unfinished_checkpoints(folder.path());
   EXPECT_TRUE(fs::is_empty(folder.path()));
@@ -84,7 +99,7 @@ TEST(CheckpointFolder, ReplacesADamagedOneOfTheSameStep) {
 TEST(CheckpointFolder, KeepsTheNewest) {
   const TemporaryFolder folder;
   for (std::uint64_t step = 1; step <= 5; ++step) publish_checkpoint(folder.path(), {step, 10 * step}, fill);
-  prune_checkpoints(folder.path(), 5, {.last = 2});
+  prune_checkpoints(folder.path(), {.last = 2});
   EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{4, 5}));
 }
 
@@ -92,19 +107,9 @@ TEST(CheckpointFolder, KeepsForEverTheFirstOneAtOrBehindEachMultiple) {
   const TemporaryFolder folder;
   for (std::uint64_t step = 1; step <= 12; ++step) {
     publish_checkpoint(folder.path(), {step, 10 * step}, fill);
-    prune_checkpoints(folder.path(), step, {.last = 2, .every_tokens = 35});
+    prune_checkpoints(folder.path(), {.last = 2, .every_tokens = 35});
   }
   EXPECT_EQ(checkpoint_steps(folder.path()), (std::vector<std::uint64_t>{4, 7, 11, 12}));
-}
-
-TEST(CheckpointFolder, KeepsTheNewValidOneRatherThanALaterDamagedOne) {
-  const TemporaryFolder folder;
-  for (const std::uint64_t step : {3u, 9u}) publish_checkpoint(folder.path(), {step, 0}, fill);
-  flip_a_byte(checkpoint_path(folder.path(), 9) / "a");
-  publish_checkpoint(folder.path(), {6, 0}, fill);
-  prune_checkpoints(folder.path(), 6, {.last = 1});
-  std::vector<std::string> damaged;
-  EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), checkpoint_path(folder.path(), 6));
 }
 
 TrainState some_state() {

@@ -17,13 +17,16 @@ constexpr std::chrono::milliseconds kPatience(10);
 
 class CheckpointWriterTest : public TrainLoopTest {
  protected:
-  /// A run whose checkpoints cannot be written from the beginning until `healed_at`: a file stands in their way.
+  /// A run whose checkpoints cannot be written from step 1 until `healed_at`: a file stands in their way.
   TrainEnd run_with_a_full_disk(const TrainSetup& setup, std::uint64_t total, std::uint64_t healed_at) {
-    write_text(setup.checkpoints, "in the way");
     TrainLoop loop(setup);
     TrainLoop::Hooks hooks;
     hooks.next_batch = Stream(0);
     hooks.on_step = [&](const StepReport& report) {
+      if (report.step == 1) {
+        fs::remove(setup.checkpoints);
+        write_text(setup.checkpoints, "in the way");
+      }
       if (report.step == healed_at) fs::remove(setup.checkpoints);
       // However slow the machine: what fails is known some steps before there is room, and that in time for the end.
       if (setup.save_again_after == 0 && checkpoint_steps(setup.checkpoints).empty())

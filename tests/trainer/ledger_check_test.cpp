@@ -38,7 +38,7 @@ std::string complaint_about(TrainSetup setup, const std::function<void(StreamRow
   try {
     loop.run(6, hooks);
   } catch (const std::logic_error& error) {
-    std::vector<std::string> damaged;
+    std::vector<DamagedCheckpoint> damaged;
     EXPECT_EQ(newest_valid_checkpoint(checkpoints, damaged), checkpoint_path(checkpoints, 3));
     return error.what();
   }

@@ -126,6 +126,26 @@ TEST_F(TrainLoopTest, GoesOnFromAnOlderCheckpointIfTheNewestIsDamaged) {
   run("hurt", 9);
   EXPECT_EQ(metrics("hurt").size(), metrics("whole").size() + 0);
   EXPECT_EQ(weights("hurt", 9), weights("whole", 9));
+  EXPECT_TRUE(fs::exists(folder_.path() / "hurt" / "checkpoints" / "damaged-step-000007"));
+}
+
+TEST_F(TrainLoopTest, LeavesTheLogsAsTheyAreUntilItRuns) {
+  run("killed", 11, 5);
+  const auto before = metrics("killed");
+  TrainLoop loop(setup("killed"));
+  loop.resume();
+  EXPECT_EQ(loop.state().step, 3u);
+  EXPECT_EQ(metrics("killed"), before);
+}
+
+TEST_F(TrainLoopTest, RefusesToBeginAgainIfTheCheckpointsFolderIsGone) {
+  run("lost", 4);
+  const auto before = metrics("lost");
+  fs::remove_all(folder_.path() / "lost" / "checkpoints");
+  EXPECT_THROW(TrainLoop(setup("lost")).resume(), ConfigError);
+  EXPECT_EQ(metrics("lost"), before);
+  fs::create_directory(folder_.path() / "lost" / "checkpoints");
+  EXPECT_NO_THROW(TrainLoop(setup("lost")).resume());
 }
 
 TEST_F(TrainLoopTest, RefusesToBeginAgainIfAllCheckpointsAreDamaged) {
