@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything there is to check: format, linter, include and determinism rules, tests, sanitizers.
-#   scripts/check.sh            about half an hour on two cores
+#   scripts/check.sh            an hour or more on two cores, half of it clang-tidy
 #   scripts/check.sh --long     also the tests labelled long
 #   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang fuzz long
 # Every step is run; those that failed are named at the end, and the exit code is 1 then.
