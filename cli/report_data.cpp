@@ -117,11 +117,12 @@ Json checkpoints_json(const fs::path& parent) {
     std::error_code error;
     for (const fs::directory_entry& entry : fs::directory_iterator(folder, error))
       if (entry.is_regular_file(error)) bytes += entry.file_size(error);
-    checkpoints.push_back({{"step", step},
-                           {"name", folder.filename().string()},
-                           {"bytes", bytes},
-                           {"written", time_of(folder)},
-                           {"damage", visible_damage_of(folder, read_json(folder / "manifest.json"))}});
+    Json checkpoint{{"step", step},
+                    {"name", folder.filename().string()},
+                    {"bytes", bytes},
+                    {"written", time_of(folder)},
+                    {"damage", visible_damage_of(folder, read_json(folder / "manifest.json"))}};
+    if (fs::exists(folder, error)) checkpoints.push_back(std::move(checkpoint));  // Else the run has removed it since.
   }
   return checkpoints;
 }

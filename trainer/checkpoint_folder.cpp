@@ -27,6 +27,7 @@ constexpr int kVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kDamaged = "damaged-";
 constexpr std::string_view kUnfinished = ".unfinished-";
+constexpr std::string_view kRemoved = ".removed-";
 
 /// Read, not mapped: of a mapped file a bad sector is SIGBUS, not an error that a checkpoint can be passed over for.
 std::string hash_of(const fs::path& path) {
@@ -82,6 +83,13 @@ std::string damage_of_file(const fs::path& path, const Json& expected) {
   if (hash_of(path) != expected.at("xxh3").get<std::string>())
     return fmt::format("{} is damaged: its checksum is not the manifest's", name);
   return "";
+}
+
+/// Whoever looks meanwhile sees the whole checkpoint or none.
+void remove_at_once(const fs::path& folder) {
+  const fs::path removed = folder.parent_path() / fmt::format("{}{}", kRemoved, folder.filename().string());
+  fs::rename(folder, removed);
+  fs::remove_all(removed);
 }
 
 }  // namespace
@@ -170,17 +178,17 @@ void prune_checkpoints(const fs::path& parent, const KeepRule& keep) {
       multiple = reached;
       continue;
     }
-    // Without its manifest a half-removed folder is no checkpoint.
-    fs::remove(folder / kManifest);
-    fs::remove_all(folder);
+    remove_at_once(folder);
   }
 }
 
 void remove_unfinished_checkpoints(const fs::path& parent) {
   if (!fs::is_directory(parent)) return;
   std::vector<fs::path> unfinished;
-  for (const fs::directory_entry& entry : fs::directory_iterator(parent))
-    if (entry.path().filename().string().starts_with(kUnfinished)) unfinished.push_back(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kUnfinished) || name.starts_with(kRemoved)) unfinished.push_back(entry.path());
+  }
   for (const fs::path& folder : unfinished) fs::remove_all(folder);
 }
 

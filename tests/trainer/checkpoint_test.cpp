@@ -80,8 +80,10 @@ TEST(CheckpointFolder, DoesNotExistBeforeItIsWhole) {
 
 TEST(CheckpointFolder, RemovesWhatAKilledProcessLeft) {
   const TemporaryFolder folder;
-  fs::create_directories(folder.path() / ".unfinished-step-000007");
-  fill(folder.path() / ".unfinished-step-000007");
+  for (const char* name : {".unfinished-step-000007", ".removed-step-000003"}) {
+    fs::create_directories(folder.path() / name);
+    fill(folder.path() / name);
+  }
   std::vector<DamagedCheckpoint> damaged;
   EXPECT_EQ(newest_valid_checkpoint(folder.path(), damaged), std::nullopt);
   remove_unfinished_checkpoints(folder.path());
