@@ -55,5 +55,6 @@ int run(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   millrace::let_idle_threads_sleep(argv);
+  millrace::set_compute_threads(0);
   return run(argc, argv);
 }

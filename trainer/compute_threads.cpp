@@ -1,5 +1,6 @@
 #include "trainer/compute_threads.h"
 
+#include <algorithm>
 #include <cstdlib>
 
 #include <omp.h>
@@ -8,7 +9,8 @@
 namespace millrace {
 
 void set_compute_threads(int threads) {
-  omp_set_num_threads(threads > 0 ? threads : omp_get_num_procs());
+  omp_set_dynamic(0);
+  omp_set_num_threads(std::min(threads > 0 ? threads : omp_get_num_procs(), omp_get_thread_limit()));
 }
 
 int compute_threads() {

@@ -2,7 +2,9 @@
 
 namespace millrace {
 
-/// How many threads the model and the optimizer compute with; 0: all cores. Results do not depend on it.
+/// How many threads the model and the optimizer compute with; 0: all cores. Results do not depend on it. At most as
+/// many as OpenMP grants (OMP_THREAD_LIMIT; OMP_DYNAMIC is switched off): oneDNN leaves work undone, and says nothing,
+/// where a parallel region has fewer threads than it asked for. So whatever computes must have called this.
 void set_compute_threads(int threads);
 int compute_threads();
 

@@ -1,6 +1,7 @@
 """What train's options about speed and memory change, and what they must not: train_options_test.py MILLRACE"""
 
 import json
+import os
 import pathlib
 import shutil
 import subprocess
@@ -27,11 +28,12 @@ class TrainOptions(unittest.TestCase):
     def tearDownClass(cls):
         shutil.rmtree(cls.folder)
 
-    def train(self, name, *options, code=0):
+    def train(self, name, *options, code=0, environment=None):
         """Six steps: the run's folder, its training lines, and what was said on the way."""
         folder = self.folder / name
         done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", folder, "--set", "train.tokens=1536",
-                               "--threads", "2", *options], capture_output=True, text=True, timeout=300)
+                               "--threads", "2", *options], capture_output=True, text=True, timeout=300,
+                              env={**os.environ, **(environment or {})})
         self.assertEqual(done.returncode, code, done.stderr)
         if code != 0:
             return folder, [], done.stderr
@@ -66,6 +68,12 @@ class TrainOptions(unittest.TestCase):
         self.assertNotIn("head_and_loss", said)
         self.assertFalse(any("profile" in line for line in lines))
         self.assertEqual(self.losses(lines), self.losses(with_profile))
+
+    def test_takes_the_threads_that_openmp_grants_and_changes_nothing(self):
+        _, expected, _ = self.train("all-threads")
+        _, lines, said = self.train("one-thread", environment={"OMP_THREAD_LIMIT": "1", "OMP_DYNAMIC": "true"})
+        self.assertIn("1 threads", said)
+        self.assertEqual(self.losses(lines), self.losses(expected))
 
     def test_running_layers_again_gives_the_same_losses_and_weights(self):
         kept, lines, _ = self.train("kept")

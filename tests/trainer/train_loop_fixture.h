@@ -76,7 +76,10 @@ struct Stream {
 
 class TrainLoopTest : public testing::Test {
  protected:
-  TrainLoopTest() { spdlog::set_level(spdlog::level::off); }
+  TrainLoopTest() {
+    spdlog::set_level(spdlog::level::off);
+    set_compute_threads(0);
+  }
   ~TrainLoopTest() override { set_compute_threads(0); }
 
   TrainSetup setup(const std::string& name) {
