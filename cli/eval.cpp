@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
 #include "cli/vocabulary_match.h"
@@ -137,7 +138,7 @@ void add_eval(CLI::App& app) {
       ->take_all();
   command->add_option("--tokens", options->tokens,
                       "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says");
-  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(not_negative());
   command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000400 --run runs/quickstart");
   command->callback([options] { eval(*options); });

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/text_stream.h"
 #include "cli/vocabulary_match.h"
 #include "model/generator.h"
@@ -111,12 +112,11 @@ void add_generate(CLI::App& app) {
   command->add_option("--prompt", options->prompt, "Text to continue")->required();
   command->add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
   command->add_option("--tokens", options->tokens, "At most this many")->check(CLI::PositiveNumber);
-  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")
-      ->check(CLI::NonNegativeNumber);
-  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")->check(CLI::NonNegativeNumber);
+  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")->check(not_negative());
+  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")->check(not_negative());
   command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", sampling.seed, "Another seed, another text");
-  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(not_negative());
   command->add_flag("--json", options->json, "Print JSON when done");
   command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000400 --prompt \"The file\"");
   command->callback([options] { generate(*options); });

@@ -13,6 +13,7 @@
 #include "cli/commands.h"
 #include "cli/index_report.h"
 #include "cli/interrupt.h"
+#include "cli/option_checks.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "pipeline/manifest.h"
@@ -134,7 +135,7 @@ void add_index(CLI::App& app) {
   command->add_option("--by", arguments->by,
                       "Also count documents per value of this field: lang, license, ... or a dotted path; reads every "
                       "shard");
-  command->add_option("--threads", arguments->threads, "Threads; 0: one a processor")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", arguments->threads, "Threads; 0: one a processor")->check(not_negative());
   command->add_flag("--json", arguments->json, "Print the manifest as JSON");
   command->footer(
       fmt::format("Example:\n  millrace index data/sample --out data/sample/{}\n"

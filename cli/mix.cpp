@@ -11,6 +11,7 @@
 
 #include "cli/commands.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
@@ -280,7 +281,7 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   CLI::App* command = mix.add_subcommand(name, description);
   add_run_options(*command, options->run);
   command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_option("--vocab", options->vocabulary,
                       "SentencePiece .model to count tokens with; default: the run's vocab");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -18,6 +18,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/preprocess_report.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
@@ -118,11 +119,11 @@ void add_preprocess(CLI::App& app) {
                    "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
       ->check(CLI::Range(1.0, kMostTokens));
   command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)");
-  command->add_option("--threads", arguments->threads, "Threads; 0: all cores")->check(CLI::NonNegativeNumber);
+  command->add_option("--threads", arguments->threads, "Threads; 0: all cores")->check(not_negative());
   command
       ->add_option("--save-seconds", arguments->save_seconds,
                    "How often documents are saved: what a kill may cost; 0: after every few hundred")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_option("--check", arguments->check, "Verify everything in this folder instead")
       ->type_name("DIR")
       ->excludes(command->get_option("--out"), command->get_option("--format"));

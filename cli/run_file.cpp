@@ -36,7 +36,8 @@ std::vector<Phase> read_phases(const ConfigTable& run) {
 
 void read_data(const ConfigTable& table, StreamConfig& stream) {
   stream.holdout = table.number("holdout", stream.holdout);
-  if (stream.holdout < 0 || stream.holdout >= 1) table.fail("holdout", "is outside [0, 1)");
+  if (stream.holdout < 0 || stream.holdout >= 1)
+    table.fail("holdout", fmt::format("is {}, expected at least 0 and below 1", stream.holdout));
   stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block);
   if (stream.shuffle_block == 0) table.fail("shuffle_block", "is 0, expected at least 1 record");
   stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes);
@@ -125,7 +126,7 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
     refuse_without(table, "optimizer = \"adamw\"", of_adamw);
   }
   train.clip_norm = table.number("clip_norm", train.clip_norm);
-  if (train.clip_norm < 0) table.fail("clip_norm", "is below 0");
+  if (train.clip_norm < 0) table.fail("clip_norm", fmt::format("is {}, expected at least 0", train.clip_norm));
 }
 
 void read_schedule(const ConfigTable& table, TrainConfig& train) {
@@ -149,7 +150,7 @@ TrainConfig read_training(const ConfigTable& run) {
   TrainConfig train;
   const ConfigTable table = run.table("train");
   override_number(table, "batch_rows", train.batch_rows);
-  if (train.batch_rows == 0) table.fail("batch_rows", "is 0");
+  if (train.batch_rows == 0) table.fail("batch_rows", "is 0, expected at least 1");
   override_number(table, "micro_rows", train.micro_rows);
   if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
   if (train.batch_rows % train.micro_rows != 0)
@@ -291,7 +292,8 @@ RunFile load_run(const RunOptions& options) {
   stream.seed = table.count("seed", 0);
   run.vocabulary = table.path("vocab");
   override_number(table, "sequence_length", stream.sequence_length);
-  if (stream.sequence_length < 2) table.fail("sequence_length", "is below 2");
+  if (stream.sequence_length < 2)
+    table.fail("sequence_length", fmt::format("is {}, expected at least 2", stream.sequence_length));
   stream.phases = read_phases(table);
   max_document_tokens_of(stream);  // One for all phases, or this throws.
   read_data(table.table("data"), stream);

@@ -93,7 +93,7 @@ ModelConfig model_preset(const std::string& name) {
     if (name == preset) return make();
     known += (known.empty() ? "" : ", ") + std::string(preset);
   }
-  throw std::invalid_argument("no model preset named \"" + name + "\"; there are " + known);
+  throw std::invalid_argument("is \"" + name + "\", expected one of " + known);
 }
 
 }  // namespace millrace
