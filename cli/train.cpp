@@ -15,6 +15,7 @@
 #include "cli/held_out_ids.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/run_file.h"
 #include "cli/run_shards.h"
@@ -29,6 +30,7 @@
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
+#include "trainer/learning_rate.h"
 #include "trainer/run_folder.h"
 #include "trainer/summary.h"
 #include "trainer/train_loop.h"
@@ -67,7 +69,8 @@ std::uint64_t rows_of_whole_steps(const RunFile& run) {
 /// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
 fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resume) {
   const fs::path kept = run_dir / "vocab.model";
-  return resume && !fs::exists(run.vocabulary) && fs::exists(kept) ? kept : run.vocabulary;
+  const bool is_gone = resume && !fs::exists(run.vocabulary) && fs::exists(kept);
+  return is_gone && load_run({run_dir.string(), "", {}}).vocabulary == run.vocabulary ? kept : run.vocabulary;
 }
 
 /// Those that the folder keeps, and those of corpora that are new. Where now other documents are held out (the run
@@ -87,6 +90,28 @@ std::vector<HeldOutTokens> held_out_of(const RunFolder& folder, const RunFile& r
   return kept;
 }
 
+/// What the loop would refuse, before there is a folder or anything was measured.
+void check_schedule(const RunFile& run) {
+  const std::uint64_t steps = run.train.tokens / positions_of_a_step(run);
+  if (steps == 0)
+    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
+                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
+  try {
+    const LearningRate checked(run.train, steps);
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("{}: {}", run.file.string(), error.what()));
+  }
+}
+
+/// Throws ConfigError if more was trained on than the run is to have.
+void refuse_an_end_that_is_behind(const RunFile& run, const TrainState& state) {
+  if (run.train.tokens >= state.ledger.positions()) return;
+  throw ConfigError(
+      fmt::format("{}: the run is to have {} tokens (train.tokens, or the last phase's until), but {} were "
+                  "trained on already",
+                  run.file.string(), run.train.tokens, state.ledger.positions()));
+}
+
 /// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
 void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const std::optional<Position>& position) {
   if (!position) return;
@@ -104,7 +129,7 @@ std::string bad_steps_message(const RunFile& run, const fs::path& folder, const 
       "{0} steps in a row were skipped, the last one step {1}: loss or gradients were not finite. Training stopped; "
       "{2} "
       "says what the last batch was made of, metrics.jsonl which steps were skipped and why.\n"
-      "The newest checkpoint is {3}. Go on from it with smaller steps:\n"
+      "The newest checkpoint is {3}. Go on with smaller steps:\n"
       "  millrace train {4} --resume --accept-changes --set train.learning_rate={5}\n"
       "or with train.clip_norm, or let more steps be skipped with train.max_bad_steps (now {0})",
       run.train.max_bad_steps, loop.state().step, (folder / "bad_batch.json").string(), loop.newest_checkpoint(),
@@ -112,8 +137,10 @@ std::string bad_steps_message(const RunFile& run, const fs::path& folder, const 
 }
 
 void refuse_another_model(const fs::path& from, const RunFile& run) {
-  if (load_model_config(from) != run.model)
-    throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]", from.string()));
+  const ModelConfig config = load_model_config(from);
+  if (config == run.model) return;
+  throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]: {}", from.string(),
+                                model_difference(config, run.model)));
 }
 
 /// Operations a second, measured now, and said.
@@ -149,9 +176,7 @@ void train(const TrainOptions& options) {
   const StreamConfig whole_stream = run.stream;
   run.stream = trained_stream(run);
   const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
-  if (positions_of_a_step(run) > run.train.tokens)
-    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
-                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
+  check_schedule(run);
   std::optional<RowsFolder> rows;  // What the steps are fed from: these, or the pipeline.
   std::optional<DataPipeline> pipeline;
   if (!options.rows.empty())
@@ -209,17 +234,20 @@ void train(const TrainOptions& options) {
   }
   if (!folder.accepted_changes().empty()) {
     refuse_changed_past(run_dir, whole_stream, loop.position());
-    for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
-    folder.keep_changes(run.resolved, shards.record);
+    refuse_an_end_that_is_behind(run, loop.state());
   }
-  if (!fs::exists(folder.held_out()) || !folder.accepted_changes().empty())
-    save_held_out(folder.held_out(), held_out, vocabulary.hash());
   if (rows) {
     rows->go_to(loop.position() ? loop.position()->row : 0);
   } else {
     pipeline.emplace(run.stream, vocabulary, loop.position(),
                      DataPipeline::Options{.threads = options.threads, .batch_rows = run.train.batch_rows});
   }
+  if (!folder.accepted_changes().empty()) {
+    for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
+    folder.keep_changes(run.resolved, shards.record);
+  }
+  if (!fs::exists(folder.held_out()) || !folder.accepted_changes().empty())
+    save_held_out(folder.held_out(), held_out, vocabulary.hash());
   spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
                human_count(static_cast<double>(parameter_count(run.model))), total_steps, run.train.batch_rows,
                run.stream.sequence_length, compute_threads(), folder.path().string());
@@ -278,7 +306,7 @@ void add_train(CLI::App& app) {
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   command->add_option("--threads", options->threads, "Threads to compute with, and to read with; 0: all cores")
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative());
   command->add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command->add_flag("--json", options->json, "Print the summary as JSON");
   command->footer(

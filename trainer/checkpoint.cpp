@@ -36,8 +36,8 @@ void load_optimizer(const fs::path& path, Optimizer& optimizer) {
   const SafetensorsFile file(path);
   const std::vector<StateTensor> state = optimizer.state();
   if (file.tensors().size() != state.size())
-    throw ConfigError(
-        fmt::format("{}: {} tensors, this optimizer has {}", path.string(), file.tensors().size(), state.size()));
+    throw ConfigError(fmt::format("{}: {} tensors, this optimizer has {}; a run keeps its train.optimizer",
+                                  path.string(), file.tensors().size(), state.size()));
   for (const StateTensor& tensor : state) {
     const TensorView& saved = file.tensor(tensor.name);
     if (saved.shape != tensor.shape)
@@ -121,8 +121,9 @@ fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
 }
 
 RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
-  if (load_model_config(folder) != parts.config)
-    throw ConfigError(fmt::format("{}: config.json is not the run's model", folder.string()));
+  if (const ModelConfig config = load_model_config(folder); config != parts.config)
+    throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(),
+                                  model_difference(config, parts.config)));
   load_parameters(folder, parts.parameters);
   load_optimizer(folder / kOptimizer, parts.optimizer);
   load_unigram(folder / kUnigram, parts.unigram);

@@ -245,4 +245,16 @@ std::string model_config_json(const ModelConfig& config) {
   return json.dump(1) + "\n";
 }
 
+std::string model_difference(const ModelConfig& is, const ModelConfig& expected) {
+  const auto found = nlohmann::ordered_json::parse(model_config_json(is));
+  const auto wanted = nlohmann::ordered_json::parse(model_config_json(expected));
+  std::string differences;
+  for (const auto& [key, value] : wanted.items()) {
+    if (found.value(key, nlohmann::ordered_json()) == value) continue;
+    differences += fmt::format("{}{} is {}, expected {}", differences.empty() ? "" : ", ", key,
+                               found.value(key, nlohmann::ordered_json()).dump(), value.dump());
+  }
+  return differences;
+}
+
 }  // namespace millrace

@@ -20,6 +20,9 @@ ModelConfig load_model_config(const std::filesystem::path& folder);
 /// The text of a config.json that parse_model_config reads back, with the keys of released ones.
 std::string model_config_json(const ModelConfig& config);
 
+/// The keys of config.json that differ: "hidden_size is 768, expected 64, ..." for `is` and `expected`.
+std::string model_difference(const ModelConfig& is, const ModelConfig& expected);
+
 const char* name_of(CapacityRule rule);  ///< "colossalai", "flaxformer", "dropless".
 /// Throws ConfigError with `where`.
 CapacityRule capacity_rule_of(const std::string& name, const std::string& where);

@@ -130,7 +130,6 @@ void TrainLoop::resume() {
   }
   saved_at_ = state_.step;
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
-  check_ledger(state_, seen_, setup_.corpora);
   for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
   spdlog::info("resumed from {}", newest->string());
 }
@@ -141,6 +140,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   writer_.reset();
   fs::create_directories(setup_.checkpoints);
   const bool begun = state_.position.has_value();
+  if (begun) check_ledger(state_, seen_, setup_.corpora);
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
   log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
@@ -388,8 +388,8 @@ void TrainLoop::save_last() {
   state_.times.checkpoint = counted_before + seconds_since(start);
   if (why.empty()) return;
   throw std::runtime_error(
-      fmt::format("the last step, {}, could not be saved: {}. The newest checkpoint is {}; make room and go on from it "
-                  "with --resume",
+      fmt::format("the last step, {}, could not be saved: {}. The newest checkpoint is {}; make room and go on with "
+                  "--resume",
                   state_.step, why, newest_checkpoint()));
 }
 

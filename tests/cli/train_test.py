@@ -207,6 +207,39 @@ class Train(unittest.TestCase):
         self.assertEqual({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}, before)
         return refused
 
+    def refused_change(self, run_file, folder, *sets, code=2):
+        """What is said of a change; the run's configuration and logs must stay what they were."""
+        def contents():
+            return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
+
+        before = contents()
+        options = [word for key in sets for word in ("--set", key)]
+        said = millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", *options, code=code).stderr
+        self.assertEqual(contents(), before)
+        return said
+
+    def test_changes_that_cannot_be_are_refused_before_anything_is_written(self):
+        run_file, folder = self.half_a_run("refused-changes")
+        for tokens in (4096, 1024):
+            said = self.refused_change(run_file, folder, f"train.tokens={tokens}")
+            self.assertIn(f"is to have {tokens} tokens", said)
+            self.assertIn("5120 were trained on already", said)
+        self.assertIn("No such file", self.refused_change(run_file, folder, "vocab=nowhere.model"))
+        self.assertIn("hidden_size is 32, expected 64", self.refused_change(run_file, folder, "model.hidden_size=64"))
+        self.assertIn("keeps its train.optimizer",
+                      self.refused_change(run_file, folder, "train.optimizer=adamw", "train.learning_rate=0.001"))
+        mix = run_file.parent / "mix.toml"
+        mix.write_text(mix.read_text().split("[[corpus]]\nname = \"code\"")[0].replace("share = 70", "share = 100"))
+        self.assertIn("phase 1: another mix", self.refused_change(run_file, folder))
+
+    def test_a_schedule_that_cannot_be_leaves_no_run_folder(self):
+        folder = self.folder / "no-schedule"
+        for sets in (["train.learning_rate=-1"], ["train.schedule=cosine", "train.warmup_steps=5000"]):
+            options = [word for key in sets for word in ("--set", key)]
+            said = millrace("train", self.run_file, "--run-dir", folder, *options, code=2).stderr
+            self.assertIn(f"{self.run_file}: {sets[-1].split('=')[0]} is {sets[-1].split('=')[1]}", said)
+            self.assertFalse(folder.exists())
+
     def test_goes_on_with_the_same_shards_wherever_they_stand_now(self):
         run_file, folder = self.half_a_run("moved-folder")
         remembered = [json.loads(line) for line in (folder / "shards.jsonl").read_text().splitlines()]
