@@ -53,7 +53,8 @@ struct KeepRule {
 /// Removes those that the rule does not keep. REQUIRES: damaged ones were set aside.
 void prune_checkpoints(const std::filesystem::path& parent, const KeepRule& keep);
 
-/// Removes what publish_checkpoint and prune_checkpoints left when they were killed. Only the one process that writes to `parent` may call it.
+/// Removes what publish_checkpoint and prune_checkpoints left when they were killed. Only the one process that writes
+/// to `parent` may call it.
 void remove_unfinished_checkpoints(const std::filesystem::path& parent);
 
 }  // namespace millrace
