@@ -1,22 +1,35 @@
 #include "cli/interrupt.h"
 
 #include <atomic>
+#include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <system_error>
 #include <thread>
 
+#include <fmt/format.h>
 #include <pthread.h>
 #include <unistd.h>
 
 namespace millrace {
 namespace {
 
+/// timeout(1), schedulers and impatient fingers send a signal more than once.
+constexpr std::chrono::seconds kSameRequest(1);
+
 std::atomic<bool> requested = false;
 
 void wait_for_signals(sigset_t signals) {
-  for (int signal = 0; sigwait(&signals, &signal) == 0;) {
-    if (requested.exchange(true)) _exit(130);
+  int signal = 0;
+  if (sigwait(&signals, &signal) != 0) return;
+  requested = true;
+  std::this_thread::sleep_for(kSameRequest);
+  constexpr timespec at_once{};
+  while (sigtimedwait(&signals, nullptr, &at_once) > 0) {
   }
+  fmt::print(stderr, "{}stopping after what is at hand; once more ends at once, without saving\n",
+             isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "");
+  if (sigwait(&signals, &signal) == 0) _exit(130);
 }
 
 }  // namespace

@@ -138,6 +138,17 @@ class Train(unittest.TestCase):
             time.sleep(0.005)
         return process, process.communicate(timeout=120)[1]
 
+    def endless_run(self, folder, *options):
+        """A run that has logged its first line and goes on for minutes."""
+        endless = self.run_file.parent / "endless.toml"
+        endless.write_text(self.run_file.read_text().replace("until = 15_360", "until = 15_360_000"))
+        process = subprocess.Popen([MILLRACE, "train", endless, "--run-dir", folder, *options], text=True,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        log = folder / "metrics.jsonl"
+        while process.poll() is None and not (log.exists() and log.stat().st_size > 0):
+            time.sleep(0.002)
+        return process
+
     def test_saves_when_interrupted(self):
         for attempt in range(5):
             folder = self.folder / f"interrupted-{attempt}"
@@ -151,15 +162,30 @@ class Train(unittest.TestCase):
         millrace("train", folder, "--resume")
         self.expect_same_run(folder)
 
+    def test_signals_in_a_row_are_one_request(self):
+        """timeout(1) signals the program and then its group, itself among them."""
+        process = self.endless_run(self.folder / "twice", "--set", "train.batch_rows=800")
+        time.sleep(0.5)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        log = process.communicate(timeout=120)[1]
+        self.assertEqual(process.returncode, 130)
+        self.assertIn("--resume", log)
+
+    def test_a_second_signal_some_time_after_the_first_ends_at_once(self):
+        process = self.endless_run(self.folder / "impatient", "--set", "train.batch_rows=4000")
+        for _ in range(2):  # Both within the first step, which is to be ended before anything is saved.
+            time.sleep(2)
+            process.send_signal(signal.SIGINT)
+        log = process.communicate(timeout=10)[1]
+        self.assertEqual(process.returncode, 130)
+        self.assertIn("once more ends at once", log)
+        self.assertNotIn("--resume", log)
+
     def test_no_thread_that_computes_can_be_given_a_signal(self):
         """A handler's frame would overwrite what oneDNN keeps below the stack's end."""
-        endless = self.run_file.parent / "endless.toml"
-        endless.write_text(self.run_file.read_text().replace("until = 15_360", "until = 15_360_000"))
-        process = subprocess.Popen([MILLRACE, "train", endless, "--run-dir", self.folder / "signals"],
-                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        log = self.folder / "signals" / "metrics.jsonl"
-        while process.poll() is None and not (log.exists() and log.stat().st_size > 0):
-            time.sleep(0.002)
+        process = self.endless_run(self.folder / "signals")
         process.send_signal(signal.SIGSTOP)
         tasks = pathlib.Path(f"/proc/{process.pid}/task")
         while True:  # A wait for signals opens them to its thread until the stop has ended it.
@@ -170,7 +196,7 @@ class Train(unittest.TestCase):
                 break
             time.sleep(0.002)
         process.kill()
-        process.wait()
+        process.communicate()
         taken = (1 << (signal.SIGINT - 1)) | (1 << (signal.SIGTERM - 1))
         self.assertGreater(len(threads), 2)
         for thread in threads:
