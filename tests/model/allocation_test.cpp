@@ -76,6 +76,14 @@ int __wrap_posix_memalign(void** memory, std::size_t alignment, std::size_t byte
   if (memory == nullptr) throw std::bad_alloc();
   return memory;
 }
+[[gnu::noinline]] void* operator new(std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  note_unless_in_onednn(__builtin_return_address(0));
+  return __real_malloc(bytes);
+}
+[[gnu::noinline]] void* operator new[](std::size_t bytes, const std::nothrow_t& /*tag*/) noexcept {
+  note_unless_in_onednn(__builtin_return_address(0));
+  return __real_malloc(bytes);
+}
 // NOLINTEND(bugprone-reserved-identifier)
 [[gnu::noinline]] void operator delete(void* memory) noexcept {
   std::free(memory);
