@@ -1,4 +1,5 @@
 """The checks in scripts/ can fail: each is shown offences it must name and look-alikes it must let pass."""
+import json
 import subprocess
 import sys
 import tempfile
@@ -131,6 +132,33 @@ class DeterminismRules(SourceTreeTest):
             with self.subTest(line=line):
                 self.assertEqual(self.offences({"model/a.cpp": line + "\n"}), [])
         self.assertEqual(self.offences({"cmake/flags.cmake": "# never -ffast-math\n"}), [])
+
+
+class Presets(SourceTreeTest):
+    def configured(self, source):
+        """Exit status and output for a project with one preset that builds `source` beside its main.cpp."""
+        preset = {"name": "fuzz", "generator": "Ninja", "binaryDir": "${sourceDir}/build/fuzz"}
+        presets = {"version": 6, "configurePresets": [
+            {**preset, "cacheVariables": {"CMAKE_CXX_COMPILER": "c++"}},
+            {"name": "other", "inherits": "fuzz", "cacheVariables": {"CMAKE_CXX_COMPILER": "no-such-compiler"}}]}
+        root = self.tree({"CMakePresets.json": json.dumps(presets), "main.cpp": "int main() {}\n",
+                          "CMakeLists.txt": "cmake_minimum_required(VERSION 3.25)\nproject(small LANGUAGES CXX)\n"
+                                            f"add_executable(small {source})\n"})
+        run = subprocess.run([sys.executable, str(SCRIPTS / "configure_presets.py"), str(root)], capture_output=True,
+                             text=True)
+        return run.returncode, run.stdout
+
+    def test_one_that_names_a_file_which_was_moved_fails(self):
+        status, output = self.configured("moved.cpp")
+        self.assertEqual(status, 1, output)
+        self.assertIn("fuzz: FAILED", output)
+        self.assertIn("moved.cpp", output)
+
+    def test_one_whose_compiler_is_missing_is_passed_over_visibly(self):
+        status, output = self.configured("main.cpp")
+        self.assertEqual(status, 0, output)
+        self.assertIn("fuzz: configured", output)
+        self.assertIn("other: passed over, no-such-compiler", output)
 
 
 class DepsList(unittest.TestCase):
