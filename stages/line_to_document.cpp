@@ -8,12 +8,12 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "stages/json_parser.h"
+
 namespace millrace {
 namespace {
 
 namespace dom = simdjson::dom;
-
-constexpr std::size_t kDeepestNesting = 1024;
 
 const char* type_name(dom::element_type type) {
   switch (type) {
@@ -67,11 +67,12 @@ std::optional<dom::element> last_field(const dom::object& object, std::string_vi
 /// Whether `test` holds for a value at `path` below `element`: a string as it is, a number or boolean as JSON writes
 /// it. An array on the way stands for all its elements.
 template <class Test>
-bool any_value(const dom::element& element, const std::vector<std::string>& path, std::size_t depth, const Test& test) {
+bool any_value(const JsonParser& parser, const dom::element& element, const std::vector<std::string>& path,
+               std::size_t depth, const Test& test) {
   dom::array array;
   if (element.get_array().get(array) == simdjson::SUCCESS) {
     for (const dom::element inner : array) {
-      if (any_value(inner, path, depth, test)) return true;
+      if (any_value(parser, inner, path, depth, test)) return true;
     }
     return false;
   }
@@ -79,18 +80,19 @@ bool any_value(const dom::element& element, const std::vector<std::string>& path
   if (element.get_object().get(object) == simdjson::SUCCESS) {
     if (depth == path.size()) return false;
     const std::optional<dom::element> field = last_field(object, path[depth]);
-    return field && any_value(*field, path, depth + 1, test);
+    return field && any_value(parser, *field, path, depth + 1, test);
   }
   if (depth < path.size() || element.is_null()) return false;
   std::string_view text;
   if (element.get_string().get(text) == simdjson::SUCCESS) return test(text);
-  return test(std::string_view(simdjson::minify(element)));
+  return test(std::string_view(parser.text_of(element)));
 }
 
 template <class Test>
-bool any_value(const dom::element& element, const std::vector<std::vector<std::string>>& paths, const Test& test) {
+bool any_value(const JsonParser& parser, const dom::element& element,
+               const std::vector<std::vector<std::string>>& paths, const Test& test) {
   return std::any_of(paths.begin(), paths.end(),
-                     [&](const std::vector<std::string>& path) { return any_value(element, path, 0, test); });
+                     [&](const std::vector<std::string>& path) { return any_value(parser, element, path, 0, test); });
 }
 
 auto is_one_of(const std::vector<std::string>& values) {
@@ -110,20 +112,7 @@ std::vector<std::string> split_path(const std::string& path) {
 
 }  // namespace
 
-struct LineToDocument::Scratch::Parser {
-  dom::parser parser;
-
-  simdjson::error_code parse(std::string_view line, dom::element& root) {
-    // simdjson counts the level below the deepest one it allows.
-    if (parser.capacity() < line.size() || parser.max_depth() <= kDeepestNesting) {
-      const std::size_t capacity = std::max(line.size(), 2 * parser.capacity());
-      if (const auto error = parser.allocate(capacity, kDeepestNesting + 1)) return error;
-    }
-    return parser.parse(line.data(), line.size(), false).get(root);
-  }
-};
-
-LineToDocument::Scratch::Scratch() : parser_(std::make_unique<Parser>()) {}
+LineToDocument::Scratch::Scratch() : parser_(std::make_unique<JsonParser>()) {}
 LineToDocument::Scratch::~Scratch() = default;
 
 LineToDocument::LineToDocument(const ReadOptions& options)
@@ -150,7 +139,7 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
       return reject(RejectCause::bad_utf8, "a \\u escape is half of a surrogate pair");
     }
     if (error == simdjson::DEPTH_ERROR) {
-      return reject(RejectCause::bad_json, fmt::format("nested deeper than {} levels", kDeepestNesting));
+      return reject(RejectCause::bad_json, fmt::format("nested deeper than {} levels", JsonParser::kDeepestNesting));
     }
     return reject(RejectCause::bad_json, fmt::format("not JSON: {}", simdjson::error_message(error)));
   }
@@ -159,7 +148,8 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
   }
   const dom::element record = value;
   for (const Rule& rule : rules_) {
-    if (any_value(record, rule.paths, is_one_of(rule.values)) != rule.keep) return Filtered{std::move(where)};
+    if (any_value(*scratch.parser_, record, rule.paths, is_one_of(rule.values)) != rule.keep)
+      return Filtered{std::move(where)};
   }
   for (const std::string& key : text_path_) {
     dom::object object;
@@ -177,7 +167,7 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
   Document document{std::move(where), std::string(text), {}};
   for (const std::vector<Path>& paths : fields_) {
     std::string& kept = document.fields.emplace_back();
-    any_value(record, paths, [&kept](std::string_view found) {
+    any_value(*scratch.parser_, record, paths, [&kept](std::string_view found) {
       kept = found;
       return true;
     });
@@ -186,10 +176,10 @@ Record LineToDocument::operator()(std::string_view line, Where where, Scratch& s
 }
 
 std::vector<std::string> keys_of(std::string_view line) {
-  dom::parser parser;
+  JsonParser parser;
   dom::element root;
   dom::object object;
-  if (parser.parse(line.data(), line.size(), false).get(root) != simdjson::SUCCESS) return {};
+  if (parser.parse(line, root) != simdjson::SUCCESS) return {};
   if (root.get_object().get(object) != simdjson::SUCCESS) return {};
   std::vector<std::string> keys;
   for (const auto field : object) keys.emplace_back(field.key);

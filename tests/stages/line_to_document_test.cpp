@@ -27,8 +27,8 @@ std::string cause(const std::string& line, const std::string& field = "text") {
   return reject != nullptr ? name_of(reject->cause) : "accepted";
 }
 
-std::string nested(int depth) {
-  return R"({"text": "x", "meta": )" + std::string(depth, '[') + "1" + std::string(depth, ']') + "}";
+std::string nested(int depth, const std::string& innermost = "1") {
+  return R"({"text": "x", "meta": )" + std::string(depth, '[') + innermost + std::string(depth, ']') + "}";
 }
 
 TEST(LineToDocument, TakesTheTextAndCarriesWhereItStood) {
@@ -88,9 +88,35 @@ TEST(LineToDocument, RefusesInvalidUtf8) {
   }
 }
 
-TEST(LineToDocument, AllowsNestingUpTo1024Levels) {
+TEST(LineToDocument, AllowsNestingUpTo1024LevelsEmptyOnesCounted) {
   EXPECT_EQ(cause(nested(1023)), "accepted");
   EXPECT_EQ(cause(nested(1024)), "bad_json");
+  EXPECT_EQ(cause(nested(1023, "")), "accepted");
+  EXPECT_EQ(cause(nested(1024, "")), "bad_json");
+  EXPECT_EQ(cause(nested(1023, "{}")), "bad_json");
+}
+
+TEST(LineToDocument, LosesNoRecordToALargeNumber) {
+  const std::string digits(5000, '9');
+  for (const std::string& number : {std::string("123456789012345678901"), std::string("-1e999"), digits}) {
+    EXPECT_EQ(text("{\"n\": " + number + ", \"text\": \"x\"}"), "x");
+    EXPECT_EQ(cause("{\"text\": " + number + "}"), "wrong_type");
+    EXPECT_EQ(keys_of("{\"a\": " + number + ", \"b\": 1}" + std::string(kLinePadding, ' ')).size(), 2U);
+  }
+  EXPECT_EQ(cause(R"({"text": "x", "n": 123456789012345678901, "m": 1.})"), "bad_json");
+  EXPECT_EQ(cause(R"({"text": "\ud83d", "n": 123456789012345678901})"), "bad_utf8");
+}
+
+TEST(LineToDocument, ComparesALargeNumberAsItStandsThere) {
+  ReadOptions options;
+  options.filter.keep = {{"id", {"123456789012345678901"}}, {"n", {"3"}}};
+  options.fields = {"id", "n"};
+  const std::string line = R"({"text": "x", "id": 123456789012345678901, "n": 3})";
+  const std::string padded = line + std::string(kLinePadding, ' ');
+  LineToDocument::Scratch scratch;
+  const Record record = LineToDocument(options)(std::string_view(padded).substr(0, line.size()), {}, scratch);
+  ASSERT_TRUE(std::holds_alternative<Document>(record));
+  EXPECT_EQ(std::get<Document>(record).fields, (std::vector<std::string>{"123456789012345678901", "3"}));
 }
 
 TEST(LineToDocument, FiltersByTheValuesOfAFieldThroughArraysAndObjects) {
