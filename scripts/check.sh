@@ -1,19 +1,25 @@
 #!/usr/bin/env bash
 # Everything there is to check: format, linter, include and determinism rules, tests, sanitizers.
-#   scripts/check.sh            an hour or more on two cores, half of it clang-tidy
+#   scripts/check.sh            the linter over what changed since it was last clean, the rest whole
+#   scripts/check.sh --all      the linter over everything
 #   scripts/check.sh --long     also the tests labelled long
 #   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang fuzz long
-# Every step is run; those that failed are named at the end, and the exit code is 1 then.
+# Installs what is missing. Every step is run; at the end stand its verdict and its seconds, and the exit code is 1 if
+# one failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 steps=(format rules test tidy asan tsan clang fuzz)
-case ${1:-} in
-  "") ;;
-  --long) steps+=(long) ;;
-  --only) shift; [ $# -gt 0 ] || { echo "check: --only wants names of steps" >&2; exit 2; }; steps=("$@") ;;
-  *) echo "usage: scripts/check.sh [--long | --only STEP...]" >&2; exit 2 ;;
-esac
+lint_options=()
+while [ $# -gt 0 ]; do
+  case $1 in
+    --all) lint_options=(--all) ;;
+    --long) steps+=(long) ;;
+    --only) shift; [ $# -gt 0 ] || { echo "check: --only wants names of steps" >&2; exit 2; }; steps=("$@"); break ;;
+    *) echo "usage: scripts/check.sh [--all] [--long] [--only STEP...]" >&2; exit 2 ;;
+  esac
+  shift
+done
 jobs=$(nproc)
 
 # AddressSanitizer slows the arithmetic ten times: of the quick tests, those that do not train.
@@ -29,10 +35,9 @@ check_rules() { python3 scripts/check_includes.py && python3 scripts/check_deter
 
 check_test() { scripts/test.sh; }
 
-check_tidy() { # the project's sources as the release preset compiles them; clang reads no precompiled headers of g++
+check_tidy() { # as the release preset compiles; clang reads no precompiled headers of g++
   cmake --preset release -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null
-  sources | grep '\.cpp$' | grep -v '^tests/' |
-    xargs -P "$jobs" -n 1 clang-tidy --quiet --extra-arg=-Wno-unknown-warning-option --warnings-as-errors='*' -p build/tidy
+  python3 scripts/lint.py --jobs "$jobs" "${lint_options[@]}" build/tidy
 }
 
 check_asan() {

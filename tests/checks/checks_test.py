@@ -14,6 +14,7 @@ sys.path.insert(0, str(SCRIPTS))
 import check_deps  # noqa: E402
 import check_determinism  # noqa: E402
 import check_includes  # noqa: E402
+import lint  # noqa: E402
 
 
 class SourceTreeTest(unittest.TestCase):
@@ -159,6 +160,42 @@ class Presets(SourceTreeTest):
         self.assertEqual(status, 0, output)
         self.assertIn("fuzz: configured", output)
         self.assertIn("other: passed over, no-such-compiler", output)
+
+class LintPlan(SourceTreeTest):
+    files = {
+        ".clang-tidy": "Checks: '-*'\n",
+        "stages/errors.h": "",
+        "stages/records.h": '#include "stages/errors.h"\n',
+        "stages/records.cpp": '#include "stages/records.h"\n',
+        "model/a.cpp": '#include "stages/records.h"\n',
+        "model/unused.h": "",
+        "bench/b.cpp": "",
+    }
+    compiled = {"stages/records.cpp", "model/a.cpp"}
+
+    def planned(self, *edited):
+        """What is linted, and for which files, once `edited` files have another text."""
+        root = self.tree(self.files)
+        clean = lint.fingerprints(root)
+        for name in edited:
+            with open(root / name, "a", encoding="utf-8") as file:
+                file.write("\n")
+        return lint.plan(root, lint.fingerprints(root), clean, self.compiled)
+
+    def test_what_was_clean_is_not_linted_again(self):
+        self.assertEqual(self.planned(), {})
+
+    def test_a_source_that_was_edited_is_linted(self):
+        self.assertEqual(self.planned("model/a.cpp"), {"model/a.cpp": {"model/a.cpp"}})
+
+    def test_a_header_is_linted_through_its_own_source(self):
+        self.assertEqual(self.planned("stages/records.h"), {"stages/records.cpp": {"stages/records.cpp", "stages/records.h"}})
+
+    def test_a_header_without_a_source_is_linted_through_one_that_includes_it_through_others(self):
+        self.assertEqual(list(self.planned("stages/errors.h")), ["model/a.cpp"])
+
+    def test_everything_that_is_compiled_is_linted_once_the_rules_change(self):
+        self.assertEqual(set(self.planned(".clang-tidy")), self.compiled)
 
 
 class DepsList(unittest.TestCase):
