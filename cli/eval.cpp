@@ -12,6 +12,7 @@
 #include "cli/held_out_ids.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
+#include "cli/results.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
 #include "cli/vocabulary_match.h"
@@ -121,7 +122,7 @@ void eval(const EvalOptions& options) {
       evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
   std::optional<Evaluation> own;
   if (rows) own = evaluate(model, *rows, batch_rows, unigram);
-  fmt::print("{}", options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
+  print_results(options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
 }
 
 }  // namespace

@@ -1,5 +1,4 @@
 #include <chrono>
-#include <cstdio>
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -9,11 +8,14 @@
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
+#include "cli/results.h"
 #include "cli/text_stream.h"
 #include "cli/vocabulary_match.h"
 #include "model/generator.h"
@@ -50,9 +52,9 @@ fs::path vocabulary_of(const GenerateOptions& options) {
 
 void report(const MappedWeights& weights) {
   constexpr double kMegabyte = 1e6;
-  fmt::print(stderr, "weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted to f32 in memory\n",
-             static_cast<double>(weights.mapped_bytes()) / kMegabyte,
-             static_cast<double>(weights.converted_bytes()) / kMegabyte);
+  say("weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted to f32 in memory",
+      static_cast<double>(weights.mapped_bytes()) / kMegabyte,
+      static_cast<double>(weights.converted_bytes()) / kMegabyte);
 }
 
 void generate(const GenerateOptions& options) {
@@ -74,11 +76,13 @@ void generate(const GenerateOptions& options) {
   MappedWeights weights(checkpoint, config);
   report(weights);
   Generator generator(config, weights.views(), length + count);
+  // For a terminal control characters are shown; elsewhere the text is data.
+  const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   TextStream text([&](const std::vector<TokenId>& ids) { return vocabulary.decode(ids); },
                   [&](std::string_view more) {
                     if (options.json) return;
-                    fmt::print("{}", more);
-                    std::fflush(stdout);
+                    is_terminal ? print_results(more) : print_raw_results(more);
+                    flush_results();
                   });
   text.add({prompt.begin() + 1, prompt.end()});
   std::vector<TokenId> drawn;
@@ -92,13 +96,13 @@ void generate(const GenerateOptions& options) {
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
     const nlohmann::ordered_json json{{"prompt", options.prompt}, {"ids", drawn}, {"text", vocabulary.decode(drawn)}};
-    fmt::print("{}\n", json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));
+    print_results(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     text.finish();
-    fmt::print("\n");
+    print_results("\n");
   }
-  std::fflush(stdout);
-  fmt::print(stderr, "{} tokens in {:.2f} s\n", drawn.size(), seconds);
+  flush_results();
+  say("{} tokens in {:.2f} s", drawn.size(), seconds);
   if (interrupt_requested()) throw Interrupted();
 }
 

@@ -13,9 +13,11 @@
 #include "cli/commands.h"
 #include "cli/index_report.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/option_checks.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "pipeline/manifest.h"
 #include "pipeline/reject_json.h"
 #include "pipeline/shard_index.h"
@@ -107,15 +109,15 @@ void index(const IndexArguments& arguments) {
 
   if (!arguments.out.empty()) {
     save(made, arguments.out);
-    fmt::print(stderr, "{}: {} of {} shards, {} of them taken over from before\n", arguments.out,
-               made.manifest.shards.size(), shards.names.size(), made.taken_over);
+    say("{}: {} of {} shards, {} of them taken over from before", arguments.out, made.manifest.shards.size(),
+        shards.names.size(), made.taken_over);
   }
   if (!made.manifest.complete) {
-    fmt::print(stderr, "interrupted{}\n", arguments.out.empty() ? "" : "; the same command goes on");
+    say("interrupted{}", arguments.out.empty() ? "" : "; the same command goes on");
     throw Interrupted();
   }
   const fs::path folder = arguments.out.empty() ? fs::current_path() : fs::absolute(arguments.out).parent_path();
-  fmt::print("{}", arguments.json ? index_json(made, arguments.by, folder) : index_text(made, arguments.by));
+  print_results(arguments.json ? index_json(made, arguments.by, folder) : index_text(made, arguments.by));
 }
 
 }  // namespace

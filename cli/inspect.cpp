@@ -6,9 +6,11 @@
 #include "cli/commands.h"
 #include "cli/inspect_rows.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
+#include "cli/results.h"
 #include "cli/row_view.h"
 #include "cli/statistics_report.h"
 #include "pipeline/data_pipeline.h"
@@ -70,14 +72,11 @@ void inspect(const InspectOptions& options) {
   RowContext context{run.stream, &vocabulary, pipeline.corpora(), {}};
   for (std::size_t corpus = 0; corpus < context.corpora.size(); ++corpus)
     context.shards.push_back(pipeline.shards(corpus));
-  const RowStyle style = style_of_stdout();
   StreamStatistics statistics(run.stream, vocabulary.pieces());
   if (first > start_row)
-    fmt::print(stderr, "{}making rows {} to {} again\n", recorded.has_run ? "" : "this run never ran: ", start_row,
-               first);
+    say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
   if (recorded.rows_trained && end > *recorded.rows_trained)
-    fmt::print(stderr, "the run has been trained on {} rows so far; those behind are still to come\n",
-               *recorded.rows_trained);
+    say("the run has been trained on {} rows so far; those behind are still to come", *recorded.rows_trained);
   Progress progress("replay", first - start_row, "rows");
   std::optional<Progress> count;
   if (options.statistics) count.emplace("count", end - first, "rows");
@@ -96,14 +95,14 @@ void inspect(const InspectOptions& options) {
       statistics.add(row);
       count->update(shown_rows);
     } else {
-      fmt::print("{}", options.json ? row_json(row, context) + "\n" : row_text(row, context, style));
+      print_row(row, context, options.json);
     }
   }
   if (count) count->finish();
   if (shown_rows == 0) throw ConfigError(fmt::format("the stream ends before row {}", first));
   if (!options.statistics) return;
   const auto report = options.json ? statistics_json : statistics_text;
-  fmt::print("{}", report(statistics, run.stream, pipeline.corpora()));
+  print_results(report(statistics, run.stream, pipeline.corpora()));
 }
 
 }  // namespace

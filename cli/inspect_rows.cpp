@@ -7,6 +7,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/open_vocabulary.h"
+#include "cli/results.h"
 #include "cli/row_view.h"
 #include "cli/statistics_report.h"
 #include "pipeline/rows_folder.h"
@@ -62,7 +63,6 @@ void inspect_rows(const RowsView& view) {
   const std::optional<Vocabulary> vocabulary = vocabulary_of(view, identity);
   const StreamConfig config = phases_in(identity.facts, (view.folder / kOutputManifest).string());
   const RowContext context = context_of(config, identity, vocabulary ? &*vocabulary : nullptr);
-  const RowStyle style = style_of_stdout();
   StreamStatistics statistics(config, static_cast<TokenId>(identity.vocabulary_size) - Vocabulary::kExtraIds);
   const std::uint64_t end = view.first + std::min(view.rows, manifest.rows - view.first);
   for (std::uint64_t number = view.first; number < end; ++number) {
@@ -71,12 +71,12 @@ void inspect_rows(const RowsView& view) {
     if (view.statistics) {
       statistics.add(row);
     } else {
-      fmt::print("{}", view.json ? row_json(row, context) + "\n" : row_text(row, context, style));
+      print_row(row, context, view.json);
     }
   }
   if (!view.statistics) return;
   const auto report = view.json ? statistics_json : statistics_text;
-  fmt::print("{}", report(statistics, config, context.corpora));
+  print_results(report(statistics, config, context.corpora));
 }
 
 }  // namespace millrace

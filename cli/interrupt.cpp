@@ -3,13 +3,13 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
-#include <cstdio>
 #include <system_error>
 #include <thread>
 
-#include <fmt/format.h>
 #include <pthread.h>
 #include <unistd.h>
+
+#include "cli/messages.h"
 
 namespace millrace {
 namespace {
@@ -27,8 +27,8 @@ void wait_for_signals(sigset_t signals) {
   constexpr timespec at_once{};
   while (sigtimedwait(&signals, nullptr, &at_once) > 0) {
   }
-  fmt::print(stderr, "{}stopping after what is at hand; once more ends at once, without saving\n",
-             isatty(STDERR_FILENO) == 1 ? "\r\033[K" : "");
+  if (isatty(STDERR_FILENO) == 1) write_message("\r\033[K");
+  say_line("stopping after what is at hand; once more ends at once, without saving");
   if (sigwait(&signals, &signal) == 0) _exit(130);
 }
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/results.h"
 #include "model/transformer.h"
 #include "stages/errors.h"
 #include "trainer/config_json.h"
@@ -132,7 +133,7 @@ void run(const Options& options) {
     }
   }
   write_safetensors(options.out, std::move(tensors));
-  fmt::print("{}: {} rows of {} tokens, {} mode\n", options.out, rows, length, options.mode);
+  print_results(fmt::format("{}: {} rows of {} tokens, {} mode\n", options.out, rows, length, options.mode));
 }
 
 }  // namespace

@@ -1,11 +1,13 @@
-#include <cstdio>
 #include <exception>
+#include <sstream>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
+#include "cli/results.h"
+#include "cli/standard_files.h"
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 
@@ -14,6 +16,16 @@ namespace {
 constexpr int kFailure = 1;
 constexpr int kWrongUse = 2;
 constexpr int kInterrupted = 130;
+
+/// Help goes to standard output, complaints about the command line to standard error.
+int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
+  std::ostringstream help;
+  std::ostringstream complaint;
+  const int code = app.exit(error, help, complaint);
+  millrace::print_results(help.str());
+  millrace::write_message(millrace::shown(complaint.str()));
+  return code == 0 ? 0 : kWrongUse;
+}
 
 int run(int argc, char** argv) {
   using namespace millrace;
@@ -39,22 +51,37 @@ int run(int argc, char** argv) {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : kWrongUse;
+    return exit_code_of(app, error);
   } catch (const Interrupted&) {
     return kInterrupted;
   } catch (const ConfigError& error) {
-    fmt::print(stderr, "millrace: {}\n", error.what());
+    say("millrace: {}", error.what());
     return kWrongUse;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "millrace: {}\n", error.what());
+    say("millrace: {}", error.what());
     return kFailure;
   }
+}
+
+/// As run(), and then the results are out: a command that succeeded but for them has failed.
+int run_and_flush(int argc, char** argv) {
+  int code = 0;
+  try {
+    code = run(argc, argv);
+    millrace::flush_results();
+  } catch (const std::exception& error) {
+    if (code != 0) return code;
+    millrace::say("millrace: {}", error.what());
+    return kFailure;
+  }
+  return code;
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
+  millrace::prepare_standard_files();
   millrace::let_idle_threads_sleep(argv);
   millrace::set_compute_threads(0);
-  return run(argc, argv);
+  return run_and_flush(argc, argv);
 }

@@ -13,6 +13,7 @@
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
 #include "pipeline/available_tokens.h"
@@ -289,7 +290,7 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   command->callback([options] {
     const Question question = read_question(*options);
     const Answer answered = answer(question);
-    fmt::print("{}", options->json ? as_json(question, answered) : as_text(question, answered));
+    print_results(options->json ? as_json(question, answered) : as_text(question, answered));
   });
 }
 

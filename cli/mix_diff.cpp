@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/results.h"
 #include "cli/text_table.h"
 #include "pipeline/config_file.h"
 #include "pipeline/mix_file.h"
@@ -191,7 +192,7 @@ void add_mix_diff(CLI::App& mix) {
     const Mix after = load_one(options->after);
     const std::vector<Pair> pairs = pairs_of(before, after);
     const std::vector<std::string> words = in_words(before, after, pairs);
-    fmt::print("{}", options->json ? as_json(before, after, pairs, words) : as_text(before, after, pairs, words));
+    print_results(options->json ? as_json(before, after, pairs, words) : as_text(before, after, pairs, words));
   });
 }
 

@@ -1,14 +1,14 @@
 #include "cli/open_vocabulary.h"
 
-#include <fmt/format.h>
+#include "cli/messages.h"
 
 namespace millrace {
 
 Vocabulary open_vocabulary(const std::filesystem::path& file) {
   Vocabulary vocabulary(file);
   if (!vocabulary.slow_because().empty()) {
-    fmt::print(stderr, "{}: encoded by libsentencepiece, some ten times as slowly as a unigram vocabulary: {}\n",
-               file.string(), vocabulary.slow_because());
+    say("{}: encoded by libsentencepiece, some ten times as slowly as a unigram vocabulary: {}", file.string(),
+        vocabulary.slow_because());
   }
   return vocabulary;
 }

@@ -17,10 +17,12 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/preprocess_report.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/run_file.h"
 #include "stages/errors.h"
 
@@ -59,7 +61,7 @@ class PartsProgress {
 void check(const PreprocessArguments& arguments) {
   const std::vector<Damage> damage = check_output(arguments.check, interrupt_requested);
   if (interrupt_requested()) throw Interrupted();
-  fmt::print("{}", arguments.json ? damage_json(damage) : damage_text(arguments.check, damage));
+  print_results(arguments.json ? damage_json(damage) : damage_text(arguments.check, damage));
   if (!damage.empty()) throw DataError(fmt::format("{}: damaged; see above", arguments.check));
 }
 
@@ -67,8 +69,6 @@ void write(const PreprocessArguments& arguments) {
   for (const auto& [option, value] : {std::pair("RUN", &arguments.run.run), std::pair("--out", &arguments.out),
                                       std::pair("--format", &arguments.format)})
     if (value->empty()) throw ConfigError(fmt::format("preprocess: {} is missing", option));
-  // Where files may not grow beyond a limit, a write that is refused says so; the signal would end the process mutely.
-  std::signal(SIGXFSZ, SIG_IGN);
   const RunFile run = load_run(arguments.run);
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   PreprocessOptions options;
@@ -95,13 +95,13 @@ void write(const PreprocessArguments& arguments) {
   }();
   progress.finish();
   if (result.end == ExportEnd::interrupted) {
-    fmt::print(stderr, "interrupted; the same command goes on from what is in {}\n", arguments.out);
+    say("interrupted; the same command goes on from what is in {}", arguments.out);
     throw Interrupted();
   }
-  if (result.was_complete) fmt::print(stderr, "{}: complete already; nothing was done\n", arguments.out);
+  if (result.was_complete) say("{}: complete already; nothing was done", arguments.out);
   if (result.manifest.stream_ended)
-    fmt::print(stderr, "the stream ended after {} rows, before it had the positions asked for\n", result.manifest.rows);
-  fmt::print("{}", arguments.json ? to_json(result.manifest) : account_text(result.manifest));
+    say("the stream ended after {} rows, before it had the positions asked for", result.manifest.rows);
+  print_results(arguments.json ? to_json(result.manifest) : account_text(result.manifest));
 }
 
 }  // namespace

@@ -2,11 +2,12 @@
 
 #include <array>
 #include <cmath>
-#include <cstdio>
 #include <utility>
 
 #include <fmt/format.h>
 #include <unistd.h>
+
+#include "cli/messages.h"
 
 namespace millrace {
 namespace {
@@ -51,7 +52,7 @@ void Progress::finish() {
   if (!started_ || finished_) return;
   finished_ = true;
   draw(done_, note_);
-  if (terminal_) std::fputc('\n', stderr);
+  if (terminal_) write_message("\n");
 }
 
 void Progress::draw(std::uint64_t done, const std::string& note) {
@@ -69,8 +70,7 @@ void Progress::draw(std::uint64_t done, const std::string& note) {
   if (total_ > done && rate > 0) line += ", " + human_duration(static_cast<double>(total_ - done) / rate) + " left";
   if (finished_) line += ", took " + human_duration(seconds);
   if (!note.empty()) line += ", " + note;
-  fmt::print(stderr, "{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");
-  std::fflush(stderr);
+  write_message((terminal_ ? "\r\033[K" : "") + shown_in_line(line) + (terminal_ ? "" : "\n"));
 }
 
 std::string human_count(double value) {

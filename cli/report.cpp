@@ -9,6 +9,7 @@
 #include "cli/output_file.h"
 #include "cli/report_data.h"
 #include "cli/report_page.h"
+#include "cli/results.h"
 
 namespace millrace {
 namespace {
@@ -24,12 +25,12 @@ struct ReportOptions {
 void report(const ReportOptions& options) {
   const std::string data = report_json(options.run_dir);
   if (options.json) {
-    fmt::print("{}\n", data);
+    print_results(data + "\n");
     return;
   }
   const fs::path out = options.out.empty() ? fs::path(options.run_dir) / "report.html" : fs::path(options.out);
   write_atomically(out, report_page(data));
-  fmt::print("{}\n", out.string());
+  print_results(out.string() + "\n");
 }
 
 }  // namespace

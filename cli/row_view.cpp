@@ -9,12 +9,25 @@
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "cli/results.h"
+#include "cli/terminal_text.h"
+
 namespace millrace {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
 constexpr const char* kBar = "\u2502";
+
+/// Terminal colours, or nothing.
+struct RowStyle {
+  const char* heading = "";
+  const char* sentinel = "";
+  const char* noise = "";   ///< Masked spans, in the targets.
+  const char* loss = "";    ///< Where the loss counts.
+  const char* border = "";  ///< Between documents.
+  const char* plain = "";
+};
 
 /// What a position holds, by its label: prompt, text (shown to the model), noise, target (to be said), sentinel, eos,
 /// pad.
@@ -112,7 +125,7 @@ Json spans_json(const std::vector<Place>& places, const StreamRow& row, const Ex
 std::string decoded(const std::vector<TokenId>& ids, const Vocabulary& vocabulary) {
   if (ids.empty()) return "";
   static constexpr const char* kWordBegins = "\u2581";
-  std::string text = vocabulary.decode(ids);
+  std::string text = shown(vocabulary.decode(ids));
   if (vocabulary.piece(ids.front()).starts_with(kWordBegins) && !text.starts_with(' ')) text.insert(0, " ");
   return text;
 }
@@ -136,7 +149,7 @@ std::string part_text(const std::vector<Place>& places, std::size_t from, std::s
     }
     if (place.label >= vocabulary.pieces() || place.label == vocabulary.eos()) {
       flush();
-      out += fmt::format("{}{}{}{}", base, style.sentinel, vocabulary.piece(place.label), style.plain);
+      out += fmt::format("{}{}{}{}", base, style.sentinel, shown_in_line(vocabulary.piece(place.label)), style.plain);
       continue;
     }
     const char* wanted = place.kind == Kind::noise ? style.noise : "";
@@ -159,11 +172,12 @@ std::set<std::uint64_t> borders_of(const ExampleOrigin& origin) {
 std::string example_text(const StreamRow& row, const ExampleOrigin& origin, const RowContext& context,
                          const RowStyle& style) {
   std::string out = fmt::format(
-      "{}row {}  example {}  {}  {}{}\n", style.heading, row.number, origin.example, context.corpora[origin.corpus],
-      context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name, style.plain);
+      "{}row {}  example {}  {}  {}{}\n", style.heading, row.number, origin.example,
+      shown_in_line(context.corpora[origin.corpus]),
+      shown_in_line(context.config.phases[origin.phase].objective.denoisers[origin.denoiser].name), style.plain);
   for (const DocumentSpan& span : origin.documents)
-    out += fmt::format("  {}:{} tokens {} to {}\n", context.shards[origin.corpus][span.shard], span.record, span.from,
-                       span.to);
+    out += fmt::format("  {}:{} tokens {} to {}\n", shown_in_line(context.shards[origin.corpus][span.shard]),
+                       span.record, span.from, span.to);
   out += fmt::format("  {} raw tokens: {} inputs, {} targets", origin.raw_tokens, origin.inputs, origin.targets);
   if (origin.trimmed_tokens > 0) out += fmt::format(", {} trimmed", origin.trimmed_tokens);
   out += fmt::format("; positions {} to {}\n", origin.first, origin.first + origin.inputs + origin.targets - 1);
@@ -186,8 +200,7 @@ std::string example_text(const StreamRow& row, const ExampleOrigin& origin, cons
   return out;
 }
 
-}  // namespace
-
+/// Colours if standard output is a terminal and NO_COLOR is not set.
 RowStyle style_of_stdout() {
   const char* no_color = std::getenv("NO_COLOR");
   if (isatty(STDOUT_FILENO) != 1 || (no_color != nullptr && *no_color != '\0')) return {};
@@ -237,6 +250,15 @@ std::string row_json(const StreamRow& row, const RowContext& context) {
                   {"labels", r.labels},      {"loss_weights", r.loss_weights}, {"segment_ids", r.segment_ids},
                   {"positions", r.positions}};
   return json.dump();
+}
+
+}  // namespace
+
+void print_row(const StreamRow& row, const RowContext& context, bool json) {
+  if (json)
+    print_results(row_json(row, context) + "\n");
+  else
+    print_raw_results(row_text(row, context, style_of_stdout()));
 }
 
 }  // namespace millrace

@@ -9,18 +9,6 @@
 
 namespace millrace {
 
-/// Terminal colours, or nothing.
-struct RowStyle {
-  const char* heading = "";
-  const char* sentinel = "";
-  const char* noise = "";   ///< Masked spans, in the targets.
-  const char* loss = "";    ///< Where the loss counts.
-  const char* border = "";  ///< Between documents.
-  const char* plain = "";
-};
-/// Colours if stdout is a terminal and NO_COLOR is not set.
-RowStyle style_of_stdout();
-
 /// What the numbers in a row stand for.
 struct RowContext {
   const StreamConfig& config;                    ///< Must outlive the context, as the vocabulary must.
@@ -29,10 +17,9 @@ struct RowContext {
   std::vector<std::vector<std::string>> shards;  ///< Of each corpus.
 };
 
-/// A row for people: of each example where it came from, and its inputs and targets decoded. Documents are parted
-/// by a bar where both sides of the border are shown. REQUIRES: context.vocabulary.
-std::string row_text(const StreamRow& row, const RowContext& context, const RowStyle& style);
-/// A row as one line of JSON; without a vocabulary there are no "spans".
-std::string row_json(const StreamRow& row, const RowContext& context);
+/// Prints a row. For people: of each example where it came from, and its inputs and targets decoded, documents parted
+/// by a bar where both sides of the border are shown; in colours on a terminal where NO_COLOR is not set. REQUIRES:
+/// context.vocabulary. Or as one line of JSON; without a vocabulary that has no "spans".
+void print_row(const StreamRow& row, const RowContext& context, bool json);
 
 }  // namespace millrace

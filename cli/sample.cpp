@@ -11,8 +11,10 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/sample_collector.h"
 #include "cli/sample_shards.h"
 #include "stages/duckdb_session.h"
@@ -94,19 +96,19 @@ void list_files(const fs::path& out, nlohmann::ordered_json& manifest) {
 }
 
 void print_summary(const nlohmann::ordered_json& manifest) {
-  fmt::print("{:<16} {:<32} {:>10} {:>10} {:>7}\n", "corpus", "folder", "documents", "text MB", "shards");
+  std::string text =
+      fmt::format("{:<16} {:<32} {:>10} {:>10} {:>7}\n", "corpus", "folder", "documents", "text MB", "shards");
   for (const auto& corpus : manifest["corpora"]) {
-    fmt::print("{:<16} {:<32} {:>10} {:>10.2f} {:>7}\n", corpus["corpus"].get<std::string>(),
-               corpus["folder"].get<std::string>(), corpus["documents"].get<std::uint64_t>(),
-               corpus["text_bytes"].get<double>() / 1e6, corpus["shards"].get<int>());
+    text += fmt::format("{:<16} {:<32} {:>10} {:>10.2f} {:>7}\n", corpus["corpus"].get<std::string>(),
+                        corpus["folder"].get<std::string>(), corpus["documents"].get<std::uint64_t>(),
+                        corpus["text_bytes"].get<double>() / 1e6, corpus["shards"].get<int>());
   }
   std::string left_out;
   for (const auto& [reason, count] : manifest["left_out"].items()) {
     left_out += fmt::format("{}{} {}", left_out.empty() ? "" : ", ", count.get<std::uint64_t>(), reason);
   }
-  fmt::print("left out: {}\n", left_out);
-  fmt::print("in total {:.2f} MB of text\n", manifest["text_bytes"].get<double>() / 1e6);
-  std::fflush(stdout);
+  print_results(text + fmt::format("left out: {}\nin total {:.2f} MB of text\n", left_out,
+                                   manifest["text_bytes"].get<double>() / 1e6));
 }
 
 /// True if `out` holds a complete sample made with the same arguments. Throws ConfigError if it holds anything else.
@@ -133,7 +135,7 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
         fmt::format("--out {}: holds a sample made with other arguments (--megabytes {}); --force replaces it",
                     out.string(), manifest["megabytes"].dump()));
   }
-  fmt::print("{} holds this sample already; --force makes it anew\n", out.string());
+  print_results(fmt::format("{} holds this sample already; --force makes it anew\n", out.string()));
   print_summary(manifest);
   return true;
 }
@@ -168,10 +170,8 @@ void sample(const Arguments& arguments) {
   folder.publish();
   print_summary(manifest);
   if (found < arguments.megabytes * 0.99) {
-    fmt::print(
-        stderr,
-        "warning: asked for {:.0f} MB of text, found {:.1f} MB: documentation may be stripped from this machine; "
-        "--from DIR adds a folder with unpacked packages\n",
+    say("warning: asked for {:.0f} MB of text, found {:.1f} MB: documentation may be stripped from this machine; "
+        "--from DIR adds a folder with unpacked packages",
         arguments.megabytes, found);
   }
 }

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <atomic>
-#include <cstdio>
 #include <filesystem>
 #include <future>
 #include <map>
@@ -17,8 +16,10 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "stages/shard_to_records.h"
@@ -87,7 +88,7 @@ class BatchReader {
     ++rejects_[name_of(reject.cause)];
     if (is_of_a_record(reject.cause)) return true;
     damaged_ = true;
-    fmt::print(stderr, "{}: {}: {}\n", path_, name_of(reject.cause), reject.reason);
+    say("{}: {}: {}", path_, name_of(reject.cause), reject.reason);
     return false;
   }
 
@@ -111,10 +112,7 @@ void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Ar
   for (int i = 1; i < arguments.threads; ++i) helpers.push_back(std::async(std::launch::async, work));
   work();
   for (std::future<void>& helper : helpers) helper.get();
-  for (const std::string& line : lines) {
-    if (std::fwrite(line.data(), 1, line.size(), stdout) != line.size())
-      throw std::system_error(errno, std::generic_category(), "standard output");
-  }
+  for (const std::string& line : lines) print_results(line);
 }
 
 void tokenize(Arguments arguments) {
@@ -135,8 +133,8 @@ void tokenize(Arguments arguments) {
     progress.update(static_cast<std::uint64_t>(reader.share_read() * static_cast<double>(file_bytes)));
   }
   progress.finish();
-  if (std::fflush(stdout) != 0) throw std::system_error(errno, std::generic_category(), "standard output");
-  for (const auto& [cause, count] : reader.rejects()) fmt::print(stderr, "rejected: {} {}\n", count, cause);
+  flush_results();
+  for (const auto& [cause, count] : reader.rejects()) say("rejected: {} {}", count, cause);
   if (reader.is_damaged()) throw DataError(fmt::format("{}: a part of the file could not be read", arguments.in));
 }
 

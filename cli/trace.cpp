@@ -10,9 +10,11 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
+#include "cli/results.h"
 #include "cli/text_table.h"
 #include "pipeline/config_file.h"
 #include "pipeline/data_pipeline.h"
@@ -104,7 +106,7 @@ class Search {
         rows_that_may_hold(corpus, shard, record, stream_.seed, recorded_.positions, end);
     std::uint64_t rows = 0;
     for (const RowRange& range : ranges) rows += range.to - range.from;
-    fmt::print(stderr, "corpus {}: making {} of {} rows again\n", corpus.corpus.name, rows, end);
+    say("corpus {}: making {} of {} rows again", corpus.corpus.name, rows, end);
     Progress progress("replay", rows, "rows");
     for (const RowRange& range : ranges) replay(range, corpus.corpus.name, shard, record, progress);
     progress.finish();
@@ -181,8 +183,7 @@ void trace(const TraceOptions& options) {
   const auto places = find_shard(corpora, document.shard);
   const std::uint64_t end = recorded.rows_trained.value_or(recorded.has_run ? 0 : recorded.rows());
   if (!recorded.has_run)
-    fmt::print(stderr, "{} never ran: its stream is made from row 0 to its end, row {}\n", recorded.run.file.string(),
-               end);
+    say("{} never ran: its stream is made from row 0 to its end, row {}", recorded.run.file.string(), end);
   const Vocabulary vocabulary = open_vocabulary(recorded.run.vocabulary);
   Json all = Json::array();
   for (const auto& [corpus, shard] : places) {
@@ -194,10 +195,10 @@ void trace(const TraceOptions& options) {
     if (options.json) {
       all.push_back(as_json(name, document, never, hits));
     } else {
-      fmt::print("{}", as_text(name, document, never, hits, end));
+      print_results(as_text(name, document, never, hits, end));
     }
   }
-  if (options.json) fmt::print("{}\n", Json{{"rows_trained", end}, {"documents", all}}.dump(2));
+  if (options.json) print_results(Json{{"rows_trained", end}, {"documents", all}}.dump(2) + "\n");
 }
 
 }  // namespace

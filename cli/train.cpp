@@ -14,11 +14,14 @@
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/run_file.h"
 #include "cli/run_shards.h"
+#include "cli/train_log.h"
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
 #include "model/machine_limit.h"
@@ -282,15 +285,22 @@ void train(const TrainOptions& options) {
                                             .total_steps = total_steps,
                                             .dropped_rows = loop.dropped_rows(),
                                             .threads = compute_threads()});
-  write_file_atomically(folder.summary(), summary);
+  std::string not_kept;  // Why there is no summary.json: told last, so that its text at least comes out.
+  try {
+    write_file_atomically(folder.summary(), summary);
+  } catch (const std::system_error& error) {
+    not_kept = error.what();
+  }
+  if (end != TrainEnd::complete && end != TrainEnd::stream_ended && !not_kept.empty()) spdlog::error("{}", not_kept);
   if (end == TrainEnd::bad_steps) throw std::runtime_error(bad_steps_message(run, folder.path(), loop));
   if (end == TrainEnd::interrupted) {
     spdlog::info("interrupted after step {}; go on with: millrace train {} --resume", loop.state().step,
                  folder.path().string());
     throw Interrupted();
   }
-  if (options.profile) fmt::print(stderr, "{}", profile_table(loop.profile()));
-  fmt::print("{}", options.json ? summary : outcome_text(summary));
+  if (options.profile) write_message(profile_table(loop.profile()));
+  print_results(options.json ? summary : outcome_text(summary));
+  if (!not_kept.empty()) throw std::runtime_error(not_kept);
 }
 
 }  // namespace

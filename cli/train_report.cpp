@@ -1,13 +1,7 @@
 #include "cli/train_report.h"
 
-#include <memory>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
-#include <spdlog/sinks/basic_file_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
-#include <unistd.h>
 
 #include "cli/progress.h"
 #include "cli/text_table.h"
@@ -146,17 +140,6 @@ std::string outcome_text(const std::string& summary) {
     text += "\n" + evaluation_table(own.at("objective").get<std::string>(), own.at("first"), own.at("last"));
   if (!json.at("shares").empty()) text += "\n" + shares_table(json.at("shares"));
   return text + "\n" + rejects_lines(json.at("records")) + losses_lines(json);
-}
-
-void start_log(const std::filesystem::path& file) {
-  auto console = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-  // On a terminal the progress line is wiped first; it is drawn again with the next step.
-  console->set_pattern(isatty(STDERR_FILENO) == 1 ? "\r\033[K%H:%M:%S %v" : "%H:%M:%S %v");
-  auto log = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-  log->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
-  auto logger = std::make_shared<spdlog::logger>("millrace", spdlog::sinks_init_list{console, log});
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(logger);
 }
 
 }  // namespace millrace

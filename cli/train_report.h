@@ -14,7 +14,4 @@ std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
 /// shares, rejects, time. `summary` is the text of summary.json.
 std::string outcome_text(const std::string& summary);
 
-/// Sends the log to stderr and to `file`.
-void start_log(const std::filesystem::path& file);
-
 }  // namespace millrace

@@ -8,8 +8,10 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/messages.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
+#include "cli/results.h"
 #include "cli/training_text.h"
 #include "cli/vocab_show.h"
 #include "stages/document_to_tokens.h"
@@ -47,16 +49,15 @@ void train(const TrainArguments& arguments) {
   make_folder(out.parent_path());
   require_writable(out);
   const TrainingText text = choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6));
-  if (text.rejects > 0) fmt::print(stderr, "left out {} records that cannot be read\n", text.rejects);
-  fmt::print(stderr, "training {} pieces on {} of {} read from {} shards\n", arguments.size,
-             human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)),
-             shards.size());
+  if (text.rejects > 0) say("left out {} records that cannot be read", text.rejects);
+  say("training {} pieces on {} of {} read from {} shards", arguments.size,
+      human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)), shards.size());
   const auto start = std::chrono::steady_clock::now();
   write_atomically(out, train_until_interrupted(text.lines, arguments.size));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const Vocabulary vocabulary(out);
-  fmt::print("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out, vocabulary.pieces(),
-             vocabulary.size(), vocabulary.hash(), took.count());
+  print_results(fmt::format("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out,
+                            vocabulary.pieces(), vocabulary.size(), vocabulary.hash(), took.count()));
 }
 
 void add_vocab_train(CLI::App& vocab) {

@@ -8,6 +8,7 @@
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
+#include "cli/results.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "stages/unigram_encoder.h"
@@ -94,7 +95,9 @@ std::string text_of(const nlohmann::ordered_json& value) {
 }
 
 void print_table(const nlohmann::ordered_json& facts) {
-  const auto line = [](std::string_view name, const std::string& value) { fmt::print("{:<25} {}\n", name, value); };
+  const auto line = [](std::string_view name, const std::string& value) {
+    print_results(fmt::format("{:<25} {}\n", name, value));
+  };
   std::vector<std::string> types;
   for (const auto& [type, count] : facts["of_type"].items())
     types.push_back(fmt::format("{} {}", type, text_of(count)));
@@ -133,12 +136,12 @@ void show_vocabulary(const std::string& file, bool json) {
   if (!vocabulary) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file));
   const nlohmann::ordered_json facts = facts_of(*vocabulary, bytes, vocabulary_hash(bytes));
   if (json) {
-    fmt::print("{}\n", facts.dump());
+    print_results(facts.dump() + "\n");
     return;
   }
   print_table(facts);
   if (vocabulary->pad() < 0 || vocabulary->eos() < 0)
-    fmt::print("It has no {}: no rows can be made with it.\n", vocabulary->pad() < 0 ? "pad" : "eos");
+    print_results(fmt::format("It has no {}: no rows can be made with it.\n", vocabulary->pad() < 0 ? "pad" : "eos"));
 }
 
 }  // namespace millrace

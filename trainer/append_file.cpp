@@ -1,35 +1,37 @@
 #include "trainer/append_file.h"
 
 #include <cerrno>
-#include <cstddef>
 #include <system_error>
 #include <utility>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <unistd.h>
+
+#include "stages/disk.h"
 
 namespace millrace {
 
-AppendFile::AppendFile(std::filesystem::path path) : path_(std::move(path)) {
+AppendFile::AppendFile(std::filesystem::path path, Tell tell) : path_(std::move(path)), tell_(std::move(tell)) {
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("cannot open");
+  if (descriptor_ < 0) disk_failure(path_, errno, "cannot open");
 }
 
 AppendFile::~AppendFile() {
+  write_waiting();
   ::close(descriptor_);
 }
 
 void AppendFile::append(std::string_view text) {
-  waiting_ += text;
-  write_waiting();
-}
-
-void AppendFile::expect_written() {
-  if (!write_waiting()) fail("cannot write");
+  // Whole texts are lost, never the rest of one that was begun.
+  if (waiting_.size() + text.size() <= kMostWaiting) waiting_ += text;
+  if (!write_waiting()) tell_once("cannot write", errno);
 }
 
 void AppendFile::sync() const {
-  if (::fsync(descriptor_) != 0) fail("cannot sync");
+  if (::fsync(descriptor_) == 0 || errno == EINVAL || errno == EROFS)
+    return;  // Pipes and devices have nothing to sync.
+  tell_once("cannot sync", errno);
 }
 
 bool AppendFile::write_waiting() {
@@ -46,8 +48,12 @@ bool AppendFile::write_waiting() {
   return taken;
 }
 
-void AppendFile::fail(const char* what) const {
-  throw std::system_error(errno, std::generic_category(), path_.string() + ": " + what);
+void AppendFile::tell_once(const char* what, int error) const {
+  if (told_.exchange(true)) return;
+  tell_(fmt::format(
+      "{}: {}: {}. The run goes on: what is not taken waits in memory and is tried again; make room, or it is lost "
+      "when the run ends",
+      path_.string(), what, std::generic_category().message(error)));
 }
 
 }  // namespace millrace

@@ -96,7 +96,8 @@ void add_scores(SummaryRecord& summary, const std::string& corpus, const Json& s
 
 }  // namespace
 
-EventLog::EventLog(const fs::path& folder, std::uint64_t first_step) : file_(new_file(folder)) {
+EventLog::EventLog(const fs::path& folder, std::uint64_t first_step, AppendFile::Tell tell)
+    : file_(new_file(folder), std::move(tell)) {
   file_.append(version_record(now()) + session_start_record(now(), first_step));
 }
 

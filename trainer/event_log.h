@@ -14,7 +14,7 @@ namespace millrace {
 class EventLog {
  public:
   /// Begins a file; what earlier ones say of `first_step` and later steps no longer holds. Throws std::system_error.
-  EventLog(const std::filesystem::path& folder, std::uint64_t first_step);
+  EventLog(const std::filesystem::path& folder, std::uint64_t first_step, AppendFile::Tell tell);
 
   /// The numbers of a line of metrics.jsonl: of a step, or of an evaluation. As AppendFile::append.
   void add(std::string_view metrics_line);

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include <nlohmann/json.hpp>
+#include <spdlog/spdlog.h>
 
 #include "stages/atomic_file.h"
 
@@ -19,8 +20,8 @@ constexpr const char* kPositions = "positions.jsonl";
 constexpr std::uint64_t kPositionEvery = 1000;
 
 void keep_lines(const fs::path& path, const std::function<bool(const Json&)>& keep) {
+  if (!fs::is_regular_file(path)) return;  // Nothing there; or a device, which keeps nothing.
   std::ifstream file(path, std::ios::binary);
-  if (!file) return;
   std::string kept;
   for (std::string line; std::getline(file, line);) {
     const bool torn = file.eof();
@@ -40,13 +41,17 @@ bool at_most(const std::optional<std::uint64_t>& value, const std::optional<std:
   return value && bound && *value <= *bound;
 }
 
+void tell(const std::string& trouble) {
+  spdlog::error("{}", trouble);
+}
+
 }  // namespace
 
 RunLog::RunLog(const fs::path& folder, std::uint64_t first_step)
-    : metrics_(folder / kMetrics),
-      rejects_(folder / kRejects),
-      positions_(folder / kPositions),
-      events_(folder, first_step) {}
+    : metrics_(folder / kMetrics, tell),
+      rejects_(folder / kRejects, tell),
+      positions_(folder / kPositions, tell),
+      events_(folder, first_step, tell) {}
 
 RunLog::~RunLog() = default;
 
@@ -64,8 +69,8 @@ void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) 
   if (row.after->row % kPositionEvery == 0) positions_.append(to_json(*row.after) + "\n");
 }
 
-void RunLog::expect_written() {
-  for (AppendFile* file : {&metrics_, &rejects_, &positions_, &events_.file()}) file->expect_written();
+void RunLog::retry() {
+  for (AppendFile* file : {&metrics_, &rejects_, &positions_, &events_.file()}) file->retry();
 }
 
 void RunLog::sync() const {

@@ -25,7 +25,7 @@ struct LogEnd {
 ///   rejects.jsonl    what was passed over, with the number of the row that came next
 ///   positions.jsonl  the position behind every thousandth row
 /// and the numbers of metrics.jsonl once more for TensorBoard: see event_log.h.
-/// A line that the disk does not take is kept and tried again with the next one; expect_written() says so.
+/// A line that the disk does not take is kept and tried again with the next one; the log says so once a file.
 class RunLog {
  public:
   /// Opens the files of `folder` for appending; they need not exist. `first_step` is the first that will be written,
@@ -39,10 +39,10 @@ class RunLog {
   void metrics(std::string_view line);
   /// The rejects that came before a row, and its position if it is due. `corpora` names them.
   void row(const StreamRow& row, const std::vector<std::string>& corpora);
-  /// Tries once more what the disk did not take. Throws std::system_error with the path if it still does not.
-  void expect_written();
+  /// Tries once more what the disk did not take.
+  void retry();
   /// Makes the lines that the system has last: to be called before the checkpoint that relies on them is published.
-  /// Throws std::system_error. Any thread.
+  /// Any thread.
   void sync() const;
 
  private:

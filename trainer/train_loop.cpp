@@ -349,7 +349,7 @@ void TrainLoop::begin_save() {
   if (const auto outcome = writer_->wait()) take_note(*outcome);
   save_from_.reset();
   check_ledger(state_, seen_, setup_.corpora);
-  log_->expect_written();
+  log_->retry();
   writer_->begin(parts(), setup_.identity, [log = log_.get()] { log->sync(); });
   save_pause_ = seconds_since(start);
   state_.times.checkpoint += save_pause_;

@@ -26,7 +26,7 @@ TEST(EventLog, BeginsAFileThatComesBehindAllThatAreThere) {
   const TemporaryFolder folder;
   const std::string of_a_clock_that_was_ahead = "events.out.tfevents.9999999998.host.1.0";
   write_text(folder.path() / of_a_clock_that_was_ahead, "");
-  const EventLog log(folder.path(), 0);
+  const EventLog log(folder.path(), 0, [](const std::string&) {});
   const std::vector<std::string> names = names_in(folder.path());
   ASSERT_EQ(names.size(), 2u);
   EXPECT_EQ(names.front(), of_a_clock_that_was_ahead);
@@ -35,7 +35,7 @@ TEST(EventLog, BeginsAFileThatComesBehindAllThatAreThere) {
 
 TEST(EventLog, WritesNothingForALineWithoutNumbersOfItsOwn) {
   const TemporaryFolder folder;
-  EventLog log(folder.path(), 0);
+  EventLog log(folder.path(), 0, [](const std::string&) {});
   const fs::path file = folder.path() / names_in(folder.path()).front();
   const std::string before = text_of(file);
   log.add(R"({"step":3,"eval":{"prose":null},"overall":null})");

@@ -1,7 +1,9 @@
 #include "trainer/run_log.h"
 
 #include <csignal>
-#include <system_error>
+#include <filesystem>
+#include <string>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
@@ -68,11 +70,34 @@ TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
     const FullDisk full(14);
     log.metrics(R"({"step":2})");
     log.metrics(R"({"step":3})");
-    EXPECT_THROW(log.expect_written(), std::system_error);
+    log.retry();
     EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"s");
   }
-  log.expect_written();
+  log.retry();
   EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":2}\n{\"step\":3}\n");
+}
+
+TEST(AppendFile, TellsItsFirstTroubleAndNoOther) {
+  std::vector<std::string> told;
+  AppendFile full("/dev/full", [&](const std::string& what) { told.push_back(what); });
+  full.append("a line\n");
+  full.append("another\n");
+  full.retry();
+  full.sync();
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find("/dev/full: cannot write: No space left on device"), std::string::npos) << told[0];
+}
+
+TEST(AppendFile, KeepsSoMuchAndNoMoreOfWhatIsNotTaken) {
+  const TemporaryFolder folder;
+  const std::string block(AppendFile::kMostWaiting / 4, 'x');
+  AppendFile file(folder.path() / "log", [](const std::string&) {});
+  {
+    const FullDisk full(0);
+    for (int i = 0; i < 9; ++i) file.append(block);
+  }
+  file.retry();
+  EXPECT_EQ(std::filesystem::file_size(folder.path() / "log"), AppendFile::kMostWaiting);
 }
 
 TEST(RunLog, KeepsThePositionBehindEveryThousandthRow) {
