@@ -1,7 +1,6 @@
 #include "pipeline/document_export.h"
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <memory>
 #include <thread>
@@ -15,6 +14,7 @@
 
 #include "pipeline/corpus_documents.h"
 #include "pipeline/corpus_export.h"
+#include "pipeline/seek_json.h"
 #include "pipeline/token_budget.h"
 
 namespace millrace {
@@ -37,12 +37,11 @@ struct Progress {
 std::string to_json(const Progress& progress) {
   Json accounts = Json::array();
   for (const CorpusAccount& account : progress.accounts) accounts.push_back(json_of(account));
-  const SeekPoint& seek = progress.place.seek;
   return Json{{"accounts", accounts},
               {"between_corpora", progress.between_corpora},
               {"shard", progress.place.shard},
               {"record", progress.place.record},
-              {"seek", {seek.offset, seek.content, seek.byte, seek.line, seek.record}}}
+              {"seek", json_of(progress.place.seek)}}
       .dump();
 }
 
@@ -51,8 +50,7 @@ Progress progress_from_json(const std::string& text) {
   Progress progress;
   for (const Json& account : json.at("accounts")) progress.accounts.push_back(account_of(account));
   progress.between_corpora = json.at("between_corpora");
-  const auto seek = json.at("seek").get<std::array<std::uint64_t, 5>>();
-  progress.place = {json.at("shard"), json.at("record"), {seek[0], seek[1], seek[2], seek[3], seek[4]}};
+  progress.place = {json.at("shard"), json.at("record"), seek_point_of(json.at("seek"))};
   return progress;
 }
 

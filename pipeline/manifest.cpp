@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include "pipeline/seek_json.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
 
@@ -31,14 +32,6 @@ Json or_null(const std::string& text) {
 
 std::string text_or_empty(const Json& json) {
   return json.is_null() ? "" : json.get<std::string>();
-}
-
-Json json_of(const SeekPoint& point) {
-  return {point.offset, point.content, point.byte, point.line, point.record};
-}
-
-SeekPoint seek_point_of(const Json& json) {
-  return {json.at(0), json.at(1), json.at(2), json.at(3), json.at(4)};
 }
 
 Json json_of(const ShardEntry& entry) {

@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/seek_json.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -48,7 +49,7 @@ Json json_of(const CorpusPosition& place) {
           {"epoch", place.epoch},
           {"shard_turn", place.shard_turn},
           {"block", place.block},
-          {"seek", {place.seek.offset, place.seek.content, place.seek.byte, place.seek.line, place.seek.record}},
+          {"seek", json_of(place.seek)},
           {"index", place.index},
           {"offset", place.offset},
           {"open", place.open},
@@ -65,8 +66,7 @@ CorpusPosition corpus_position_of(const Json& json) {
   place.epoch = json.at("epoch");
   place.shard_turn = json.at("shard_turn");
   place.block = json.at("block");
-  const auto seek = json.at("seek").get<std::array<std::uint64_t, 5>>();
-  place.seek = {seek[0], seek[1], seek[2], seek[3], seek[4]};
+  place.seek = seek_point_of(json.at("seek"));
   place.index = json.at("index");
   place.offset = json.at("offset");
   place.open = json.at("open");

@@ -53,7 +53,7 @@ EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, double h
     vocabulary.encode(document.text, encoded.tokens);
     if (encoded.tokens.empty()) {
       encoded.kind = Kind::rejected;
-      encoded.rejects.push_back({document.where, RejectCause::empty_text, "the text gives no tokens", 0});
+      encoded.rejects.push_back(rejected_record(document.where, RejectCause::empty_text, "the text gives no tokens"));
     }
   }
   return encoded;

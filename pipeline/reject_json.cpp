@@ -24,15 +24,17 @@ Reject reject_of(const Json& json) {
   reject.cause = cause_named(json.at("cause"));
   reject.reason = json.at("reason");
   reject.lost_bytes = json.at("lost_bytes");
+  reject.loss = {json.value("lost_records", std::uint64_t{1}), json.value("lost_content", std::uint64_t{0})};
   return reject;
 }
 
 }  // namespace
 
 std::string to_json(const Reject& reject) {
-  const Json json{{"shard", reject.where.shard},    {"record", reject.where.record},  {"line", reject.where.line},
-                  {"byte", reject.where.byte},      {"cause", name_of(reject.cause)}, {"reason", reject.reason},
-                  {"lost_bytes", reject.lost_bytes}};
+  const Json json{
+      {"shard", reject.where.shard},     {"record", reject.where.record},       {"line", reject.where.line},
+      {"byte", reject.where.byte},       {"cause", name_of(reject.cause)},      {"reason", reject.reason},
+      {"lost_bytes", reject.lost_bytes}, {"lost_records", reject.loss.records}, {"lost_content", reject.loss.bytes}};
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 

@@ -8,7 +8,8 @@
 namespace millrace {
 
 /// A reject as a line of rejects.jsonl, without the newline:
-/// {"shard", "record", "line", "byte", "cause", "reason", "lost_bytes"}. Bytes that are no UTF-8 are replaced.
+/// {"shard", "record", "line", "byte", "cause", "reason", "lost_bytes", "lost_records", "lost_content"}, the last two
+/// of its loss. Bytes that are no UTF-8 are replaced.
 std::string to_json(const Reject& reject);
 
 /// The rejects of a rejects.jsonl. Throws ConfigError naming `file` and the line that is none.

@@ -8,6 +8,8 @@
 #include <fmt/format.h>
 #include <zlib.h>
 
+#include "stages/frame_tally.h"
+
 namespace millrace {
 namespace {
 
@@ -15,7 +17,7 @@ constexpr int kGzipOnly = 16 + MAX_WBITS;
 
 class GzipStream final : public ByteStream {
  public:
-  explicit GzipStream(std::unique_ptr<InputFile> file) : file_(std::move(file)) {
+  GzipStream(std::unique_ptr<InputFile> file, const SeekPoint& from) : file_(std::move(file)), tally_(from) {
     if (inflateInit2(&inflater_, kGzipOnly) != Z_OK) throw std::bad_alloc();
   }
   ~GzipStream() override { inflateEnd(&inflater_); }
@@ -40,6 +42,8 @@ class GzipStream final : public ByteStream {
       if (written > 0) {
         const bool first = std::exchange(member_is_fresh_, false);
         if (first) piece.frame = member_start_;
+        if (first) piece.lost = tally_.lost();
+        tally_.add(written);
       }
       piece.bytes += written;
       if (status == Z_STREAM_END) {
@@ -60,6 +64,7 @@ class GzipStream final : public ByteStream {
   bool begin_member() {
     if (finished_) return false;
     member_start_ = file_->position();
+    tally_.begin_frame(member_start_);
     const InputFile::View view = file_->peek(2);
     if (view.size >= 2 && view.data[0] == '\x1f' && view.data[1] == '\x8b') {
       inflateReset(&inflater_);
@@ -72,7 +77,7 @@ class GzipStream final : public ByteStream {
       fault_ = ContainerFault{
           RejectCause::trailing_garbage,
           fmt::format("bytes {}-{} behind the last gzip member are no member", member_start_, file_->size()),
-          file_->size() - member_start_, false};
+          file_->size() - member_start_, false, tally_.lose_rest(member_start_, file_->size())};
     }
     return false;
   }
@@ -91,7 +96,7 @@ class GzipStream final : public ByteStream {
     return {RejectCause::truncated,
             fmt::format("the file ends at byte {} inside the gzip member that begins at byte {}", file_->position(),
                         member_start_),
-            0, true};
+            0, true, tally_.lose_rest(file_->position(), std::nullopt)};
   }
 
   ContainerFault damaged() {
@@ -100,11 +105,12 @@ class GzipStream final : public ByteStream {
     return {RejectCause::damaged_frame,
             fmt::format("the gzip member at byte {} fails at byte {}: {}", member_start_, failed_at,
                         inflater_.msg != nullptr ? inflater_.msg : "damaged data"),
-            file_->size() - std::min(file_->size(), failed_at), true};
+            file_->size() - std::min(file_->size(), failed_at), true, tally_.lose_rest(failed_at, file_->size())};
   }
 
   std::unique_ptr<InputFile> file_;
   z_stream inflater_{};
+  FrameTally tally_;
   std::uint64_t member_start_ = 0;
   bool at_boundary_ = true;
   bool member_is_fresh_ = false;  // None of its bytes was handed out yet.
@@ -114,8 +120,8 @@ class GzipStream final : public ByteStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file) {
-  return std::make_unique<GzipStream>(std::move(file));
+std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file, const SeekPoint& from) {
+  return std::make_unique<GzipStream>(std::move(file), from);
 }
 
 }  // namespace millrace

@@ -7,6 +7,6 @@
 namespace millrace {
 
 /// See open_bytes. Zero bytes behind the last member are padding, as for gzip itself.
-std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file);
+std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file, const SeekPoint& from);
 
 }  // namespace millrace

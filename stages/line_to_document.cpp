@@ -129,7 +129,7 @@ LineToDocument::LineToDocument(const ReadOptions& options)
 
 Record LineToDocument::operator()(std::string_view line, Where where, Scratch& scratch) const {
   const auto reject = [&](RejectCause cause, std::string reason) {
-    return Reject{std::move(where), cause, std::move(reason), 0};
+    return rejected_record(std::move(where), cause, std::move(reason));
   };
   dom::element value;
   if (const auto error = scratch.parser_->parse(line, value)) {

@@ -1,6 +1,28 @@
 #include "stages/records.h"
 
+#include <limits>
+#include <utility>
+
 namespace millrace {
+namespace {
+
+std::uint64_t sum_of(std::uint64_t a, std::uint64_t b) {
+  std::uint64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? std::numeric_limits<std::uint64_t>::max() : sum;
+}
+
+}  // namespace
+
+Loss& Loss::operator+=(const Loss& other) {
+  records = sum_of(records, other.records);
+  bytes = sum_of(bytes, other.bytes);
+  return *this;
+}
+
+Reject rejected_record(Where where, RejectCause cause, std::string reason) {
+  const std::uint64_t size = where.size;
+  return {std::move(where), cause, std::move(reason), 0, {1, size}};
+}
 
 const char* name_of(RejectCause cause) {
   switch (cause) {

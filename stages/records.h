@@ -18,6 +18,8 @@ struct Where {
   std::uint64_t record = 0;  ///< 0-based among non-blank lines (bad ones count), or the Parquet row.
   std::uint64_t line = 0;    ///< 1-based line after decompression; 0 in containers without lines.
   std::uint64_t byte = 0;    ///< Offset of the line after decompression; 0 in containers without lines.
+  std::uint64_t size = 0;    ///< Bytes of the record after decompression, its line's ending included; in Parquet of its
+                             ///< text, and where that is not read, as much as its row group's records have on average.
 };
 
 /// Why a record, or a part of a container, could not be read. The names are those of index, summaries and
@@ -41,13 +43,27 @@ enum class RejectCause : std::uint8_t {
 inline constexpr int kRejectCauses = 14;
 const char* name_of(RejectCause cause);
 
+/// What is missing because something could not be read.
+struct Loss {
+  std::uint64_t records = 1;  ///< As far as they are known: a record's reject stands for one, a Parquet row group's for
+                              ///< its rows, a damaged frame's only for the line that it cuts.
+  std::uint64_t bytes = 0;    ///< After decompression, as Where::size counts; estimated where nothing says it.
+
+  Loss& operator+=(const Loss& other);  ///< Sums stay at 2^64 - 1.
+  bool operator==(const Loss&) const = default;
+};
+
 /// Something that was not read: counted by cause, written to rejects.jsonl, never silent.
 struct Reject {
   Where where;
   RejectCause cause = RejectCause::bad_json;
   std::string reason;            ///< What was found and what was expected, for a person.
   std::uint64_t lost_bytes = 0;  ///< Bytes of the container that could not be read, where that is known.
+  Loss loss = {};                ///< What it stands for when it is judged how much is bad.
 };
+
+/// The reject of one record: it stands for that record and its bytes.
+Reject rejected_record(Where where, RejectCause cause, std::string reason);
 
 /// One document of a shard: its text, and where it stood.
 struct Document {
@@ -72,6 +88,7 @@ struct SeekPoint {
   std::uint64_t byte = 0;     ///< Offset after decompression of the line; not less than `content`.
   std::uint64_t line = 1;     ///< As Where::line.
   std::uint64_t record = 0;   ///< As Where::record, of the first record at or behind the line.
+  std::uint64_t lost = 0;     ///< Bytes of the file before `offset` whose content could not be read.
 
   bool operator==(const SeekPoint&) const = default;
 };

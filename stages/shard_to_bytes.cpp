@@ -39,15 +39,15 @@ const char* name_of(Container container) {
   return kNames[static_cast<std::size_t>(container)];
 }
 
-std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container, std::uint64_t offset) {
-  file->seek(offset);
+std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container, const SeekPoint& from) {
+  file->seek(from.offset);
   switch (container) {
     case Container::plain:
       return std::make_unique<PlainStream>(std::move(file));
     case Container::zstd:
-      return open_zstd_stream(std::move(file));
+      return open_zstd_stream(std::move(file), from);
     case Container::gzip:
-      return open_gzip_stream(std::move(file));
+      return open_gzip_stream(std::move(file), from);
     case Container::parquet:
       break;
   }

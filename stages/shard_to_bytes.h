@@ -24,6 +24,7 @@ struct ContainerFault {
   std::uint64_t lost_bytes = 0;  ///< Bytes of the file, not of its content.
   /// The bytes before and after the fault are not neighbours: a line that was begun is not whole.
   bool cuts_line = true;
+  std::uint64_t lost_content = 0;  ///< Bytes of the content that are not handed out: see FrameTally.
 };
 
 /// The bytes of a shard after decompression. One object, one thread. Blocks on disk reads.
@@ -35,6 +36,7 @@ class ByteStream {
     std::optional<ContainerFault> fault = {};
     /// Where in the file the frame stands that the bytes are the beginning of; not set in the midst of a frame.
     std::optional<std::uint64_t> frame = {};
+    std::uint64_t lost = 0;  ///< With `frame`: SeekPoint::lost there.
   };
   virtual ~ByteStream() = default;
   /// Fills `into` with up to `capacity` bytes, which never go beyond one frame. Throws std::system_error if the file
@@ -48,8 +50,9 @@ class ByteStream {
 
 /// zstd: any number of frames, cut anywhere, with or without content size, windows up to 2^31, skippable and empty
 /// ones too; a damaged frame costs only itself where its block headers still lead to the next one.
-/// gzip: any number of members. plain: the file. Reading begins at `offset` in the file: 0, or a frame's.
+/// gzip: any number of members. plain: the file. Reading begins at `from`: the file's beginning, or a frame's.
 /// REQUIRES: `container` is not parquet.
-std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container, std::uint64_t offset = 0);
+std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container,
+                                       const SeekPoint& from = {});
 
 }  // namespace millrace

@@ -74,7 +74,7 @@ bool LineSplitter::find_end_of_line() {
 /// The frames that begin at or before the line being looked for: from the last of them it can be read again.
 void LineSplitter::pass_frames() {
   for (; !frames_.empty() && frames_.front().content <= byte_; frames_.pop_front())
-    point_ = {frames_.front().offset, frames_.front().content, byte_, number_, record_};
+    point_ = {frames_.front().offset, frames_.front().content, byte_, number_, record_, frames_.front().lost};
 }
 
 /// Hands out the next `length` bytes as a line and moves the counters behind them; its ending is the caller's.
@@ -109,7 +109,7 @@ void LineSplitter::fetch() {
     buffer_.resize(std::max(std::min(buffer_.size() * 2, most), end_ + kLeastFetch + kLinePadding));
   }
   ByteStream::Piece piece = stream_->read(buffer_.data() + end_, buffer_.size() - kLinePadding - end_);
-  if (piece.frame) frames_.push_back({*piece.frame, content_});
+  if (piece.frame) frames_.push_back({*piece.frame, content_, piece.lost});
   content_ += piece.bytes;
   end_ += piece.bytes;
   if (skip_ > 0) {
@@ -126,7 +126,7 @@ LineSplitter::Step LineSplitter::stop_at_fault(Line& line) {
   pending_fault_ = false;
   const std::uint64_t begun = dropped_ + (end_ - begin_);
   if (begun > 0) fault_.reason += fmt::format("; {} bytes of the line that it cuts are left out", begun);
-  line = Line{{}, record_, number_, byte_, 0, false};
+  line = Line{{}, record_, number_, byte_, begun, false};
   byte_ += begun;
   number_ += begun > 0 ? 1 : 0;
   dropped_ = 0;

@@ -37,7 +37,8 @@ class LineSplitter {
   /// `stream` begins at from.offset in its file; the first line handed out is the one at `from`.
   LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes, const SeekPoint& from = {});
 
-  /// line: `line` is set. fault: fault() says what could not be read, and `line` where it stands; go on with next().
+  /// line: `line` is set. fault: fault() says what could not be read, and `line` where it stands and how long what is
+  /// there of the line is that it cuts; go on with next().
   /// end: nothing follows. Throws std::system_error if the file cannot be read.
   Step next(Line& line);
   const ContainerFault& fault() const { return fault_; }
@@ -46,6 +47,8 @@ class LineSplitter {
   /// The last place at or before the next line from which this file can be read on: the first line that begins in or
   /// behind the latest frame. Depends on the file's bytes only.
   SeekPoint seek_point() const;
+  /// Bytes of content before the next line.
+  std::uint64_t content_read() const { return byte_; }
   /// What part of the file stands before the next line, 0 to 1; about, in a compressed file.
   double share_read() const;
 
@@ -53,6 +56,7 @@ class LineSplitter {
   struct Frame {
     std::uint64_t offset;
     std::uint64_t content;
+    std::uint64_t lost;
   };
 
   bool find_end_of_line();

@@ -1,5 +1,6 @@
 #include "stages/shard_to_records.h"
 
+#include <filesystem>
 #include <optional>
 #include <string_view>
 #include <system_error>
@@ -9,6 +10,7 @@
 #include <fmt/format.h>
 
 #include "stages/errors.h"
+#include "stages/frame_tally.h"
 #include "stages/line_to_document.h"
 #include "stages/parquet_to_documents.h"
 #include "stages/shard_to_lines.h"
@@ -25,7 +27,16 @@ Reject unreadable(const std::string& path, std::uint64_t record, const std::syst
   reject.where.record = record;
   reject.cause = RejectCause::unreadable;
   reject.reason = error.code().message();
+  reject.loss = {0, 0};
   return reject;
+}
+
+/// The content of a file of which the part `share` was read, as `read` bytes: how much is behind it.
+std::uint64_t rest_of(const std::string& path, double share, std::uint64_t read) {
+  if (share > 0) return static_cast<std::uint64_t>(static_cast<double>(read) * (1 - share) / share);
+  std::error_code unknown;
+  const std::uintmax_t bytes = std::filesystem::file_size(path, unknown);
+  return unknown ? 0 : bytes * kUnknownRatio;
 }
 
 class LinesReader final : public RecordReader {
@@ -55,15 +66,20 @@ class LinesReader final : public RecordReader {
         return broken_ && next(record);
       case LineSplitter::Step::fault: {
         const ContainerFault& fault = lines_.fault();
-        record = Reject{where(line), fault.cause, fault.reason, fault.lost_bytes};
+        const std::uint64_t cut = line.length;  // Bytes that are there of a line that is not whole.
+        record = Reject{{path_, line.record, line.number, line.byte},
+                        fault.cause,
+                        fault.reason,
+                        fault.lost_bytes,
+                        {cut > 0 ? 1U : 0U, cut + fault.lost_content}};
         return true;
       }
       case LineSplitter::Step::line:
         break;
     }
     if (line.too_long) {
-      record = Reject{where(line), RejectCause::too_long,
-                      fmt::format("the line has {} bytes, allowed are {}", line.length, max_record_bytes_), 0};
+      record = rejected_record(where(line), RejectCause::too_long,
+                               fmt::format("the line has {} bytes, allowed are {}", line.length, max_record_bytes_));
     } else {
       record = to_document_(line.bytes, where(line), scratch_);
     }
@@ -75,7 +91,7 @@ class LinesReader final : public RecordReader {
   double share_read() const override { return lines_.share_read(); }
 
  private:
-  Where where(const Line& line) const { return {path_, line.record, line.number, line.byte}; }
+  Where where(const Line& line) const { return {path_, line.record, line.number, line.byte, line.length + 1}; }
 
   /// A file that cannot be read any further ends there, with a Reject.
   LineSplitter::Step step(Line& line) {
@@ -83,6 +99,7 @@ class LinesReader final : public RecordReader {
       return lines_.next(line);
     } catch (const std::system_error& error) {
       broken_ = unreadable(path_, lines_.next_record(), error);
+      broken_->loss.bytes = rest_of(path_, lines_.share_read(), lines_.content_read());
       return LineSplitter::Step::end;
     }
   }
@@ -122,29 +139,35 @@ class TextReader final : public RecordReader {
   double share_read() const override { return record_ > 0 ? 1 : 0; }
 
  private:
-  Where where() const { return {path_, 0, 1, 0}; }
+  Where where() const { return {path_, 0, 1, 0, length_}; }
 
   /// Up to the container's end, or to a fault that leaves the document incomplete.
   void read() {
     std::string text;
-    std::uint64_t length = 0;
     std::vector<char> chunk(kChunkBytes);
     const std::unique_ptr<ByteStream> bytes = std::move(bytes_);
     try {
       for (;;) {
         const ByteStream::Piece piece = bytes->read(chunk.data(), chunk.size());
-        length += piece.bytes;
-        if (length <= most_bytes_) text.append(chunk.data(), piece.bytes);
-        if (piece.fault) pending_ = Reject{where(), piece.fault->cause, piece.fault->reason, piece.fault->lost_bytes};
+        length_ += piece.bytes;
+        if (length_ <= most_bytes_) text.append(chunk.data(), piece.bytes);
+        if (piece.fault) pending_ = damage(*piece.fault);
         if (piece.fault && piece.fault->cuts_line) return;
         if (piece.bytes == 0 && !piece.fault) break;
       }
     } catch (const std::system_error& error) {
       pending_ = unreadable(path_, 0, error);
+      pending_->loss = {1, length_ + rest_of(path_, bytes->share_read(), length_)};
       return;
     }
-    length_ = length;
     text_ = std::move(text);
+  }
+
+  /// Where the document is cut, all of it is lost.
+  Reject damage(const ContainerFault& fault) const {
+    Loss loss{0, fault.lost_content};
+    if (fault.cuts_line) loss += {1, length_};
+    return {{path_, 0, 1, 0}, fault.cause, fault.reason, fault.lost_bytes, loss};
   }
 
   Record take_document() {
@@ -152,12 +175,12 @@ class TextReader final : public RecordReader {
     text_.reset();
     ++record_;
     if (length_ > most_bytes_) {
-      return Reject{where(), RejectCause::too_long,
-                    fmt::format("the file has {} bytes, allowed are {}", length_, most_bytes_), 0};
+      return rejected_record(where(), RejectCause::too_long,
+                             fmt::format("the file has {} bytes, allowed are {}", length_, most_bytes_));
     }
     if (text.starts_with(kByteOrderMark)) text.erase(0, kByteOrderMark.size());
-    if (text.empty()) return Reject{where(), RejectCause::empty_text, "the file is empty", 0};
-    if (!is_utf8(text)) return Reject{where(), RejectCause::bad_utf8, "the file is not valid UTF-8", 0};
+    if (text.empty()) return rejected_record(where(), RejectCause::empty_text, "the file is empty");
+    if (!is_utf8(text)) return rejected_record(where(), RejectCause::bad_utf8, "the file is not valid UTF-8");
     return Document{where(), std::move(text), {}};
   }
 
@@ -175,7 +198,9 @@ class TextReader final : public RecordReader {
 /// The reader of a file that could not even be opened.
 class UnreadableShard final : public RecordReader {
  public:
-  UnreadableShard(Reject reject, std::uint64_t first_record) : reject_(std::move(reject)), first_(first_record) {}
+  UnreadableShard(Reject reject, std::uint64_t first_record) : reject_(std::move(reject)), first_(first_record) {
+    reject_.loss.bytes = rest_of(reject_.where.shard, 0, 0);
+  }
   bool next(Record& record) override {
     if (told_) return false;
     told_ = true;
@@ -237,8 +262,8 @@ std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOpti
     }
     if (options.layout.is_text())
       return std::make_unique<TextReader>(path, options, open_bytes(std::move(file), container), first_record);
-    return std::make_unique<LinesReader>(path, options, open_bytes(std::move(file), container, from.offset),
-                                         first_record, from);
+    return std::make_unique<LinesReader>(path, options, open_bytes(std::move(file), container, from), first_record,
+                                         from);
   } catch (const std::system_error& error) {
     return std::make_unique<UnreadableShard>(unreadable(path, 0, error), first_record);
   }

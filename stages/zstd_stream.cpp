@@ -9,6 +9,8 @@
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#include "stages/frame_tally.h"
+
 namespace millrace {
 namespace {
 
@@ -17,6 +19,7 @@ constexpr std::uint32_t kMagic = 0xFD2FB528U;
 constexpr std::uint32_t kSkippableMagic = 0x184D2A50U;  // The lowest four bits are free.
 constexpr std::size_t kMagicBytes = 4;
 constexpr std::size_t kFrameHeaderBytes = 5;  // The shortest there is.
+constexpr std::size_t kLongestFrameHeader = 18;
 constexpr std::size_t kBlockHeaderBytes = 3;
 
 std::uint32_t little_endian(const char* bytes, int count) {
@@ -87,7 +90,8 @@ std::optional<std::uint64_t> next_in_seek_table(const InputFile& file, std::uint
 
 class ZstdStream final : public ByteStream {
  public:
-  explicit ZstdStream(std::unique_ptr<InputFile> file) : file_(std::move(file)), context_(ZSTD_createDCtx()) {
+  ZstdStream(std::unique_ptr<InputFile> file, const SeekPoint& from)
+      : file_(std::move(file)), context_(ZSTD_createDCtx()), tally_(from) {
     if (context_ == nullptr) throw std::bad_alloc();
     ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kLargestWindowLog);
   }
@@ -110,6 +114,8 @@ class ZstdStream final : public ByteStream {
       if (out.pos > written) {
         const bool first = std::exchange(frame_is_fresh_, false);
         if (first) piece.frame = frame_start_;
+        if (first) piece.lost = tally_.lost();
+        tally_.add(out.pos - written);
       }
       if (ZSTD_isError(status)) {
         piece.fault = damaged(status);
@@ -137,8 +143,11 @@ class ZstdStream final : public ByteStream {
   bool begin_frame() {
     frame_start_ = file_->position();
     if (finished_) return false;
-    const InputFile::View view = file_->peek(kMagicBytes);
+    const InputFile::View view = file_->peek(kLongestFrameHeader);
     if (view.size >= kMagicBytes && is_zstd_magic(view.data)) {
+      const unsigned long long size = ZSTD_getFrameContentSize(view.data, view.size);
+      const bool is_known = size != ZSTD_CONTENTSIZE_UNKNOWN && size != ZSTD_CONTENTSIZE_ERROR;
+      tally_.begin_frame(frame_start_, is_known ? std::optional<std::uint64_t>(size) : std::nullopt);
       at_boundary_ = false;
       frame_is_fresh_ = true;
       flushing_ = false;
@@ -148,9 +157,11 @@ class ZstdStream final : public ByteStream {
     finished_ = true;
     if (view.size > 0) {
       const std::uint64_t rest = file_->size() - frame_start_;
+      tally_.begin_frame(frame_start_);
       fault_ = ContainerFault{
           RejectCause::trailing_garbage,
-          fmt::format("bytes {}-{} behind the last zstd frame are no frame", frame_start_, file_->size()), rest, false};
+          fmt::format("bytes {}-{} behind the last zstd frame are no frame", frame_start_, file_->size()), rest, false,
+          tally_.lose_rest(frame_start_, file_->size())};
     }
     return false;
   }
@@ -160,7 +171,7 @@ class ZstdStream final : public ByteStream {
     return {RejectCause::truncated,
             fmt::format("the file ends at byte {} inside the zstd frame that begins at byte {}", file_->position(),
                         frame_start_),
-            0, true};
+            0, true, tally_.lose_rest(file_->position(), std::nullopt)};
   }
 
   ContainerFault damaged(std::size_t status) {
@@ -176,7 +187,7 @@ class ZstdStream final : public ByteStream {
     return {RejectCause::damaged_frame,
             fmt::format("the zstd frame at bytes {}-{} fails at byte {}: {}", frame_start_, resume, failed_at,
                         ZSTD_getErrorName(status)),
-            resume - std::min(resume, failed_at), true};
+            resume - std::min(resume, failed_at), true, tally_.lose_rest(failed_at, resume)};
   }
 
   struct FreeContext {
@@ -185,6 +196,7 @@ class ZstdStream final : public ByteStream {
 
   std::unique_ptr<InputFile> file_;
   std::unique_ptr<ZSTD_DCtx, FreeContext> context_;
+  FrameTally tally_;
   std::uint64_t frame_start_ = 0;
   std::size_t hint_ = 0;   // What libzstd asks for next: its step, and the header of the block behind it.
   bool flushing_ = false;  // It may still have bytes to hand out.
@@ -201,8 +213,8 @@ bool is_zstd_magic(const char* bytes) {
   return magic == kMagic || (magic & 0xFFFFFFF0U) == kSkippableMagic;
 }
 
-std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file) {
-  return std::make_unique<ZstdStream>(std::move(file));
+std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file, const SeekPoint& from) {
+  return std::make_unique<ZstdStream>(std::move(file), from);
 }
 
 }  // namespace millrace

@@ -10,6 +10,6 @@ namespace millrace {
 bool is_zstd_magic(const char* bytes);
 
 /// See open_bytes.
-std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file);
+std::unique_ptr<ByteStream> open_zstd_stream(std::unique_ptr<InputFile> file, const SeekPoint& from);
 
 }  // namespace millrace

@@ -18,7 +18,8 @@ import tiny_run
 MILLRACE = os.path.abspath(sys.argv.pop(1))
 PROJECT = pathlib.Path(__file__).resolve().parents[2]
 SHARED = pathlib.Path(os.environ.get("MILLRACE_SHARED", PROJECT / "../shared")) / "data"
-REJECT_KEYS = ["shard", "record", "line", "byte", "cause", "reason", "lost_bytes"]
+REJECT_KEYS = ["shard", "record", "line", "byte", "cause", "reason", "lost_bytes", "lost_records",
+               "lost_content"]
 
 
 def run(*arguments, cwd=None):

@@ -52,7 +52,7 @@ struct Decoded {
 };
 
 Decoded decode(const MemoryFile& file, std::uint64_t offset, std::size_t size, std::size_t capacity) {
-  const auto stream = open_bytes(std::make_unique<InputFile>(file.path()), Container::zstd, offset);
+  const auto stream = open_bytes(std::make_unique<InputFile>(file.path()), Container::zstd, {.offset = offset});
   Decoded decoded;
   std::vector<char> buffer(capacity);
   for (;;) {

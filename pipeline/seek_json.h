@@ -1,0 +1,14 @@
+#pragma once
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "stages/records.h"
+
+namespace millrace {
+
+/// A place to read from as [offset, content, byte, line, record], with `lost` behind them if it is not 0.
+nlohmann::ordered_json json_of(const SeekPoint& point);
+/// Throws nlohmann::json::exception if it is none.
+SeekPoint seek_point_of(const nlohmann::ordered_json& json);
+
+}  // namespace millrace
