@@ -10,6 +10,7 @@
 #include "pipeline/config_file.h"
 #include "pipeline/share_key.h"
 #include "stages/errors.h"
+#include "stages/row_condition.h"
 
 namespace millrace {
 namespace {
@@ -45,6 +46,16 @@ void read_layout(const ConfigTable& table, Corpus& corpus) {
     table.fail("text_field", "is not possible with layout \"text\": each file is one document");
 }
 
+std::string read_condition(const ConfigTable& table) {
+  const std::string where = table.text("where", "");
+  if (where.empty()) return where;
+  try {
+    return RowCondition(where).text();
+  } catch (const ConfigError& error) {
+    table.fail("where", fmt::format("= \"{}\": {}", where, error.what()));
+  }
+}
+
 Corpus read_corpus(const ConfigTable& table) {
   Corpus corpus;
   corpus.name = table.text("name");
@@ -56,7 +67,7 @@ Corpus read_corpus(const ConfigTable& table) {
   read_layout(table, corpus);
   read_rules(table.table("keep"), "", corpus.filter.keep);
   read_rules(table.table("drop"), "", corpus.filter.drop);
-  corpus.filter.where = table.text("where", "");
+  corpus.filter.where = read_condition(table);
   corpus.max_epochs = table.number("max_epochs", 0);
   const std::string at_end =
       table.choice("at_end", corpus.max_epochs > 0 ? "redistribute" : "repeat", {"repeat", "redistribute", "stop"});

@@ -71,10 +71,11 @@ if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
 
 # DuckDB and uPlot are not in Debian: they come from npm packages, pinned and checksummed. DuckDB's C library reads
 # Parquet, uPlot draws the charts of `millrace report`.
-duckdb_version=1.4.4
+duckdb_version=1.5.6
+duckdb_header_version=1.4.4  # Of the C interface: the last that npm has by itself, and part of every later one.
 case $(uname -m) in
-  x86_64) duckdb_platform=linux-x64; duckdb_library_sha256=8ac460b152cd05a95065a414879bb09e40534b1fb7a80a7afe6969b6ce039029 ;;
-  aarch64) duckdb_platform=linux-arm64; duckdb_library_sha256=d3a1dec3ffba3fcefa8a15480c80dc244b109cc004e3414a32fa23681e89b0c5 ;;
+  x86_64) duckdb_platform=linux-x64; duckdb_library_sha256=1b9f82478539bb9a1d1df44bd103121a12ae52142c07158dc52b97d2ec1d69ff ;;
+  aarch64) duckdb_platform=linux-arm64; duckdb_library_sha256=3a45a6305b3235a781ed9de25aa795a3862acd042782d1f864e1bdb656de212b ;;
   *) duckdb_platform= ;;
 esac
 duckdb_header_sha256=5bb967dcbcd517670ba5f169f238fb9d6787e53752c60ebe24386169d76941ed
@@ -98,7 +99,7 @@ unpack_npm_package() { # PACKAGE@VERSION SHA256 FILE...: puts these files of the
 
 duckdb_files() {
   unpack_npm_package "@duckdb/node-bindings-$duckdb_platform@$duckdb_version-r.1" "$duckdb_library_sha256" libduckdb.so
-  unpack_npm_package "duckdb@$duckdb_version" "$duckdb_header_sha256" src/duckdb/src/include/duckdb.h
+  unpack_npm_package "duckdb@$duckdb_header_version" "$duckdb_header_sha256" src/duckdb/src/include/duckdb.h
 }
 
 uplot_files() {

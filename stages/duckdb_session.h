@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -14,14 +15,22 @@ namespace millrace {
 /// What DuckDB answered instead of rows.
 struct DuckdbError : std::runtime_error {
   DuckdbError(const std::string& message, bool out_of_memory_, bool fatal_)
-      : std::runtime_error(message),
-        out_of_memory(out_of_memory_),
-        fatal(fatal_),
-        invalid_text(message.find("Invalid string encoding") != std::string::npos) {}
+      : std::runtime_error(message), out_of_memory(out_of_memory_), fatal(fatal_) {}
   bool out_of_memory;  ///< Says nothing about the data.
   bool fatal;          ///< The session is of no use any more: open another.
-  bool invalid_text;   ///< A string of the file is not UTF-8.
 };
+
+/// The type of a column, as far as it decides how its values are looked at.
+struct DuckdbType {
+  enum class Kind : std::uint8_t { text, bytes, boolean, number, list, map, structure, other };
+  Kind kind = Kind::other;
+  /// Of a list its element, of a map key and value, of a structure its fields; with their names where they have one.
+  std::vector<std::pair<std::string, DuckdbType>> parts = {};
+
+  bool operator==(const DuckdbType&) const = default;
+};
+/// "a string", "a number", ...
+const char* name_of(DuckdbType::Kind kind);
 
 /// The rows of one query, in order, a chunk at a time. Views are valid until the next next_chunk().
 class DuckdbRows {
@@ -35,6 +44,7 @@ class DuckdbRows {
   bool is_null(std::size_t column, std::size_t row) const;
   std::string_view text(std::size_t column, std::size_t row) const;  ///< REQUIRES: VARCHAR or BLOB, not null.
   std::int64_t number(std::size_t column, std::size_t row) const;    ///< REQUIRES: BIGINT, not null.
+  std::vector<DuckdbType> types() const;                             ///< Of its columns, before any chunk too.
 
  private:
   friend class DuckdbSession;
@@ -43,8 +53,10 @@ class DuckdbRows {
   std::unique_ptr<Impl> impl_;
 };
 
-/// An in-memory DuckDB that works in the calling thread alone, loads no extensions and keeps within 1 GB.
-/// One object, one thread; at most one DuckdbRows at a time. Throws ConfigError in a build without DuckDB.
+/// A connection to the process's DuckDB, which has no files, starts no threads, loads no extensions, and keeps within
+/// 1 GB a session. What a query says depends on the query and the files it names: time is UTC. Tables must be
+/// temporary, which makes them the session's own. One object, one thread; at most one DuckdbRows at a time. Throws
+/// ConfigError in a build without DuckDB.
 class DuckdbSession {
  public:
   DuckdbSession();

@@ -1,43 +1,67 @@
 #include "stages/parquet_to_documents.h"
 
+#include <algorithm>
 #include <optional>
 #include <utility>
 
 #include <fmt/format.h>
 
-#include "stages/duckdb_session.h"
 #include "stages/errors.h"
 #include "stages/input_file.h"
+#include "stages/line_to_document.h"
+#include "stages/parquet_copy.h"
+#include "stages/parquet_footer.h"
+#include "stages/parquet_query.h"
 
 namespace millrace {
 namespace {
 
-struct RowGroup {
-  std::uint64_t from = 0;
-  std::uint64_t to = 0;
-  std::uint64_t text_bytes = 0;  // Of the text column, as stored.
-};
+using Kind = DuckdbType::Kind;
 
-/// Bytes stored in columns of the file are read as text: some writers do not mark their strings.
-constexpr const char* kTyping = "binary_as_string = true";
+std::vector<std::string> names_of(const ParquetFooter& footer) {
+  std::vector<std::string> names;
+  for (std::size_t column = 0; column < footer.columns.size(); ++column) names.push_back(footer.name(column));
+  return names;
+}
 
-/// More texts that are not UTF-8 than this in one row group, and what is left of it is given up.
-constexpr int kMostBadTexts = 100;
+/// DuckDB calls fields of a struct otherwise where their names differ in case only: gives them back their own.
+/// Returns the node behind `node` and all below it.
+std::size_t give_names(DuckdbType& type, const std::vector<ParquetNode>& nodes, std::size_t node) {
+  std::vector<std::size_t> children;
+  std::size_t next = node + 1;
+  DuckdbType ignored;
+  for (std::uint64_t i = 0; i < nodes[node].children; ++i) {
+    children.push_back(next);
+    next = give_names(ignored, nodes, next);
+  }
+  if (type.kind == Kind::structure && type.parts.size() == children.size()) {
+    for (std::size_t i = 0; i < children.size(); ++i) {
+      type.parts[i].first = nodes[children[i]].name;
+      give_names(type.parts[i].second, nodes, children[i]);
+    }
+  } else if (type.kind == Kind::list && children.size() == 1) {
+    // A list is a group that repeats its elements, or a group for each of them.
+    const bool is_wrapped = nodes[children[0]].children == 1 && nodes[children[0]].name != "array" &&
+                            !nodes[children[0]].name.ends_with("_tuple");
+    give_names(type.parts[0].second, nodes, is_wrapped ? children[0] + 1 : children[0]);
+  }
+  return next;
+}
 
 class ParquetReader final : public RecordReader {
  public:
-  ParquetReader(std::string path, ReadOptions options, std::uint64_t first_record)
-      : path_(std::move(path)), options_(std::move(options)), row_(first_record) {
+  ParquetReader(const std::string& path, const ReadOptions& options, std::uint64_t first_record)
+      : path_(path), options_(options), file_(path), row_(first_record) {
     try {
-      read_footer();
-      if (!fault_) resolve_columns();
-    } catch (const DuckdbError& error) {
-      refuse(RejectCause::damaged_footer, error);
-      fault_->lost_bytes = InputFile(path_).size();
+      footer_ = read_parquet_footer(file_);
+      open();
+    } catch (const ParquetFooterError& error) {
+      footer_ = {};
+      fault_ = reject_here(RejectCause::damaged_footer, error.what());
+      fault_->lost_bytes = file_.size();
     }
-    if (fault_) groups_.clear();
-    while (group_ < groups_.size() && groups_[group_].to <= row_) ++group_;
-    if (!fault_ && group_ == groups_.size()) row_ = rows_;
+    if (row_ > footer_.rows) row_ = footer_.rows;
+    go_to_group();
   }
 
   bool next(Record& record) override {
@@ -47,7 +71,7 @@ class ParquetReader final : public RecordReader {
         fault_.reset();
         return true;
       }
-      if (group_ == groups_.size()) return false;
+      if (group_ == footer_.groups.size()) return false;
       try {
         if (step(record)) return true;
       } catch (const DuckdbError& error) {
@@ -58,156 +82,90 @@ class ParquetReader final : public RecordReader {
 
   std::uint64_t next_record() const override { return row_; }
   double share_read() const override {
-    return rows_ == 0 ? 1 : std::min(1.0, static_cast<double>(row_) / static_cast<double>(rows_));
+    return footer_.rows == 0 ? 1 : static_cast<double>(row_) / static_cast<double>(footer_.rows);
   }
 
   SeekPoint seek_point() const override {
     SeekPoint point;
-    for (std::size_t group = std::min(group_, groups_.size() - 1); group < groups_.size(); ++group) {
-      if (groups_[group].from > row_) break;
-      point.record = groups_[group].from;
+    for (const ParquetRowGroup& group : footer_.groups) {
+      if (group.from > row_) break;
+      point.record = group.from;
     }
     return point;
   }
 
  private:
-  void read_footer() {
-    DuckdbRows groups = session_.query(fmt::format(
-        "SELECT CAST(any_value(row_group_num_rows) AS BIGINT), CAST(coalesce(sum(total_compressed_size) FILTER "
-        "(path_in_schema = {}), 0) AS BIGINT) FROM parquet_metadata({}) GROUP BY row_group_id ORDER BY row_group_id",
-        sql_string(options_.layout.text_field), sql_path(path_)));
-    while (groups.next_chunk()) {
-      for (std::size_t i = 0; i < groups.size(); ++i) {
-        const auto rows = static_cast<std::uint64_t>(groups.number(0, i));
-        groups_.push_back({rows_, rows_ + rows, static_cast<std::uint64_t>(groups.number(1, i))});
-        rows_ += rows;
-      }
-    }
-  }
-
-  /// What the queries select, and on what condition.
-  void resolve_columns() {
-    names_ = names(fmt::format("SELECT * FROM {}", file()));
-    const std::optional<std::string> text = column(options_.layout.text_field);
-    const std::string type = text ? type_of(*text) : "";
-    if (type != "VARCHAR") return miss(options_.layout.text_field, type, "text");
-    selected_ = *text;
-    for (const std::string& field : options_.fields) selected_ += ", " + first_value(field);
-    for (const FieldRule& rule : options_.filter.keep) add_rule(rule, "");
-    for (const FieldRule& rule : options_.filter.drop) add_rule(rule, "NOT ");
-    if (!options_.filter.where.empty()) add_where(options_.filter.where);
-  }
-
-  std::string file() const { return fmt::format("read_parquet({}, {})", sql_path(path_), kTyping); }
-
-  /// Names and types of a query's columns.
-  std::vector<std::pair<std::string, std::string>> names(const std::string& query) {
-    std::vector<std::pair<std::string, std::string>> found;
-    DuckdbRows columns = session_.query(fmt::format("SELECT column_name, column_type FROM (DESCRIBE {})", query));
-    while (columns.next_chunk()) {
-      for (std::size_t i = 0; i < columns.size(); ++i) found.emplace_back(columns.text(0, i), columns.text(1, i));
-    }
-    return found;
-  }
-
-  std::string type_of(const std::string& expression) {
-    return names(fmt::format("SELECT {} FROM {}", expression, file())).front().second;
-  }
-
-  /// `path` as SQL: a column of that very name, or a field of a struct; nothing if there is no such column.
-  std::optional<std::string> column(const std::string& path) const {
-    const auto known = [this](std::string_view name) {
-      for (const auto& [column, type] : names_) {
-        if (column == name) return true;
-      }
-      return false;
-    };
-    if (known(path)) return sql_name(path);
-    std::size_t dot = path.find('.');
-    if (dot == std::string::npos || !known(path.substr(0, dot))) return std::nullopt;
-    std::string expression = sql_name(path.substr(0, dot));
-    while (dot != std::string::npos) {
-      const std::size_t next = path.find('.', dot + 1);
-      expression = fmt::format("struct_extract({}, {})", expression,
-                               sql_string(path.substr(dot + 1, next == std::string::npos ? next : next - dot - 1)));
-      dot = next;
-    }
-    return expression;
-  }
-
-  std::vector<std::string> columns_of(const std::string& field) const {
-    std::vector<std::string> found;
-    for (const std::string& path : options_.layout.paths_of(field)) {
-      if (std::optional<std::string> expression = column(path)) found.push_back(std::move(*expression));
-    }
-    return found;
-  }
-
-  /// The first value of a field as text, or NULL.
-  std::string first_value(const std::string& field) {
-    std::string values;
-    for (const std::string& expression : columns_of(field)) {
-      const bool list = type_of(expression).ends_with("[]");
-      values += fmt::format(fmt::runtime(list ? "CAST({} AS VARCHAR[])[1], " : "CAST({} AS VARCHAR), "), expression);
-    }
-    return fmt::format("coalesce({}NULL, NULL::VARCHAR)", values);
-  }
-
-  void add_rule(const FieldRule& rule, const char* negation) {
-    const std::vector<std::string> expressions = columns_of(rule.field);
-    if (expressions.empty()) return miss(rule.field, "", "a column to filter by");
-    std::string values;
-    for (const std::string& value : rule.values) values += (values.empty() ? "" : ", ") + sql_string(value);
-    std::string any;
-    for (const std::string& expression : expressions) {
-      const bool list = type_of(expression).ends_with("[]");
-      any += any.empty() ? "" : " OR ";
-      any += fmt::format(fmt::runtime(list ? "coalesce(list_has_any(CAST({} AS VARCHAR[]), [{}]), false)"
-                                           : "coalesce(CAST({} AS VARCHAR) IN ({}), false)"),
-                         expression, values);
-    }
-    condition_ += fmt::format(" AND {}({})", negation, any);
-  }
-
-  void add_where(const std::string& where) {
-    const std::string condition = fmt::format(" AND ({}\n)", where);
+  /// Throws ParquetFooterError if DuckDB cannot make anything of the file.
+  void open() {
+    query_.emplace(names_of(footer_), options_);
     try {
-      session_.query(fmt::format("SELECT 1 FROM {} WHERE true{} LIMIT 0", file(), condition));
+      declared_ = session_.query(fmt::format("SELECT * FROM {} LIMIT 0", file())).types();
     } catch (const DuckdbError& error) {
-      if (error.out_of_memory || error.fatal) throw;
-      throw ConfigError(fmt::format("{}: where = \"{}\": {}", path_, where, error.what()));
+      refuse_out_of_memory(error);
+      throw ParquetFooterError(error.what());
     }
-    condition_ += condition;
+    if (declared_.size() != footer_.columns.size())
+      throw ParquetFooterError(
+          fmt::format("DuckDB sees {} columns, the schema has {}", declared_.size(), footer_.columns.size()));
+    for (std::size_t i = 0; i < declared_.size(); ++i) give_names(declared_[i], footer_.nodes, footer_.columns[i].node);
+    text_kind_ = query_->text_kind(declared_);
+    if (!options_.filter.where.empty()) try_condition();
   }
 
-  void miss(const std::string& field, const std::string& type, const char* expected) {
-    fault_ = reject_here(RejectCause::missing_column,
-                         fmt::format("column \"{}\" {}, expected {}", field,
-                                     type.empty() ? "is not there" : "is of type " + type, expected));
+  void try_condition() {
+    try {
+      session_.query(fmt::format("SELECT {} FROM {} LIMIT 0", query_->select(declared_, declared_), file()));
+    } catch (const DuckdbError& error) {
+      refuse_out_of_memory(error);
+      throw ConfigError(fmt::format("{}: where = \"{}\": {}", path_, options_.filter.where, error.what()));
+    }
+  }
+
+  /// The file as a table whose columns are called by their number. Neither its path nor what it is called adds any.
+  std::string file() const {
+    std::string names;
+    for (std::size_t i = 0; i < footer_.columns.size(); ++i) names += (i == 0 ? "" : ", ") + ParquetQuery::name_of(i);
+    return table(sql_path(path_), true, names);
+  }
+
+  std::string copy() const {
+    std::string names;
+    for (const std::size_t column : query_->columns())
+      names += (names.empty() ? "" : ", ") + ParquetQuery::name_of(column);
+    return table(sql_string(copy_->path()), false, names);
+  }
+
+  /// Some writers do not mark their texts: what is stored as bytes is text, but in a copy, where nobody checks it.
+  static std::string table(const std::string& path, bool bytes_are_text, const std::string& names) {
+    return fmt::format("read_parquet({}, hive_partitioning = false, binary_as_string = {}) AS t({})", path,
+                       bytes_are_text, names);
+  }
+
+  std::string rows_left() const {
+    const std::uint64_t first = copy_ ? group().from : 0;
+    return fmt::format("file_row_number >= {} AND file_row_number < {}", row_ - first, group().to - first);
+  }
+
+  const ParquetRowGroup& group() const { return footer_.groups[group_]; }
+
+  /// The group that row_ stands in, or the end.
+  void go_to_group() {
+    while (group_ < footer_.groups.size() && group().to <= row_) ++group_;
+    rows_.reset();
+    copy_.reset();
+    tried_again_ = false;
   }
 
   /// True if `record` is set; false if a query ended.
   bool step(Record& record) {
-    const RowGroup& group = groups_[group_];
-    row_ = std::max(row_, group.from);
-    if (!rows_of_range_) begin_range(group);
-    if (at_ == in_chunk_ && !exhausted_) {
+    if (!rows_) begin_rows();
+    if (at_ == in_chunk_) {
       at_ = 0;
-      exhausted_ = !rows_of_range_->next_chunk();
-      in_chunk_ = exhausted_ ? 0 : rows_of_range_->size();
-      if (exhausted_ && row_ < range_end_ && options_.filter.empty())
-        throw DuckdbError("the row group ends early", false, false);
+      in_chunk_ = rows_->next_chunk() ? rows_->size() : 0;
+      if (in_chunk_ == 0 && row_ < group().to) throw DuckdbError("the row group ends early", false, false);
     }
-    const std::uint64_t next_match =
-        at_ < in_chunk_ ? static_cast<std::uint64_t>(rows_of_range_->number(0, at_)) : range_end_;
-    if (row_ < next_match) {
-      record = Filtered{where()};
-      ++row_;
-      return true;
-    }
-    if (exhausted_) {
-      rows_of_range_.reset();
-      if (range_end_ == group.to) end_group();
+    if (in_chunk_ == 0) {
+      go_to_group();
       return false;
     }
     record = row_to_record();
@@ -216,36 +174,51 @@ class ParquetReader final : public RecordReader {
     return true;
   }
 
-  void begin_range(const RowGroup& group) {
-    range_end_ = std::min(range_end_ > row_ ? range_end_ : group.to, group.to);
+  void begin_rows() {
     at_ = in_chunk_ = 0;
-    exhausted_ = false;
-    rows_of_range_.emplace(
-        session_.query(fmt::format("SELECT file_row_number, {} FROM read_parquet({}, file_row_number = true, {}) WHERE "
-                                   "file_row_number >= {} AND file_row_number < {}{}",
-                                   selected_, sql_path(path_), kTyping, row_, range_end_, condition_)));
+    if (!copy_) {
+      begin_rows(file(), declared_);
+      return;
+    }
+    const std::vector<std::size_t> columns = query_->columns();
+    const std::vector<DuckdbType> types = session_.query(fmt::format("SELECT * FROM {} LIMIT 0", copy())).types();
+    std::vector<DuckdbType> found = declared_;
+    for (std::size_t i = 0; i < columns.size() && i < types.size(); ++i) {
+      found[columns[i]] = types[i];
+      give_names(found[columns[i]], footer_.nodes, footer_.columns[columns[i]].node);
+    }
+    begin_rows(copy(), found);
   }
 
-  void end_group() {
-    ++group_;
-    range_end_ = 0;
-    bad_texts_ = 0;
+  void begin_rows(const std::string& source, const std::vector<DuckdbType>& found) {
+    rows_.emplace(session_.query(
+        fmt::format("SELECT {} FROM {} WHERE {}", query_->select(declared_, found), source, rows_left())));
   }
 
   Record row_to_record() const {
     const std::string& field = options_.layout.text_field;
-    if (rows_of_range_->is_null(1, at_)) {
-      return reject_here(RejectCause::wrong_type, fmt::format("column \"{}\" is null, expected a string", field));
-    }
-    const std::string_view text = rows_of_range_->text(1, at_);
-    if (text.empty()) return reject_here(RejectCause::empty_text, fmt::format("column \"{}\" is empty", field));
-    if (text.size() > options_.max_record_bytes) {
+    const std::int64_t verdict = rows_->number(ParquetQuery::verdict, at_);
+    if (verdict == 0) return Filtered{where()};
+    if (verdict < 0)
+      return reject_here(RejectCause::bad_utf8, fmt::format("field \"{}\" is not valid UTF-8",
+                                                            query_->asked()[static_cast<std::size_t>(-1 - verdict)]));
+    if (!text_kind_ || rows_->number(ParquetQuery::has_text, at_) == 0)
+      return reject_here(RejectCause::missing_field, query_->why_no_text());
+    const bool is_text = text_kind_ == Kind::text || text_kind_ == Kind::bytes;
+    if (!is_text || rows_->is_null(ParquetQuery::text, at_))
+      return reject_here(RejectCause::wrong_type, fmt::format("field \"{}\" is {}, expected a string", field,
+                                                              is_text ? "null" : name_of(*text_kind_)));
+    const std::string_view text = rows_->text(ParquetQuery::text, at_);
+    if (text.empty()) return reject_here(RejectCause::empty_text, fmt::format("field \"{}\" is empty", field));
+    if (text.size() > options_.max_record_bytes)
       return reject_here(RejectCause::too_long,
                          fmt::format("the text has {} bytes, allowed are {}", text.size(), options_.max_record_bytes));
-    }
+    if ((copy_ || text_kind_ == Kind::bytes) && !is_utf8(text))
+      return reject_here(RejectCause::bad_utf8, fmt::format("field \"{}\" is not valid UTF-8", field));
     Document document{where(), std::string(text), {}};
     for (std::size_t i = 0; i < options_.fields.size(); ++i) {
-      document.fields.emplace_back(rows_of_range_->is_null(2 + i, at_) ? "" : rows_of_range_->text(2 + i, at_));
+      const std::size_t column = ParquetQuery::first_field + i;
+      document.fields.emplace_back(rows_->is_null(column, at_) ? "" : rows_->text(column, at_));
     }
     return document;
   }
@@ -254,53 +227,81 @@ class ParquetReader final : public RecordReader {
 
   Reject reject_here(RejectCause cause, std::string reason) const { return {where(), cause, std::move(reason), 0}; }
 
-  /// A text that is not UTF-8 makes DuckDB refuse the whole query: the range is halved until that row stands alone.
+  /// DuckDB takes a text that is not UTF-8 for an error of the whole chunk: the group is read again from a copy in
+  /// which texts are bytes. What fails there too is damage, unless the columns alone can be read: then the query is at
+  /// fault.
   void recover(const DuckdbError& error) {
-    rows_of_range_.reset();
-    if (!error.invalid_text || bad_texts_ == kMostBadTexts) return lose_group(error);
-    if (range_end_ - row_ > 1) {
-      range_end_ = row_ + (range_end_ - row_) / 2;
-      return;
+    rows_.reset();
+    refuse_out_of_memory(error);
+    if (error.fatal) {
+      session_ = DuckdbSession();
+      if (!std::exchange(tried_again_, true)) return;  // It may have been the fault of another shard.
     }
-    ++bad_texts_;
-    fault_ =
-        reject_here(RejectCause::bad_utf8, fmt::format("column \"{}\" is not valid UTF-8", options_.layout.text_field));
-    ++row_;
-    if (row_ == groups_[group_].to) end_group();
+    const std::vector<std::size_t> columns = query_->columns();
+    if (columns.empty()) return lose_group(error.what());
+    if (copy_ && !columns_can_be_read()) return lose_group(error.what());
+    if (copy_) blame_query(error);
+    try {
+      copy_.emplace(file_, footer_, group_, columns);
+    } catch (const ParquetFooterError& no_pages) {
+      lose_group(no_pages.what());
+    }
   }
 
-  void lose_group(const DuckdbError& error) {
-    const RowGroup& group = groups_[group_];
-    refuse(RejectCause::damaged_page, error);
-    fault_->reason = fmt::format("row group {}, rows {} to {} are lost: {}", group_, row_, group.to - 1, error.what());
-    fault_->lost_bytes = group.text_bytes;
-    row_ = group.to;
-    end_group();
+  bool columns_can_be_read() {
+    try {
+      DuckdbRows rows = session_.query(fmt::format("SELECT * FROM {} WHERE {}", copy(), rows_left()));
+      std::uint64_t read = 0;
+      while (rows.next_chunk()) read += rows.size();
+      return read == group().to - row_;
+    } catch (const DuckdbError& error) {
+      refuse_out_of_memory(error);
+      if (error.fatal) session_ = DuckdbSession();
+      return false;
+    }
   }
 
-  void refuse(RejectCause cause, const DuckdbError& error) {
-    if (error.out_of_memory) throw DataError(fmt::format("{}: DuckDB: {}", path_, error.what()));
-    if (error.fatal) session_ = DuckdbSession();
-    fault_ = reject_here(cause, error.what());
+  [[noreturn]] void blame_query(const DuckdbError& error) const {
+    const std::string at = fmt::format("{}: rows {} to {}", path_, row_, group().to - 1);
+    if (options_.filter.where.empty()) throw DataError(fmt::format("{}: DuckDB: {}", at, error.what()));
+    throw ConfigError(fmt::format("{}: where = \"{}\": {}", at, options_.filter.where, error.what()));
+  }
+
+  void refuse_out_of_memory(const DuckdbError& error) const {
+    if (!error.out_of_memory) return;
+    throw DataError(
+        fmt::format("{}: row {}: DuckDB needs more than the 1 GB that it may use for a shard: {}; write the "
+                    "file with smaller row groups or pages",
+                    path_, row_, error.what()));
+  }
+
+  void lose_group(const std::string& why) {
+    fault_ = reject_here(RejectCause::damaged_page,
+                         fmt::format("row group {}, rows {} to {} are lost: {}", group_, row_, group().to - 1, why));
+    for (const std::size_t column : query_->columns()) {
+      for (std::size_t leaf = footer_.columns[column].leaf; leaf < footer_.columns[column].leaf_end; ++leaf)
+        fault_->lost_bytes += group().chunks[leaf].compressed_bytes;
+    }
+    row_ = group().to;
+    go_to_group();
   }
 
   std::string path_;
   ReadOptions options_;
+  InputFile file_;
+  ParquetFooter footer_;
   DuckdbSession session_;
-  std::vector<RowGroup> groups_;
-  std::uint64_t rows_ = 0;
-  std::vector<std::pair<std::string, std::string>> names_;
-  std::string selected_;
-  std::string condition_;
+  std::optional<ParquetQuery> query_;
+  std::vector<DuckdbType> declared_;  // By column.
+  std::optional<Kind> text_kind_;     // Nothing if the file has no such field.
 
   std::uint64_t row_;
   std::size_t group_ = 0;
-  std::uint64_t range_end_ = 0;  // Rows up to here are asked for at once; the group's end if it is not beyond row_.
-  int bad_texts_ = 0;            // In this group.
-  std::optional<DuckdbRows> rows_of_range_;  // Behind session_: it ends first.
+  bool tried_again_ = false;         // In this group, after a fatal error.
+  std::optional<ParquetCopy> copy_;  // Of this group, if the file itself cannot be read.
+  std::optional<DuckdbRows> rows_;   // From row_ to the group's end. Behind session_ and copy_: it ends first.
   std::size_t at_ = 0;
   std::size_t in_chunk_ = 0;
-  bool exhausted_ = false;
   std::optional<Reject> fault_;
 };
 
@@ -312,18 +313,11 @@ std::unique_ptr<RecordReader> open_parquet(const std::string& path, const ReadOp
 }
 
 std::vector<std::string> parquet_columns(const std::string& path) {
-  std::vector<std::string> names;
-  DuckdbSession session;
   try {
-    DuckdbRows rows =
-        session.query(fmt::format("SELECT column_name FROM (DESCRIBE SELECT * FROM read_parquet({}))", sql_path(path)));
-    while (rows.next_chunk()) {
-      for (std::size_t i = 0; i < rows.size(); ++i) names.emplace_back(rows.text(0, i));
-    }
-  } catch (const DuckdbError&) {
-    names.clear();
+    return names_of(read_parquet_footer(InputFile(path)));
+  } catch (const ParquetFooterError&) {
+    return {};
   }
-  return names;
 }
 
 }  // namespace millrace

@@ -10,9 +10,9 @@ namespace millrace {
 
 /// Reads one column of a Parquet file as documents, a query per row group, so that a damaged group costs only
 /// itself: it gives one damaged_page, and the record numbers go on behind its rows. A text that is not UTF-8 costs its
-/// row. Filters are part of the query. As open_shard otherwise.
-/// REQUIRES: the file begins with Parquet's magic. Throws ConfigError in a build without DuckDB, and for a wrong
-/// `where`.
+/// row. Filters are part of the query. Columns come from the file alone, under their own names. As open_shard
+/// otherwise. REQUIRES: the file begins with Parquet's magic. Throws ConfigError in a build without DuckDB, and for a
+/// `where` that is wrong for this file; DataError where DuckDB has not memory enough.
 std::unique_ptr<RecordReader> open_parquet(const std::string& path, const ReadOptions& options,
                                            std::uint64_t first_record);
 

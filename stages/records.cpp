@@ -50,8 +50,6 @@ const char* name_of(RejectCause cause) {
       return "damaged_footer";
     case RejectCause::damaged_page:
       return "damaged_page";
-    case RejectCause::missing_column:
-      return "missing_column";
     case RejectCause::unreadable:
       return "unreadable";
   }

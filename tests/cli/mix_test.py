@@ -123,6 +123,9 @@ class Data(unittest.TestCase):
             (base.format("a", 50) + base.format("a", 50), 'wrong.toml:7:1: [[corpus]] name "a" names two'),
             ("normalise = true\n" + base.format("a", 100), 'did you mean "normalize"'),
             ('extend = "wrong.toml"\n', "wrong.toml:2:1: extend names"),
+            (base.format("a", 100) + "where = \"size > 3 AND random() < 0.5\"\n",
+             'wrong.toml:6:1: [[corpus]] where = "size > 3 AND random() < 0.5": byte 14: random() is none of the functions'),
+            (base.format("a", 100) + "where = \"size = 1) OR (true\"\n", "wrong.toml:6:1: [[corpus]] where"),
             (base.format("a", 100).replace("prose", "verse"), 'wrong.toml:5:1: corpus "a": no shard matches "verse.jsonl"'),
         ]
         for text, complaint in cases:

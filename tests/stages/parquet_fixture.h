@@ -1,0 +1,51 @@
+#pragma once
+
+#include <fstream>
+#include <sstream>
+#include <string>
+
+#include <gtest/gtest.h>
+
+#include "stages/duckdb_session.h"
+#include "tests/stages/shard_fixture.h"
+
+namespace millrace::testing {
+
+inline std::string bytes_of(const std::string& path) {
+  std::ostringstream bytes;
+  bytes << std::ifstream(path, std::ios::binary).rdbuf();
+  return bytes.str();
+}
+
+/// `text` with every `from` as `to`.
+inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
+    text.replace(at, from.size(), to);
+  return text;
+}
+
+class ParquetTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+#ifndef MILLRACE_HAS_DUCKDB
+    GTEST_SKIP() << "built without DuckDB: run scripts/deps.sh";
+#endif
+  }
+  /// The rows of a query in row groups of 2,048, under a name with characters that patterns are made of.
+  std::string write(const std::string& select, const std::string& options = "",
+                    const std::string& name = "odd [name]*?.parquet") const {
+    const std::string path = folder_.write(name, "");
+    DuckdbSession().query("COPY (" + select + ") TO " + sql_string(path) + " (FORMAT parquet, ROW_GROUP_SIZE 2048" +
+                          options + ")");
+    return path;
+  }
+  /// A file whose texts and names are then others of the same length: what no sound writer writes.
+  std::string write_with(const std::string& select, const std::string& from, const std::string& to,
+                         const std::string& options = "") const {
+    const std::string path = write(select, ", COMPRESSION uncompressed" + options);
+    return folder_.write("patched.parquet", replaced(bytes_of(path), from, to));
+  }
+  TemporaryFolder folder_;
+};
+
+}  // namespace millrace::testing
