@@ -21,6 +21,7 @@ LIBRARIES = {
     "Eigen": ("Eigen/", "unsupported/Eigen/"),
     "OpenMP": ("omp.h",),
     "zstd": ("zstd.h", "zstd_errors.h", "zdict.h"),
+    "lz4": ("lz4.h",),
     "zlib": ("zlib.h",),
     "simdjson": ("simdjson",),
     "sentencepiece": ("sentencepiece_",),
@@ -41,7 +42,7 @@ FILES = {"fstream", "filesystem"}
 RULES = {
     "stages": {
         "own": ("stages/",),
-        "libraries": {"POSIX", "intrinsics", "fmt", "zstd", "zlib", "simdjson", "sentencepiece", "DuckDB", "xxHash"},
+        "libraries": {"POSIX", "intrinsics", "fmt", "zstd", "lz4", "zlib", "simdjson", "sentencepiece", "DuckDB", "xxHash"},
         "refused": THREADS,
         "why": "stages are pure transformations: no threads, and nothing of pipeline, model or trainer",
     },

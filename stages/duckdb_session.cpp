@@ -47,18 +47,6 @@ std::string sql_name(std::string_view name) {
   return quoted + "\"";
 }
 
-std::string sql_path(std::string_view path) {
-  std::string literal;
-  for (const char c : path) {
-    if (c == '*' || c == '?' || c == '[') {
-      literal += {'[', c, ']'};
-    } else {
-      literal += c;
-    }
-  }
-  return sql_string(literal);
-}
-
 #ifdef MILLRACE_HAS_DUCKDB
 
 namespace {

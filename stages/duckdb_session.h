@@ -76,9 +76,8 @@ class DuckdbSession {
   std::unique_ptr<Impl> impl_;
 };
 
-/// 'text' and "name" as SQL writes them; a path so that none of its characters acts as a wildcard.
+/// 'text' and "name" as SQL writes them.
 std::string sql_string(std::string_view text);
 std::string sql_name(std::string_view name);
-std::string sql_path(std::string_view path);
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "stages/parquet_lz4.h"
 #include "stages/thrift_compact.h"
 
 namespace millrace {
@@ -40,11 +41,9 @@ void write_node(ThriftWriter& out, const ParquetNode& node) {
 }
 
 /// `path`: the names from the column down to the leaf.
-void write_chunk(ThriftWriter& out, const ParquetChunk& chunk, const std::vector<std::string>& path,
-                 std::uint64_t begin) {
-  const auto moved = [&](std::uint64_t offset) { return static_cast<std::int64_t>(offset - chunk.begin() + begin); };
+void write_chunk(ThriftWriter& out, const ParquetChunk& chunk, const std::vector<std::string>& path) {
   out.begin_structure();
-  out.i64(2, static_cast<std::int64_t>(begin));
+  out.i64(2, static_cast<std::int64_t>(chunk.begin()));
   out.field(3, ThriftKind::structure);
   out.begin_structure();
   out.i32(1, chunk.type);
@@ -56,8 +55,8 @@ void write_chunk(ThriftWriter& out, const ParquetChunk& chunk, const std::vector
   out.i64(5, static_cast<std::int64_t>(chunk.values));
   out.i64(6, static_cast<std::int64_t>(chunk.uncompressed_bytes));
   out.i64(7, static_cast<std::int64_t>(chunk.compressed_bytes));
-  out.i64(9, moved(chunk.data_page));
-  if (chunk.dictionary_page) out.i64(11, moved(*chunk.dictionary_page));
+  out.i64(9, static_cast<std::int64_t>(chunk.data_page));
+  if (chunk.dictionary_page) out.i64(11, static_cast<std::int64_t>(*chunk.dictionary_page));
   out.end_structure();
   out.end_structure();
 }
@@ -71,9 +70,9 @@ void add_paths(const std::vector<ParquetNode>& nodes, std::size_t& node, std::ve
   for (std::uint64_t child = 0; child < here.children; ++child) add_paths(nodes, node, path, paths);
 }
 
-/// `begins`: where each chunk of the columns stands in the new file.
+/// `chunks`: those of the columns, as they stand in the new file.
 std::string footer_of(const ParquetFooter& footer, std::size_t group, const std::vector<std::size_t>& columns,
-                      const std::vector<std::uint64_t>& begins) {
+                      const std::vector<ParquetChunk>& chunks) {
   ThriftWriter out;
   out.begin_structure();
   out.i32(1, kFooterVersion);
@@ -91,14 +90,13 @@ std::string footer_of(const ParquetFooter& footer, std::size_t group, const std:
   out.i64(3, static_cast<std::int64_t>(rows.to - rows.from));
   out.list(4, ThriftKind::structure, 1);
   out.begin_structure();
-  out.list(1, ThriftKind::structure, begins.size());
+  out.list(1, ThriftKind::structure, chunks.size());
   std::size_t chunk = 0;
   for (const std::size_t column : columns) {
     std::size_t node = footer.columns[column].node;
     std::vector<std::vector<std::string>> paths;
     add_paths(footer.nodes, node, {}, paths);
-    for (std::size_t i = 0; i < paths.size(); ++i)
-      write_chunk(out, rows.chunks[footer.columns[column].leaf + i], paths[i], begins[chunk++]);
+    for (const std::vector<std::string>& path : paths) write_chunk(out, chunks[chunk++], path);
   }
   out.i64(2, static_cast<std::int64_t>(footer.uncompressed_bytes(group, columns)));
   out.i64(3, static_cast<std::int64_t>(rows.to - rows.from));
@@ -116,14 +114,13 @@ ParquetCopy::ParquetCopy(const InputFile& file, const ParquetFooter& footer, std
   if (descriptor_ < 0) throw std::system_error(errno, std::generic_category(), "cannot copy a row group into memory");
   try {
     write("PAR1", 4);
-    std::vector<std::uint64_t> begins;
+    std::vector<ParquetChunk> chunks;
     for (const std::size_t column : columns) {
       for (std::size_t leaf = footer.columns[column].leaf; leaf < footer.columns[column].leaf_end; ++leaf) {
-        begins.push_back(size_);
-        copy_pages(file, footer.groups[group].chunks[leaf]);
+        chunks.push_back(copy_pages(file, footer.groups[group].chunks[leaf]));
       }
     }
-    std::string end = footer_of(footer, group, columns, begins);
+    std::string end = footer_of(footer, group, columns, chunks);
     for (std::size_t length = end.size(), i = 0; i < 4; ++i) end += static_cast<char>(length >> (8 * i) & 0xFFU);
     end += "PAR1";
     write(end.data(), end.size());
@@ -141,19 +138,28 @@ std::string ParquetCopy::path() const {
   return fmt::format("/proc/self/fd/{}", descriptor_);
 }
 
-void ParquetCopy::copy_pages(const InputFile& file, const ParquetChunk& chunk) {
+/// Returns the chunk as it stands in the copy.
+ParquetChunk ParquetCopy::copy_pages(const InputFile& file, const ParquetChunk& chunk) {
   if (chunk.begin() > file.size() || chunk.compressed_bytes > file.size() - chunk.begin())
     throw ParquetFooterError(
         fmt::format("a column's pages, {} bytes from byte {} on, are not in the file, which has {}",
                     chunk.compressed_bytes, chunk.begin(), file.size()));
-  std::string piece(std::min<std::uint64_t>(chunk.compressed_bytes, kPieceBytes), '\0');
+  ParquetChunk copied = chunk;
+  const std::uint64_t begin = size_;
+  const bool is_old_lz4 = chunk.codec == kParquetOldLz4;
+  const std::uint64_t at_once = is_old_lz4 ? chunk.compressed_bytes : kPieceBytes;
+  std::string piece(std::min<std::uint64_t>(chunk.compressed_bytes, at_once), '\0');
   for (std::uint64_t done = 0; done < chunk.compressed_bytes;) {
     const std::size_t wanted = std::min<std::uint64_t>(piece.size(), chunk.compressed_bytes - done);
     const std::size_t got = file.read_at(chunk.begin() + done, piece.data(), wanted);
-    if (got == 0) throw ParquetFooterError("the file became shorter while it was read");
-    write(piece.data(), got);
+    if (got == 0 || (is_old_lz4 && got < wanted)) throw ParquetFooterError("the file became shorter while it was read");
+    const std::string unpacked = is_old_lz4 ? unpack_lz4_pages(piece, copied) : "";
+    write(is_old_lz4 ? unpacked.data() : piece.data(), is_old_lz4 ? unpacked.size() : got);
     done += got;
   }
+  copied.data_page = copied.data_page - chunk.begin() + begin;
+  if (copied.dictionary_page) copied.dictionary_page = *copied.dictionary_page - chunk.begin() + begin;
+  return copied;
 }
 
 void ParquetCopy::write(const char* bytes, std::size_t size) {

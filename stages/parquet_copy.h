@@ -24,7 +24,7 @@ class ParquetCopy {
   std::string path() const;  ///< For this process only.
 
  private:
-  void copy_pages(const InputFile& file, const ParquetChunk& chunk);
+  ParquetChunk copy_pages(const InputFile& file, const ParquetChunk& chunk);
   void write(const char* bytes, std::size_t size);
 
   int descriptor_ = -1;

@@ -12,6 +12,7 @@
 #include "stages/parquet_copy.h"
 #include "stages/parquet_footer.h"
 #include "stages/parquet_query.h"
+#include "stages/sql_file.h"
 
 namespace millrace {
 namespace {
@@ -51,8 +52,9 @@ std::size_t give_names(DuckdbType& type, const std::vector<ParquetNode>& nodes, 
 class ParquetReader final : public RecordReader {
  public:
   ParquetReader(const std::string& path, const ReadOptions& options, std::uint64_t first_record)
-      : path_(path), options_(options), file_(path), row_(first_record) {
+      : path_(path), options_(options), file_(path), name_(path), row_(first_record) {
     try {
+      forget_names();
       footer_ = read_parquet_footer(file_);
       open();
     } catch (const ParquetFooterError& error) {
@@ -95,6 +97,15 @@ class ParquetReader final : public RecordReader {
   }
 
  private:
+  void open_session() {
+    session_ = DuckdbSession();
+    forget_names();
+  }
+
+  void forget_names() {
+    if (name_.is_passing()) session_.query("SET SESSION parquet_metadata_cache = false");
+  }
+
   /// Throws ParquetFooterError if DuckDB cannot make anything of the file.
   void open() {
     query_.emplace(names_of(footer_), options_);
@@ -125,7 +136,7 @@ class ParquetReader final : public RecordReader {
   std::string file() const {
     std::string names;
     for (std::size_t i = 0; i < footer_.columns.size(); ++i) names += (i == 0 ? "" : ", ") + ParquetQuery::name_of(i);
-    return table(sql_path(path_), true, names);
+    return table(name_.literal(), true, names);
   }
 
   std::string copy() const {
@@ -234,7 +245,7 @@ class ParquetReader final : public RecordReader {
     rows_.reset();
     refuse_out_of_memory(error);
     if (error.fatal) {
-      session_ = DuckdbSession();
+      open_session();
       if (!std::exchange(tried_again_, true)) return;  // It may have been the fault of another shard.
     }
     const std::vector<std::size_t> columns = query_->columns();
@@ -256,7 +267,7 @@ class ParquetReader final : public RecordReader {
       return read == group().to - row_;
     } catch (const DuckdbError& error) {
       refuse_out_of_memory(error);
-      if (error.fatal) session_ = DuckdbSession();
+      if (error.fatal) open_session();
       return false;
     }
   }
@@ -289,6 +300,7 @@ class ParquetReader final : public RecordReader {
   std::string path_;
   ReadOptions options_;
   InputFile file_;
+  SqlFile name_;
   ParquetFooter footer_;
   DuckdbSession session_;
   std::optional<ParquetQuery> query_;

@@ -121,6 +121,14 @@ TEST_F(ParquetShard, TakesNoColumnFromItsPath) {
   }
 }
 
+TEST_F(ParquetShard, IsReadUnderAnyName) {
+  const std::string bytes = bytes_of(write("SELECT 'text' AS content", "", "plain.parquet"));
+  for (const char* name : {"*", "[a]", "?", "**/x", "a\\b*", "a\\b", "{a,b}", "it's", "a\nb", "~", "\xFF"}) {
+    const std::string path = folder_.write(std::string(name) + "/" + name, bytes);
+    EXPECT_EQ(read_shard(path, 0, {layout_named("the-stack")}).texts(), Strings{"text"}) << name;
+  }
+}
+
 TEST_F(ParquetShard, TakesNamesThatReadersUseForColumnsLikeAnyOther) {
   for (const char* name :
        {"file_row_number", "filename", "file_index", "rowid", "#0", "a\"b", "a.b", "x y", "select"}) {

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <string>
+
+namespace millrace {
+
+/// A file under a name that DuckDB takes for what it is. Patterns, "~" and addresses in a path would be followed: such
+/// a file is kept open, and named by its descriptor.
+class SqlFile {
+ public:
+  /// Throws std::system_error if it cannot be opened.
+  explicit SqlFile(const std::string& path);
+  ~SqlFile();
+  SqlFile(const SqlFile&) = delete;
+  SqlFile& operator=(const SqlFile&) = delete;
+
+  /// The name as an SQL literal. REQUIRES: used in this process, while the object is there.
+  const std::string& literal() const { return literal_; }
+  /// The name will be another file's later on: nothing may be remembered by it.
+  bool is_passing() const { return descriptor_ >= 0; }
+
+ private:
+  int descriptor_ = -1;
+  std::string literal_;
+};
+
+}  // namespace millrace
