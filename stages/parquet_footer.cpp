@@ -194,6 +194,12 @@ std::uint64_t ParquetChunk::begin() const {
   return dictionary_page ? std::min(*dictionary_page, data_page) : data_page;
 }
 
+std::uint64_t ParquetFooter::uncompressed_bytes(std::size_t group) const {
+  std::uint64_t bytes = 0;
+  for (const ParquetChunk& chunk : groups[group].chunks) bytes += chunk.uncompressed_bytes;
+  return bytes;
+}
+
 std::uint64_t ParquetFooter::uncompressed_bytes(std::size_t group, const std::vector<std::size_t>& of_columns) const {
   std::uint64_t bytes = 0;
   for (const std::size_t column : of_columns) {

@@ -67,7 +67,8 @@ struct ParquetFooter {
   std::uint64_t rows = 0;
 
   const std::string& name(std::size_t column) const { return nodes[columns[column].node].name; }
-  /// What a row group holds of some columns, in bytes.
+  /// What a row group holds, in all or of some columns.
+  std::uint64_t uncompressed_bytes(std::size_t group) const;
   std::uint64_t uncompressed_bytes(std::size_t group, const std::vector<std::size_t>& of_columns) const;
 };
 

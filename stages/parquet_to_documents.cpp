@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "stages/errors.h"
+#include "stages/frame_tally.h"
 #include "stages/input_file.h"
 #include "stages/line_to_document.h"
 #include "stages/parquet_copy.h"
@@ -59,8 +60,8 @@ class ParquetReader final : public RecordReader {
       open();
     } catch (const ParquetFooterError& error) {
       footer_ = {};
-      fault_ = reject_here(RejectCause::damaged_footer, error.what());
-      fault_->lost_bytes = file_.size();
+      fault_ = Reject{
+          {path_, row_}, RejectCause::damaged_footer, error.what(), file_.size(), {0, file_.size() * kUnknownRatio}};
     }
     if (row_ > footer_.rows) row_ = footer_.rows;
     go_to_group();
@@ -234,9 +235,22 @@ class ParquetReader final : public RecordReader {
     return document;
   }
 
-  Where where() const { return {path_, row_, 0, 0}; }
+  Where where() const {
+    const bool has_text = !rows_->is_null(ParquetQuery::text, at_);
+    return {path_, row_, 0, 0, has_text ? rows_->text(ParquetQuery::text, at_).size() : content_of_rows(1)};
+  }
 
-  Reject reject_here(RejectCause cause, std::string reason) const { return {where(), cause, std::move(reason), 0}; }
+  Reject reject_here(RejectCause cause, std::string reason) const {
+    return rejected_record(where(), cause, std::move(reason));
+  }
+
+  /// What so many of the group's rows have on average in the columns that are asked for; in all, if that is none.
+  std::uint64_t content_of_rows(std::uint64_t rows) const {
+    const std::uint64_t asked = footer_.uncompressed_bytes(group_, query_->columns());
+    const double bytes = static_cast<double>(asked > 0 ? asked : footer_.uncompressed_bytes(group_));
+    return static_cast<std::uint64_t>(bytes / static_cast<double>(group().to - group().from) *
+                                      static_cast<double>(rows));
+  }
 
   /// DuckDB takes a text that is not UTF-8 for an error of the whole chunk: the group is read again from a copy in
   /// which texts are bytes. What fails there too is damage, unless the columns alone can be read: then the query is at
@@ -287,8 +301,12 @@ class ParquetReader final : public RecordReader {
   }
 
   void lose_group(const std::string& why) {
-    fault_ = reject_here(RejectCause::damaged_page,
-                         fmt::format("row group {}, rows {} to {} are lost: {}", group_, row_, group().to - 1, why));
+    const std::uint64_t rows = group().to - row_;
+    fault_ = Reject{{path_, row_},
+                    RejectCause::damaged_page,
+                    fmt::format("row group {}, rows {} to {} are lost: {}", group_, row_, group().to - 1, why),
+                    0,
+                    {rows, content_of_rows(rows)}};
     for (const std::size_t column : query_->columns()) {
       for (std::size_t leaf = footer_.columns[column].leaf; leaf < footer_.columns[column].leaf_end; ++leaf)
         fault_->lost_bytes += group().chunks[leaf].compressed_bytes;

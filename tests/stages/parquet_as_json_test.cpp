@@ -78,7 +78,7 @@ FieldRule random_rule() {
 RC_GTEST_PROP(Parquet, MeansByAPathWhatJsonMeans, ()) {
   const testing::TemporaryFolder folder;
   const Twins twins(folder);
-  for (int trial = 0; trial < 3; ++trial) {
+  for (int trial = 0; trial < 2; ++trial) {
     ReadOptions options;
     options.layout.text_field = *rc::gen::arbitrary<bool>() ? "content" : random_path();
     options.fields = {random_path(), random_path()};

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/duckdb_session.h"
+#include "stages/parquet_footer.h"
 #include "tests/stages/shard_fixture.h"
 
 namespace millrace::testing {
@@ -22,6 +23,32 @@ inline std::string replaced(std::string text, const std::string& from, const std
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
   return text;
+}
+
+/// A file in LZ4_RAW (7) whose footer calls its codec `codec`, which is below 64.
+inline std::string with_codec(std::string bytes, int codec, const TemporaryFolder& folder) {
+  const auto changed = [&](const std::string& candidate) {
+    std::size_t chunks = 0;
+    try {
+      const ParquetFooter footer = read_parquet_footer(InputFile(folder.write("candidate", candidate)));
+      for (const ParquetRowGroup& group : footer.groups) {
+        for (const ParquetChunk& chunk : group.chunks) chunks += chunk.codec == codec ? 1 : 0;
+      }
+    } catch (const ParquetFooterError&) {
+    }
+    return chunks;
+  };
+  // A field one further on, an i32, of 7.
+  std::size_t known = 0;
+  for (std::size_t at = bytes.find("\x15\x0E"); at != std::string::npos; at = bytes.find("\x15\x0E", at + 1)) {
+    std::string candidate = bytes;
+    candidate[at + 1] = static_cast<char>(2 * codec);
+    const std::size_t now = changed(candidate);
+    if (now <= known) continue;
+    known = now;
+    bytes = candidate;
+  }
+  return bytes;
 }
 
 class ParquetTest : public ::testing::Test {

@@ -96,37 +96,12 @@ TEST_F(ParquetFooterOf, ACopyOfPagesThatAreNotThereIsRefused) {
   EXPECT_THROW(ParquetCopy(file, footer, 1, {0}), ParquetFooterError);
 }
 
-/// Changes codec 7 into 5 wherever the footer says so: a page of the one is a page of the other without sizes before
-/// it.
-std::string with_old_lz4(std::string bytes, const testing::TemporaryFolder& folder) {
-  const auto changed = [&](const std::string& candidate) {
-    try {
-      std::size_t old = 0;
-      for (const ParquetRowGroup& group : read_parquet_footer(InputFile(folder.write("candidate", candidate))).groups)
-        for (const ParquetChunk& chunk : group.chunks) old += chunk.codec == kParquetOldLz4 ? 1 : 0;
-      return old;
-    } catch (const ParquetFooterError&) {
-      return std::size_t{0};
-    }
-  };
-  std::size_t known = 0;
-  for (std::size_t at = bytes.find("\x15\x0E"); at != std::string::npos; at = bytes.find("\x15\x0E", at + 1)) {
-    std::string candidate = bytes;
-    candidate[at + 1] = 0x0A;
-    const std::size_t now = changed(candidate);
-    if (now <= known) continue;
-    known = now;
-    bytes = candidate;
-  }
-  return bytes;
-}
-
 TEST_F(ParquetFooterOf, AFileInOldLz4IsReadAsOthersAre) {
   for (const char* version : {"V1", "V2"}) {
     const std::string path = write("SELECT 'row row row row ' || i AS text, i % 3 AS size FROM range(5000) AS n(i)",
                                    std::string(", COMPRESSION lz4_raw, PARQUET_VERSION ") + version);
     const testing::Reading sound = testing::read_shard(path);
-    const std::string old = folder_.write("old.parquet", with_old_lz4(bytes_of(path), folder_));
+    const std::string old = folder_.write("old.parquet", testing::with_codec(bytes_of(path), kParquetOldLz4, folder_));
     EXPECT_EQ(read_parquet_footer(InputFile(old)).groups.at(2).chunks.at(0).codec, kParquetOldLz4);
     ReadOptions options;
     options.filter.where = "size < 2";

@@ -276,6 +276,32 @@ TEST_F(ParquetShard, LosesAGroupWhosePagesAreDamagedAndNoOther) {
   EXPECT_EQ(reading.documents.size(), 10000U - 2048U);
 }
 
+TEST_F(ParquetShard, SaysHowMuchIsLostWithAGroupOrTheFile) {
+  const std::string path = write("SELECT 'row ' || i AS content, i AS size FROM range(5000) AS numbers(i)");
+  const std::string bytes = bytes_of(path);
+  std::string damaged = bytes;
+  for (std::size_t at = 4; at < 300; ++at) damaged[at] = '\x5A';
+  const Reading group = read_shard(folder_.write("damaged.parquet", damaged), 0, {layout_named("the-stack")});
+  ASSERT_EQ(group.causes(), (Causes{{"damaged_page", 1}}));
+  EXPECT_EQ(group.rejects[0].loss.records, 2048U);
+  EXPECT_NEAR(static_cast<double>(group.rejects[0].loss.bytes), 2048.0 * 12, 2048.0 * 3) << "length, and 'row 1234'";
+  const Reading file = read_shard(folder_.write("cut.parquet", bytes.substr(0, bytes.size() - 9)), 0);
+  ASSERT_EQ(file.causes(), (Causes{{"damaged_footer", 1}}));
+  EXPECT_GE(file.rejects[0].loss.bytes, bytes.size());
+  const Reading sound = read_shard(path, 0, {layout_named("the-stack")});
+  EXPECT_EQ(sound.documents[7].where.size, sound.documents[7].text.size());
+}
+
+TEST_F(ParquetShard, InACodecThatNobodyReadsLosesAllItsRows) {
+  const std::string path =
+      write("SELECT 'row ' || i AS content FROM range(305) AS numbers(i)", ", COMPRESSION lz4_raw");
+  const std::string lzo = folder_.write("lzo.parquet", testing::with_codec(bytes_of(path), 3, folder_));
+  const Reading reading = read_shard(lzo, 0, {layout_named("the-stack")});
+  ASSERT_EQ(reading.causes(), (Causes{{"damaged_page", 1}}));
+  EXPECT_EQ(reading.rejects[0].loss.records, 305U);
+  EXPECT_NE(reading.rejects[0].reason.find("LZO"), std::string::npos) << reading.rejects[0].reason;
+}
+
 TEST_F(ParquetShard, GivesTheSameOrIsRejectedWhereverAByteIsOther) {
   const std::string path = write("SELECT 'row ' || i AS content, {'a': [i]} AS meta FROM range(60) AS numbers(i)",
                                  ", COMPRESSION uncompressed");
