@@ -95,11 +95,9 @@ std::size_t ParquetQuery::column_of_condition(const std::string& name) const {
   if (const std::optional<Path> exact = path_of(name); exact && exact->keys.empty()) return exact->column;
   const std::vector<std::string> others = alike(names_, name);
   if (others.size() > 1)
-    throw ConfigError(fmt::format("where = \"{}\": column \"{}\" may be {}; write it as one of them",
-                                  options_.filter.where, name, fmt::join(others, " or ")));
+    throw ConfigError(fmt::format("column \"{}\" may be {}; write it as one of them", name, fmt::join(others, " or ")));
   if (others.empty())
-    throw ConfigError(fmt::format("where = \"{}\": there is no column \"{}\"; there are {}", options_.filter.where,
-                                  name, fmt::join(names_, ", ")));
+    throw ConfigError(fmt::format("there is no column \"{}\"; there are {}", name, fmt::join(names_, ", ")));
   return static_cast<std::size_t>(
       std::ranges::find_if(names_, [&](const std::string& other) { return same_letters(other, name); }) -
       names_.begin());
@@ -129,8 +127,10 @@ std::string ParquetQuery::condition(const std::vector<DuckdbType>& declared,
     for (const std::string& value : rule.values) values += (values.empty() ? "" : ", ") + sql_string(value);
     for (const Path& path : paths_of(rule.field)) {
       const std::string column = name_of(path.column);
-      any += fmt::format(" OR coalesce(list_has_any({}, [{}]), false)",
-                         sql_values(column, found[path.column], path.keys), values);
+      const std::optional<std::string> only = sql_only_value(column, found[path.column], path.keys);
+      any += only && !values.empty() ? fmt::format(" OR coalesce({} IN ({}), false)", *only, values)
+                                     : fmt::format(" OR coalesce(list_has_any({}, [{}]), false)",
+                                                   sql_values(column, found[path.column], path.keys), values);
       if (const std::string is_bad = sql_is_bad(column, found[path.column], path.keys); !is_bad.empty())
         bad += fmt::format(" OR {}", is_bad);
     }
@@ -192,8 +192,11 @@ std::string ParquetQuery::select(const std::vector<DuckdbType>& declared, const 
   for (const std::string& field : options_.fields) {
     std::string firsts;
     for (const Path& path : paths_of(field)) {
-      firsts += fmt::format("list_filter({}, lambda \"#v\": \"#v\" IS NOT NULL)[1], ",
-                            sql_values(name_of(path.column), found[path.column], path.keys));
+      const std::string column = name_of(path.column);
+      const std::optional<std::string> only = sql_only_value(column, found[path.column], path.keys);
+      firsts += only ? *only + ", "
+                     : fmt::format("list_filter({}, lambda \"#v\": \"#v\" IS NOT NULL)[1], ",
+                                   sql_values(column, found[path.column], path.keys));
     }
     selected += fmt::format(", coalesce({}NULL, NULL::VARCHAR)", firsts);
   }

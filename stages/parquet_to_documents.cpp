@@ -109,7 +109,11 @@ class ParquetReader final : public RecordReader {
 
   /// Throws ParquetFooterError if DuckDB cannot make anything of the file.
   void open() {
-    query_.emplace(names_of(footer_), options_);
+    try {
+      query_.emplace(names_of(footer_), options_);
+    } catch (const ConfigError& error) {
+      throw ConfigError(fmt::format("{}: where = \"{}\": {}", path_, options_.filter.where, error.what()));
+    }
     try {
       declared_ = session_.query(fmt::format("SELECT * FROM {} LIMIT 0", file())).types();
     } catch (const DuckdbError& error) {

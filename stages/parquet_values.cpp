@@ -88,6 +88,12 @@ std::string sql_values(const std::string& value, const DuckdbType& type, Keys ke
   }
 }
 
+std::optional<std::string> sql_only_value(const std::string& value, const DuckdbType& type, Keys keys) {
+  const std::optional<SqlPlace> place = sql_place(value, type, keys);
+  if (!place || !place->type.parts.empty()) return std::nullopt;
+  return as_text(place->value, place->type.kind);
+}
+
 std::string sql_is_bad(const std::string& value, const DuckdbType& type, Keys keys) {
   switch (type.kind) {
     case Kind::list: {

@@ -15,6 +15,10 @@ namespace millrace {
 /// none.
 std::string sql_values(const std::string& value, const DuckdbType& type, std::span<const std::string> keys);
 
+/// The same where no list can be on the way, as a VARCHAR or null: cheaper than a list of one.
+std::optional<std::string> sql_only_value(const std::string& value, const DuckdbType& type,
+                                          std::span<const std::string> keys);
+
 /// Whether a text there is not UTF-8; "" if none can be.
 std::string sql_is_bad(const std::string& value, const DuckdbType& type, std::span<const std::string> keys);
 /// Whether any text within is not UTF-8, where the file declares texts and bytes were found; "" if none can be.

@@ -50,6 +50,8 @@ const char* name_of(RejectCause cause) {
       return "damaged_footer";
     case RejectCause::damaged_page:
       return "damaged_page";
+    case RejectCause::missing_column:
+      return "missing_column";
     case RejectCause::unreadable:
       return "unreadable";
   }

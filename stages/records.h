@@ -37,9 +37,10 @@ enum class RejectCause : std::uint8_t {
   trailing_garbage,
   damaged_footer,
   damaged_page,
+  missing_column,
   unreadable,
 };
-inline constexpr int kRejectCauses = 13;
+inline constexpr int kRejectCauses = 14;
 const char* name_of(RejectCause cause);
 
 /// What is missing because something could not be read.
