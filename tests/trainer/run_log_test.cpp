@@ -59,7 +59,7 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
   EXPECT_EQ(text_of(folder.path() / "rejects.jsonl"),
             "{\"row\":6,\"corpus\":\"code\",\"shard\":\"shard.jsonl\",\"record\":3,\"line\":4,\"byte\":90,\"cause\":"
             "\"bad_json\","
-            "\"reason\":\"not \xEF\xBF\xBD JSON\",\"lost_bytes\":12}\n");
+            "\"reason\":\"not \xEF\xBF\xBD JSON\",\"lost_bytes\":12,\"lost_records\":1,\"lost_content\":0}\n");
 }
 
 TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
