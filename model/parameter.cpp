@@ -1,6 +1,8 @@
 #include "model/parameter.h"
 
+#include <algorithm>
 #include <stdexcept>
+#include <type_traits>
 
 #include "model/normal_quantile.h"
 #include "model/parallel.h"
@@ -20,19 +22,32 @@ bool has_image(const ParameterSpec& spec) {
   return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && spec.name != "model.embed_tokens.weight";
 }
 
+/// On all threads: memory comes from the system with its first writing.
+template <class Number>
+void clear(Matrix<Number>& numbers) {
+  constexpr Index kGrain = 1 << 16;
+  for_ranges(numbers.columns(), kGrain,
+             [&](Index begin, Index end) { std::fill(numbers.data() + begin, numbers.data() + end, Number{}); });
+}
+
 /// A draw of the law from a uniform number of [0, 1).
-double draw(const Initializer& initializer, double uniform) {
+template <class Scalar>
+Scalar draw(const Initializer& initializer, double uniform) {
   const double open = uniform + 0x1p-54;  // Never 0.
+  const auto scaled = [](double p, double scale) {
+    if constexpr (std::is_same_v<Scalar, float>) return scaled_normal_quantile(p, scale);
+    return static_cast<Scalar>(scale * normal_quantile(p));
+  };
   switch (initializer.law) {
     case Initializer::Law::ones:
-      return 1.0;
+      return Scalar{1};
     case Initializer::Law::normal:
-      return initializer.stddev * normal_quantile(open);
+      return scaled(open, initializer.stddev);
     case Initializer::Law::truncated_normal: {
       // A normal cut at two standard deviations, widened so that its standard deviation is the one asked for.
       constexpr double kBelow = 0.022750131948179207;  // P(X < -2)
       constexpr double kStddevOfCut = 0.87962566103423978;
-      return initializer.stddev / kStddevOfCut * normal_quantile(kBelow + open * (1 - 2 * kBelow));
+      return scaled(kBelow + open * (1 - 2 * kBelow), initializer.stddev / kStddevOfCut);
     }
   }
   throw std::logic_error("an initializer without a law");
@@ -61,15 +76,15 @@ ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gr
     views_.all.push_back({std::move(spec), nullptr, nullptr, nullptr});
   }
   values_.reshape(1, total);
-  values_.fill(0);
+  clear(values_);
   if (gradients == Gradients::allocated) {
     gradients_.reshape(1, total);
-    gradients_.fill(0);
+    clear(gradients_);
   }
   if (precision == Precision::bf16) {
     if (!std::is_same_v<Scalar, float>) throw std::logic_error("bf16 images of other than float parameters");
     images_.reshape(1, total);
-    images_.fill(Bf16{0});
+    clear(images_);
   }
   Index at = 0;
   for (Parameter<Scalar>& parameter : views_.all) {
@@ -82,9 +97,7 @@ ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gr
 
 template <class Scalar>
 void ParameterMemory<Scalar>::zero_gradients() {
-  constexpr Index kGrain = 1 << 16;
-  for_ranges(gradients_.columns(), kGrain,
-             [&](Index begin, Index end) { std::fill(gradients_.data() + begin, gradients_.data() + end, Scalar{0}); });
+  clear(gradients_);
 }
 
 template <class Scalar>
@@ -110,7 +123,7 @@ void ParameterMemory<Scalar>::initialize(
         const double number = parameter.spec.initializer.law == Initializer::Law::ones
                                   ? 0.0
                                   : uniform(tensor, static_cast<std::uint64_t>(i));
-        parameter.value[i] = static_cast<Scalar>(draw(parameter.spec.initializer, number));
+        parameter.value[i] = draw<Scalar>(parameter.spec.initializer, number);
       }
     });
   }

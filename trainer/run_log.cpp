@@ -1,12 +1,11 @@
 #include "trainer/run_log.h"
 
-#include <fstream>
 #include <functional>
 
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
-#include "stages/atomic_file.h"
+#include "trainer/line_filter.h"
 
 namespace millrace {
 namespace {
@@ -19,16 +18,13 @@ constexpr const char* kRejects = "rejects.jsonl";
 constexpr const char* kPositions = "positions.jsonl";
 constexpr std::uint64_t kPositionEvery = 1000;
 
-void keep_lines(const fs::path& path, const std::function<bool(const Json&)>& keep) {
+/// Keeps the lines that are JSON objects and that `keep` wants.
+void keep_objects(const fs::path& path, const std::function<bool(const Json&)>& keep) {
   if (!fs::is_regular_file(path)) return;  // Nothing there; or a device, which keeps nothing.
-  std::ifstream file(path, std::ios::binary);
-  std::string kept;
-  for (std::string line; std::getline(file, line);) {
-    const bool torn = file.eof();
+  keep_lines(path, [&](const std::string& line) {
     const Json json = Json::parse(line, nullptr, false);
-    if (!torn && json.is_object() && keep(json)) kept += line + "\n";
-  }
-  write_file_atomically(path, kept);
+    return json.is_object() && keep(json);
+  });
 }
 
 std::optional<std::uint64_t> number(const Json& json, const char* key) {
@@ -84,14 +80,14 @@ bool holds_logs(const fs::path& folder) {
 }
 
 void cut_back_logs(const fs::path& folder, const std::optional<LogEnd>& end) {
-  keep_lines(folder / kMetrics, [&](const Json& line) {
+  keep_objects(folder / kMetrics, [&](const Json& line) {
     return end && at_most(number(line, "step"), line.contains("eval") ? end->evaluated_at : end->step);
   });
-  keep_lines(folder / kRejects, [&](const Json& line) {
+  keep_objects(folder / kRejects, [&](const Json& line) {
     const auto row = number(line, "row");
     return end && row && *row < end->row;
   });
-  keep_lines(folder / kPositions, [&](const Json& line) { return end && at_most(number(line, "row"), end->row); });
+  keep_objects(folder / kPositions, [&](const Json& line) { return end && at_most(number(line, "row"), end->row); });
 }
 
 }  // namespace millrace

@@ -54,7 +54,7 @@ class RunLog {
 bool holds_logs(const std::filesystem::path& folder);
 
 /// Cuts the logs of `folder` back to `end`, or to nothing, so that each step and row appears once when the run goes on.
-/// Torn and unreadable lines go, too. Atomic per file, and may be repeated.
+/// Torn and unreadable lines go, too. Atomic per file, and may be repeated. Takes no more memory for longer logs.
 void cut_back_logs(const std::filesystem::path& folder, const std::optional<LogEnd>& end);
 
 }  // namespace millrace

@@ -77,16 +77,20 @@ TrainLoop::TrainLoop(TrainSetup setup)
       memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
-      unigram_(setup_.model.vocab_size) {
-  memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
-    return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
-  });
-}
+      unigram_(setup_.model.vocab_size) {}
 
 TrainLoop::~TrainLoop() = default;
 
 void TrainLoop::start_from(const fs::path& checkpoint) {
   load_parameters(checkpoint, memory_.views());
+  has_weights_ = true;
+}
+
+void TrainLoop::draw_weights() {
+  memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
+    return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
+  });
+  has_weights_ = true;
 }
 
 void TrainLoop::resume() {
@@ -111,6 +115,7 @@ void TrainLoop::resume() {
     return;
   }
   const RunIdentity saved = load_checkpoint(*newest, parts());
+  has_weights_ = true;
   if (saved.stream_version != setup_.identity.stream_version) {
     throw ConfigError(
         fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
@@ -138,6 +143,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
   writer_.reset();
+  if (!has_weights_) draw_weights();
   fs::create_directories(setup_.checkpoints);
   const bool begun = state_.position.has_value();
   if (begun) check_ledger(state_, seen_, setup_.corpora);

@@ -84,11 +84,12 @@ class TrainLoop {
     std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
   };
 
-  /// Draws the weights. Throws ConfigError if the configuration cannot be trained with.
+  /// Weights are 0 until start_from(), resume() or run(), which draws them if neither brought any. Throws ConfigError
+  /// if the configuration cannot be trained with.
   explicit TrainLoop(TrainSetup setup);
   ~TrainLoop();
 
-  /// Takes the weights of a checkpoint folder for the drawn ones; the run still starts at step 0.
+  /// Takes the weights of a checkpoint folder; the run still starts at step 0.
   void start_from(const std::filesystem::path& checkpoint);
   /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones are named in the
   /// log and set aside. To be called before run(). Throws ConfigError if all are damaged, if their folder is gone
@@ -104,16 +105,17 @@ class TrainLoop {
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
   std::string newest_checkpoint() const;                        ///< In words.
 
-  /// Cuts the logs back to where the run stands, then trains until `total_steps` are done, the batches end, or
-  /// hooks.interrupted() is true; then the last step is evaluated (unless interrupted) and saved. Or until
-  /// max_bad_steps were skipped in a row: the last one's batch is then described in bad_batch.json, and nothing is
-  /// saved. Throws what next_batch throws, a DataError after the last step was saved; std::runtime_error if the last
-  /// step could not be saved; std::logic_error instead of saving a ledger that does not add up.
+  /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
+  /// are done, the batches end, or hooks.interrupted() is true; then the last step is evaluated (unless interrupted)
+  /// and saved. Or until max_bad_steps were skipped in a row: the last one's batch is then described in bad_batch.json,
+  /// and nothing is saved. Throws what next_batch throws, a DataError after the last step was saved; std::runtime_error
+  /// if the last step could not be saved; std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
  private:
   using Clock = std::chrono::steady_clock;
   enum class Details : std::uint8_t { no, yes };
+  void draw_weights();
   std::optional<Batch> next_batch(const Hooks& hooks);
   void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
   StepTally forward_backward(const Batch& batch);
@@ -130,6 +132,7 @@ class TrainLoop {
   TrainSetup setup_;
   LearningRate learning_rate_;
   ParameterMemory<float> memory_;
+  bool has_weights_ = false;
   std::unique_ptr<Optimizer> optimizer_;
   Transformer<float> model_;
   UnigramCounts unigram_;
