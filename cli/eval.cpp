@@ -139,7 +139,7 @@ void add_eval(CLI::App& app) {
       ->take_all();
   command->add_option("--tokens", options->tokens,
                       "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says");
-  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(not_negative());
+  add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000400 --run runs/quickstart");
   command->callback([options] { eval(*options); });

@@ -120,7 +120,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")->check(not_negative());
   command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(CLI::Range(0.0, 1.0));
   command->add_option("--seed", sampling.seed, "Another seed, another text");
-  command->add_option("--threads", options->threads, "Threads; 0: all cores")->check(not_negative());
+  add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON when done");
   command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000400 --prompt \"The file\"");
   command->callback([options] { generate(*options); });

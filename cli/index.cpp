@@ -137,7 +137,7 @@ void add_index(CLI::App& app) {
   command->add_option("--by", arguments->by,
                       "Also count documents per value of this field: lang, license, ... or a dotted path; reads every "
                       "shard");
-  command->add_option("--threads", arguments->threads, "Threads; 0: one a processor")->check(not_negative());
+  add_threads_option(*command, arguments->threads, "Threads", "one a processor");
   command->add_flag("--json", arguments->json, "Print the manifest as JSON");
   command->footer(
       fmt::format("Example:\n  millrace index data/sample --out data/sample/{}\n"

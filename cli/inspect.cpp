@@ -8,6 +8,7 @@
 #include "cli/interrupt.h"
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
 #include "cli/results.h"
@@ -120,7 +121,7 @@ void add_inspect(CLI::App& app) {
   command->add_flag("--stats", options->statistics,
                     "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
   command->add_option("--row", options->row, "Only this row");
-  command->add_option("--threads", options->threads, "Threads of the pipeline; 0: all cores");
+  add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
   command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
   command->footer(
       "Example: millrace inspect mixes/runs/quickstart.toml --data /data --rows 2\n"

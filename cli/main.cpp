@@ -1,4 +1,5 @@
 #include <exception>
+#include <new>
 #include <sstream>
 
 #include <CLI/CLI.hpp>
@@ -57,6 +58,9 @@ int run(int argc, char** argv) {
   } catch (const ConfigError& error) {
     say("millrace: {}", error.what());
     return kWrongUse;
+  } catch (const std::bad_alloc&) {
+    say("millrace: the system gives no more memory: all of it is used, or a limit is reached (ulimit -v, a cgroup)");
+    return kFailure;
   } catch (const std::exception& error) {
     say("millrace: {}", error.what());
     return kFailure;

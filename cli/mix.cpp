@@ -29,6 +29,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
+constexpr double kMostTokens = 9e18;  ///< Fits 64 bits.
+
 struct MixOptions {
   RunOptions run;  ///< Its `run` may also name a mix.
   std::string vocabulary;
@@ -282,7 +284,7 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   CLI::App* command = mix.add_subcommand(name, description);
   add_run_options(*command, options->run);
   command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
-      ->check(not_negative());
+      ->check(number_from(0, kMostTokens));
   command->add_option("--vocab", options->vocabulary,
                       "SentencePiece .model to count tokens with; default: the run's vocab");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -1,19 +1,50 @@
 #pragma once
 
+#include <cmath>
 #include <string>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 namespace millrace {
+
+inline constexpr int kMostThreads = 1024;
+
+/// For options that take a number, ends included.
+inline CLI::Validator number_from(double least, double most) {
+  const auto why_not = [least, most](std::string& given) -> std::string {
+    double number = 0;
+    const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= least && number <= most;
+    return is_fine ? "" : fmt::format("{} is no number from {:.15g} to {:.15g}", given, least, most);
+  };
+  return {why_not, fmt::format("[{:.15g} - {:.15g}]", least, most)};
+}
+
+/// The same for whole numbers, before they are converted to what they are kept in.
+inline CLI::Validator whole_number_from(double least, double most) {
+  const auto why_not = [least, most](std::string& given) -> std::string {
+    double number = 0;
+    const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= least && number <= most &&
+                         number == std::floor(number) && given.find_first_not_of("0123456789") == std::string::npos;
+    return is_fine ? "" : fmt::format("{} is no whole number from {:.15g} to {:.15g}", given, least, most);
+  };
+  return {why_not, fmt::format("[{:.15g} - {:.15g}]", least, most)};
+}
 
 /// For options that take a number from 0 on. (CLI11's own check names the largest double there is when it refuses.)
 inline CLI::Validator not_negative() {
   const auto why_not = [](std::string& given) -> std::string {
     double number = 0;
-    const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= 0;
+    const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= 0 && std::isfinite(number);
     return is_fine ? "" : given + " is no number from 0 on";
   };
   return {why_not, "NONNEGATIVE"};
+}
+
+/// --threads; 0 stands for `otherwise`.
+inline void add_threads_option(CLI::App& command, int& threads, const std::string& what, const std::string& otherwise) {
+  command.add_option("--threads", threads, fmt::format("{}; 0: {}", what, otherwise))
+      ->check(whole_number_from(0, kMostThreads));
 }
 
 }  // namespace millrace

@@ -119,7 +119,7 @@ void add_preprocess(CLI::App& app) {
                    "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
       ->check(CLI::Range(1.0, kMostTokens));
   command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)");
-  command->add_option("--threads", arguments->threads, "Threads; 0: all cores")->check(not_negative());
+  add_threads_option(*command, arguments->threads, "Threads", "all cores");
   command
       ->add_option("--save-seconds", arguments->save_seconds,
                    "How often documents are saved: what a kill may cost; 0: after every few hundred")

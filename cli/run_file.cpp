@@ -18,6 +18,12 @@
 namespace millrace {
 namespace {
 
+constexpr std::uint64_t kLargestInt = std::numeric_limits<int>::max();
+constexpr std::uint64_t kMostBatchRows = 1 << 24;
+constexpr std::uint64_t kMostShuffled = std::uint64_t{1} << 31;     ///< Records: permutations count in 32 bits.
+constexpr std::uint64_t kMostRecordBytes = std::uint64_t{1} << 32;  ///< What the JSON parser can hold.
+constexpr double kLeastEps = 1e-30;                                 ///< Is not 0 in f32.
+
 std::vector<Phase> read_phases(const ConfigTable& run) {
   std::vector<Phase> phases;
   for (const ConfigTable& table : run.tables("phase")) {
@@ -38,33 +44,24 @@ void read_data(const ConfigTable& table, StreamConfig& stream) {
   stream.holdout = table.number("holdout", stream.holdout);
   if (stream.holdout < 0 || stream.holdout >= 1)
     table.fail("holdout", fmt::format("is {}, expected at least 0 and below 1", stream.holdout));
-  stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block);
-  if (stream.shuffle_block == 0) table.fail("shuffle_block", "is 0, expected at least 1 record");
-  stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes);
-  if (stream.shuffle_bytes == 0) table.fail("shuffle_bytes", "is 0, expected at least 1 byte");
+  stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block, WholeRange{1, kMostShuffled});
+  stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes, WholeRange{.least = 1});
   stream.sampling =
       table.choice("sampling", "quota", {"quota", "random"}) == "random" ? Sampling::random : Sampling::quota;
   stream.on_bad_data =
       table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
   stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction);
-  stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes);
+  stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes, WholeRange{1, kMostRecordBytes});
   if (table.has("directory")) stream.data_directory = table.path("directory").string();
   table.refuse_unknown_keys();
 }
 
-/// Takes the key's number where it is there. A whole one that `value` cannot hold is refused.
-template <class Number>
-void override_number(const ConfigTable& table, const char* key, Number& value) {
-  if (!table.has(key)) return;
-  if constexpr (std::is_floating_point_v<Number>) {
-    value = table.number(key);
-  } else {
-    constexpr Number kLargest = std::numeric_limits<Number>::max();
-    const std::uint64_t count = table.count(key);
-    if (count > static_cast<std::uint64_t>(kLargest))
-      table.fail(key, fmt::format("is {}, expected at most {}", count, kLargest));
-    value = static_cast<Number>(count);
-  }
+/// Takes the key's number where it is there.
+void override_number(const ConfigTable& table, const char* key, double& value, NumberRange range = {}) {
+  value = table.number(key, value, range);
+}
+void override_number(const ConfigTable& table, const char* key, int& value, WholeRange range = {.most = kLargestInt}) {
+  if (table.has(key)) value = static_cast<int>(table.count(key, range));
 }
 
 ModelConfig read_model(const ConfigTable& table) {
@@ -116,31 +113,32 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
   const std::vector<const char*> of_adamw{"beta1", "beta2", "eps", "weight_decay"};
   train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor", "adamw"});
   if (train.optimizer == "adamw") {
-    train.beta1 = table.number("beta1", train.beta1);
-    train.beta2 = table.number("beta2", train.beta2);
-    train.eps = table.number("eps", train.eps);
-    train.weight_decay = table.number("weight_decay", train.weight_decay);
+    for (const auto& [key, beta] : {std::pair("beta1", &train.beta1), std::pair("beta2", &train.beta2)}) {
+      *beta = table.number(key, *beta, NumberRange{.least = 0});
+      if (*beta >= 1) table.fail(key, fmt::format("is {}, expected a number from 0 to below 1", *beta));
+    }
+    train.eps = table.number("eps", train.eps, NumberRange{.least = kLeastEps});
+    train.weight_decay = table.number("weight_decay", train.weight_decay, NumberRange{.least = 0});
     if (!table.has("learning_rate"))
       table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
   } else {
     refuse_without(table, "optimizer = \"adamw\"", of_adamw);
   }
-  train.clip_norm = table.number("clip_norm", train.clip_norm);
-  if (train.clip_norm < 0) table.fail("clip_norm", fmt::format("is {}, expected at least 0", train.clip_norm));
+  train.clip_norm = table.number("clip_norm", train.clip_norm, NumberRange{.least = 0});
 }
 
 void read_schedule(const ConfigTable& table, TrainConfig& train) {
   train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant", "cosine", "wsd"});
-  train.learning_rate = table.number("learning_rate", train.learning_rate);
+  train.learning_rate = table.number("learning_rate", train.learning_rate, NumberRange{.least = 0});
   override_number(table, "warmup_steps", train.warmup_steps);
   const bool is_wsd = train.schedule == "wsd";
   if (is_wsd || train.schedule == "cosine") {
-    train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate);
+    train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate, NumberRange{.least = 0});
   } else {
     refuse_without(table, "schedule = \"cosine\" or \"wsd\"", {"final_learning_rate"});
   }
   if (is_wsd) {
-    train.decay_share = table.number("decay_share", train.decay_share);
+    train.decay_share = table.number("decay_share", train.decay_share, NumberRange{0, 1});
   } else {
     refuse_without(table, "schedule = \"wsd\"", {"decay_share"});
   }
@@ -149,9 +147,8 @@ void read_schedule(const ConfigTable& table, TrainConfig& train) {
 TrainConfig read_training(const ConfigTable& run) {
   TrainConfig train;
   const ConfigTable table = run.table("train");
-  override_number(table, "batch_rows", train.batch_rows);
-  if (train.batch_rows == 0) table.fail("batch_rows", "is 0, expected at least 1");
-  override_number(table, "micro_rows", train.micro_rows);
+  override_number(table, "batch_rows", train.batch_rows, {1, kMostBatchRows});
+  override_number(table, "micro_rows", train.micro_rows, {0, kMostBatchRows});
   if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
   if (train.batch_rows % train.micro_rows != 0)
     table.fail("micro_rows",
@@ -159,8 +156,7 @@ TrainConfig read_training(const ConfigTable& run) {
   train.tokens = table.count("tokens", 0);
   read_optimizer(table, train);
   read_schedule(table, train);
-  override_number(table, "max_bad_steps", train.max_bad_steps);
-  if (train.max_bad_steps == 0) table.fail("max_bad_steps", "is 0, expected at least 1");
+  override_number(table, "max_bad_steps", train.max_bad_steps, {1, kLargestInt});
   train.precision = resolved_precision(table.choice("precision", train.precision, {"auto", "bf16", "f32"}));
   train.recompute = table.flag("recompute", train.recompute);
   table.refuse_unknown_keys();
@@ -172,8 +168,7 @@ TrainConfig read_training(const ConfigTable& run) {
 
   const ConfigTable checkpoint = run.table("checkpoint");
   train.checkpoint_every_steps = checkpoint.count("every_steps", train.checkpoint_every_steps);
-  override_number(checkpoint, "keep_last", train.keep_last);
-  if (train.keep_last == 0) checkpoint.fail("keep_last", "is 0, expected at least 1");
+  override_number(checkpoint, "keep_last", train.keep_last, {1, kLargestInt});
   train.keep_every_tokens = checkpoint.count("keep_every_tokens", train.keep_every_tokens);
   checkpoint.refuse_unknown_keys();
 
@@ -289,11 +284,9 @@ RunFile load_run(const RunOptions& options) {
   stream.name = table.text("name", run.file.stem().string());
   if (stream.name.empty() || stream.name.find_first_of("/\\\"\n") != std::string::npos)
     table.fail("name", "is empty or has a character that no folder name can have");
-  stream.seed = table.count("seed", 0);
+  stream.seed = table.count("seed", 0, WholeRange{.most = std::numeric_limits<std::uint64_t>::max()});
   run.vocabulary = table.path("vocab");
-  override_number(table, "sequence_length", stream.sequence_length);
-  if (stream.sequence_length < 2)
-    table.fail("sequence_length", fmt::format("is {}, expected at least 2", stream.sequence_length));
+  override_number(table, "sequence_length", stream.sequence_length, {2, kLongestRow});
   stream.phases = read_phases(table);
   max_document_tokens_of(stream);  // One for all phases, or this throws.
   read_data(table.table("data"), stream);

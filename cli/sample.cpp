@@ -12,6 +12,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/messages.h"
+#include "cli/option_checks.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/results.h"
@@ -28,6 +29,8 @@ namespace {
 constexpr double kDefaultMegabytes = 48;
 constexpr std::uint64_t kShardBytes = 4'000'000;
 constexpr const char* kManifest = "sample.json";
+
+constexpr double kMostMegabytes = 1e12;
 
 struct Arguments {
   std::string out;
@@ -141,7 +144,6 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
 }
 
 void sample(const Arguments& arguments) {
-  if (!(arguments.megabytes >= 1)) throw ConfigError("--megabytes must be at least 1");
   if (arguments.only_from && arguments.from.empty()) throw ConfigError("--only-from wants a --from");
   for (const std::string& root : arguments.from) {
     if (!fs::is_directory(root)) throw ConfigError(fmt::format("--from {}: is no folder", root));
@@ -184,7 +186,8 @@ void add_sample(CLI::App& app) {
       "sample", "Make small real shards from this machine's documentation, manual pages, licences and sources");
   command->add_option("--out", arguments->out, "Folder of the sample: redpajama/... and the_stack/data/...")
       ->required();
-  command->add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes");
+  command->add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes")
+      ->check(number_from(1, kMostMegabytes));
   command->add_option("--from", arguments->from,
                       "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
   command->add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");

@@ -18,6 +18,7 @@
 #include "cli/interrupt.h"
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/results.h"
 #include "stages/document_to_tokens.h"
@@ -116,7 +117,6 @@ void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Ar
 }
 
 void tokenize(Arguments arguments) {
-  if (arguments.threads < 0) throw ConfigError("--threads must be at least 1");
   if (arguments.threads == 0) arguments.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   if (!std::filesystem::is_regular_file(arguments.in)) {
     throw ConfigError(fmt::format("--in {}: there is no such file", arguments.in));
@@ -147,7 +147,7 @@ void add_tokenize(CLI::App& app) {
   command->add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet")->required();
   command->add_option("--field", arguments->field, "Field of the text; a dotted path in JSON");
   command->add_flag("--pieces", arguments->pieces, "Print the pieces instead of their ids");
-  command->add_option("--threads", arguments->threads, "Threads; 0: one a processor");
+  add_threads_option(*command, arguments->threads, "Threads", "one a processor");
   command->footer(
       "A record that cannot be read gives null.\n\n"
       "Example:\n  millrace tokenize --vocab data/vocab.model --in shard.jsonl.zst > ids.jsonl");

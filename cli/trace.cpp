@@ -12,6 +12,7 @@
 #include "cli/interrupt.h"
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
+#include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/recorded_run.h"
 #include "cli/results.h"
@@ -209,7 +210,7 @@ void add_trace(CLI::App& app) {
   add_run_options(*command, options->run);
   command->add_option("--document", options->document, "SHARD:RECORD, as inspect and rejects.jsonl name it")
       ->required();
-  command->add_option("--threads", options->threads, "Threads of the pipeline; 0: all cores");
+  add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Only rows near the document are made again, by the positions that the run recorded.\n"

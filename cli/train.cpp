@@ -43,6 +43,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+/// Beside those that compute and those that read: the pipeline's, the one that writes checkpoints.
+constexpr int kOtherThreads = 4;
+
 struct TrainOptions {
   RunOptions run;
   std::string rows;
@@ -189,6 +192,7 @@ void train(const TrainOptions& options) {
                                                   .rows = rows_of_whole_steps(run),
                                                   .batch_rows = run.train.batch_rows});
   set_compute_threads(options.threads);
+  require_threads(2 * compute_threads() + kOtherThreads);
 
   RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
                    {.resume = options.resume,
@@ -315,8 +319,7 @@ void add_train(CLI::App& app) {
   command->add_option("--from", options->from, "Start with the weights of this checkpoint folder");
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
-  command->add_option("--threads", options->threads, "Threads to compute with, and to read with; 0: all cores")
-      ->check(not_negative());
+  add_threads_option(*command, options->threads, "Threads to compute with, and to read with", "all cores");
   command->add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command->add_flag("--json", options->json, "Print the summary as JSON");
   command->footer(

@@ -9,6 +9,7 @@
 #include "cli/commands.h"
 #include "cli/interrupt.h"
 #include "cli/messages.h"
+#include "cli/option_checks.h"
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/results.h"
@@ -24,6 +25,10 @@ namespace {
 
 constexpr double kDefaultMegabytes = 8;
 constexpr int kInterruptedExit = 130;
+
+constexpr int kMostPieces = 1 << 28;
+constexpr double kFewestMegabytes = 1e-6;
+constexpr double kMostMegabytes = 1e12;
 
 struct TrainArguments {
   std::vector<std::string> shards;
@@ -42,8 +47,6 @@ std::string train_until_interrupted(const std::vector<std::string>& lines, int p
 }
 
 void train(const TrainArguments& arguments) {
-  if (!(arguments.megabytes > 0)) throw ConfigError("--megabytes must be above 0");
-  if (arguments.size < 1) throw ConfigError("--size must be above 0");
   const std::vector<std::string> shards = list_shards(arguments.shards, "");
   const std::filesystem::path out = arguments.out;
   make_folder(out.parent_path());
@@ -64,9 +67,11 @@ void add_vocab_train(CLI::App& vocab) {
   auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = vocab.add_subcommand("train", "Train a SentencePiece vocabulary with umT5's own settings");
   command->add_option("--shards", arguments->shards, "Shards: files, folders, globs, @lists")->required();
-  command->add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count");
+  command->add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count")
+      ->check(whole_number_from(1, kMostPieces));
   command->add_option("--out", arguments->out, "The .model file")->required();
-  command->add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes");
+  command->add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes")
+      ->check(number_from(kFewestMegabytes, kMostMegabytes));
   command->footer(
       "The text is taken evenly from the shards. The same shards give the same bytes. Training time grows with the\n"
       "text: about a minute for the default on two cores.\n\n"

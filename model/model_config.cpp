@@ -13,8 +13,8 @@ constexpr double kRouterStddev = 0.02;
 
 using Law = Initializer::Law;
 
-Initializer fan_in(Law law, int inputs) {
-  return {law, std::sqrt(kScale / inputs)};
+Initializer fan_in(Law law, std::int64_t inputs) {
+  return {law, std::sqrt(kScale / static_cast<double>(inputs))};
 }
 
 /// Appends the parameters of one model in order.
@@ -50,7 +50,7 @@ class SpecList {
     const int hidden = config_.hidden_size;
     const int inner = config_.intermediate_size;
     const int experts = config_.num_experts;
-    const int width = config_.num_attention_heads * config_.head_dim;
+    const std::int64_t width = std::int64_t{config_.num_attention_heads} * config_.head_dim;
     // The scaling of q k^T that OpenMoE's attention leaves out is in q's initial values.
     Initializer query = fan_in(Law::normal, hidden);
     query.stddev /= std::sqrt(config_.head_dim);

@@ -23,17 +23,21 @@ Index largest_divisor(Index number, Index limit) {
 Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode) {
   const double factor = mode == Mode::train ? config.router_capacity_factor_train : config.router_capacity_factor_eval;
   const int choices = std::min(config.router_topk, config.num_experts);
+  // A token chooses an expert once at most: more places than tokens change nothing, however large the factor.
+  const auto places = [&](double wanted, Index group) {
+    return static_cast<Index>(std::min(wanted, static_cast<double>(group)));
+  };
   switch (config.capacity_rule) {
     case CapacityRule::colossalai: {
-      auto pairs = static_cast<Index>(std::floor(choices * factor * static_cast<double>(tokens) / config.num_experts));
+      Index pairs = places(std::floor(choices * factor * static_cast<double>(tokens) / config.num_experts), tokens);
       pairs += pairs % 2;
       return {tokens, std::max<Index>(pairs, config.router_min_capacity)};
     }
     case CapacityRule::flaxformer: {
       const Index group = largest_divisor(tokens, config.router_group_size);
       // Halves go to the even number, as in the training code.
-      const double pairs = std::nearbyint(factor * static_cast<double>(group) / config.num_experts);
-      return {group, std::max<Index>(static_cast<Index>(pairs), config.router_min_capacity)};
+      const Index pairs = places(std::nearbyint(factor * static_cast<double>(group) / config.num_experts), group);
+      return {group, std::max<Index>(pairs, config.router_min_capacity)};
     }
     case CapacityRule::dropless:
       break;

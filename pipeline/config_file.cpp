@@ -1,8 +1,12 @@
 #include "pipeline/config_file.h"
 
 #include <algorithm>
+#include <cctype>
+#include <charconv>
 #include <cmath>
-#include <limits>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -34,7 +38,51 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
+/// Begins the texts that stand for integers which TOML has no room for.
+constexpr char kBeyondToml = '\x01';
+
+/// The digits of an integer that TOML has no room for, or nothing.
+std::optional<std::string> beyond_toml(const toml::node& node) {
+  const auto* text = node.as_string();
+  if (text == nullptr || !text->get().starts_with(kBeyondToml)) return std::nullopt;
+  return text->get().substr(1);
+}
+
+bool is_text(const toml::node& node) {
+  return node.is_string() && !beyond_toml(node);
+}
+
+/// Puts a text in the place of the decimal integer that ends at `error`, if one does; false: none does.
+bool set_integer_aside(std::string& text, const toml::source_position& error) {
+  std::size_t line = 0;
+  for (toml::source_index i = 1; i < error.line && line != std::string::npos; ++i)
+    line = std::min(text.find('\n', line), text.size() - 1) + 1;
+  const std::size_t end = line + error.column - 1;
+  if (error.column == 0 || end > text.size()) return false;
+  std::size_t begin = end;
+  while (begin > line && (std::isdigit(static_cast<unsigned char>(text[begin - 1])) != 0 || text[begin - 1] == '_'))
+    --begin;
+  std::string digits = text.substr(begin, end - begin);
+  std::erase(digits, '_');
+  constexpr std::size_t kFewest = 19;  // TOML's integers end at 9,223,372,036,854,775,807.
+  if (digits.size() < kFewest || (begin > line && text[begin - 1] == '-')) return false;
+  text.replace(begin, end - begin, "\"\\u0001" + digits + "\"");
+  return true;
+}
+
+/// As toml::parse, and integers of more than 64 bits with a sign become texts that beyond_toml() knows.
+toml::table parse_toml(std::string text) {
+  for (;;) {
+    try {
+      return toml::parse(text);
+    } catch (const toml::parse_error& error) {
+      if (!set_integer_aside(text, error.source().begin)) throw;
+    }
+  }
+}
+
 std::string kind_of(const toml::node& node) {
+  if (beyond_toml(node)) return "a number";
   if (node.is_string()) return "a text";
   if (node.is_integer() || node.is_floating_point()) return "a number";
   if (node.is_boolean()) return "true or false";
@@ -52,7 +100,7 @@ const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
   const std::string value = assignment.substr(equals + 1);
   toml::table parsed;
   try {
-    parsed = toml::parse("value = " + value);
+    parsed = parse_toml("value = " + value);
   } catch (const toml::parse_error&) {
     parsed.insert_or_assign("value", value);
   }
@@ -87,24 +135,19 @@ struct ConfigTable::Impl {
 
 ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vector<std::string>& sets) {
   if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
-  auto impl = std::make_shared<Impl>();
-  impl->file = file;
-  try {
-    impl->root = std::make_shared<toml::table>(toml::parse_file(file.string()));
-  } catch (const toml::parse_error& error) {
-    const auto& at = error.source().begin;
-    throw ConfigError(fmt::format("{}:{}:{}: {}", file.string(), at.line, at.column, error.description()));
-  }
-  for (const std::string& set : sets) impl->from_command_line.insert(set_dotted(*impl->root, set));
-  impl->table = impl->root.get();
-  return ConfigTable(std::move(impl));
+  std::ifstream stream(file, std::ios::binary);
+  const std::string text{std::istreambuf_iterator<char>(stream), {}};
+  if (stream.bad() || !stream.is_open()) throw ConfigError(fmt::format("{}: cannot be read", file.string()));
+  ConfigTable table = parse(text, file);
+  for (const std::string& set : sets) table.impl_->from_command_line.insert(set_dotted(*table.impl_->root, set));
+  return table;
 }
 
 ConfigTable ConfigTable::parse(const std::string& text, const std::filesystem::path& name) {
   auto impl = std::make_shared<Impl>();
   impl->file = name;
   try {
-    impl->root = std::make_shared<toml::table>(toml::parse(text));
+    impl->root = std::make_shared<toml::table>(parse_toml(text));
   } catch (const toml::parse_error& error) {
     const auto& at = error.source().begin;
     throw ConfigError(fmt::format("{}:{}:{}: {}", name.string(), at.line, at.column, error.description()));
@@ -120,7 +163,7 @@ bool ConfigTable::has(const std::string& key) const {
 std::string ConfigTable::text(const std::string& key) const {
   const toml::node* node = impl_->find(key);
   if (node == nullptr) fail(key, "is missing");
-  if (!node->is_string()) fail(key, fmt::format("is {}, expected a text", kind_of(*node)));
+  if (!is_text(*node)) fail(key, fmt::format("is {}, expected a text", kind_of(*node)));
   return node->as_string()->get();
 }
 
@@ -128,29 +171,56 @@ std::string ConfigTable::text(const std::string& key, const std::string& fallbac
   return has(key) ? text(key) : fallback;
 }
 
-double ConfigTable::number(const std::string& key) const {
+double ConfigTable::number(const std::string& key, NumberRange range) const {
   const toml::node* node = impl_->find(key);
   if (node == nullptr) fail(key, "is missing");
-  const std::optional<double> value = node->is_number() ? node->value<double>() : std::nullopt;
-  if (!value) fail(key, fmt::format("is {}, expected a number", kind_of(*node)));
-  if (!std::isfinite(*value)) fail(key, "is not finite");
-  return *value;
+  double value = 0;
+  if (const auto* whole = node->as_integer()) {
+    value = static_cast<double>(whole->get());
+  } else if (const auto* real = node->as_floating_point()) {
+    value = real->get();
+  } else if (const std::optional<std::string> digits = beyond_toml(*node)) {
+    value = std::strtod(digits->c_str(), nullptr);
+  } else {
+    fail(key, fmt::format("is {}, expected a number", kind_of(*node)));
+  }
+  if (!std::isfinite(value)) fail(key, "is not finite");
+  if (value < range.least || value > range.most)
+    fail(key, fmt::format("is {}, expected a number from {:.6g} to {:.6g}", value, range.least, range.most));
+  return value;
 }
 
-double ConfigTable::number(const std::string& key, double fallback) const {
-  return has(key) ? number(key) : fallback;
+double ConfigTable::number(const std::string& key, double fallback, NumberRange range) const {
+  return has(key) ? number(key, range) : fallback;
 }
 
-std::uint64_t ConfigTable::count(const std::string& key) const {
-  const double value = number(key);
-  if (value < 0 || value != std::floor(value)) fail(key, fmt::format("is {}, expected a whole number from 0", value));
-  if (const auto* whole = impl_->find(key)->as_integer()) return static_cast<std::uint64_t>(whole->get());
-  if (value > kLargestWholeDouble) fail(key, fmt::format("is {}, too large", value));
-  return static_cast<std::uint64_t>(value);
+std::uint64_t ConfigTable::count(const std::string& key, WholeRange range) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  const auto refuse = [&](const auto& found, const char* advice = "") {
+    fail(key, fmt::format("is {}, expected a whole number from {} to {}{}", found, range.least, range.most, advice));
+  };
+  std::uint64_t value = 0;
+  if (const auto* whole = node->as_integer()) {
+    if (whole->get() < 0) refuse(whole->get());
+    value = static_cast<std::uint64_t>(whole->get());
+  } else if (const auto* real = node->as_floating_point()) {
+    const double number = real->get();
+    if (number > kLargestWholeDouble) refuse(number, "; from 2^53 on it must be written without point and exponent");
+    if (!(number >= 0) || number != std::floor(number)) refuse(number);
+    value = static_cast<std::uint64_t>(number);
+  } else if (const std::optional<std::string> digits = beyond_toml(*node)) {
+    const auto [end, error] = std::from_chars(digits->data(), digits->data() + digits->size(), value);
+    if (error != std::errc()) refuse(*digits);
+  } else {
+    refuse(kind_of(*node));
+  }
+  if (value < range.least || value > range.most) refuse(value);
+  return value;
 }
 
-std::uint64_t ConfigTable::count(const std::string& key, std::uint64_t fallback) const {
-  return has(key) ? count(key) : fallback;
+std::uint64_t ConfigTable::count(const std::string& key, std::uint64_t fallback, WholeRange range) const {
+  return has(key) ? count(key, range) : fallback;
 }
 
 bool ConfigTable::flag(const std::string& key, bool fallback) const {
@@ -163,11 +233,11 @@ bool ConfigTable::flag(const std::string& key, bool fallback) const {
 std::vector<std::string> ConfigTable::texts(const std::string& key) const {
   const toml::node* node = impl_->find(key);
   if (node == nullptr) return {};
-  if (node->is_string()) return {text(key)};
+  if (is_text(*node)) return {text(key)};
   if (!node->is_array()) fail(key, fmt::format("is {}, expected a list of texts", kind_of(*node)));
   std::vector<std::string> texts;
   for (const toml::node& element : *node->as_array()) {
-    if (!element.is_string()) fail(key, fmt::format("holds {}, expected texts only", kind_of(element)));
+    if (!is_text(element)) fail(key, fmt::format("holds {}, expected texts only", kind_of(element)));
     texts.push_back(element.as_string()->get());
   }
   return texts;
@@ -178,7 +248,9 @@ std::vector<std::string> ConfigTable::values(const std::string& key) const {
   if (node == nullptr) return {};
   std::vector<std::string> values;
   const auto add = [&](const toml::node& value) {
-    if (const auto* text = value.as_string()) {
+    if (const std::optional<std::string> digits = beyond_toml(value)) {
+      values.push_back(*digits);
+    } else if (const auto* text = value.as_string()) {
       values.push_back(text->get());
     } else if (const auto* whole = value.as_integer()) {
       values.push_back(fmt::format("{}", whole->get()));
@@ -262,6 +334,8 @@ void ConfigTable::refuse_unknown_keys() const {
 std::string ConfigTable::place_of(const std::string& key) const {
   toml::source_region where = impl_->table->source();
   const auto found = impl_->table->find(key);
+  if (found != impl_->table->end() && impl_->from_command_line.contains(&found->second))
+    return impl_->file.string() + ", --set";
   if (found != impl_->table->end()) where = found->first.source();
   return where.begin.line == 0 ? impl_->file.string()
                                : fmt::format("{}:{}:{}", impl_->file.string(), where.begin.line, where.begin.column);

@@ -2,11 +2,24 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace millrace {
+
+/// What a whole number may be, ends included.
+struct WholeRange {
+  std::uint64_t least = 0;
+  std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+};
+
+/// What a number may be, ends included. What is computed in f32 holds no more than the most here.
+struct NumberRange {
+  double least = -static_cast<double>(std::numeric_limits<float>::max());
+  double most = static_cast<double>(std::numeric_limits<float>::max());
+};
 
 /// One table of a TOML file, read key by key. Every complaint is a ConfigError "file:line:column: key: found, expected,
 /// what to do". A key that nobody asked for is an error with "did you mean": call refuse_unknown_keys() last.
@@ -23,11 +36,11 @@ class ConfigTable {
   /// Without a fallback the key must be there.
   std::string text(const std::string& key) const;
   std::string text(const std::string& key, const std::string& fallback) const;
-  double number(const std::string& key) const;
-  double number(const std::string& key, double fallback) const;
-  /// Also takes whole floats, so that 780e9 can be written.
-  std::uint64_t count(const std::string& key) const;
-  std::uint64_t count(const std::string& key, std::uint64_t fallback) const;
+  double number(const std::string& key, NumberRange range = {}) const;
+  double number(const std::string& key, double fallback, NumberRange range = {}) const;
+  /// Exact. Also takes whole floats, so that 780e9 can be written, and integers beyond TOML's, up to 2^64 - 1.
+  std::uint64_t count(const std::string& key, WholeRange range = {}) const;
+  std::uint64_t count(const std::string& key, std::uint64_t fallback, WholeRange range = {}) const;
   bool flag(const std::string& key, bool fallback) const;
   std::vector<std::string> texts(const std::string& key) const;  ///< Empty if absent; a single text is a list of one.
   /// As texts(), and whole numbers and booleans as TOML writes them.
@@ -43,7 +56,7 @@ class ConfigTable {
   std::filesystem::path path(const std::string& key) const;
 
   void refuse_unknown_keys() const;
-  /// "file:line:column" of a key, or of the table that lacks it.
+  /// "file:line:column" of a key, or of the table that lacks it; "file, --set" of a key from the command line.
   std::string place_of(const std::string& key) const;
   [[noreturn]] void fail(const std::string& key, const std::string& complaint) const;
   const std::filesystem::path& file() const;

@@ -15,6 +15,8 @@
 namespace millrace {
 namespace {
 
+constexpr double kMostEpochs = 1e9;
+
 /// keep = {lang = ["en", "de"], "meta.source" = "arxiv"}; meta.source = ... without quotes says the same.
 void read_rules(const ConfigTable& table, const std::string& prefix, std::vector<FieldRule>& rules) {
   for (const std::string& key : table.keys()) {
@@ -68,11 +70,10 @@ Corpus read_corpus(const ConfigTable& table) {
   read_rules(table.table("keep"), "", corpus.filter.keep);
   read_rules(table.table("drop"), "", corpus.filter.drop);
   corpus.filter.where = read_condition(table);
-  corpus.max_epochs = table.number("max_epochs", 0);
+  corpus.max_epochs = table.number("max_epochs", 0, NumberRange{0, kMostEpochs});
   const std::string at_end =
       table.choice("at_end", corpus.max_epochs > 0 ? "redistribute" : "repeat", {"repeat", "redistribute", "stop"});
   corpus.at_end = at_end == "stop" ? AtEnd::stop : at_end == "repeat" ? AtEnd::repeat : AtEnd::redistribute;
-  if (corpus.max_epochs < 0) table.fail("max_epochs", "is below 0");
   if (corpus.max_epochs > 0 && corpus.at_end == AtEnd::repeat)
     table.fail("at_end", "is \"repeat\", which has no end: drop max_epochs, or use \"redistribute\" or \"stop\"");
   if (corpus.max_epochs == 0 && corpus.at_end != AtEnd::repeat)

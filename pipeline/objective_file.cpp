@@ -13,7 +13,8 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kLongestFeature = 1 << 20;
+/// Spans have a mean that f32 counts exactly.
+constexpr double kLongestSpan = 1 << 20;
 
 Denoiser read_denoiser(const ConfigTable& table) {
   Denoiser denoiser;
@@ -23,9 +24,8 @@ Denoiser read_denoiser(const ConfigTable& table) {
   denoiser.share = static_cast<double>(read_share(table)) / static_cast<double>(kShareUnits);
   denoiser.prompt = table.text("prompt", "");
   if (denoiser.kind == DenoiserKind::span) {
-    denoiser.mean_span = table.number("mean_span");
+    denoiser.mean_span = table.number("mean_span", NumberRange{1, kLongestSpan});
     denoiser.mask_ratio = table.number("mask_ratio");
-    if (denoiser.mean_span < 1) table.fail("mean_span", fmt::format("is {}, expected at least 1", denoiser.mean_span));
     if (denoiser.mask_ratio <= 0 || denoiser.mask_ratio >= 1)
       table.fail("mask_ratio", fmt::format("is {}, expected a number between 0 and 1", denoiser.mask_ratio));
   }
@@ -40,8 +40,7 @@ FeatureLengths read_lengths(const ConfigTable& table, RowLayout layout, bool all
   for (const char* key : {"inputs", "targets"}) {
     if (!table.has(key)) continue;
     if (layout == RowLayout::full) table.fail(key, "has no meaning with layout \"full\", where a row's length decides");
-    if (table.count(key) < 2 || table.count(key) > kLongestFeature)
-      table.fail(key, fmt::format("is {}, expected 2 to {} positions", table.count(key), kLongestFeature));
+    table.count(key, WholeRange{2, kLongestRow});
   }
   if (all_causal && table.has("inputs")) table.fail("inputs", "has no meaning: causal examples are targets only");
   if (layout == RowLayout::full) return {};

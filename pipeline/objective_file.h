@@ -7,6 +7,9 @@
 
 namespace millrace {
 
+/// Positions of the longest row, and of the longest feature of a packed one, that a run may ask for.
+inline constexpr int kLongestRow = 1 << 20;
+
 /// Reads mixes/objectives/*.toml: layout, inputs, targets, separator, attention, max_document_tokens and [[denoiser]]
 /// tables. Throws ConfigError with line and column for shares that do not sum to 100, two denoisers of one name, keys
 /// that the layout or the denoisers give no meaning, unknown keys.

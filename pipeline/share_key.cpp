@@ -1,6 +1,5 @@
 #include "pipeline/share_key.h"
 
-#include <algorithm>
 #include <cmath>
 
 #include <fmt/format.h>
@@ -18,9 +17,12 @@ double percent(ShareUnits share) {
 
 ShareUnits read_share(const ConfigTable& table) {
   const double share = table.number("share");
-  const auto units = static_cast<ShareUnits>(std::max(0.0, std::round(share * kUnitsPerPercent)));
-  if (units == 0) table.fail("share", fmt::format("is {}, expected a percentage above 0", share));
+  if (!(share > 0)) table.fail("share", fmt::format("is {}, expected a percentage above 0", share));
   if (share > kPercent) table.fail("share", fmt::format("is {}, expected at most 100", share));
+  const auto units = static_cast<ShareUnits>(std::round(share * kUnitsPerPercent));
+  if (units == 0)
+    table.fail("share", fmt::format("is {}, expected at least {}: shares are counted in billionths of the whole", share,
+                                    percent(1)));
   return units;
 }
 

@@ -2,7 +2,13 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <future>
+#include <stdexcept>
+#include <system_error>
+#include <thread>
+#include <vector>
 
+#include <fmt/format.h>
 #include <omp.h>
 #include <unistd.h>
 
@@ -15,6 +21,26 @@ void set_compute_threads(int threads) {
 
 int compute_threads() {
   return omp_get_max_threads();
+}
+
+void require_threads(int threads) {
+  const auto wanted = static_cast<std::size_t>(threads);
+  std::promise<void> end;
+  const std::shared_future<void> ended = end.get_future().share();
+  std::vector<std::thread> granted;
+  granted.reserve(wanted);
+  try {
+    while (granted.size() < wanted) granted.emplace_back([ended] { ended.wait(); });
+  } catch (const std::system_error&) {
+    // As many as there are.
+  }
+  end.set_value();
+  for (std::thread& thread : granted) thread.join();
+  if (granted.size() == wanted) return;
+  throw std::runtime_error(
+      fmt::format("the system grants {} of {} threads that are needed: use fewer with --threads, or raise its limit "
+                  "(ulimit -u, ulimit -v, a cgroup's pids.max)",
+                  granted.size(), wanted));
 }
 
 void let_idle_threads_sleep(char** argv) {

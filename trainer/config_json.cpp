@@ -114,30 +114,50 @@ CapacityRule capacity_rule_of(const std::string& name, const std::string& where)
 }
 
 void check_model_config(const ModelConfig& config, const std::string& where) {
-  const auto need = [&](bool good, const char* key, auto value, const char* expected) {
+  const auto need = [&](bool good, const char* key, auto value, const std::string& expected) {
     if (!good) throw ConfigError(fmt::format("{}: \"{}\" is {}; expected {}", where, key, value, expected));
   };
-  const auto positive = [&](const char* key, int value) { need(value >= 1, key, value, "at least 1"); };
-  positive("vocab_size", config.vocab_size);
-  positive("hidden_size", config.hidden_size);
-  positive("intermediate_size", config.intermediate_size);
-  positive("num_hidden_layers", config.num_hidden_layers);
-  positive("num_attention_heads", config.num_attention_heads);
-  need(config.head_dim >= 2 && config.head_dim % 2 == 0, "head_dim", config.head_dim, "an even number");
-  positive("num_experts", config.num_experts);
-  need(config.num_experts <= 256, "num_experts", config.num_experts, "at most 256");
-  positive("moe_layer_interval", config.moe_layer_interval);
-  positive("router_topk", config.router_topk);
-  positive("router_group_size", config.router_group_size);
-  need(config.router_min_capacity >= 0, "router_min_capacity", config.router_min_capacity, "no negative number");
-  need(config.rms_norm_eps > 0, "rms_norm_eps", config.rms_norm_eps, "more than 0");
-  need(config.rope_theta > 0, "rope_theta", config.rope_theta, "more than 0");
-  const auto weight = [&](const char* key, double value) { need(value >= 0, key, value, "no negative number"); };
-  weight("router_capacity_factor_train", config.router_capacity_factor_train);
-  weight("router_capacity_factor_eval", config.router_capacity_factor_eval);
-  weight("router_aux_loss_factor", config.router_aux_loss_factor);
-  weight("router_z_loss_factor", config.router_z_loss_factor);
-  weight("z_loss_factor", config.z_loss_factor);
+  const auto count = [&](const char* key, int value, int least, int most) {
+    need(value >= least && value <= most, key, value, fmt::format("a whole number from {} to {}", least, most));
+  };
+  constexpr int kMostInt = std::numeric_limits<int>::max();
+  constexpr int kWidest = 1 << 20;
+  count("vocab_size", config.vocab_size, 1, 1 << 28);
+  count("hidden_size", config.hidden_size, 1, kWidest);
+  count("intermediate_size", config.intermediate_size, 1, 4 * kWidest);
+  count("num_hidden_layers", config.num_hidden_layers, 1, 10'000);
+  count("num_attention_heads", config.num_attention_heads, 1, kWidest);
+  count("head_dim", config.head_dim, 2, kWidest);
+  need(config.head_dim % 2 == 0, "head_dim", config.head_dim, "an even number");
+  const std::int64_t width = std::int64_t{config.num_attention_heads} * config.head_dim;
+  need(width <= 4 * kWidest, "num_attention_heads",
+       fmt::format("{} x head_dim {}", config.num_attention_heads, config.head_dim),
+       fmt::format("a product of at most {}", 4 * kWidest));
+  count("max_position_embeddings", config.max_position_embeddings, 1, kMostInt);
+  count("num_experts", config.num_experts, 1, 256);
+  count("moe_layer_interval", config.moe_layer_interval, 1, kMostInt);
+  count("router_topk", config.router_topk, 1, kMostInt);
+  count("router_group_size", config.router_group_size, 1, kMostInt);
+  count("router_min_capacity", config.router_min_capacity, 0, kMostInt);
+  const auto number = [&](const char* key, double value, double least, double most) {
+    need(value >= least && value <= most, key, value, fmt::format("a number from {} to {:.6g}", least, most));
+  };
+  // Computed in f32, where smaller ones are 0 and larger ones infinite.
+  constexpr double kLeastFloat = std::numeric_limits<float>::min();
+  constexpr double kMostFloat = std::numeric_limits<float>::max();
+  number("rms_norm_eps", config.rms_norm_eps, kLeastFloat, kMostFloat);
+  number("rope_theta", config.rope_theta, kLeastFloat, kMostFloat);
+  number("router_capacity_factor_train", config.router_capacity_factor_train, 0, kMostFloat);
+  number("router_capacity_factor_eval", config.router_capacity_factor_eval, 0, kMostFloat);
+  number("router_aux_loss_factor", config.router_aux_loss_factor, 0, kMostFloat);
+  number("router_z_loss_factor", config.router_z_loss_factor, 0, kMostFloat);
+  number("z_loss_factor", config.z_loss_factor, 0, kMostFloat);
+  double parameters = 0;
+  for (const ParameterSpec& spec : parameter_specs(config)) parameters += static_cast<double>(spec.size());
+  constexpr double kMostParameters = 1e15;
+  need(parameters <= kMostParameters, "num_hidden_layers",
+       fmt::format("{}, which makes a model of {:.3g} parameters", config.num_hidden_layers, parameters),
+       fmt::format("a model of at most {:.0g}", kMostParameters));
 }
 
 ModelConfig parse_model_config(const std::string& text, const std::string& where) {

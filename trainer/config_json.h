@@ -27,7 +27,8 @@ const char* name_of(CapacityRule rule);  ///< "colossalai", "flaxformer", "dropl
 /// Throws ConfigError with `where`.
 CapacityRule capacity_rule_of(const std::string& name, const std::string& where);
 
-/// Refuses a configuration no model can be built from (a count < 1, an odd head_dim, ...). Throws ConfigError with
+/// Refuses a configuration no model can be built from (a count < 1, an odd head_dim, a product beyond what is counted
+/// in, ...). Throws ConfigError with
 /// `where` and the key.
 void check_model_config(const ModelConfig& config, const std::string& where);
 

@@ -1,0 +1,173 @@
+"""Numbers too large, too small or of the wrong kind, in run files, mixes and options: numbers_test.py MILLRACE"""
+
+import pathlib
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import tiny_run
+
+MILLRACE = None
+SECONDS = 1.0  # Of the processor, so that a busy machine does not count.
+
+# Keys of a run file, and values that must be refused by name.
+REFUSED = {
+    "seed": ["-1", "1.5", "1e30", "18446744073709551616", "nan", "text"],
+    "sequence_length": ["0", "1", "2147483647", "9223372036854775807", "1e300"],
+    "data.holdout": ["1e300", "-1e300", "nan"],
+    "data.shuffle_block": ["0", "9000000000000000000"],
+    "data.shuffle_bytes": ["0", "-5"],
+    "data.max_record_bytes": ["0", "9223372036854775807"],
+    "model.num_hidden_layers": ["2000000000", "0"],
+    "model.num_attention_heads": ["2000000000"],
+    "model.head_dim": ["2000000000", "3"],
+    "model.hidden_size": ["2147483647"],
+    "model.intermediate_size": ["2147483647"],
+    "model.num_experts": ["257", "2147483648"],
+    "model.router_capacity_factor_train": ["-1", "1e300"],
+    "model.rms_norm_eps": ["1e-300", "1e300", "0"],
+    "model.rope_theta": ["1e300", "0"],
+    "model.router_topk": ["0", "4294967297"],
+    "train.batch_rows": ["0", "2147483647", "4294967296"],
+    "train.micro_rows": ["4294967296", "3"],
+    "train.learning_rate": ["1e300", "0", "nan"],
+    "train.clip_norm": ["-1", "1e300"],
+    "train.warmup_steps": ["4e9", "-1"],
+    "train.max_bad_steps": ["0", "4294967296"],
+    "eval.tokens": ["-1", "1.5"],
+    "checkpoint.keep_last": ["0", "4294967296"],
+}
+
+
+def megabyte_limit(megabytes):
+    return lambda: resource.setrlimit(resource.RLIMIT_AS, (megabytes << 20, megabytes << 20))
+
+
+class Numbers(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-numbers-"))
+        cls.run_file = tiny_run.write_run(cls.folder / "input")
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def run_program(self, *arguments, code, **options):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        done = subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True, timeout=60,
+                              cwd=self.folder, **options)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        self.assertEqual(done.returncode, code, f"{arguments}\n{done.stderr}")
+        self.seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return done
+
+    def train(self, *arguments, code=2, **options):
+        done = self.run_program("train", self.run_file, "--run-dir", self.folder / "out", "--set", "train.tokens=1024",
+                                *arguments, code=code, **options)
+        if code != 0:
+            self.assertFalse((self.folder / "out").exists(), f"{arguments}: something was made")
+        shutil.rmtree(self.folder / "out", ignore_errors=True)
+        return done
+
+    def test_keys_outside_their_range_are_refused_by_name_at_once(self):
+        for key, values in REFUSED.items():
+            for value in values:
+                with self.subTest(key=key, value=value):
+                    said = self.train("--set", f"{key}={value}").stderr
+                    self.assertIn(key.split(".")[-1], said)
+                    self.assertNotIn("is a number, expected a number", said)
+                    self.assertLess(self.seconds, SECONDS)
+
+    def test_products_of_sizes_that_no_machine_holds_are_refused_at_once(self):
+        for sizes in (("model.num_attention_heads=65536", "model.head_dim=65536"),
+                      ("model.num_hidden_layers=10000", "model.hidden_size=1048576", "model.intermediate_size=4194304"),
+                      ("model.hidden_size=1048576",),
+                      ("train.batch_rows=16777216", "train.micro_rows=16777216", "train.tokens=1073741824"),
+                      ("sequence_length=1048576", "train.tokens=15360", "train.batch_rows=1")):
+            with self.subTest(sizes=sizes):
+                self.train(*[word for size in sizes for word in ("--set", size)])
+                self.assertLess(self.seconds, SECONDS)
+
+    def test_capacity_factors_of_any_size_do_what_dropping_nothing_does(self):
+        losses = {}
+        for rule, factor in (("dropless", "1"), ("flaxformer", "1e19"), ("colossalai", "1e19"), ("flaxformer", "3e38")):
+            folder = self.folder / f"{rule}-{factor}"
+            self.run_program("train", self.run_file, "--run-dir", folder, "--set", "train.tokens=1024",
+                             "--set", f'model.capacity_rule="{rule}"',
+                             "--set", f"model.router_capacity_factor_train={factor}",
+                             "--set", f"model.router_capacity_factor_eval={factor}", code=0)
+            weights = folder / "checkpoints" / "step-000004" / "model.safetensors"
+            losses[rule, factor] = weights.read_bytes()
+        self.assertEqual(losses["flaxformer", "1e19"], losses["flaxformer", "3e38"])
+        self.assertEqual(losses["colossalai", "1e19"], losses["dropless", "1"])
+
+    def test_seeds_reach_to_the_last_of_64_bits_and_come_back(self):
+        for seed in (2**53 + 1, 2**63 - 1, 2**63, 2**64 - 1):
+            with self.subTest(seed=seed):
+                run_file = self.run_file.with_name(f"seed-{seed}.toml")
+                run_file.write_text(self.run_file.read_text().replace("seed = 3", f"seed = {seed}"))
+                folder = self.folder / f"seed-{seed}"
+                self.run_program("train", run_file, "--run-dir", folder, "--set", "train.tokens=1024", code=0)
+                self.assertIn(f"seed = {seed}\n", (folder / "run.toml").read_text())
+                self.run_program("train", folder, "--resume", code=0)
+                self.run_program("train", folder, "--resume", "--set", f"seed={seed}", code=0)
+
+    def test_shares_too_small_to_count_are_refused(self):
+        mix = self.run_file.with_name("mix.toml")
+        for share in ("1e-300", "1e300", "-1", "nan"):
+            with self.subTest(share=share):
+                other = mix.with_name("other.toml")
+                other.write_text(mix.read_text().replace("share = 30", f"share = {share}"))
+                said = self.run_program("mix", "check", other, code=2).stderr
+                self.assertIn("other.toml:", said)
+                self.assertIn("share is", said)
+
+    def test_options_outside_their_range_are_refused_by_name(self):
+        for command, options in {
+            ("train", self.run_file): ["--threads=100000", "--threads=-1", "--threads=1.5", "--threads=1e3"],
+            ("inspect", self.run_file): ["--threads=100000", "--threads=-5"],
+            ("trace", self.run_file, "--document=x:0"): ["--threads=100000"],
+            ("eval", "x", "--run", self.run_file): ["--threads=100000"],
+            ("generate", "x", "--prompt=x"): ["--threads=100000", "--tokens=99999999999", "--top-p=2"],
+            ("index", "x"): ["--threads=100000"],
+            ("tokenize", "--vocab=x", "--in=x"): ["--threads=-1", "--threads=100000"],
+            ("preprocess", self.run_file): ["--threads=100000", "--tokens=1e300"],
+            ("mix", "plan", self.run_file): ["--tokens=1e300", "--tokens=-1", "--tokens=nan"],
+            ("vocab", "train", "--shards=x", "--out=x"): ["--size=0", "--size=1e10", "--megabytes=0", "--megabytes=1e300"],
+            ("sample", "--out=x"): ["--megabytes=0.5", "--megabytes=1e300", "--megabytes=nan"],
+        }.items():
+            for option in options:
+                with self.subTest(command=command[0], option=option):
+                    said = self.run_program(*command, option, code=2).stderr
+                    self.assertIn(option.split("=")[0], said)
+                    self.assertLess(self.seconds, SECONDS)
+
+    def test_a_process_with_little_memory_or_few_files_ends_with_a_message(self):
+        for megabytes in (400, 700, 1000):
+            with self.subTest(megabytes=megabytes):
+                done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", self.folder / f"small-{megabytes}",
+                                       "--set", "train.tokens=1024", "--threads", "2"], capture_output=True, text=True,
+                                      timeout=60, preexec_fn=megabyte_limit(megabytes))
+                self.assertIn(done.returncode, (0, 1, 2), done.stderr)
+                if done.returncode != 0:
+                    self.assertIn("millrace: ", done.stderr)
+        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
+        done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", self.folder / "few", "--threads", "2"],
+                              capture_output=True, text=True, timeout=60, preexec_fn=few)
+        self.assertIn(done.returncode, (1, 2), done.stderr)
+        self.assertIn("Too many open files", done.stderr)
+
+    def test_more_threads_than_the_system_grants_are_told_before_anything_is_made(self):
+        said = self.train("--threads", "1000", code=1, preexec_fn=megabyte_limit(2000)).stderr
+        self.assertIn("--threads", said)
+        self.assertIn("the system grants", said)
+
+
+if __name__ == "__main__":
+    MILLRACE = sys.argv.pop(1)
+    unittest.main(verbosity=2)
