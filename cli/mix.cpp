@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/memory_report.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/progress.h"
@@ -22,6 +23,8 @@
 #include "pipeline/manifest.h"
 #include "pipeline/mix_file.h"
 #include "pipeline/mix_plan.h"
+#include "trainer/compute_threads.h"
+#include "trainer/config_json.h"
 
 namespace millrace {
 namespace {
@@ -41,7 +44,8 @@ struct MixOptions {
 /// What the command was given: a run's phases, or one mix as a single phase without an objective.
 struct Question {
   StreamConfig stream;
-  double horizon = 0;  ///< Positions; 0: a mix alone, of which only shares are asked.
+  std::optional<RunFile> run;  ///< Whose memory is planned.
+  double horizon = 0;          ///< Positions; 0: a mix alone, of which only shares are asked.
   fs::path vocabulary;
   bool has_objectives() const { return !stream.phases.front().objective.name.empty(); }
   bool has_data() const { return !stream.data_directory.empty(); }
@@ -54,6 +58,9 @@ struct Answer {
   std::optional<fs::path> manifest;
   PlanInputs inputs;
   MixPlan plan;
+  std::optional<MemoryPlan> memory;  ///< Of training; with a vocabulary.
+  MachineMemory machine;
+  std::string memory_advice;
 
   const AvailableTokens* available(std::size_t corpus) const {
     return inputs.available.empty() ? nullptr : &inputs.available[corpus];
@@ -74,16 +81,31 @@ Question read_question(const MixOptions& options) {
     question.horizon = options.tokens;
   } else {
     RunFile run = load_run(options.run);
-    question.stream = std::move(run.stream);
+    question.stream = run.stream;
     question.horizon = options.tokens > 0 ? options.tokens : static_cast<double>(run.train.tokens);
     question.vocabulary = run.vocabulary;
+    question.run = std::move(run);
   }
   if (!options.vocabulary.empty()) question.vocabulary = options.vocabulary;
   return question;
 }
 
+void plan_training(const Question& question, Answer& answer) {
+  if (!question.run) return;
+  RunFile run = *question.run;
+  if (run.model.vocab_size == 0 && fs::exists(question.vocabulary))
+    run.model.vocab_size = open_vocabulary(question.vocabulary).embedding_rows();
+  if (run.model.vocab_size == 0) return;
+  check_model_config(run.model, run.file.string() + ": [model]");
+  const MemoryQuestion memory = memory_question(run, question.vocabulary, compute_threads());
+  answer.memory = plan_memory(memory);
+  answer.machine = machine_memory();
+  answer.memory_advice = memory_advice(memory, answer.machine);
+}
+
 Answer answer(const Question& question) {
   Answer answer;
+  plan_training(question, answer);
   answer.corpora = corpora_of(question.stream, question.has_data() ? FindShards::yes : FindShards::no);
   if (question.has_data()) {
     for (const RunCorpus& corpus : answer.corpora) {
@@ -170,7 +192,8 @@ std::string as_json(const Question& question, const Answer& answer) {
                  {"ends_at", question.horizon > 0 ? Json(answer.plan.positions) : Json()},
                  {"phases", phases},
                  {"corpora", corpora},
-                 {"by_kind", by_kind}};
+                 {"by_kind", by_kind},
+                 {"memory", answer.memory ? memory_json(*answer.memory, answer.machine) : Json()}};
   return all.dump(2) + "\n";
 }
 
@@ -276,7 +299,10 @@ std::string as_text(const Question& question, const Answer& answer) {
   if (question.horizon > 0 && answer.plan.positions < question.horizon)
     out += fmt::format("the stream ends at {} positions: a corpus with at_end = \"stop\" is used up\n",
                        human_count(answer.plan.positions));
-  return out + provenance(question, answer);
+  out += provenance(question, answer);
+  if (answer.memory) out += "\n" + memory_table(*answer.memory, answer.machine);
+  if (!answer.memory_advice.empty()) out += fmt::format("this machine has too little: {}\n", answer.memory_advice);
+  return out;
 }
 
 void add_plan_command(CLI::App& mix, const std::string& name, const std::string& description) {

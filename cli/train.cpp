@@ -12,8 +12,10 @@
 #include <spdlog/spdlog.h>
 
 #include "cli/commands.h"
+#include "cli/dry_run.h"
 #include "cli/held_out_ids.h"
 #include "cli/interrupt.h"
+#include "cli/memory_report.h"
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
@@ -55,6 +57,7 @@ struct TrainOptions {
   bool accept_changes = false;
   bool json = false;
   bool profile = false;
+  bool dry_run = false;
   int threads = 0;
 };
 
@@ -181,8 +184,13 @@ void train(const TrainOptions& options) {
   if (!options.from.empty()) refuse_another_model(options.from, run);
   const StreamConfig whole_stream = run.stream;
   run.stream = trained_stream(run);
-  const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
   check_schedule(run);
+  set_compute_threads(options.threads);
+  require_threads(2 * compute_threads() + kOtherThreads);
+  const MemoryQuestion memory = memory_question(run, vocabulary_path, compute_threads());
+  const MachineMemory machine = machine_memory();
+  refuse_what_does_not_fit(run.file.string(), memory, machine);
+  const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
   std::optional<RowsFolder> rows;  // What the steps are fed from: these, or the pipeline.
   std::optional<DataPipeline> pipeline;
   if (!options.rows.empty())
@@ -191,8 +199,11 @@ void train(const TrainOptions& options) {
                                                   .vocabulary = vocabulary,
                                                   .rows = rows_of_whole_steps(run),
                                                   .batch_rows = run.train.batch_rows});
-  set_compute_threads(options.threads);
-  require_threads(2 * compute_threads() + kOtherThreads);
+  if (options.dry_run) {
+    const DryRun plan{run, run_dir, options.resume, plan_memory(memory), machine};
+    print_results(options.json ? plan.json() : plan.text());
+    return;
+  }
 
   RunFolder folder(run_dir, run.resolved, vocabulary_path, vocabulary.hash(),
                    {.resume = options.resume,
@@ -201,6 +212,7 @@ void train(const TrainOptions& options) {
                     .shards = shards.record});
   start_log(folder.log());
   for (const std::string& description : shards.descriptions) spdlog::info("{}", description);
+  spdlog::info("{}", memory_line(plan_memory(memory), machine));
   if (shards.taken_on_trust)
     spdlog::warn("this run was begun by a program that did not remember its shards: they are taken as they are now");
 
@@ -320,6 +332,7 @@ void add_train(CLI::App& app) {
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   add_threads_option(*command, options->threads, "Threads to compute with, and to read with", "all cores");
+  command->add_flag("--dry-run", options->dry_run, "Say what would be done, and what memory it takes; create nothing");
   command->add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command->add_flag("--json", options->json, "Print the summary as JSON");
   command->footer(

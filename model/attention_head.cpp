@@ -10,8 +10,6 @@ namespace millrace {
 
 namespace {
 
-constexpr Index kQueryBlock = 64;
-
 /// A block of queries and the keys any of them sees.
 struct Block {
   Index query, queries, key, keys;

@@ -6,6 +6,9 @@
 
 namespace millrace {
 
+/// Queries that are attended with at a time.
+inline constexpr Index kQueryBlock = 64;
+
 /// What one head of one row attends to: query i stands at place `start + i` of the row and sees keys
 /// first_key[i] .. start + i (none if first_key[i] is larger). first_key never falls.
 struct KeyRange {

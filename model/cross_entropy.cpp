@@ -17,12 +17,26 @@ constexpr Index kChunkElements = Index{1} << 26;  ///< Of logits held at once: 2
 constexpr Index kLargestChunk = 1024;
 constexpr Index kChunkMultiple = 64;  ///< With a bf16 head.
 
+Index chunk_rows_of(Index vocabulary, Precision precision) {
+  const Index rows = std::clamp<Index>(kChunkElements / vocabulary, 64, kLargestChunk);
+  return precision == Precision::bf16 ? rows / kChunkMultiple * kChunkMultiple : rows;
+}
+
+Index rounded_up(Index count, Index multiple) {
+  return range_count(count, multiple) * multiple;
+}
+
 }  // namespace
+
+LossChunk loss_chunk(Index vocabulary, Index positions, Precision precision) {
+  const Index rows = chunk_rows_of(vocabulary, precision);
+  const Index multiple = precision == Precision::bf16 ? kChunkMultiple : 1;
+  return {std::min(rows, rounded_up(positions, multiple)), std::min(rows, rounded_up(positions, kChunkMultiple))};
+}
 
 template <class Scalar>
 Index CrossEntropy<Scalar>::chunk_rows() const {
-  const Index rows = std::clamp<Index>(kChunkElements / head_->spec.shape[0], 64, kLargestChunk);
-  return head_->precision() == Precision::bf16 ? rows / kChunkMultiple * kChunkMultiple : rows;
+  return chunk_rows_of(head_->spec.shape[0], head_->precision());
 }
 
 /// Lists the positions that carry loss; the sum of their weights.
@@ -69,8 +83,8 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& 
 template <class Scalar>
 Factor<Scalar> CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
   const Index multiple = head_->precision() == Precision::bf16 ? kChunkMultiple : 1;
-  const Index rows = range_count(count, multiple) * multiple;
-  const Index most = std::min(chunk_rows(), range_count(a.rows, multiple) * multiple);
+  const Index rows = rounded_up(count, multiple);
+  const Index most = chunk(a.rows).forward;
   inputs_.reserve(most * a.columns);
   inputs_image_.reserve(most, a.columns, head_->precision());
   logits_.reserve(most * head_->spec.shape[0]);
@@ -147,7 +161,7 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
       }
     });
     std::fill_n(logits_.row(count), (logits_.rows() - count) * vocabulary, Scalar{0});
-    const Index most = std::min(chunk_rows(), range_count(a.rows, kChunkMultiple) * kChunkMultiple);
+    const Index most = chunk(a.rows).backward;
     d_inputs_.reserve(most * a.columns);
     logits_image_.reserve(most, vocabulary, head_->precision());
     d_inputs_.reshape(logits_.rows(), a.columns);

@@ -16,7 +16,17 @@ void shape(Matrix<Number>& matrix, Index rows, Index columns, Index most) {
   matrix.reserve(most * columns);
   matrix.reshape(rows, columns);
 }
+
+Index slot_multiple_of(Precision precision) {
+  return precision == Precision::bf16 ? kSlotMultiple : 1;
+}
 }  // namespace
+
+Index most_expert_slots(const Capacity& capacity, Index tokens, Index choices, Index experts, Precision precision) {
+  const Index groups = tokens == 0 ? 0 : tokens / capacity.group;
+  const Index places = std::min(capacity.pairs, capacity.group);
+  return std::min(tokens * choices, groups * places * experts) + experts * (slot_multiple_of(precision) - 1);
+}
 
 template <class Scalar>
 ExpertLayer<Scalar>::ExpertLayer(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix)
@@ -48,16 +58,13 @@ FeedForwardWeights<Scalar> ExpertLayer<Scalar>::expert(Index e) const {
 
 template <class Scalar>
 Index ExpertLayer<Scalar>::slot_multiple() const {
-  return gate_->precision() == Precision::bf16 ? kSlotMultiple : 1;
+  return slot_multiple_of(gate_->precision());
 }
 
-/// No routing of as many tokens fills more: memory for so many is never outgrown.
+/// Memory for so many is never outgrown.
 template <class Scalar>
 Index ExpertLayer<Scalar>::most_slots(const typename Router<Scalar>::Routing& routing) const {
-  const Index tokens = routing.logits.rows();
-  const Index groups = tokens == 0 ? 0 : tokens / routing.capacity.group;
-  return std::min(tokens * routing.choices, groups * routing.capacity.pairs * experts_) +
-         experts_ * (slot_multiple() - 1);
+  return most_expert_slots(routing.capacity, routing.logits.rows(), routing.choices, experts_, gate_->precision());
 }
 
 /// Counting sort of the kept pairs by expert; within an expert by token, then choice.

@@ -11,6 +11,10 @@
 
 namespace millrace {
 
+/// Rows that the experts together may be given of so many tokens: no routing of them fills more. With bf16 weights an
+/// expert's rows are rounded up to a multiple of 32.
+Index most_expert_slots(const Capacity& capacity, Index tokens, Index choices, Index experts, Precision precision);
+
 /// y[t] = sum over the kept experts e of token t:  P[t, e] * FFN_e(x[t]).   x, y: (N, H)
 /// Kept pairs are sorted by expert, so each expert works on neighbouring rows; with bf16 weights rows of zeros round
 /// their number up to a multiple of 32, so that products have few different shapes. A token that every expert dropped

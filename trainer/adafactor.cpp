@@ -33,23 +33,27 @@ double rms(double sum, std::int64_t size) {
 
 Adafactor::Adafactor(const Parameters<float>& parameters) : Adafactor(parameters, Settings()) {}
 
+Adafactor::Slot Adafactor::slot_of(const ParameterSpec& spec, const Settings& settings) {
+  Slot slot;
+  slot.name = spec.name;
+  slot.tensors = spec.per_expert ? spec.shape.front() : 1;
+  slot.columns = spec.size() / slot.tensors;
+  const std::size_t axes = spec.shape.size() - (spec.per_expert ? 1 : 0);
+  if (axes == 2) {
+    const std::int64_t rows = spec.shape[spec.shape.size() - 2];
+    const std::int64_t columns = spec.shape.back();
+    slot.factored = spec.per_expert || std::min(rows, columns) >= settings.min_dim_size_to_factor;
+    if (slot.factored) {
+      slot.rows = rows;
+      slot.columns = columns;
+    }
+  }
+  return slot;
+}
+
 Adafactor::Adafactor(const Parameters<float>& parameters, Settings settings) : settings_(settings) {
   for (const Parameter<float>& parameter : parameters.all) {
-    const ParameterSpec& spec = parameter.spec;
-    Slot slot;
-    slot.name = spec.name;
-    slot.tensors = spec.per_expert ? spec.shape.front() : 1;
-    slot.columns = spec.size() / slot.tensors;
-    const std::size_t axes = spec.shape.size() - (spec.per_expert ? 1 : 0);
-    if (axes == 2) {
-      const std::int64_t rows = spec.shape[spec.shape.size() - 2];
-      const std::int64_t columns = spec.shape.back();
-      slot.factored = spec.per_expert || std::min(rows, columns) >= settings_.min_dim_size_to_factor;
-      if (slot.factored) {
-        slot.rows = rows;
-        slot.columns = columns;
-      }
-    }
+    Slot slot = slot_of(parameter.spec, settings_);
     if (slot.factored) {
       slot.v_row.resize(index(slot.tensors * slot.rows));
       slot.v_col.resize(index(slot.tensors * slot.columns));
@@ -58,6 +62,16 @@ Adafactor::Adafactor(const Parameters<float>& parameters, Settings settings) : s
     }
     slots_.push_back(std::move(slot));
   }
+}
+
+Adafactor::Sizes Adafactor::sizes_of(const ParameterSpec& spec, const Settings& settings) {
+  const Slot slot = slot_of(spec, settings);
+  if (!slot.factored) return {.state = slot.tensors * slot.columns, .scratch = 0};
+  constexpr auto kDouble = static_cast<std::int64_t>(sizeof(double));
+  constexpr auto kFloat = static_cast<std::int64_t>(sizeof(float));
+  return {.state = slot.tensors * (slot.rows + slot.columns),
+          .scratch =
+              std::min(kMaxRowChunks, slot.rows) * (slot.columns + 1) * kDouble + (slot.rows + slot.columns) * kFloat};
 }
 
 UpdateNorms Adafactor::update(Parameters<float>& parameters, double learning_rate) {

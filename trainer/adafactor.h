@@ -30,6 +30,13 @@ class Adafactor : public Optimizer {
   explicit Adafactor(const Parameters<float>& parameters);
   Adafactor(const Parameters<float>& parameters, Settings settings);
 
+  /// What one parameter costs: elements of state, and bytes of scratch memory, which all parameters share.
+  struct Sizes {
+    std::int64_t state = 0;
+    std::int64_t scratch = 0;
+  };
+  static Sizes sizes_of(const ParameterSpec& spec, const Settings& settings);
+
   UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 
@@ -51,6 +58,9 @@ class Adafactor : public Optimizer {
     double values = 0;
     double change = 0;
   };
+
+  /// How a parameter is treated; without memory.
+  static Slot slot_of(const ParameterSpec& spec, const Settings& settings);
 
   Squares update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
   Squares update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);

@@ -1,0 +1,100 @@
+#include "trainer/memory_plan.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "model/activation_memory.h"
+#include "trainer/optimizer_memory.h"
+
+namespace millrace {
+namespace {
+
+/// What the process holds before anything of a run is made, with the libraries it has then used.
+constexpr std::uint64_t kProgram = std::uint64_t{90} << 20;
+/// oneDNN packs what it multiplies.
+constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
+/// A vocabulary in memory, its search structures included, in sizes of its file.
+constexpr std::uint64_t kVocabularyTimes = 12;
+
+std::vector<int> divisors_from_the_largest(int number) {
+  std::vector<int> divisors;
+  for (int divisor = number; divisor >= 1; --divisor)
+    if (number % divisor == 0) divisors.push_back(divisor);
+  return divisors;
+}
+
+/// The same question with other settings.
+template <class Result>
+Result with(const MemoryQuestion& question, int micro_rows, bool recompute, const auto& answer) {
+  TrainConfig train = question.train;
+  train.micro_rows = micro_rows;
+  train.recompute = recompute;
+  return answer(MemoryQuestion{question.model, train, question.sequence_length, question.corpora, question.threads,
+                               question.pipeline, question.vocabulary});
+}
+
+/// Of an evaluation's largest batch: a corpus's held-out tokens, or a micro-batch.
+int scored_rows(const MemoryQuestion& question, int micro_rows) {
+  const auto length = static_cast<std::uint64_t>(question.sequence_length);
+  const auto corpora = static_cast<std::uint64_t>(question.corpora);
+  const std::uint64_t tokens =
+      question.train.eval_tokens / corpora + (question.train.eval_tokens % corpora != 0 ? 1 : 0);
+  const std::uint64_t rows = tokens / length + (tokens % length != 0 ? 1 : 0);
+  return static_cast<int>(std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(micro_rows)));
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const MemoryQuestion& question) {
+  const TrainConfig& train = question.train;
+  const Precision precision = train.precision == "bf16" ? Precision::bf16 : Precision::f32;
+  const auto parameters = static_cast<std::uint64_t>(parameter_count(question.model));
+  const auto threads = static_cast<std::uint64_t>(question.threads);
+  const OptimizerMemory optimizer = optimizer_memory(train, question.model);
+  const int micro_rows = train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
+  const auto micro_positions =
+      static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(question.sequence_length);
+  constexpr std::uint64_t kRowArrays = 5 * sizeof(float);  // RowArrays, a position.
+  const auto counts = static_cast<std::uint64_t>(question.model.vocab_size) * sizeof(std::int64_t);
+
+  MemoryPlan plan;
+  plan.weights = parameters * (sizeof(float) + (precision == Precision::bf16 ? sizeof(Bf16) : 0));
+  plan.gradients = parameters * sizeof(float);
+  plan.optimizer = optimizer.state + optimizer.scratch;
+  plan.activations = activation_bytes(question.model, {.rows = micro_rows,
+                                                       .length = question.sequence_length,
+                                                       .precision = precision,
+                                                       .recompute = train.recompute ? Recompute::yes : Recompute::no,
+                                                       .scored_rows = scored_rows(question, micro_rows),
+                                                       .threads = question.threads}) +
+                     micro_positions * kRowArrays + threads * kPackedPerThread;
+  plan.checkpoint = parameters * sizeof(float) + optimizer.state + counts;
+  plan.pipeline = question.pipeline;
+  plan.program = kProgram + kVocabularyTimes * question.vocabulary + counts;
+  return plan;
+}
+
+std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes) {
+  const TrainConfig& train = question.train;
+  for (const bool recompute : {train.recompute, true}) {
+    for (const int micro_rows : divisors_from_the_largest(train.batch_rows)) {
+      if (micro_rows > train.micro_rows) continue;
+      const auto total = with<std::uint64_t>(question, micro_rows, recompute,
+                                             [](const MemoryQuestion& other) { return plan_memory(other).total(); });
+      if (total > bytes) continue;
+      std::string settings;
+      if (micro_rows != train.micro_rows) settings += fmt::format(" --set train.micro_rows={}", micro_rows);
+      if (recompute != train.recompute) settings += " --set train.recompute=true";
+      return settings.empty() ? settings : settings.substr(1);
+    }
+  }
+  return std::nullopt;
+}
+
+MemoryPlan least_memory(const MemoryQuestion& question) {
+  return with<MemoryPlan>(question, 1, true, plan_memory);
+}
+
+}  // namespace millrace
