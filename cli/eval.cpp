@@ -109,6 +109,7 @@ void eval(const EvalOptions& options) {
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, run.vocabulary);
   set_compute_threads(options.threads);
+  require_threads(compute_threads());
   const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
   if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
   const auto rows = held_out_rows(run.stream, phase_of(checkpoint, run), held_out, vocabulary);

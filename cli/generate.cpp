@@ -64,6 +64,7 @@ void generate(const GenerateOptions& options) {
   const Vocabulary vocabulary = open_vocabulary(vocabulary_file);
   check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, vocabulary_file);
   set_compute_threads(options.threads);
+  require_threads(compute_threads());
 
   std::vector<TokenId> prompt{vocabulary.pad()};
   vocabulary.encode(options.prompt, prompt);

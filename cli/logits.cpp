@@ -10,6 +10,7 @@
 #include "cli/results.h"
 #include "model/transformer.h"
 #include "stages/errors.h"
+#include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
 #include "trainer/mapped_weights.h"
 #include "trainer/safetensors.h"
@@ -92,6 +93,7 @@ std::vector<Matrix<float>> with_gradients(Parameters<float>& parameters) {
 }
 
 void run(const Options& options) {
+  require_threads(compute_threads());
   const ModelConfig config = load_model_config(options.checkpoint);
   const Input input(options.ids, config);
   MappedWeights weights(options.checkpoint, config);

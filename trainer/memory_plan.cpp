@@ -16,7 +16,7 @@ constexpr std::uint64_t kProgram = std::uint64_t{90} << 20;
 /// oneDNN packs what it multiplies.
 constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
 /// A vocabulary in memory, its search structures included, in sizes of its file.
-constexpr std::uint64_t kVocabularyTimes = 12;
+constexpr std::uint64_t kVocabularyTimes = 9;
 
 std::vector<int> divisors_from_the_largest(int number) {
   std::vector<int> divisors;

@@ -18,9 +18,9 @@ HOW_LONG = None
 PARTS = ["weights", "gradients", "optimizer", "activations", "checkpoint", "pipeline", "program"]
 
 # Half of what is trained is activations, half weights and what hangs on them.
-QUICK = ["sequence_length=512", "model.hidden_size=512", "model.intermediate_size=1024", "model.num_hidden_layers=4",
+QUICK = ["sequence_length=256", "model.hidden_size=512", "model.intermediate_size=1024", "model.num_hidden_layers=4",
          "model.num_attention_heads=8", "model.head_dim=64", "model.num_experts=8", "train.batch_rows=8",
-         "train.micro_rows=8", "train.tokens=8192"]
+         "train.micro_rows=8", "train.tokens=4096"]
 LONG = ["sequence_length=512", "model.hidden_size=256", "model.intermediate_size=512", "model.num_hidden_layers=24",
         "model.num_attention_heads=4", "model.head_dim=64", "model.num_experts=64", "model.moe_layer_interval=6",
         "train.batch_rows=10", "train.tokens=10240", 'train.optimizer="adamw"', "train.learning_rate=0.001"]
@@ -105,7 +105,7 @@ class Plan(Memory):
         planned = self.planned(*sets(QUICK))["total"]
         seen = self.peak("quick", *sets(QUICK))
         # The libraries' share is large here, and not the same everywhere.
-        self.assertLess(abs(seen - planned), 0.1 * planned + (100 << 20), f"planned {planned}, seen {seen}")
+        self.assertLess(abs(seen - planned), 0.1 * planned + (60 << 20), f"planned {planned}, seen {seen}")
 
 
 class PlanOfLargeRuns(Memory):

@@ -39,7 +39,7 @@ double bytes_of_passes(const ModelConfig& config, const PassShape& shape) {
 
 ModelConfig small(CapacityRule rule, int moe_layer_interval) {
   ModelConfig config = model_preset("openmoe-nano");
-  config.vocab_size = 700;
+  config.vocab_size = 300;
   config.capacity_rule = rule;
   config.moe_layer_interval = moe_layer_interval;
   return config;
@@ -53,7 +53,7 @@ TEST(ActivationMemory, IsWhatPassesAllocate) {
           for (const int scored_rows : {0, 1, 3}) {
             const ModelConfig config = small(rule, interval);
             PassShape shape{
-                .rows = 3, .length = 200, .precision = precision, .recompute = recompute, .scored_rows = scored_rows};
+                .rows = 3, .length = 100, .precision = precision, .recompute = recompute, .scored_rows = scored_rows};
             shape.threads = 0;  // Their memory is not the model's.
             const double planned = static_cast<double>(activation_bytes(config, shape));
             EXPECT_NEAR(bytes_of_passes(config, shape) / planned, 1, 0.02)
