@@ -19,8 +19,8 @@ struct PassShape {
 };
 
 /// Bytes that a Transformer<float> holds beside its parameters once it has passed such micro-batches, if each expert
-/// takes all that its capacity allows and every position carries loss; without oneDNN's own memory. It mirrors what the
-/// layers allocate: a layer that keeps something else is counted here anew.
+/// takes all that its capacity allows and every position carries loss; without oneDNN's own memory. At most 2^62. It
+/// mirrors what the layers allocate: a layer that keeps something else is counted here anew.
 std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape);
 
 }  // namespace millrace

@@ -13,9 +13,13 @@ namespace {
 constexpr Index kRows = 128;
 
 Index largest_divisor(Index number, Index limit) {
-  Index divisor = std::min(number, limit);
-  while (divisor > 1 && number % divisor != 0) --divisor;
-  return std::max<Index>(divisor, 1);
+  Index largest = 1;
+  for (Index divisor = 1; divisor * divisor <= number; ++divisor) {
+    if (number % divisor != 0) continue;
+    for (const Index one : {divisor, number / divisor})
+      if (one <= limit) largest = std::max(largest, one);
+  }
+  return largest;
 }
 
 }  // namespace

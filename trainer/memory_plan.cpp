@@ -25,16 +25,6 @@ std::vector<int> divisors_from_the_largest(int number) {
   return divisors;
 }
 
-/// The same question with other settings.
-template <class Result>
-Result with(const MemoryQuestion& question, int micro_rows, bool recompute, const auto& answer) {
-  TrainConfig train = question.train;
-  train.micro_rows = micro_rows;
-  train.recompute = recompute;
-  return answer(MemoryQuestion{question.model, train, question.sequence_length, question.corpora, question.threads,
-                               question.pipeline, question.vocabulary});
-}
-
 /// Of an evaluation's largest batch: a corpus's held-out tokens, or a micro-batch.
 int scored_rows(const MemoryQuestion& question, int micro_rows) {
   const auto length = static_cast<std::uint64_t>(question.sequence_length);
@@ -45,31 +35,38 @@ int scored_rows(const MemoryQuestion& question, int micro_rows) {
   return static_cast<int>(std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(micro_rows)));
 }
 
+int micro_rows_of(const TrainConfig& train) {
+  return train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
+}
+
+Precision precision_of(const TrainConfig& train) {
+  return train.precision == "bf16" ? Precision::bf16 : Precision::f32;
+}
+
+std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool recompute) {
+  constexpr std::uint64_t kRowArrays = 5 * sizeof(float);  // RowArrays, a position.
+  const auto positions = static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(question.sequence_length);
+  return activation_bytes(question.model, {.rows = micro_rows,
+                                           .length = question.sequence_length,
+                                           .precision = precision_of(question.train),
+                                           .recompute = recompute ? Recompute::yes : Recompute::no,
+                                           .scored_rows = scored_rows(question, micro_rows),
+                                           .threads = question.threads}) +
+         positions * kRowArrays + static_cast<std::uint64_t>(question.threads) * kPackedPerThread;
+}
+
 }  // namespace
 
 MemoryPlan plan_memory(const MemoryQuestion& question) {
   const TrainConfig& train = question.train;
-  const Precision precision = train.precision == "bf16" ? Precision::bf16 : Precision::f32;
   const auto parameters = static_cast<std::uint64_t>(parameter_count(question.model));
-  const auto threads = static_cast<std::uint64_t>(question.threads);
   const OptimizerMemory optimizer = optimizer_memory(train, question.model);
-  const int micro_rows = train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
-  const auto micro_positions =
-      static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(question.sequence_length);
-  constexpr std::uint64_t kRowArrays = 5 * sizeof(float);  // RowArrays, a position.
   const auto counts = static_cast<std::uint64_t>(question.model.vocab_size) * sizeof(std::int64_t);
-
   MemoryPlan plan;
-  plan.weights = parameters * (sizeof(float) + (precision == Precision::bf16 ? sizeof(Bf16) : 0));
+  plan.weights = parameters * (sizeof(float) + (precision_of(train) == Precision::bf16 ? sizeof(Bf16) : 0));
   plan.gradients = parameters * sizeof(float);
   plan.optimizer = optimizer.state + optimizer.scratch;
-  plan.activations = activation_bytes(question.model, {.rows = micro_rows,
-                                                       .length = question.sequence_length,
-                                                       .precision = precision,
-                                                       .recompute = train.recompute ? Recompute::yes : Recompute::no,
-                                                       .scored_rows = scored_rows(question, micro_rows),
-                                                       .threads = question.threads}) +
-                     micro_positions * kRowArrays + threads * kPackedPerThread;
+  plan.activations = activations(question, micro_rows_of(train), train.recompute);
   plan.checkpoint = parameters * sizeof(float) + optimizer.state + counts;
   plan.pipeline = question.pipeline;
   plan.program = kProgram + kVocabularyTimes * question.vocabulary + counts;
@@ -78,14 +75,13 @@ MemoryPlan plan_memory(const MemoryQuestion& question) {
 
 std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes) {
   const TrainConfig& train = question.train;
+  const MemoryPlan plan = plan_memory(question);
+  const std::uint64_t others = plan.total() - plan.activations;
   for (const bool recompute : {train.recompute, true}) {
     for (const int micro_rows : divisors_from_the_largest(train.batch_rows)) {
-      if (micro_rows > train.micro_rows) continue;
-      const auto total = with<std::uint64_t>(question, micro_rows, recompute,
-                                             [](const MemoryQuestion& other) { return plan_memory(other).total(); });
-      if (total > bytes) continue;
+      if (micro_rows > micro_rows_of(train) || others + activations(question, micro_rows, recompute) > bytes) continue;
       std::string settings;
-      if (micro_rows != train.micro_rows) settings += fmt::format(" --set train.micro_rows={}", micro_rows);
+      if (micro_rows != micro_rows_of(train)) settings += fmt::format(" --set train.micro_rows={}", micro_rows);
       if (recompute != train.recompute) settings += " --set train.recompute=true";
       return settings.empty() ? settings : settings.substr(1);
     }
@@ -94,7 +90,9 @@ std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std
 }
 
 MemoryPlan least_memory(const MemoryQuestion& question) {
-  return with<MemoryPlan>(question, 1, true, plan_memory);
+  MemoryPlan plan = plan_memory(question);
+  plan.activations = activations(question, 1, true);
+  return plan;
 }
 
 }  // namespace millrace

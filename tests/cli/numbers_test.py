@@ -88,6 +88,8 @@ class Numbers(unittest.TestCase):
                       ("model.num_hidden_layers=10000", "model.hidden_size=1048576", "model.intermediate_size=4194304"),
                       ("model.hidden_size=1048576",),
                       ("train.batch_rows=16777216", "train.micro_rows=16777216", "train.tokens=1073741824"),
+                      ("train.batch_rows=16777216", "train.micro_rows=16777216", "sequence_length=1048576",
+                       "model.num_hidden_layers=10000", "model.hidden_size=1048576"),
                       ("sequence_length=1048576", "train.tokens=15360", "train.batch_rows=1")):
             with self.subTest(sizes=sizes):
                 self.train(*[word for size in sizes for word in ("--set", size)])

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <string>
 
 #include <gtest/gtest.h>
@@ -74,6 +75,14 @@ TEST(ActivationMemory, GrowsWithTheMicroBatchAndShrinksWithRecomputing) {
   };
   EXPECT_NEAR(bytes(16, Recompute::no) / bytes(8, Recompute::no), 2, 0.2);
   EXPECT_LT(bytes(8, Recompute::yes), bytes(8, Recompute::no) / 2);
+}
+
+TEST(ActivationMemory, IsALargeNumberWhereNoMachineHoldsIt) {
+  ModelConfig config = model_preset("openmoe-34b");
+  config.hidden_size = config.num_attention_heads = 1 << 20;
+  config.intermediate_size = 1 << 22;
+  config.router_group_size = std::numeric_limits<int>::max();
+  EXPECT_EQ(activation_bytes(config, {.rows = 1 << 24, .length = 1 << 20, .scored_rows = 1 << 24}), 1ULL << 62);
 }
 
 }  // namespace

@@ -88,6 +88,25 @@ TEST(Capacity, FollowsEachRule) {
   EXPECT_EQ(capacity_of(config, 77, Mode::train).pairs, 77);
 }
 
+TEST(Capacity, OfAnyFactorIsNoMoreThanTheTokensThereAre) {
+  ModelConfig config = model_preset("openmoe-8b");
+  for (const double factor : {33.0, 1e19, 3e38}) {
+    config.router_capacity_factor_train = config.router_capacity_factor_eval = factor;
+    config.capacity_rule = CapacityRule::flaxformer;
+    EXPECT_EQ(capacity_of(config, 8192, Mode::train).pairs, 4096) << factor;
+    config.capacity_rule = CapacityRule::colossalai;
+    EXPECT_EQ(capacity_of(config, 8192, Mode::eval).pairs, 8192) << factor;
+  }
+}
+
+TEST(Capacity, GroupsAreFoundAtOnceHoweverManyTokensThereAre) {
+  ModelConfig config = model_preset("openmoe-8b");
+  config.router_group_size = 2'147'483'647;
+  EXPECT_EQ(capacity_of(config, Index{1} << 44, Mode::train).group, Index{1} << 30);
+  config.router_group_size = 4096;
+  EXPECT_EQ(capacity_of(config, Index{1} << 44, Mode::train).group, 4096);
+}
+
 RC_GTEST_PROP(Router, FillsEveryExpertOfEveryGroupUpToItsCapacityAndNoFurther, ()) {
   Identity router(*rc::gen::inRange(1, 7));
   router.config.router_group_size = *rc::gen::inRange(1, 40);
