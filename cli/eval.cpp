@@ -138,8 +138,10 @@ void add_eval(CLI::App& app) {
   command->add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")
       ->type_name("KEY=VALUE")
       ->take_all();
-  command->add_option("--tokens", options->tokens,
-                      "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says");
+  command
+      ->add_option("--tokens", options->tokens,
+                   "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says")
+      ->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON");
   command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000400 --run runs/quickstart");

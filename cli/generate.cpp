@@ -116,11 +116,12 @@ void add_generate(CLI::App& app) {
   command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
   command->add_option("--prompt", options->prompt, "Text to continue")->required();
   command->add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
-  command->add_option("--tokens", options->tokens, "At most this many")->check(CLI::PositiveNumber);
+  command->add_option("--tokens", options->tokens, "At most this many")->check(whole_number_from(1, kMostInt));
   command->add_option("--temperature", sampling.temperature, "0: always the most likely token")->check(not_negative());
-  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")->check(not_negative());
+  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")
+      ->check(whole_number_from(0, kMostInt));
   command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(CLI::Range(0.0, 1.0));
-  command->add_option("--seed", sampling.seed, "Another seed, another text");
+  command->add_option("--seed", sampling.seed, "Another seed, another text")->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON when done");
   command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000400 --prompt \"The file\"");

@@ -116,11 +116,11 @@ void add_inspect(CLI::App& app) {
   command->get_option("run")->description("Run file, the folder of a run, or a folder of preprocess --format rows");
   command->add_option("--vocab", options->vocabulary, "Of a folder of rows: the vocabulary, to show text");
   command->add_option("--rows,--examples", options->rows, "How many rows; without it 4, or 1000 with --stats")
-      ->check(CLI::PositiveNumber);
-  command->add_option("--from", options->from, "Number of the first row");
+      ->check(whole_number_from(1, kMostWhole));
+  command->add_option("--from", options->from, "Number of the first row")->check(whole_number_from(0, kMostWhole));
   command->add_flag("--stats", options->statistics,
                     "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
-  command->add_option("--row", options->row, "Only this row");
+  command->add_option("--row", options->row, "Only this row")->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
   command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
   command->footer(

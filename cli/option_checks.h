@@ -1,14 +1,18 @@
 #pragma once
 
+#include <charconv>
 #include <cmath>
+#include <cstdint>
+#include <limits>
 #include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 namespace millrace {
 
-inline constexpr int kMostThreads = 1024;
+inline constexpr std::uint64_t kMostThreads = 1024;
 
 /// For options that take a number, ends included.
 inline CLI::Validator number_from(double least, double most) {
@@ -20,16 +24,19 @@ inline CLI::Validator number_from(double least, double most) {
   return {why_not, fmt::format("[{:.15g} - {:.15g}]", least, most)};
 }
 
-/// The same for whole numbers, before they are converted to what they are kept in.
-inline CLI::Validator whole_number_from(double least, double most) {
+/// The same for whole numbers, before they are converted: a minus sign or a 65th bit would make another number of them.
+inline CLI::Validator whole_number_from(std::uint64_t least, std::uint64_t most) {
   const auto why_not = [least, most](std::string& given) -> std::string {
-    double number = 0;
-    const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= least && number <= most &&
-                         number == std::floor(number) && given.find_first_not_of("0123456789") == std::string::npos;
-    return is_fine ? "" : fmt::format("{} is no whole number from {:.15g} to {:.15g}", given, least, most);
+    std::uint64_t number = 0;
+    const char* const end = given.data() + given.size();
+    const std::from_chars_result read = std::from_chars(given.data(), end, number);
+    const bool is_fine = read.ec == std::errc() && read.ptr == end && number >= least && number <= most;
+    return is_fine ? "" : fmt::format("{} is no whole number from {} to {}", given, least, most);
   };
-  return {why_not, fmt::format("[{:.15g} - {:.15g}]", least, most)};
+  return {why_not, fmt::format("[{} - {}]", least, most)};
 }
+inline constexpr std::uint64_t kMostInt = std::numeric_limits<int>::max();
+inline constexpr std::uint64_t kMostWhole = std::numeric_limits<std::uint64_t>::max();
 
 /// For options that take a number from 0 on. (CLI11's own check names the largest double there is when it refuses.)
 inline CLI::Validator not_negative() {

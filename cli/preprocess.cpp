@@ -118,12 +118,13 @@ void add_preprocess(CLI::App& app) {
       ->add_option("--tokens", arguments->tokens,
                    "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
       ->check(CLI::Range(1.0, kMostTokens));
-  command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)");
+  command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)")
+      ->check(whole_number_from(1, kMostWhole));
   add_threads_option(*command, arguments->threads, "Threads", "all cores");
   command
       ->add_option("--save-seconds", arguments->save_seconds,
                    "How often documents are saved: what a kill may cost; 0: after every few hundred")
-      ->check(not_negative());
+      ->check(whole_number_from(0, kMostInt));
   command->add_option("--check", arguments->check, "Verify everything in this folder instead")
       ->type_name("DIR")
       ->excludes(command->get_option("--out"), command->get_option("--format"));

@@ -26,7 +26,7 @@ namespace {
 constexpr double kDefaultMegabytes = 8;
 constexpr int kInterruptedExit = 130;
 
-constexpr int kMostPieces = 1 << 28;
+constexpr std::uint64_t kMostPieces = 1 << 28;
 constexpr double kFewestMegabytes = 1e-6;
 constexpr double kMostMegabytes = 1e12;
 

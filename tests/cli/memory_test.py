@@ -100,6 +100,8 @@ class Plan(Memory):
         self.assertIn("take a smaller [model]", said)
         self.assertFalse((self.folder / "large").exists())
         self.assertLess(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1)
+        plan = subprocess.run([MILLRACE, "mix", "plan", self.run_file, *huge], capture_output=True, text=True, check=True)
+        self.assertIn("this machine has too little", plan.stdout)
 
     def test_a_run_holds_about_what_was_planned(self):
         planned = self.planned(*sets(QUICK))["total"]
