@@ -1,6 +1,7 @@
 #include <exception>
 #include <new>
 #include <sstream>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
@@ -26,6 +27,21 @@ int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
   millrace::print_results(help.str());
   millrace::write_message(millrace::shown(complaint.str()));
   return code == 0 ? 0 : kWrongUse;
+}
+
+/// Memory and threads that the system does not grant are met anywhere, by code that has no word for them.
+void say_failure(const std::exception& error) {
+  const auto* system = dynamic_cast<const std::system_error*>(&error);
+  if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
+    millrace::say(
+        "millrace: the system gives no more memory: all is used, or a limit is reached (ulimit -v, a cgroup)");
+  } else if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again) {
+    millrace::say(
+        "millrace: {}: if threads are meant, use fewer with --threads, or raise ulimit -u or a cgroup's pids.max",
+        error.what());
+  } else {
+    millrace::say("millrace: {}", error.what());
+  }
 }
 
 int run(int argc, char** argv) {
@@ -58,11 +74,8 @@ int run(int argc, char** argv) {
   } catch (const ConfigError& error) {
     say("millrace: {}", error.what());
     return kWrongUse;
-  } catch (const std::bad_alloc&) {
-    say("millrace: the system gives no more memory: all of it is used, or a limit is reached (ulimit -v, a cgroup)");
-    return kFailure;
   } catch (const std::exception& error) {
-    say("millrace: {}", error.what());
+    say_failure(error);
     return kFailure;
   }
 }
@@ -75,7 +88,7 @@ int run_and_flush(int argc, char** argv) {
     millrace::flush_results();
   } catch (const std::exception& error) {
     if (code != 0) return code;
-    millrace::say("millrace: {}", error.what());
+    say_failure(error);
     return kFailure;
   }
   return code;
