@@ -184,7 +184,7 @@ class Resume(unittest.TestCase):
 
     def test_refuses_keys_that_would_do_nothing(self):
         for key, said in (("beta1=0.8", 'optimizer = "adamw"'), ("decay_share=0.2", 'schedule = "wsd"'),
-                          ("final_learning_rate=0.1", '"cosine"'), ("max_bad_steps=0", "at least 1"),
+                          ("final_learning_rate=0.1", '"cosine"'), ("max_bad_steps=0", "expected a whole number from 1"),
                           ("schedule=cosine", "10000")):
             refused = millrace("train", self.run_file, "--run-dir", self.folder / "new", "--set", f"train.{key}", code=2)
             self.assertIn(said, refused.stderr)
