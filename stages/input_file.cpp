@@ -44,10 +44,9 @@ InputFile::View InputFile::peek(std::size_t wanted) {
     end_ -= begin_;
     begin_ = 0;
     while (end_ < wanted) {
-      const std::size_t got = read_at(fetched_, buffer_.data() + end_, buffer_.size() - end_);
+      const std::size_t got = fetch(buffer_.data() + end_, buffer_.size() - end_);
       if (got == 0) break;
       end_ += got;
-      fetched_ += got;
     }
   }
   return {buffer_.data() + begin_, end_ - begin_};
@@ -63,7 +62,12 @@ double InputFile::share_read() const {
 }
 
 std::size_t InputFile::read(char* into, std::size_t capacity) {
+  return fetch(into, capacity);
+}
+
+std::size_t InputFile::fetch(char* into, std::size_t capacity) {
   const std::size_t got = read_at(fetched_, into, capacity);
+  if (watcher_ && got > 0) watcher_(fetched_, into, got);
   fetched_ += got;
   return got;
 }

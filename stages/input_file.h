@@ -2,7 +2,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace millrace {
@@ -32,12 +34,18 @@ class InputFile {
   /// position() / size(); 1 for an empty file.
   double share_read() const;
 
+  /// Shown what peek and read take from the file, from then on.
+  using Watcher = std::function<void(std::uint64_t offset, const char* data, std::size_t bytes)>;
+  void watch(Watcher watcher) { watcher_ = std::move(watcher); }
+
   /// Reads past the buffer, straight into `into`. REQUIRES: nothing is peeked.
   std::size_t read(char* into, std::size_t capacity);
   /// Reads at `offset` without moving the position; fewer bytes than asked only at the file's end.
   std::size_t read_at(std::uint64_t offset, char* into, std::size_t capacity) const;
 
  private:
+  std::size_t fetch(char* into, std::size_t capacity);
+
   std::string path_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;
@@ -45,6 +53,7 @@ class InputFile {
   std::vector<char> buffer_;
   std::size_t begin_ = 0;
   std::size_t end_ = 0;
+  Watcher watcher_;
 };
 
 }  // namespace millrace

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,6 +57,8 @@ struct ReadOptions {
   std::uint64_t max_record_bytes = 64ull << 20;  ///< A longer line is rejected (too_long) without being held whole.
   RecordFilter filter = {};
   std::vector<std::string> fields = {};  ///< What Document::fields keeps: plain names of the layout, or paths.
+  /// Shown the file's bytes as they are read from front to back; not those of Parquet, which DuckDB reads.
+  std::function<void(std::uint64_t offset, const char* data, std::size_t bytes)> on_bytes = {};
 };
 
 }  // namespace millrace

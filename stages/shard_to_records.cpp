@@ -255,6 +255,7 @@ std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOpti
     auto file = std::make_unique<InputFile>(path);
     const Container container = container_of(*file);
     if (container == Container::parquet) return open_parquet(path, options, first_record);
+    file->watch(options.on_bytes);
     if (!options.filter.where.empty()) {
       throw ConfigError(
           fmt::format("{}: `where` is a condition on the columns of Parquet, and this shard holds {}; use keep or drop",
