@@ -34,6 +34,7 @@ namespace fs = std::filesystem;
 /// Rejects that are held to be named, over all shards.
 constexpr std::size_t kNamedRejects = 2'000'000;
 constexpr std::size_t kLeastNamedRejects = 100;
+constexpr std::size_t kNamedShards = 10;  // Of those that could not be read.
 
 struct IndexArguments {
   std::vector<std::string> patterns;
@@ -82,6 +83,19 @@ void save(const ShardIndex& index, const fs::path& file) {
   write_atomically(file, to_json(index.manifest, fs::absolute(file).parent_path()));
 }
 
+/// Throws DataError naming shards of which nothing could be read.
+void refuse_lost_shards(const Manifest& manifest) {
+  std::size_t lost = 0;
+  std::string names;
+  for (const ShardEntry& entry : manifest.shards) {
+    if (entry.is_readable() && !entry.is_lost()) continue;
+    if (++lost <= kNamedShards) names += fmt::format("\n  {}", entry.path);
+  }
+  if (lost == 0) return;
+  throw DataError(fmt::format("{} of {} shards could not be read, and a run would stop at them:{}{}", lost,
+                              manifest.shards.size(), names, lost > kNamedShards ? "\n  ..." : ""));
+}
+
 void index(const IndexArguments& arguments) {
   if (!arguments.layout.empty()) layout_named(arguments.layout);  // An unknown one is refused before work begins.
   const FoundShards shards = find_shards(arguments);
@@ -118,6 +132,7 @@ void index(const IndexArguments& arguments) {
   }
   const fs::path folder = arguments.out.empty() ? fs::current_path() : fs::absolute(arguments.out).parent_path();
   print_results(arguments.json ? index_json(made, arguments.by, folder) : index_text(made, arguments.by));
+  refuse_lost_shards(made.manifest);
 }
 
 }  // namespace

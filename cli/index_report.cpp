@@ -12,6 +12,7 @@
 
 #include "cli/progress.h"
 #include "cli/text_table.h"
+#include "pipeline/loss_judge.h"
 
 namespace millrace {
 namespace {
@@ -36,6 +37,8 @@ struct Sum {
   std::uint64_t text_bytes = 0;
   std::uint64_t tokens = 0;
   std::uint64_t rejects = 0;
+  std::uint64_t content = 0;
+  Loss lost{0, 0};
 
   void add(const ShardEntry& entry) {
     ++shards;
@@ -46,6 +49,8 @@ struct Sum {
     text_bytes += entry.text_bytes;
     tokens += entry.tokens.value_or(0);
     rejects += entry.rejected();
+    content += entry.content;
+    lost += entry.lost;
   }
 };
 
@@ -79,6 +84,7 @@ std::string shard_table(const Manifest& manifest) {
                  {{"container", Align::left}, {"layout", Align::left}, {"bytes"}, {"records"}, {"text"}});
   if (with_tokens) columns.push_back({"tokens"});
   columns.push_back({"rejects"});
+  columns.push_back({"lost"});
 
   std::vector<Sum> rows = rows_of(manifest, per_folder);
   Sum all("all");
@@ -95,6 +101,8 @@ std::string shard_table(const Manifest& manifest) {
     cells.push_back(bytes_text(row.text_bytes));
     if (with_tokens) cells.push_back(human_count(static_cast<double>(row.tokens)));
     cells.push_back(fmt::format("{}", row.rejects));
+    const double lost = lost_part({row.records, row.content}, row.lost);
+    cells.push_back(lost == 0 ? "" : fmt::format("{:.3g} %", 100 * lost));
     table.add(std::move(cells));
   }
   return table.text();

@@ -84,6 +84,7 @@ void write(const PreprocessArguments& arguments) {
   watch.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit) {
     progress.update(what, done, total, unit);
   };
+  watch.notice = [](const std::string& line) { say_line(line); };
   watch.interrupted = interrupt_requested;
   watch.save_every = std::chrono::seconds(arguments.save_seconds);
   const PreprocessResult result = [&] {

@@ -45,7 +45,7 @@ std::string account_text(const OutputManifest& manifest) {
     const RecordCounts& records = account.records;
     const auto text = [](std::uint64_t number) { return fmt::format("{}", number); };
     table.add({account.corpus, text(records.read), text(account.documents), text(records.held_out),
-               text(records.filtered), text(records.skipped), text(account.rejected_records),
+               text(records.filtered), text(records.skipped), text(records.rejected_records),
                text(account.tail_documents), or_unknown(account.not_reached), text(account.raw_tokens),
                account.budget ? text(*account.budget) : "all"});
   };
@@ -53,7 +53,6 @@ std::string account_text(const OutputManifest& manifest) {
     add(account);
     all.records += account.records;
     all.documents += account.documents;
-    all.rejected_records += account.rejected_records;
     all.tail_documents += account.tail_documents;
     all.raw_tokens += account.raw_tokens;
     if (account.budget) all.budget = all.budget.value_or(0) + *account.budget;

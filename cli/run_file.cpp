@@ -42,7 +42,7 @@ std::vector<Phase> read_phases(const ConfigTable& run) {
 
 void read_data(const ConfigTable& table, StreamConfig& stream) {
   stream.holdout = table.number("holdout", stream.holdout);
-  if (stream.holdout < 0 || stream.holdout >= 1)
+  if (!(stream.holdout >= 0 && stream.holdout < 1))
     table.fail("holdout", fmt::format("is {}, expected at least 0 and below 1", stream.holdout));
   stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block, WholeRange{1, kMostShuffled});
   stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes, WholeRange{.least = 1});
@@ -51,6 +51,9 @@ void read_data(const ConfigTable& table, StreamConfig& stream) {
   stream.on_bad_data =
       table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
   stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction);
+  if (!(stream.max_bad_fraction >= 0 && stream.max_bad_fraction <= 1))
+    table.fail("max_bad_fraction", fmt::format("is {}, expected from 0 to 1", stream.max_bad_fraction));
+  stream.allow_unreadable = table.texts("allow_unreadable");
   stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes, WholeRange{1, kMostRecordBytes});
   if (table.has("directory")) stream.data_directory = table.path("directory").string();
   table.refuse_unknown_keys();
@@ -258,6 +261,11 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
       stream.data_directory, stream.holdout, stream.shuffle_block, stream.shuffle_bytes,
       stream.sampling == Sampling::random ? "random" : "quota", stream.on_bad_data == OnBadData::fail ? "fail" : "skip",
       stream.max_bad_fraction, stream.max_record_bytes);
+  if (!stream.allow_unreadable.empty()) {
+    std::vector<std::string> shards;
+    for (const std::string& shard : stream.allow_unreadable) shards.push_back(quoted(shard));
+    text += fmt::format("allow_unreadable = [{}]\n", fmt::join(shards, ", "));
+  }
   text += "\n" + model_as_toml(run.model);
   text += "\n" + training_as_toml(run.train);
   files.emplace_back("run.toml", text);

@@ -274,6 +274,7 @@ void train(const TrainOptions& options) {
   Progress progress("training", run.train.tokens, "tokens");
   TrainLoop::Hooks hooks;
   hooks.next_batch = [&] { return rows ? rows->next() : pipeline->next(); };
+  hooks.stream_end = [&] { return rows ? rows->end() : pipeline->end(); };
   hooks.interrupted = [] { return interrupt_requested(); };
   hooks.on_phase = [&](std::uint64_t step, std::size_t number) {
     const Phase& phase = run.stream.phases.at(number);
@@ -287,11 +288,12 @@ void train(const TrainOptions& options) {
     spdlog::info("{}", evaluation_line(step, evaluation));
   };
   const TrainEnd end = loop.run(total_steps, hooks);
+  if (end == TrainEnd::complete) loop.end_stream(hooks);
   if (pipeline) pipeline->stop();
   progress.finish();
   if (end == TrainEnd::stream_ended)
-    spdlog::info("the stream ended after {} of {} steps; {} rows of a last, incomplete batch were dropped",
-                 loop.state().step, total_steps, loop.dropped_rows());
+    spdlog::info("the stream ended after {} of {} steps", loop.state().step, total_steps);
+  if (loop.dropped_rows() > 0) spdlog::info("{} rows of a last, incomplete batch were dropped", loop.dropped_rows());
 
   const std::string summary = summary_json({.state = loop.state(),
                                             .stream = run.stream,
@@ -300,6 +302,7 @@ void train(const TrainOptions& options) {
                                             .end = end,
                                             .total_steps = total_steps,
                                             .dropped_rows = loop.dropped_rows(),
+                                            .end_of_stream = loop.end_of_stream(),
                                             .threads = compute_threads()});
   std::string not_kept;  // Why there is no summary.json: told last, so that its text at least comes out.
   try {

@@ -27,16 +27,26 @@ std::optional<Batch> BatchQueue::pop() {
   return batch;
 }
 
-void BatchQueue::finish() {
+void BatchQueue::finish(StreamRow end) {
   const MutexLock lock(mutex_);
   finished_ = true;
+  end_ = std::move(end);
   changed_.notify_all();
 }
 
-void BatchQueue::fail(std::exception_ptr error) {
+void BatchQueue::fail(std::exception_ptr error, StreamRow end) {
   const MutexLock lock(mutex_);
-  if (error_ == nullptr) error_ = std::move(error);
+  if (error_ == nullptr) {
+    error_ = std::move(error);
+    end_ = std::move(end);
+  }
   changed_.notify_all();
+}
+
+/// Nothing changes it any more.
+const StreamRow& BatchQueue::end() {
+  const MutexLock lock(mutex_);
+  return end_;
 }
 
 void BatchQueue::stop() {

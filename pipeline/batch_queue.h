@@ -20,9 +20,14 @@ class BatchQueue {
   bool push(Batch batch);
   /// Waits for a batch. Empty: end of data, or stopped. Throws what fail() was given, after all batches before it.
   std::optional<Batch> pop();
-  void finish();                        ///< Graph: no more will come.
-  void fail(std::exception_ptr error);  ///< Graph: this instead of more. The first error wins.
-  void stop();                          ///< Trainer: no more wanted. Drops what is held.
+  /// Graph: no more will come. `end`: see DataPipeline::end().
+  void finish(StreamRow end = {});
+  /// Graph: this instead of more. The first error wins.
+  void fail(std::exception_ptr error, StreamRow end = {});
+  /// Trainer: no more wanted. Drops what is held.
+  void stop();
+  /// Trainer: what finish or fail was given. REQUIRES: pop() was empty or threw, and nobody called stop.
+  const StreamRow& end();
 
  private:
   const std::size_t capacity_;
@@ -30,6 +35,7 @@ class BatchQueue {
   Condition changed_;
   std::deque<Batch> batches_ GUARDED_BY(mutex_);
   bool finished_ GUARDED_BY(mutex_) = false;
+  StreamRow end_ GUARDED_BY(mutex_);
   bool stopped_ GUARDED_BY(mutex_) = false;
   std::exception_ptr error_ GUARDED_BY(mutex_);
 };

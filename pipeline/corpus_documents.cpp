@@ -5,6 +5,8 @@
 #include <system_error>
 #include <utility>
 
+#include "pipeline/loss_judge.h"
+
 namespace millrace {
 namespace {
 
@@ -36,13 +38,28 @@ bool CorpusDocuments::open_shard_in_turn() {
   ReadOptions options = reader_options(config_, corpus_.corpus, path);
   if (with_ids_ && has_ids(options.layout)) options.fields = {"id"};
   shard_ = open_shard(path, options, place_.record, place_.seek);
+  layout_ = options.layout;
+  is_allowed_ = may_be_unreadable(config_, corpus_.shards[place_.shard]);
+  unreadable_.reset();
   return true;
+}
+
+/// Keeps account of what could be read of the shard. Rejects of one that may be unreadable stand for nothing.
+void CorpusDocuments::note(Record& record) {
+  auto* reject = std::get_if<Reject>(&record);
+  if (reject == nullptr || !says_unreadable(reject->cause, layout_)) {
+    place_.is_readable = true;
+  } else if (!unreadable_) {
+    unreadable_ = *reject;
+  }
+  if (reject != nullptr && is_allowed_) reject->loss = {0, 0};
 }
 
 bool CorpusDocuments::next(RecordBatch& batch) {
   if (shard_ == nullptr && !open_shard_in_turn()) return false;
   batch.entries.clear();
   batch.shard = place_.shard;
+  batch.failure.clear();
   std::size_t records = 0;
   std::uint64_t text_bytes = 0;
   // Damage behind the last record is met again from the place behind it: a batch never ends in damage but with its
@@ -52,8 +69,11 @@ bool CorpusDocuments::next(RecordBatch& batch) {
     Record record;
     if (!shard_->next(record)) {
       shard_.reset();
+      if (unreadable_ && !place_.is_readable && !is_allowed_)
+        batch.failure = unreadable_shard(corpus_.corpus.name, corpus_.shards[place_.shard], *unreadable_);
       break;
     }
+    note(record);
     const bool counts = !std::holds_alternative<Reject>(record) || shard_->next_record() > before;
     records += counts ? 1 : 0;
     if (const auto* document = std::get_if<Document>(&record)) text_bytes += document->text.size();
@@ -62,10 +82,10 @@ bool CorpusDocuments::next(RecordBatch& batch) {
   const std::uint64_t size = file_bytes_[place_.shard];
   if (shard_ == nullptr) {
     bytes_before_ += size;
-    place_ = {place_.shard + 1, 0, {}};
+    place_ = {place_.shard + 1, 0, {}, false};
     batch.bytes_behind = bytes_before_;
   } else {
-    place_ = {place_.shard, shard_->next_record(), shard_->seek_point()};
+    place_ = {place_.shard, shard_->next_record(), shard_->seek_point(), place_.is_readable};
     batch.bytes_behind = bytes_before_ + static_cast<std::uint64_t>(shard_->share_read() * static_cast<double>(size));
   }
   batch.after = place_;

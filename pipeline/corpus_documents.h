@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "pipeline/corpus_set.h"
@@ -14,6 +16,7 @@ struct DocumentPlace {
   std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
   std::uint64_t record = 0;  ///< As Where::record, of the next one.
   SeekPoint seek;            ///< From where it can be read.
+  bool is_readable = false;  ///< Something of the shard before it could be read.
 };
 
 /// Consecutive records of one shard.
@@ -25,6 +28,7 @@ struct RecordBatch {
   std::vector<Entry> entries;
   std::uint64_t shard = 0;
   DocumentPlace after;
+  std::string failure;  ///< Why the job ends behind the batch: nothing of its shard could be read. Else empty.
   std::uint64_t bytes_behind = 0;  ///< Of the corpus's files; about, within a compressed one.
 };
 
@@ -40,6 +44,7 @@ class CorpusDocuments {
 
  private:
   bool open_shard_in_turn();
+  void note(Record& record);
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
@@ -49,6 +54,9 @@ class CorpusDocuments {
   std::uint64_t bytes_ = 0;
   std::uint64_t bytes_before_ = 0;  ///< Of the shards before the present one.
   std::unique_ptr<RecordReader> shard_;
+  RecordLayout layout_;
+  bool is_allowed_ = false;           ///< The shard may be unreadable.
+  std::optional<Reject> unreadable_;  ///< The first reject that says of it that something could not be read.
 };
 
 }  // namespace millrace

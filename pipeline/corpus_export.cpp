@@ -15,8 +15,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr std::uint64_t kRecordsBeforeJudging = 10'000;  // As the stream's own rule.
-
 }  // namespace
 
 void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout) {
@@ -29,14 +27,22 @@ void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout) 
     }
     ReadItem item;
     item.record = std::move(entry.record);
-    constexpr double kNoLimit = 0;  // Documents are written once, whatever epochs a mix asks for.
-    batch.items.push_back(record_to_item(std::move(item), vocabulary, holdout, kNoLimit));
+    // Documents are written once, whatever epochs a mix asks for.
+    batch.items.push_back(record_to_item(std::move(item), vocabulary, {.holdout = holdout}));
   }
 }
 
 CorpusExport::CorpusExport(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary,
-                           const DocumentExport& what, StagedFolder& folder, CorpusAccount& account)
-    : config_(config), corpus_(corpus), folder_(folder), account_(account), eos_(vocabulary.eos()) {
+                           const DocumentExport& what, StagedFolder& folder, const ExportWatch& watch,
+                           CorpusAccount& account)
+    : config_(config),
+      corpus_(corpus),
+      folder_(folder),
+      watch_(watch),
+      account_(account),
+      eos_(vocabulary.eos()),
+      judge_(corpus.corpus.name, config.max_bad_fraction) {
+  notices_.begin(corpus.corpus.name, account.records.rejected);
   DocumentFiles files;
   files.corpus = corpus.corpus.name;
   files.id_type = what.format->id_type(static_cast<std::uint64_t>(vocabulary.size()));
@@ -58,17 +64,18 @@ void CorpusExport::write(BatchInMaking& batch) {
     document.where.shard = corpus_.shards[batch.read.shard];
     writer_->add(document);
   }
+  if (!batch.read.failure.empty() && !is_full()) throw DataError(batch.read.failure);
 }
 
 void CorpusExport::finish() {
   if (!is_full()) {
-    judge();
+    judge(true);
     if (account_.documents == 0)
       throw DataError(
           fmt::format("corpus \"{}\": none of its {} records ({} rejected, {} filtered, {} held out) gives a "
                       "document; check its shards, layout, text_field, keep, drop and where",
-                      corpus_.corpus.name, account_.records.read, account_.rejected_records, account_.records.filtered,
-                      account_.records.held_out));
+                      corpus_.corpus.name, account_.records.read, account_.records.rejected_records,
+                      account_.records.filtered, account_.records.held_out));
     account_.not_reached = 0;
   } else if (const auto known = records_in(config_, corpus_); known && *known >= account_.records.read) {
     account_.not_reached = *known - account_.records.read;
@@ -78,11 +85,10 @@ void CorpusExport::finish() {
 }
 
 void CorpusExport::note(Reject& reject, std::uint64_t shard) {
-  if (config_.on_bad_data == OnBadData::fail)
-    throw DataError(fmt::format(
-        "{}:{} (record {}, byte {}): {}: {}\n  in corpus \"{}\"; to skip such records set on_bad_data = \"skip\"",
-        reject.where.shard, reject.where.line, reject.where.record, reject.where.byte, name_of(reject.cause),
-        reject.reason, corpus_.corpus.name));
+  if (config_.on_bad_data == OnBadData::fail) throw DataError(refusal_of(reject, corpus_.corpus.name));
+  judge_.note(reject);
+  if (const auto line = notices_.line(corpus_.corpus.name, reject)) watch_.notice(*line);
+  account_.records.lost += reject.loss;
   ++account_.records.rejected[static_cast<std::size_t>(reject.cause)];
   reject.where.shard = corpus_.shards[shard];
   Json line{{"corpus", corpus_.corpus.name}};
@@ -91,22 +97,18 @@ void CorpusExport::note(Reject& reject, std::uint64_t shard) {
 }
 
 void CorpusExport::count(const EncodedItem& item, bool is_record) {
-  if (!is_record) return;
-  ++account_.records.read;
-  account_.records.held_out += item.kind == EncodedItem::Kind::held_out;
-  account_.records.filtered += item.kind == EncodedItem::Kind::filtered;
-  account_.rejected_records += item.kind == EncodedItem::Kind::rejected;
-  if (account_.records.read >= kRecordsBeforeJudging) judge();
+  if (is_record) {
+    ++account_.records.read;
+    account_.records.bytes += item.bytes;
+    account_.records.held_out += item.kind == EncodedItem::Kind::held_out;
+    account_.records.filtered += item.kind == EncodedItem::Kind::filtered;
+    account_.records.rejected_records += item.kind == EncodedItem::Kind::rejected;
+  }
+  judge(false);
 }
 
-void CorpusExport::judge() const {
-  const std::uint64_t rejected = account_.records.rejected_total();
-  const auto read = static_cast<double>(std::max<std::uint64_t>(account_.records.read, 1));
-  if (static_cast<double>(rejected) <= config_.max_bad_fraction * read) return;
-  throw DataError(
-      fmt::format("corpus \"{}\": {} of {} records were rejected, more than max_bad_fraction = {} allows; "
-                  "mend the shards or raise [data] max_bad_fraction",
-                  corpus_.corpus.name, rejected, account_.records.read, config_.max_bad_fraction));
+void CorpusExport::judge(bool at_end) const {
+  if (const auto verdict = judge_.verdict(account_.records, at_end)) throw DataError(*verdict);
 }
 
 }  // namespace millrace

@@ -7,7 +7,9 @@
 #include "pipeline/corpus_documents.h"
 #include "pipeline/corpus_set.h"
 #include "pipeline/document_export.h"
+#include "pipeline/loss_judge.h"
 #include "pipeline/record_to_item.h"
+#include "pipeline/reject_notices.h"
 
 namespace millrace {
 
@@ -27,7 +29,7 @@ void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout);
 class CorpusExport {
  public:
   CorpusExport(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary,
-               const DocumentExport& what, StagedFolder& folder, CorpusAccount& account);
+               const DocumentExport& what, StagedFolder& folder, const ExportWatch& watch, CorpusAccount& account);
 
   /// The corpus has reached its budget: nothing more of it is written.
   bool is_full() const { return account_.budget && account_.raw_tokens >= *account_.budget; }
@@ -39,13 +41,16 @@ class CorpusExport {
  private:
   void note(Reject& reject, std::uint64_t shard);
   void count(const EncodedItem& item, bool is_record);
-  void judge() const;
+  void judge(bool at_end) const;
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
   StagedFolder& folder_;
+  const ExportWatch& watch_;
   CorpusAccount& account_;
   const TokenId eos_;
+  LossJudge judge_;
+  RejectNotices notices_;
   std::unique_ptr<DocumentWriter> writer_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/loss_judge.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
 
@@ -32,6 +33,8 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
   from_ = start.seek;
   skip_ = start.index;
   damage_reported_ = start.index > 0 || start.offset > 0;
+  // A place in the midst of a shard is that of a document.
+  is_readable_ = damage_reported_ || start.block > 0;
   ended_ = !start.open;
   begin_epoch();
 }
@@ -40,7 +43,12 @@ bool CorpusReader::next(ReadItem& item) {
   if (ended_) return false;
   item = ReadItem{};
   item.number = number_++;
-  while (place_.index == block_.size() && read_block()) {
+  while (place_.index == block_.size()) {
+    if (failure_) {
+      item.container_rejects = std::exchange(container_rejects_, {});
+      throw DataError(*std::exchange(failure_, std::nullopt));
+    }
+    if (!read_block()) break;
   }
   item.container_rejects = std::exchange(container_rejects_, {});
   item.place = place_;
@@ -68,9 +76,30 @@ bool CorpusReader::begin_shard() {
   place_.shard_turn = next_turn_++;
   place_.shard = shard_order_[place_.shard_turn];
   const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
-  shard_ = open_shard(path, reader_options(config_, corpus_.corpus, path), std::exchange(first_record_, 0),
-                      std::exchange(from_, {}));
+  const ReadOptions options = reader_options(config_, corpus_.corpus, path);
+  shard_ = open_shard(path, options, std::exchange(first_record_, 0), std::exchange(from_, {}));
+  layout_ = options.layout;
+  is_allowed_ = may_be_unreadable(config_, corpus_.shards[place_.shard]);
   return true;
+}
+
+/// Keeps account of what could be read of the shard. Rejects of one that may be unreadable stand for nothing.
+void CorpusReader::note(Record& record) {
+  auto* reject = std::get_if<Reject>(&record);
+  if (reject == nullptr || !says_unreadable(reject->cause, layout_)) {
+    is_readable_ = true;
+  } else if (!unreadable_) {
+    unreadable_ = *reject;
+  }
+  if (reject != nullptr && is_allowed_) reject->loss = {0, 0};
+}
+
+void CorpusReader::end_shard() {
+  if (unreadable_ && !is_readable_ && !is_allowed_)
+    failure_ = unreadable_shard(corpus_.corpus.name, corpus_.shards[place_.shard], *unreadable_);
+  shard_.reset();
+  unreadable_.reset();
+  is_readable_ = false;
 }
 
 /// The next block into block_; false at the epoch's end. A shard without any record left gives an empty block.
@@ -86,9 +115,10 @@ bool CorpusReader::read_block() {
   while (block_.size() < config_.shuffle_block && text_bytes < config_.shuffle_bytes) {
     const std::uint64_t before = shard_->next_record();
     if (!shard_->next(record)) {
-      shard_.reset();
+      end_shard();
       break;
     }
+    note(record);
     if (!is_record(record, before, shard_->next_record())) {
       if (report_damage) container_rejects_.push_back(std::get<Reject>(std::move(record)));
       continue;

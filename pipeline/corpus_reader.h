@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,13 +43,16 @@ class CorpusReader {
   /// Begins at `start`: the first item is the record at its (epoch, shard_turn, block, index).
   CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start);
 
-  /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws.
+  /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws; DataError behind the
+  /// last item of a shard of which nothing could be read, unless it may be so. The damage met before it is in `item`.
   bool next(ReadItem& item);
 
  private:
   void begin_epoch();
   bool begin_shard();
   bool read_block();
+  void note(Record& record);
+  void end_shard();
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
@@ -63,7 +67,12 @@ class CorpusReader {
   bool ended_ = false;
   std::vector<std::uint32_t> shard_order_;
   std::unique_ptr<RecordReader> shard_;
-  std::vector<Record> block_;  ///< In the shard's order; taken in block_order_.
+  RecordLayout layout_;                 ///< The shard is read with.
+  bool is_allowed_ = false;             ///< The shard may be unreadable.
+  bool is_readable_ = false;            ///< Something of it could be read.
+  std::optional<Reject> unreadable_;    ///< The first reject that says of it that something could not.
+  std::optional<std::string> failure_;  ///< What comes behind the block.
+  std::vector<Record> block_;           ///< In the shard's order; taken in block_order_.
   std::vector<std::uint32_t> block_order_;
   std::vector<Reject> container_rejects_;
 };

@@ -1,7 +1,9 @@
 #include "pipeline/data_pipeline.h"
 
+#include <algorithm>
 #include <atomic>
 #include <functional>
+#include <iterator>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -32,6 +34,7 @@ struct ReadMessage {
   std::size_t corpus = 0;
   std::shared_ptr<ReadItem> item;
   std::exception_ptr failure;
+  std::uint64_t credit = 0;
 };
 struct DocumentMessage {
   std::size_t corpus = 0;
@@ -50,6 +53,21 @@ using ExampleMessage = std::shared_ptr<ExampleInMaking>;
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
 
+/// What an item takes beside its text, read and encoded: about.
+constexpr std::uint64_t kItemBytes = 1024;
+
+std::uint64_t size_of(const ReadItem& item) {
+  std::uint64_t bytes = kItemBytes;
+  if (const auto* document = std::get_if<Document>(&item.record)) bytes += document->text.size();
+  for (const Reject& reject : item.container_rejects) bytes += reject.reason.size();
+  return bytes;
+}
+
+void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& corpora, StreamRow& row) {
+  std::ranges::move(rejects, std::back_inserter(row.rejects));
+  row.reject_corpora.insert(row.reject_corpora.end(), corpora.begin(), corpora.end());
+}
+
 }  // namespace
 
 struct DataPipeline::Impl {
@@ -57,12 +75,13 @@ struct DataPipeline::Impl {
   void run();
 
   // The bodies of the graph's nodes, in the data's order.
-  bool read(std::size_t corpus, ReadMessage& message);
+  std::optional<ReadMessage> read(std::size_t corpus);
   DocumentMessage encode(const ReadMessage& message) const;
   std::vector<ExampleMessage> mix(const MixMessage& message);
   void corrupt(ExampleInMaking& making) const;
   void pack(ExampleInMaking& making);
   bool deliver(std::optional<StreamRow> row);
+  void finish(Ticket& ticket);
 
   // Constant.
   const StreamConfig config;
@@ -78,6 +97,7 @@ struct DataPipeline::Impl {
   // Each touched by one serial node only.
   std::vector<CorpusReader> readers;
   std::vector<char> reader_failed;
+  std::vector<std::uint64_t> in_flight;  ///< Bytes.
   Mixer mixer;
   std::size_t tickets_in_flight = 0;
   RowPacker packer;
@@ -103,6 +123,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
       max_document_tokens(max_document_tokens_of(config)),
       max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
       reader_failed(corpora.size(), 0),
+      in_flight(corpora.size(), 0),
       mixer(config, corpora, plans, first),
       packer(config, vocabulary.pad()),
       queue(given.queued_batches) {
@@ -116,30 +137,34 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
     more_threads.emplace(oneapi::tbb::global_control::max_allowed_parallelism, threads);
 }
 
-//   read > limit > encode >  mix  > corrupt > order > pack > (batch queue)
-//            ^---- credits ----'^----- examples packed -'
-// One read > limit > encode per corpus; one of each of the others.
+//   read > encode >  mix  > corrupt > order > pack > (batch queue)
+//    ^--- credit ---'   ^----- examples packed -'
+// One read > encode per corpus; one of each of the others.
 void DataPipeline::Impl::run() {
+  using ReadNode = flow::multifunction_node<std::uint64_t, std::tuple<ReadMessage>>;
   flow::graph graph;
-  std::vector<std::unique_ptr<flow::input_node<ReadMessage>>> reads;
-  std::vector<std::unique_ptr<flow::limiter_node<ReadMessage, int>>> limits;
+  std::vector<std::unique_ptr<ReadNode>> reads;
   std::vector<std::unique_ptr<flow::function_node<ReadMessage, MixMessage>>> encodes;
   for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
-    reads.push_back(
-        std::make_unique<flow::input_node<ReadMessage>>(graph, [this, corpus](oneapi::tbb::flow_control& control) {
-          ReadMessage message;
-          if (!read(corpus, message)) control.stop();
-          return message;
+    reads.push_back(std::make_unique<ReadNode>(
+        graph, flow::serial, [this, corpus](std::uint64_t credit, ReadNode::output_ports_type& ports) {
+          std::uint64_t& bytes = in_flight[corpus];
+          bytes -= credit;
+          while (bytes < options.bytes_in_flight) {
+            const std::optional<ReadMessage> message = read(corpus);
+            if (!message) break;
+            bytes += message->credit;
+            std::get<0>(ports).try_put(*message);
+          }
         }));
-    limits.push_back(std::make_unique<flow::limiter_node<ReadMessage, int>>(graph, options.documents_in_flight));
     encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
         graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
   }
   using MixNode = flow::multifunction_node<MixMessage, std::tuple<ExampleMessage>>;
-  MixNode mix_node(graph, flow::serial, [this, &limits](const MixMessage& message, MixNode::output_ports_type& ports) {
+  MixNode mix_node(graph, flow::serial, [this, &reads](const MixMessage& message, MixNode::output_ports_type& ports) {
     for (const ExampleMessage& making : mix(message)) std::get<0>(ports).try_put(making);
-    for (std::size_t corpus = 0; corpus < limits.size(); ++corpus)
-      if (const int credits = mixer.take_credits(corpus); credits > 0) limits[corpus]->decrementer().try_put(credits);
+    for (std::size_t corpus = 0; corpus < reads.size(); ++corpus)
+      if (const std::uint64_t credit = mixer.take_credit(corpus); credit > 0) reads[corpus]->try_put(credit);
   });
   flow::function_node<ExampleMessage, ExampleMessage> corrupt_node(graph, flow::unlimited,
                                                                    [this](ExampleMessage making) {
@@ -154,30 +179,32 @@ void DataPipeline::Impl::run() {
   });
 
   for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
-    flow::make_edge(*reads[corpus], *limits[corpus]);
-    flow::make_edge(*limits[corpus], *encodes[corpus]);
+    flow::make_edge(flow::output_port<0>(*reads[corpus]), *encodes[corpus]);
     flow::make_edge(*encodes[corpus], mix_node);
   }
   flow::make_edge(flow::output_port<0>(mix_node), corrupt_node);
   flow::make_edge(corrupt_node, order_node);
   flow::make_edge(order_node, pack_node);
   flow::make_edge(pack_node, mix_node);
-  for (const auto& node : reads) node->activate();
+  for (const auto& node : reads) node->try_put(0);
   graph.wait_for_all();
 }
 
-bool DataPipeline::Impl::read(std::size_t corpus, ReadMessage& message) {
-  if (stopping || reader_failed[corpus] != 0) return false;
+/// Nothing once the corpus has ended or failed, or nobody wants more.
+std::optional<ReadMessage> DataPipeline::Impl::read(std::size_t corpus) {
+  if (stopping || reader_failed[corpus] != 0) return std::nullopt;
+  ReadMessage message;
   message.corpus = corpus;
   message.item = std::make_shared<ReadItem>();
   try {
-    if (!readers[corpus].next(*message.item)) return false;
+    if (!readers[corpus].next(*message.item)) return std::nullopt;
     ++records_read;
   } catch (...) {
     message.failure = std::current_exception();
     reader_failed[corpus] = 1;
   }
-  return true;
+  message.credit = size_of(*message.item);
+  return message;
 }
 
 DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
@@ -185,14 +212,19 @@ DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
   encoded.item->number = message.item->number;
   encoded.item->failure = message.failure;
   try {
-    if (message.failure == nullptr)
-      *encoded.item = record_to_item(std::move(*message.item), vocabulary, config.holdout,
-                                     corpora[message.corpus].corpus.max_epochs);
-    keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpora[message.corpus].id);
+    const RunCorpus& corpus = corpora[message.corpus];
+    if (message.failure != nullptr) {
+      encoded.item->rejects = std::move(message.item->container_rejects);
+    } else {
+      *encoded.item = record_to_item(std::move(*message.item), vocabulary,
+                                     {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
+    }
+    keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpus.id);
   } catch (...) {
     encoded.item->failure = std::current_exception();
   }
   if (encoded.item->failure != nullptr) encoded.item->kind = EncodedItem::Kind::failure;
+  encoded.item->credit = message.credit;
   return encoded;
 }
 
@@ -230,18 +262,29 @@ void DataPipeline::Impl::pack(ExampleInMaking& making) {
   Ticket& ticket = making.ticket;
   if (ended) return;
   ended = ticket.kind != Ticket::Kind::example;
-  if (ticket.kind == Ticket::Kind::failure) {
-    stopping = true;
-    return queue.fail(ticket.failure);
-  }
-  if (ticket.kind == Ticket::Kind::end) {
-    if (deliver(packer.take())) queue.finish();
-    return;
-  }
+  if (ended) return finish(ticket);
   if (!packer.belongs_to_open_row(ticket) && !deliver(packer.take())) return;
   const bool ends_row = ticket.ends_row;
   packer.add(std::move(ticket), std::move(making.example));
   if (ends_row) deliver(packer.take());
+}
+
+/// The stream's end, or what broke it. Rows that make no whole batch are handed out before an end; before a failure,
+/// only what was passed over on the way to them is.
+void DataPipeline::Impl::finish(Ticket& ticket) {
+  stopping = true;
+  StreamRow end;
+  end.number = ticket.row;
+  end.after = std::move(ticket.after);
+  if (ticket.kind == Ticket::Kind::failure) {
+    if (std::optional<StreamRow> open = packer.take()) batch.push_back(std::move(*open));
+    for (StreamRow& row : batch) pass_on(row.rejects, row.reject_corpora, end);
+    pass_on(ticket.rejects, ticket.reject_corpora, end);
+    return queue.fail(ticket.failure, std::move(end));
+  }
+  pass_on(ticket.rejects, ticket.reject_corpora, end);
+  if (!deliver(packer.take())) return;
+  if (batch.empty() || queue.push(std::exchange(batch, {}))) queue.finish(std::move(end));
 }
 
 /// False if nobody wants rows any more.
@@ -276,6 +319,10 @@ DataPipeline::~DataPipeline() {
 
 std::optional<Batch> DataPipeline::next() {
   return impl_->queue.pop();
+}
+
+const StreamRow& DataPipeline::end() {
+  return impl_->queue.end();
 }
 
 void DataPipeline::stop() {

@@ -10,6 +10,7 @@
 #include "pipeline/ledger.h"
 #include "pipeline/position.h"
 #include "pipeline/reject_json.h"
+#include "pipeline/reject_notices.h"
 #include "pipeline/stream_config.h"
 #include "stages/document_to_tokens.h"
 #include "stages/records.h"
@@ -53,10 +54,13 @@ using Batch = std::vector<StreamRow>;
 class DataPipeline {
  public:
   struct Options {
-    int threads = 0;                        ///< Threads of the graph; 0: all cores. The rows do not depend on it.
-    int batch_rows = 1;                     ///< Rows a batch.
-    std::size_t queued_batches = 4;         ///< Batches held ready. Bounds memory.
-    std::size_t documents_in_flight = 256;  ///< Credits per corpus. Bounds memory; at least 1.
+    int threads = 0;                 ///< Threads of the graph; 0: all cores. The rows do not depend on it.
+    int batch_rows = 1;              ///< Rows a batch.
+    std::size_t queued_batches = 4;  ///< Batches held ready. Bounds memory.
+    /// How much of a corpus may be on its way from its reader to its token buffer, or wait there behind two examples.
+    /// An item counts as its text's bytes and 1 KiB; the reader rests once there are so many. So there is at most one
+    /// document more; its ids take at most 4 bytes for each of its text. Bounds memory.
+    std::uint64_t bytes_in_flight = 4ull << 20;
   };
 
   /// Lists the shards and starts reading. Throws ConfigError if a pattern matches nothing, or `start` does not fit.
@@ -65,9 +69,13 @@ class DataPipeline {
                Options options);
   ~DataPipeline();  ///< Stops and joins.
 
-  /// Waits for the next batch; empty at the stream's end. Throws DataError (or what a stage threw) in stream order:
-  /// all rows before the fault have been handed out.
+  /// Waits for the next batch; empty at the stream's end, before which the last batch may be an incomplete one. Throws
+  /// DataError (or what a stage threw) in stream order: all whole batches before the fault have been handed out.
   std::optional<Batch> next();
+  /// What lies behind the last row, as a row without examples and tokens: what was passed over since, and the position
+  /// that the stream's end has come to, tails counted and corpora closed. To be called once next() was empty or threw,
+  /// and not after stop().
+  const StreamRow& end();
   /// No more batches wanted: wakes and ends everything. next() is empty from now on.
   void stop();
 

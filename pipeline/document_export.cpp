@@ -41,7 +41,8 @@ std::string to_json(const Progress& progress) {
               {"between_corpora", progress.between_corpora},
               {"shard", progress.place.shard},
               {"record", progress.place.record},
-              {"seek", json_of(progress.place.seek)}}
+              {"seek", json_of(progress.place.seek)},
+              {"is_readable", progress.place.is_readable}}
       .dump();
 }
 
@@ -50,7 +51,7 @@ Progress progress_from_json(const std::string& text) {
   Progress progress;
   for (const Json& account : json.at("accounts")) progress.accounts.push_back(account_of(account));
   progress.between_corpora = json.at("between_corpora");
-  progress.place = {json.at("shard"), json.at("record"), seek_point_of(json.at("seek"))};
+  progress.place = {json.at("shard"), json.at("record"), seek_point_of(json.at("seek")), json.at("is_readable")};
   return progress;
 }
 
@@ -92,7 +93,7 @@ class Job {
     if (std::exchange(progress_.between_corpora, false)) begin_account();
     const RunCorpus& corpus = corpora_[progress_.accounts.size() - 1];
     CorpusDocuments documents(config_, corpus, progress_.place, std::string(what_.format->name) == "olmo");
-    CorpusExport files(config_, corpus, vocabulary_, what_, folder_, progress_.accounts.back());
+    CorpusExport files(config_, corpus, vocabulary_, what_, folder_, watch_, progress_.accounts.back());
     std::atomic<bool> full = files.is_full();
     bool interrupted = false;
 

@@ -32,10 +32,13 @@ Json json_of(const CorpusAccount& account) {
           {"held_out", account.records.held_out},
           {"filtered", account.records.filtered},
           {"skipped", account.records.skipped},
-          {"rejected", account.rejected_records},
+          {"rejected", account.records.rejected_records},
           {"tail", account.tail_documents},
           {"not_reached", or_null(account.not_reached)},
           {"rejects_by_cause", causes},
+          {"content_bytes", account.records.bytes},
+          {"lost_records", account.records.lost.records},
+          {"lost_content", account.records.lost.bytes},
           {"raw_tokens", account.raw_tokens},
           {"tail_tokens", account.tail_tokens},
           {"raw_tokens_asked", or_null(account.budget)}};
@@ -49,7 +52,9 @@ CorpusAccount account_of(const Json& json) {
   account.records.held_out = json.at("held_out");
   account.records.filtered = json.at("filtered");
   account.records.skipped = json.at("skipped");
-  account.rejected_records = json.at("rejected");
+  account.records.rejected_records = json.at("rejected");
+  account.records.bytes = json.value("content_bytes", std::uint64_t{0});
+  account.records.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
   account.tail_documents = json.at("tail");
   account.not_reached = number_or_none(json.at("not_reached"));
   for (int cause = 0; cause < kRejectCauses; ++cause)
@@ -61,16 +66,30 @@ CorpusAccount account_of(const Json& json) {
   return account;
 }
 
+CorpusAccount account_of_rows(const CorpusPosition& position, const Ledger& ledger, std::uint32_t corpus) {
+  CorpusAccount account;
+  account.corpus = position.corpus;
+  account.records = position.records;
+  account.tail_documents = position.tail_documents;
+  account.tail_tokens = position.tail_tokens;
+  for (const auto& [key, entry] : ledger.entries()) {
+    if (key.corpus != corpus) continue;
+    account.documents += entry.documents;
+    account.raw_tokens += entry.raw_tokens;
+  }
+  return account;
+}
+
 void check_account(const CorpusAccount& account) {
   const RecordCounts& records = account.records;
   const std::uint64_t sum = account.documents + records.held_out + records.filtered + records.skipped +
-                            account.rejected_records + account.tail_documents;
+                            records.rejected_records + account.tail_documents;
   if (sum == records.read) return;
   throw std::logic_error(fmt::format(
       "the account of corpus \"{}\" does not add up: {} records were read, but {} documents, {} held out, {} filtered, "
       "{} skipped, {} rejected and {} left as tail make {}",
       account.corpus, records.read, account.documents, records.held_out, records.filtered, records.skipped,
-      account.rejected_records, account.tail_documents, sum));
+      records.rejected_records, account.tail_documents, sum));
 }
 
 std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCorpus& corpus) {

@@ -8,6 +8,8 @@
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include "pipeline/loss_judge.h"
+#include "pipeline/reject_json.h"
 #include "pipeline/seek_json.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
@@ -49,6 +51,9 @@ Json json_of(const ShardEntry& entry) {
           {"text_bytes", entry.text_bytes},
           {"rejects", rejects},
           {"tokens", entry.tokens ? Json(*entry.tokens) : Json()},
+          {"content_bytes", entry.content},
+          {"lost_records", entry.lost.records},
+          {"lost_content", entry.lost.bytes},
           {"seek_points", seek_points}};
 }
 
@@ -63,6 +68,8 @@ ShardEntry entry_of(const Json& json) {
   entry.records = json.at("records");
   entry.text_bytes = json.at("text_bytes");
   for (const auto& [cause, count] : json.at("rejects").items()) entry.rejects[cause] = count;
+  entry.content = json.value("content_bytes", std::uint64_t{0});
+  entry.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
   if (!json.at("tokens").is_null()) entry.tokens = json.at("tokens").get<std::uint64_t>();
   for (const Json& point : json.at("seek_points")) entry.seek_points.push_back(seek_point_of(point));
   return entry;
@@ -90,6 +97,14 @@ std::uint64_t ShardEntry::rejected() const {
   std::uint64_t sum = 0;
   for (const auto& [cause, count] : rejects) sum += count;
   return sum;
+}
+
+bool ShardEntry::is_lost() const {
+  RecordLayout read_with;
+  read_with.name = layout;
+  return records == 0 && !rejects.empty() && std::ranges::all_of(rejects, [&](const auto& reject) {
+           return says_unreadable(cause_named(reject.first), read_with);
+         });
 }
 
 std::optional<FileState> state_of(const fs::path& file) {

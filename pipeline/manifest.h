@@ -25,6 +25,8 @@ struct ShardEntry {
   std::uint64_t records = 0;                     ///< Documents: records that are not rejected.
   std::uint64_t text_bytes = 0;                  ///< UTF-8 bytes of their text.
   std::map<std::string, std::uint64_t> rejects;  ///< How many by name of the cause; only causes that occur.
+  Loss lost{0, 0};                               ///< What the rejects stand for.
+  std::uint64_t content = 0;                     ///< Bytes of content of the documents' records.
   std::optional<std::uint64_t> tokens;           ///< Ids of all documents; none without a vocabulary.
   /// Where reading can begin, in order: in lines at least 4 MiB of content apart, in Parquet every row group. The
   /// shard's beginning is not among them.
@@ -32,6 +34,7 @@ struct ShardEntry {
 
   std::uint64_t rejected() const;
   bool is_readable() const { return !xxh3.empty(); }
+  bool is_lost() const;  ///< Nothing of it could be read: a run would stop at it.
   bool operator==(const ShardEntry&) const = default;
 };
 

@@ -70,7 +70,7 @@ Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corp
 
 Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
              Position start)
-    : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credits_(corpora.size(), 0) {
+    : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credit_(corpora.size(), 0) {
   TokenBuffer::Limits limits;
   limits.on_bad_data = config.on_bad_data;
   limits.max_bad_fraction = config.max_bad_fraction;
@@ -80,11 +80,11 @@ Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, 
 }
 
 void Mixer::arrive(std::size_t corpus, EncodedItem item) {
-  if (!finished_) credits_[corpus] += buffers_[corpus].arrive(std::move(item));
+  if (!finished_) credit_[corpus] += buffers_[corpus].arrive(std::move(item));
 }
 
-int Mixer::take_credits(std::size_t corpus) {
-  return std::exchange(credits_[corpus], 0);
+std::uint64_t Mixer::take_credit(std::size_t corpus) {
+  return std::exchange(credit_[corpus], 0);
 }
 
 std::optional<Ticket> Mixer::next() {
@@ -109,6 +109,7 @@ std::optional<Ticket> Mixer::next() {
           if (!close(std::exchange(choice_, std::nullopt)->corpus)) return last(Ticket::Kind::end, nullptr);
       }
     } catch (const std::exception&) {
+      if (choice_) note_rejects(choice_->corpus, buffers_[choice_->corpus].take_rejects());
       return last(Ticket::Kind::failure, std::current_exception());
     }
   }
@@ -183,7 +184,7 @@ Ticket Mixer::cut(const Choice& choice) {
   TokenBuffer::Cut cut =
       buffer.cut(static_cast<std::uint64_t>(plan.denoisers[choice.denoiser].raw_length()), plan.separator);
   ++buffer.position().phase_examples[choice.denoiser];
-  credits_[choice.corpus] += cut.credits;
+  credit_[choice.corpus] += cut.credit;
   note_rejects(choice.corpus, std::move(cut.rejects));
 
   Ticket ticket;
@@ -207,9 +208,13 @@ Ticket Mixer::cut(const Choice& choice) {
   if (room_ < plan.shortest_example) room_ = 0;
   ticket.row = position_.row - 1;
   ticket.ends_row = room_ == 0;
-  for (std::size_t i = 0; i < buffers_.size(); ++i) position_.corpora[i] = buffers_[i].position();
-  ticket.after = std::make_shared<const Position>(position_);
+  ticket.after = position_now();
   return ticket;
+}
+
+std::shared_ptr<const Position> Mixer::position_now() {
+  for (std::size_t i = 0; i < buffers_.size(); ++i) position_.corpora[i] = buffers_[i].position();
+  return std::make_shared<const Position>(position_);
 }
 
 /// False if the stream ends with this corpus.
@@ -231,6 +236,10 @@ Ticket Mixer::last(Ticket::Kind kind, std::exception_ptr failure) {
   ticket.kind = kind;
   ticket.number = tickets_++;
   ticket.failure = std::move(failure);
+  ticket.row = position_.row;
+  ticket.rejects = std::exchange(rejects_, {});
+  ticket.reject_corpora = std::exchange(reject_corpora_, {});
+  ticket.after = position_now();
   return ticket;
 }
 

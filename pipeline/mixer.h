@@ -27,7 +27,7 @@ struct PhasePlan {
 std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                    const Vocabulary& vocabulary);
 
-/// One example, decided and cut: or the stream's end, or the error that ends it.
+/// One example, decided and cut: or the stream's end, or the error that ends it, with what was passed over before it.
 struct Ticket {
   enum class Kind : std::uint8_t { example, end, failure };
   Kind kind = Kind::example;
@@ -38,7 +38,8 @@ struct Ticket {
   ExampleOrigin origin;
   std::vector<Reject> rejects;
   std::vector<std::uint32_t> reject_corpora;
-  std::shared_ptr<const Position> after;  ///< The position behind `row`, should this example be its last.
+  /// The position behind `row`, should this example be its last; of an end, what the stream's end has come to.
+  std::shared_ptr<const Position> after;
   std::exception_ptr failure;
 };
 
@@ -56,8 +57,8 @@ class Mixer {
   void arrive(std::size_t corpus, EncodedItem item);
   /// The next ticket, or nothing if documents must arrive first. After an end or a failure: nothing.
   std::optional<Ticket> next();
-  /// Credits of a corpus that came free since last asked.
-  int take_credits(std::size_t corpus);
+  /// Credit of a corpus that came free since last asked.
+  std::uint64_t take_credit(std::size_t corpus);
 
  private:
   struct Choice {
@@ -72,6 +73,7 @@ class Mixer {
   bool close(std::size_t corpus);
   void restart_counters();
   Ticket last(Ticket::Kind kind, std::exception_ptr failure);
+  std::shared_ptr<const Position> position_now();
   void note_rejects(std::size_t corpus, std::vector<Reject> rejects);
 
   const StreamConfig& config_;
@@ -79,7 +81,7 @@ class Mixer {
   const std::vector<PhasePlan>& plans_;
   Position position_;  ///< Its corpora are kept by the buffers.
   std::vector<TokenBuffer> buffers_;
-  std::vector<int> credits_;
+  std::vector<std::uint64_t> credit_;
   std::optional<Choice> choice_;
   int room_ = 0;  ///< Positions left in the open row; 0: none is open. Of position_.row the open one is the last.
   std::vector<Reject> rejects_;

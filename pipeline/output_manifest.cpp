@@ -39,6 +39,7 @@ std::string to_json(const OutputManifest& manifest) {
             {"sequence_length", manifest.length},
             {"rows", manifest.rows},
             {"stream_ended", manifest.stream_ended},
+            {"end", manifest.end.empty() ? Json() : Json::parse(manifest.end)},
             {"accounts", accounts},
             {"files", files}};
   json[kSum] = hash_of(json);
@@ -59,6 +60,7 @@ OutputManifest output_manifest_from_json(const std::string& text, const std::str
     manifest.length = json.at("sequence_length");
     manifest.rows = json.at("rows");
     manifest.stream_ended = json.at("stream_ended");
+    if (manifest.stream_ended && json.contains("end")) manifest.end = json.at("end").dump();
     for (const Json& account : json.at("accounts")) manifest.accounts.push_back(account_of(account));
     for (const auto& [name, sums] : json.at("files").items()) manifest.files[name] = sums_of(sums);
     return manifest;

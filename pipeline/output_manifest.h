@@ -20,6 +20,7 @@ struct OutputManifest {
   int length = 0;       ///< Of rows: T; else 0.
   std::uint64_t rows = 0;
   bool stream_ended = false;  ///< Of rows: before there were as many as asked for.
+  std::string end;            ///< Then: the story of what lies behind the last row, as story_of(DataPipeline::end()).
   std::vector<CorpusAccount> accounts;
   std::map<std::string, FileSums> files;
 };

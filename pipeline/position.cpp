@@ -22,7 +22,11 @@ Json json_of(const RecordCounts& counts) {
             {"held_out", counts.held_out},
             {"filtered", counts.filtered},
             {"skipped", counts.skipped},
-            {"rejected", rejected}};
+            {"rejected_records", counts.rejected_records},
+            {"rejected", rejected},
+            {"bytes", counts.bytes},
+            {"lost_records", counts.lost.records},
+            {"lost_content", counts.lost.bytes}};
   if (counts.shortened > 0) {
     json["shortened"] = counts.shortened;
     json["dropped_tokens"] = counts.dropped_tokens;
@@ -36,6 +40,9 @@ RecordCounts counts_of(const Json& json) {
   counts.held_out = json.at("held_out");
   counts.filtered = json.at("filtered");
   counts.skipped = json.at("skipped");
+  counts.rejected_records = json.value("rejected_records", std::uint64_t{0});
+  counts.bytes = json.value("bytes", std::uint64_t{0});
+  counts.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
   for (int cause = 0; cause < kRejectCauses; ++cause)
     counts.rejected[static_cast<std::size_t>(cause)] =
         json.at("rejected").value(name_of(static_cast<RejectCause>(cause)), std::uint64_t{0});
@@ -55,6 +62,7 @@ Json json_of(const CorpusPosition& place) {
           {"open", place.open},
           {"raw_tokens", place.raw_tokens},
           {"tail_tokens", place.tail_tokens},
+          {"tail_documents", place.tail_documents},
           {"phase_raw_tokens", place.phase_raw_tokens},
           {"phase_examples", place.phase_examples},
           {"records", json_of(place.records)}};
@@ -72,6 +80,7 @@ CorpusPosition corpus_position_of(const Json& json) {
   place.open = json.at("open");
   place.raw_tokens = json.at("raw_tokens");
   place.tail_tokens = json.at("tail_tokens");
+  place.tail_documents = json.value("tail_documents", std::uint64_t{0});
   place.phase_raw_tokens = json.at("phase_raw_tokens");
   place.phase_examples = json.at("phase_examples").get<std::vector<std::uint64_t>>();
   place.records = counts_of(json.at("records"));
@@ -89,6 +98,9 @@ RecordCounts& RecordCounts::operator+=(const RecordCounts& other) {
   held_out += other.held_out;
   filtered += other.filtered;
   skipped += other.skipped;
+  rejected_records += other.rejected_records;
+  bytes += other.bytes;
+  lost += other.lost;
   for (std::size_t cause = 0; cause < rejected.size(); ++cause) rejected[cause] += other.rejected[cause];
   shortened += other.shortened;
   dropped_tokens += other.dropped_tokens;

@@ -15,11 +15,16 @@ struct RecordCounts {
   std::uint64_t held_out = 0;
   std::uint64_t filtered = 0;  ///< Left out by the corpus's keep, drop or where.
   std::uint64_t skipped = 0;   ///< Left out of a fractional epoch.
-  std::array<std::uint64_t, kRejectCauses> rejected{};
+  std::uint64_t rejected_records = 0;
+  std::array<std::uint64_t, kRejectCauses> rejected{};  ///< By cause; with damage of containers, which is no record.
+  std::uint64_t bytes = 0;                              ///< Of content, of the records that were not rejected.
+  Loss lost{0, 0};                                      ///< What the rejects stand for.
   std::uint64_t shortened = 0;       ///< Documents longer than max_document_tokens, of which one chunk is read.
   std::uint64_t dropped_tokens = 0;  ///< Their ids outside that chunk.
 
   std::uint64_t rejected_total() const;
+  /// What could be read.
+  Loss sound() const { return {read - rejected_records, bytes}; }
   RecordCounts& operator+=(const RecordCounts& other);
   bool operator==(const RecordCounts&) const = default;
 };
@@ -37,6 +42,7 @@ struct CorpusPosition {
   bool open = true;                    ///< False once max_epochs is reached.
   std::uint64_t raw_tokens = 0;        ///< Since the run began.
   std::uint64_t tail_tokens = 0;       ///< Left over when the corpus closed: too few for an example.
+  std::uint64_t tail_documents = 0;    ///< Of these, documents of which no example has a token.
   std::uint64_t phase_raw_tokens = 0;  ///< Since the phase, or the last redistribution, began.
   std::vector<std::uint64_t> phase_examples;  ///< Per denoiser of the phase's objective, likewise.
   RecordCounts records;                       ///< Since the run began.

@@ -107,7 +107,8 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
     RowsWritten written;
     result.end = export_rows(config, vocabulary, *rows, identity, options.threads, folder, watch, written);
     manifest.rows = written.rows;
-    manifest.stream_ended = written.stream_ended;
+    manifest.stream_ended = !written.end.empty();
+    manifest.end = std::move(written.end);
     manifest.accounts = std::move(written.accounts);
   }
   if (result.end == ExportEnd::interrupted) return result;

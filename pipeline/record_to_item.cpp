@@ -7,22 +7,28 @@
 #include <xxhash.h>
 
 #include "pipeline/held_out.h"
+#include "stages/philox.h"
 
 namespace millrace {
 namespace {
 
-constexpr double kTwoTo64 = 0x1p64;
-
-/// A last, fractional epoch takes a document iff hash(text, epoch) < fraction.
-bool left_out(const std::string& text, std::uint64_t epoch, double max_epochs) {
-  const double whole = std::floor(max_epochs);
-  if (max_epochs == whole || static_cast<double>(epoch) < whole) return false;
-  return static_cast<double>(XXH3_64bits_withSeed(text.data(), text.size(), epoch)) >= (max_epochs - whole) * kTwoTo64;
+/// Of a record that could be read.
+std::uint64_t size_of(const Record& record) {
+  if (const auto* document = std::get_if<Document>(&record)) return document->where.size;
+  if (const auto* filtered = std::get_if<Filtered>(&record)) return filtered->where.size;
+  return 0;
 }
 
 }  // namespace
 
-EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, double holdout, double max_epochs) {
+bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoice& choice) {
+  const double whole = std::floor(choice.max_epochs);
+  if (choice.max_epochs == whole || static_cast<double>(epoch) < whole) return false;
+  const std::uint64_t item = item_of({choice.corpus, epoch, XXH3_64bits(text.data(), text.size())});
+  return ItemRng(choice.seed, Purpose::fractional_epoch, item).uniform() >= choice.max_epochs - whole;
+}
+
+EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, const DocumentChoice& choice) {
   using Kind = EncodedItem::Kind;
   EncodedItem encoded;
   encoded.number = item.number;
@@ -32,6 +38,7 @@ EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, double h
     encoded.kind = item.kind == ReadItem::Kind::epoch_end ? Kind::epoch_end : Kind::corpus_end;
     return encoded;
   }
+  encoded.bytes = size_of(item.record);
   if (auto* reject = std::get_if<Reject>(&item.record)) {
     encoded.kind = Kind::rejected;
     encoded.record = reject->where.record;
@@ -45,14 +52,15 @@ EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, double h
   }
   const Document& document = std::get<Document>(item.record);
   encoded.record = document.where.record;
-  if (is_held_out(document.text, holdout)) {
+  if (is_held_out(document.text, choice.holdout)) {
     encoded.kind = Kind::held_out;
-  } else if (left_out(document.text, item.place.epoch, max_epochs)) {
+  } else if (is_left_out(document.text, item.place.epoch, choice)) {
     encoded.kind = Kind::skipped;
   } else {
     vocabulary.encode(document.text, encoded.tokens);
     if (encoded.tokens.empty()) {
       encoded.kind = Kind::rejected;
+      encoded.bytes = 0;
       encoded.rejects.push_back(rejected_record(document.where, RejectCause::empty_text, "the text gives no tokens"));
     }
   }

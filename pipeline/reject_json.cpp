@@ -12,12 +12,6 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-RejectCause cause_named(const std::string& name) {
-  for (int cause = 0; cause < kRejectCauses; ++cause)
-    if (name == name_of(static_cast<RejectCause>(cause))) return static_cast<RejectCause>(cause);
-  throw ConfigError(fmt::format("there is no cause \"{}\"", name));
-}
-
 Reject reject_of(const Json& json) {
   Reject reject;
   reject.where = {json.at("shard"), json.at("record"), json.at("line"), json.at("byte")};
@@ -29,6 +23,12 @@ Reject reject_of(const Json& json) {
 }
 
 }  // namespace
+
+RejectCause cause_named(const std::string& name) {
+  for (int cause = 0; cause < kRejectCauses; ++cause)
+    if (name == name_of(static_cast<RejectCause>(cause))) return static_cast<RejectCause>(cause);
+  throw ConfigError(fmt::format("there is no cause \"{}\"", name));
+}
 
 std::string to_json(const Reject& reject) {
   const Json json{

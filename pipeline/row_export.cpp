@@ -1,6 +1,5 @@
 #include "pipeline/row_export.h"
 
-#include <map>
 #include <optional>
 
 #include <nlohmann/json.hpp>
@@ -8,6 +7,8 @@
 #include "pipeline/data_pipeline.h"
 #include "pipeline/mixer.h"
 #include "pipeline/reject_json.h"
+#include "pipeline/reject_notices.h"
+#include "pipeline/row_story.h"
 
 namespace millrace {
 namespace {
@@ -36,48 +37,46 @@ Progress progress_from_json(const std::string& text) {
           json.at("writer")};
 }
 
-void note_rejects(const StreamRow& row, const std::vector<std::string>& corpora, StagedFolder& folder) {
-  for (std::size_t i = 0; i < row.rejects.size(); ++i) {
-    Json line{{"corpus", corpora[row.reject_corpora[i]]}, {"row", row.number}};
-    line.update(Json::parse(to_json(row.rejects[i])));
-    folder.append(kRejects, line.dump() + "\n");
+/// Names rejects in rejects.jsonl, and some of them in the log.
+class RejectsFile {
+ public:
+  RejectsFile(StagedFolder& folder, const std::vector<std::string>& corpora, const ExportWatch& watch,
+              const std::optional<Position>& position)
+      : folder_(folder), corpora_(corpora), watch_(watch) {
+    folder.create(kRejects);
+    if (!position) return;
+    for (const CorpusPosition& place : position->corpora) notices_.begin(place.corpus, place.records.rejected);
   }
-}
 
-std::uint64_t record_causes(const RecordCounts& records) {
-  std::uint64_t sum = 0;
-  for (int cause = 0; cause <= static_cast<int>(RejectCause::too_long); ++cause)
-    sum += records.rejected[static_cast<std::size_t>(cause)];
-  return sum;
-}
+  void add(const StreamRow& row) {
+    for (std::size_t i = 0; i < row.rejects.size(); ++i) {
+      const std::string& corpus = corpora_[row.reject_corpora[i]];
+      if (const auto notice = notices_.line(corpus, row.rejects[i])) watch_.notice(*notice);
+      Json line{{"corpus", corpus}, {"row", row.number}};
+      line.update(Json::parse(to_json(row.rejects[i])));
+      folder_.append(kRejects, line.dump() + "\n");
+    }
+  }
+
+ private:
+  StagedFolder& folder_;
+  const std::vector<std::string>& corpora_;
+  const ExportWatch& watch_;
+  RejectNotices notices_;
+};
 
 std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const Progress& progress) {
   const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
-  std::map<std::uint32_t, Ledger::Entry> eaten;
-  for (const auto& [key, entry] : progress.ledger.entries()) {
-    eaten[key.corpus].documents += entry.documents;
-    eaten[key.corpus].raw_tokens += entry.raw_tokens;
-  }
   const Position position = progress.position ? *progress.position : start_of(config, corpora);
   std::vector<CorpusAccount> accounts;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
     const CorpusPosition& place = position.corpora[i];
-    const Ledger::Entry& entry = eaten[static_cast<std::uint32_t>(i)];
-    CorpusAccount& account = accounts.emplace_back();
-    account.corpus = place.corpus;
-    account.records = place.records;
-    account.documents = entry.documents;
-    account.raw_tokens = entry.raw_tokens;
-    account.tail_tokens = place.tail_tokens;
-    const RecordCounts& records = place.records;
-    // Documents that are in no row, and records that gave none.
-    const std::uint64_t others = records.read - records.held_out - records.filtered - records.skipped - entry.documents;
-    account.rejected_records = place.open ? others : std::min(others, record_causes(records));
-    account.tail_documents = others - account.rejected_records;
+    CorpusAccount& account =
+        accounts.emplace_back(account_of_rows(place, progress.ledger, static_cast<std::uint32_t>(i)));
     if (place.epoch > 0 || !place.open) {
       account.not_reached = 0;
-    } else if (const auto known = records_in(config, corpora[i]); known && *known >= records.read) {
-      account.not_reached = *known - records.read;
+    } else if (const auto known = records_in(config, corpora[i]); known && *known >= account.records.read) {
+      account.not_reached = *known - account.records.read;
     }
     check_account(account);
   }
@@ -96,12 +95,12 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   if (folder.state()) progress = progress_from_json(*folder.state());
   const std::unique_ptr<RowWriter> writer =
       format.writer(folder, {config.sequence_length, identity, folder.state() ? &progress.writer : nullptr});
-  folder.create(kRejects);
 
   DataPipeline::Options options;
   options.threads = threads;
-  options.queued_batches = kRowsAhead;  // Of one row each: the stream drops a last, incomplete batch.
+  options.queued_batches = kRowsAhead;  // Of one row each.
   DataPipeline pipeline(config, vocabulary, progress.position, options);
+  RejectsFile rejects(folder, pipeline.corpora(), watch, progress.position);
   const auto save = [&] {
     progress.writer = writer->state();
     folder.save(to_json(progress));
@@ -112,7 +111,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
     const std::optional<Batch> batch = pipeline.next();
     if (!batch) break;
     const StreamRow& row = batch->front();
-    note_rejects(row, pipeline.corpora(), folder);
+    rejects.add(row);
     writer->add(row);
     progress.ledger.add(row);
     progress.position = *row.after;
@@ -120,11 +119,18 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
     if (writer->is_between_parts()) save();
     watch.progress(format.name, rows * length, wanted * length, "tokens");
   }
+  if (rows < wanted) {
+    const StreamRow& end = pipeline.end();
+    rejects.add(end);
+    progress.position = *end.after;
+    written.end = story_of(end);
+  }
   pipeline.stop();
   writer->end_part();
   writer->finish();
   folder.close(kRejects);
-  written = {rows, rows < wanted, accounts_of(config, progress)};
+  written.rows = rows;
+  written.accounts = accounts_of(config, progress);
   return ExportEnd::complete;
 }
 

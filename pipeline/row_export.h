@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "pipeline/export_account.h"
@@ -16,7 +17,7 @@ namespace millrace {
 /// What became of the rows that were asked for.
 struct RowsWritten {
   std::uint64_t rows = 0;
-  bool stream_ended = false;  ///< Before there were as many as asked for.
+  std::string end;  ///< OutputManifest::end; empty: there were as many as asked for.
   std::vector<CorpusAccount> accounts;
 };
 

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pipeline/row_story.h"
 #include "pipeline/rows_format.h"
 #include "pipeline/run_change.h"
 #include "stages/errors.h"
@@ -66,6 +67,8 @@ RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted
       corpora_(corpora_of(wanted.trained, FindShards::no)),
       batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
   const OutputManifest& manifest = reader_.manifest();
+  const auto length = static_cast<std::uint64_t>(wanted.trained.sequence_length);
+  rows_ = std::min(manifest.rows, (wanted.trained.phases.back().until - 1) / length + 1);
   refuse_other_rows(folder, manifest.identity, wanted);
   if (manifest.rows < wanted.rows && !manifest.stream_ended)
     throw ConfigError(
@@ -76,15 +79,28 @@ RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted
 }
 
 std::optional<Batch> RowsFolder::next() {
-  // The stream drops an incomplete batch likewise.
-  if (next_ + batch_rows_ > reader_.manifest().rows) return std::nullopt;
+  if (next_ >= rows_) return std::nullopt;
   Batch batch;
-  for (std::size_t i = 0; i < batch_rows_; ++i) {
+  while (batch.size() < batch_rows_ && next_ < rows_) {
     StreamRow row = reader_.row(next_++);
     row.after = std::make_shared<const Position>(carried_over(*row.after, trained_, corpora_));
     batch.push_back(std::move(row));
   }
   return batch;
+}
+
+StreamRow RowsFolder::end() {
+  const OutputManifest& manifest = reader_.manifest();
+  StreamRow end;
+  end.number = rows_;
+  if (next_ < rows_) return end;
+  if (manifest.stream_ended && rows_ == manifest.rows) {
+    add_story(end, manifest.end);
+  } else if (rows_ > 0) {
+    end.after = reader_.row(rows_ - 1).after;
+  }
+  if (end.after != nullptr) end.after = std::make_shared<const Position>(carried_over(*end.after, trained_, corpora_));
+  return end;
 }
 
 }  // namespace millrace

@@ -47,12 +47,15 @@ class RowsFolder {
   void go_to(std::uint64_t row) { next_ = row; }
   /// As DataPipeline::next(). Throws DataError, naming the bytes, for rows that are damaged.
   std::optional<Batch> next();
+  /// As DataPipeline::end(); without rejects and position before the last row.
+  StreamRow end();
 
  private:
   RowsReader reader_;
   const StreamConfig& trained_;
   std::vector<RunCorpus> corpora_;
   std::size_t batch_rows_;
+  std::uint64_t rows_;  ///< Up to the folder's end, or to the end of the phases that are trained on.
   std::uint64_t next_ = 0;
 };
 

@@ -31,7 +31,33 @@ constexpr std::uint64_t kSeekPointSpacing = 4ull << 20;  // Bytes of content.
 constexpr std::size_t kHashPiece = 1 << 20;
 constexpr std::uint64_t kProgressPiece = 4ull << 20;
 
-/// One shard's work: reading its records, then hashing its bytes.
+/// Hashes a file while another reads it from front to back, and what that one passed over behind it.
+class HashBeside {
+ public:
+  void see(std::uint64_t offset, const char* data, std::size_t bytes) {
+    if (offset != behind_) return;  // Something was passed over: what follows it is read again.
+    hash_.add(data, bytes);
+    behind_ += bytes;
+  }
+
+  /// Reads the rest. Empty if `go_on` asked to give up. Throws std::system_error.
+  std::optional<std::string> finish(const std::string& path, const std::function<bool()>& go_on) {
+    InputFile file(path);
+    file.seek(behind_);
+    std::vector<char> piece(behind_ < file.size() ? kHashPiece : 1);
+    while (const std::size_t got = file.read(piece.data(), piece.size())) {
+      hash_.add(piece.data(), got);
+      if (!go_on()) return std::nullopt;
+    }
+    return hash_.hex();
+  }
+
+ private:
+  ContentHash hash_;
+  std::uint64_t behind_ = 0;
+};
+
+/// One shard's work: reading its records and hashing its bytes, which are read once but in Parquet and behind damage.
 class ShardIndexer {
  public:
   ShardIndexer(std::string path, const std::string& shard, const IndexOptions& options, const GoOn& go_on)
@@ -65,6 +91,9 @@ class ShardIndexer {
     corpus.text_field = options_.text_field;
     ReadOptions options = reader_options({}, corpus, path_);
     if (!options_.by.empty()) options.fields = {options_.by};
+    options.on_bytes = [this](std::uint64_t offset, const char* data, std::size_t bytes) {
+      hash_.see(offset, data, bytes);
+    };
     indexed_.entry.layout = options.layout.name;
     try {
       indexed_.entry.container = name_of(container_of(InputFile(path_)));
@@ -86,14 +115,9 @@ class ShardIndexer {
   }
 
   bool hash_bytes() {
-    InputFile file(path_);
-    std::vector<char> piece(std::min<std::size_t>(kHashPiece, file.size() + 1));
-    ContentHash hash;
-    while (const std::size_t got = file.read(piece.data(), piece.size())) {
-      hash.add(piece.data(), got);
-      if (!go_on_(indexed_.entry.bytes)) return false;
-    }
-    indexed_.entry.xxh3 = hash.hex();
+    const auto hash = hash_.finish(path_, [this] { return go_on_(indexed_.entry.bytes); });
+    if (!hash) return false;
+    indexed_.entry.xxh3 = *hash;
     return true;
   }
 
@@ -101,6 +125,7 @@ class ShardIndexer {
     ShardEntry& entry = indexed_.entry;
     ++entry.records;
     entry.text_bytes += document.text.size();
+    entry.content += document.where.size;
     if (options_.vocabulary != nullptr) {
       ids_.clear();
       options_.vocabulary->encode(document.text, ids_);
@@ -111,6 +136,7 @@ class ShardIndexer {
 
   void add(Reject reject) {
     ++indexed_.entry.rejects[name_of(reject.cause)];
+    indexed_.entry.lost += reject.loss;
     if (indexed_.rejects.size() >= options_.named_rejects) return;
     reject.where.shard = indexed_.entry.path;
     indexed_.rejects.push_back(std::move(reject));
@@ -129,6 +155,7 @@ class ShardIndexer {
     Reject reject;
     reject.cause = RejectCause::unreadable;
     reject.reason = reason;
+    reject.loss = {0, 0};
     add(std::move(reject));
   }
 
@@ -137,6 +164,7 @@ class ShardIndexer {
   const GoOn& go_on_;
   IndexedShard indexed_;
   std::vector<TokenId> ids_;
+  HashBeside hash_;
 };
 
 /// Adds up what the threads are through with.
@@ -172,6 +200,7 @@ std::optional<IndexedShard> known(const ShardIndex& earlier, const fs::path& fil
   shard.rejects.assign(std::ranges::lower_bound(earlier.rejects, entry->path, natural_less, shard_of),
                        std::ranges::upper_bound(earlier.rejects, entry->path, natural_less, shard_of));
   if (shard.rejects.empty() && entry->rejected() > 0) return std::nullopt;
+  if (entry->content == 0 && entry->text_bytes > 0) return std::nullopt;
   return shard;
 }
 

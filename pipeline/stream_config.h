@@ -62,11 +62,12 @@ struct StreamConfig {
   std::uint64_t shuffle_bytes = 16ull << 20;  ///< ... or this many bytes of text, whichever comes first.
   Sampling sampling = Sampling::quota;
   OnBadData on_bad_data = OnBadData::skip;
-  double max_bad_fraction = 0.001;  ///< Rejected / read records of a corpus above which the run stops.
+  double max_bad_fraction = 0.001;            ///< Part of a corpus that may be lost: see loss_judge.h.
+  std::vector<std::string> allow_unreadable;  ///< Shards that may give nothing; relative to the data directory.
   std::uint64_t max_record_bytes = 64ull << 20;
 };
 
 /// Bumped whenever the rows for a given (run file, shards, vocabulary, seed) change. Recorded in every checkpoint.
-inline constexpr int kStreamVersion = 2;
+inline constexpr int kStreamVersion = 3;
 
 }  // namespace millrace

@@ -8,49 +8,53 @@
 #include "stages/errors.h"
 
 namespace millrace {
-namespace {
-
-/// Below so many records a fraction says nothing yet.
-constexpr std::uint64_t kRecordsBeforeJudging = 10'000;
-
-}  // namespace
 
 TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits)
-    : corpus_(std::move(corpus)), limits_(limits), position_(std::move(start)), arrived_(position_.records) {
+    : corpus_(std::move(corpus)),
+      limits_(limits),
+      position_(std::move(start)),
+      judge_(corpus_, limits.max_bad_fraction),
+      arrived_(position_.records) {
   between_documents_ = position_.offset == 0;
   mid_document_ = !between_documents_;
   epoch_has_documents_ = position_.shard_turn > 0 || position_.block > 0 || position_.index > 0 || position_.offset > 0;
   ended_ = !position_.open;
 }
 
-int TokenBuffer::arrive(EncodedItem item) {
+std::uint64_t TokenBuffer::arrive(EncodedItem item) {
   early_.emplace(item.number, std::move(item));
-  int credits = 0;
+  std::uint64_t credit = 0;
   for (auto next = early_.begin(); next != early_.end() && next->first == next_number_; next = early_.begin()) {
     const bool is_document = next->second.kind == EncodedItem::Kind::document;
     const bool full = tokens_ >= limits_.full_at;
+    const std::uint64_t lent = next->second.credit;
     enter(std::move(next->second));
     early_.erase(next);
     ++next_number_;
     // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
     if (failure_ != nullptr || ended_) continue;
     if (is_document && full) {
-      ++held_credits_;
+      documents_.back().credit = lent;
     } else {
-      ++credits;
+      credit += lent;
     }
   }
-  return credits;
+  return credit;
+}
+
+/// Of all documents that still hold some.
+std::uint64_t TokenBuffer::give_back_credit() {
+  std::uint64_t credit = 0;
+  for (auto document = documents_.rbegin(); document != documents_.rend() && document->credit > 0; ++document)
+    credit += std::exchange(document->credit, 0);
+  return credit;
 }
 
 void TokenBuffer::enter(EncodedItem item) {
   if (failure_ != nullptr || ended_) return;
   if (limits_.on_bad_data == OnBadData::fail && !item.rejects.empty()) {
-    const Reject& reject = item.rejects.front();
-    failure_ = std::make_exception_ptr(DataError(fmt::format(
-        "{}:{} (record {}, byte {}): {}: {}\n  in corpus \"{}\"; to skip such records set on_bad_data = \"skip\"",
-        reject.where.shard, reject.where.line, reject.where.record, reject.where.byte, name_of(reject.cause),
-        reject.reason, corpus_)));
+    failure_ = std::make_exception_ptr(DataError(refusal_of(item.rejects.front(), corpus_)));
+    std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
     return;
   }
   // The document in whose midst a restarted stream begins was counted when its first token was consumed.
@@ -62,14 +66,14 @@ void TokenBuffer::enter(EncodedItem item) {
       tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
       epoch_has_documents_ = true;
       documents_.push_back({item.place, item.record, std::move(item.tokens), item.first_token,
-                            std::exchange(pending_, {}), std::exchange(pending_rejects_, {})});
+                            std::exchange(pending_, {}), std::exchange(pending_rejects_, {}), 0});
       break;
     case EncodedItem::Kind::failure:
       failure_ = item.failure;
       return;
     case EncodedItem::Kind::epoch_end:
     case EncodedItem::Kind::corpus_end:
-      check_bad_fraction(true);
+      judge(true);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
         failure_ = std::make_exception_ptr(DataError(fmt::format(
             "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} filtered, {} held out) has no "
@@ -80,7 +84,7 @@ void TokenBuffer::enter(EncodedItem item) {
     default:
       break;
   }
-  check_bad_fraction(false);
+  judge(false);
 }
 
 void TokenBuffer::count(const EncodedItem& item) {
@@ -91,22 +95,23 @@ void TokenBuffer::count(const EncodedItem& item) {
   counts.held_out = item.kind == EncodedItem::Kind::held_out;
   counts.filtered = item.kind == EncodedItem::Kind::filtered;
   counts.skipped = item.kind == EncodedItem::Kind::skipped;
+  counts.rejected_records = item.kind == EncodedItem::Kind::rejected;
+  counts.bytes = item.bytes;
   counts.shortened = item.dropped_tokens > 0;
   counts.dropped_tokens = item.dropped_tokens;
-  for (const Reject& reject : item.rejects) ++counts.rejected[static_cast<std::size_t>(reject.cause)];
+  for (const Reject& reject : item.rejects) {
+    ++counts.rejected[static_cast<std::size_t>(reject.cause)];
+    counts.lost += reject.loss;
+    judge_.note(reject);
+  }
   arrived_ += counts;
   pending_ += counts;
 }
 
-void TokenBuffer::check_bad_fraction(bool at_epoch_end) {
-  const bool judged = arrived_.read >= kRecordsBeforeJudging || at_epoch_end;
-  const auto rejected = static_cast<double>(arrived_.rejected_total());
-  const auto read = static_cast<double>(std::max<std::uint64_t>(arrived_.read, 1));
-  if (!judged || failure_ != nullptr || rejected <= limits_.max_bad_fraction * read) return;
-  failure_ = std::make_exception_ptr(DataError(
-      fmt::format("corpus \"{}\": {} of {} records were rejected ({:.3g} %), more than max_bad_fraction = {} allows; "
-                  "rejects.jsonl names them; mend the shards or raise [data] max_bad_fraction",
-                  corpus_, arrived_.rejected_total(), arrived_.read, 100 * rejected / read, limits_.max_bad_fraction)));
+void TokenBuffer::judge(bool at_epoch_end) {
+  if (failure_ != nullptr) return;
+  if (const auto verdict = judge_.verdict(arrived_, at_epoch_end))
+    failure_ = std::make_exception_ptr(DataError(*verdict));
 }
 
 TokenBuffer::Supply TokenBuffer::supply(std::uint64_t length, std::optional<TokenId> separator) const {
@@ -141,7 +146,7 @@ TokenBuffer::Cut TokenBuffer::cut(std::uint64_t length, std::optional<TokenId> s
     }
     end_document(cut);
   }
-  if (tokens_ < limits_.full_at) cut.credits += static_cast<int>(std::exchange(held_credits_, 0));
+  if (tokens_ < limits_.full_at) cut.credit += give_back_credit();
   position_.raw_tokens += cut.segment.raw_tokens;
   position_.phase_raw_tokens += cut.segment.raw_tokens;
   return cut;
@@ -160,10 +165,7 @@ void TokenBuffer::begin_document(const Held& document, Cut& cut) {
 }
 
 void TokenBuffer::end_document(Cut& cut) {
-  if (held_credits_ == documents_.size()) {
-    --held_credits_;
-    ++cut.credits;
-  }
+  cut.credit += documents_.front().credit;
   documents_.pop_front();
   ++position_.index;
   position_.offset = 0;
@@ -174,6 +176,7 @@ std::vector<Reject> TokenBuffer::close() {
   std::vector<Reject> rejects;
   position_.tail_tokens += tokens_;
   if (!between_documents_) documents_.pop_front();  // It was counted when its first token was consumed.
+  position_.tail_documents += documents_.size();
   for (Held& document : documents_) {
     position_.records += document.before;
     std::ranges::move(document.rejects, std::back_inserter(rejects));
@@ -185,6 +188,14 @@ std::vector<Reject> TokenBuffer::close() {
   pending_ = RecordCounts{};
   pending_rejects_.clear();
   tokens_ = 0;
+  return rejects;
+}
+
+std::vector<Reject> TokenBuffer::take_rejects() {
+  std::vector<Reject> rejects;
+  for (std::size_t i = between_documents_ ? 0 : 1; i < documents_.size(); ++i)
+    std::ranges::move(documents_[i].rejects, std::back_inserter(rejects));
+  std::ranges::move(std::exchange(pending_rejects_, {}), std::back_inserter(rejects));
   return rejects;
 }
 

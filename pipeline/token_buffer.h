@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "pipeline/corpus_reader.h"
+#include "pipeline/loss_judge.h"
 #include "pipeline/position.h"
 #include "pipeline/stream_config.h"
 #include "stages/records.h"
@@ -22,11 +23,13 @@ struct EncodedItem {
   std::uint64_t number = 0;  ///< As ReadItem::number.
   Place place;
   std::uint64_t record = 0;
+  std::uint64_t bytes = 0;           ///< Where::size of a record that was not rejected.
   std::vector<TokenId> tokens;       ///< Kind::document: not empty.
   std::uint64_t first_token = 0;     ///< Where in the document's ids `tokens` begins.
   std::uint64_t dropped_tokens = 0;  ///< Ids of the document that are not in `tokens`.
   std::vector<Reject> rejects;       ///< Container damage before this record, then the record's own reject.
   std::exception_ptr failure;        ///< Kind::failure.
+  std::uint64_t credit = 1;          ///< What its corpus's reader lent it: see DataPipeline::Options::bytes_in_flight.
 };
 
 /// One corpus's documents between encoding and cutting: puts them back in order by number, holds their ids, cuts
@@ -40,8 +43,8 @@ class TokenBuffer {
   };
   TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits);
 
-  /// Takes the next item, in any order of numbers. Returns how many credits come free at once.
-  int arrive(EncodedItem item);
+  /// Takes the next item, in any order of numbers. Returns how much credit comes free at once.
+  std::uint64_t arrive(EncodedItem item);
 
   enum class Supply : std::uint8_t { enough, wait, ended };
   /// Whether `length` ids (separators included) can be cut. Throws what broke the corpus, if that comes before them.
@@ -53,12 +56,15 @@ class TokenBuffer {
     Segment segment;
     std::vector<Reject> rejects;  ///< Passed over on the way.
     std::uint64_t documents_begun = 0;
-    int credits = 0;  ///< That come free.
+    std::uint64_t credit = 0;  ///< That comes free.
   };
   Cut cut(std::uint64_t length, std::optional<TokenId> separator);
 
   /// Counts what is left as tail and closes the corpus. Returns the rejects among it. REQUIRES: Supply::ended.
   std::vector<Reject> close();
+
+  /// The rejects that stand before what broke the corpus. REQUIRES: supply() threw.
+  std::vector<Reject> take_rejects();
 
   const CorpusPosition& position() const { return position_; }
   CorpusPosition& position() { return position_; }
@@ -71,11 +77,13 @@ class TokenBuffer {
     std::uint64_t first_token = 0;
     RecordCounts before;  ///< Records passed over since the document before, and this one.
     std::vector<Reject> rejects;
+    std::uint64_t credit = 0;  ///< That it still holds: the last ones in documents_ do.
   };
 
+  std::uint64_t give_back_credit();
   void enter(EncodedItem item);
   void count(const EncodedItem& item);
-  void check_bad_fraction(bool at_epoch_end);
+  void judge(bool at_epoch_end);
   void begin_document(const Held& document, Cut& cut);
   void end_document(Cut& cut);
 
@@ -86,11 +94,11 @@ class TokenBuffer {
   std::uint64_t next_number_ = 0;
 
   std::deque<Held> documents_;
-  std::uint64_t tokens_ = 0;        ///< Ids in documents_ that are not consumed.
-  std::uint64_t held_credits_ = 0;  ///< The last so many of documents_ hold their credit.
-  bool between_documents_ = true;   ///< Nothing of documents_.front() is consumed.
-  bool mid_document_ = false;       ///< The next item is a document of which a part was consumed before the restart.
+  std::uint64_t tokens_ = 0;       ///< Ids in documents_ that are not consumed.
+  bool between_documents_ = true;  ///< Nothing of documents_.front() is consumed.
+  bool mid_document_ = false;      ///< The next item is a document of which a part was consumed before the restart.
 
+  LossJudge judge_;
   RecordCounts arrived_;  ///< Since the run began, up to the last item in order.
   RecordCounts pending_;  ///< Passed over since the last document in order.
   std::vector<Reject> pending_rejects_;

@@ -13,18 +13,22 @@ namespace millrace {
 /// Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
-/// What draws are for: two purposes never share a stream. Values are part of the stream version.
+/// What draws are for: two purposes never share a stream, nor does any with the hash that holds documents out. Values
+/// are part of the stream version. kPurposes lists them.
 enum class Purpose : std::uint32_t {
   shard_order = 1,
   block_order = 2,
   span_lengths = 3,
-  prefix_split = 4,
   random_sampling = 5,
   parameter_init = 6,
   generation = 7,
   document_chunk = 8,
   evaluation = 9,
+  fractional_epoch = 10,
 };
+inline constexpr std::array kPurposes{Purpose::shard_order,     Purpose::block_order,    Purpose::span_lengths,
+                                      Purpose::random_sampling, Purpose::parameter_init, Purpose::generation,
+                                      Purpose::document_chunk,  Purpose::evaluation,     Purpose::fractional_epoch};
 
 /// A stream of draws for one item. Item words are free: (corpus, epoch, ...) hashed together by the caller's choice.
 class ItemRng {

@@ -57,12 +57,16 @@ void RunLog::metrics(std::string_view line) {
 }
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
+  rejects(row, corpora);
+  if (row.after->row % kPositionEvery == 0) positions_.append(to_json(*row.after) + "\n");
+}
+
+void RunLog::rejects(const StreamRow& row, const std::vector<std::string>& corpora) {
   for (std::size_t i = 0; i < row.rejects.size(); ++i) {
     Json json{{"row", row.number}, {"corpus", corpora.at(row.reject_corpora.at(i))}};
     json.update(Json::parse(to_json(row.rejects[i])));
     rejects_.append(json.dump() + "\n");
   }
-  if (row.after->row % kPositionEvery == 0) positions_.append(to_json(*row.after) + "\n");
 }
 
 void RunLog::retry() {

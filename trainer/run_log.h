@@ -39,6 +39,8 @@ class RunLog {
   void metrics(std::string_view line);
   /// The rejects that came before a row, and its position if it is due. `corpora` names them.
   void row(const StreamRow& row, const std::vector<std::string>& corpora);
+  /// The rejects alone, of a row that is not trained on.
+  void rejects(const StreamRow& row, const std::vector<std::string>& corpora);
   /// Tries once more what the disk did not take.
   void retry();
   /// Makes the lines that the system has last: to be called before the checkpoint that relies on them is published.

@@ -79,10 +79,11 @@ Json shares_json(const SummaryInputs& inputs) {
   return phases;
 }
 
-Json records_json(const TrainState& state) {
+/// Up to the last row trained on, or to the stream's end if that was reached.
+Json records_json(const std::optional<Position>& position) {
   Json corpora = Json::object();
-  if (!state.position) return corpora;
-  for (const CorpusPosition& corpus : state.position->corpora) {
+  if (!position) return corpora;
+  for (const CorpusPosition& corpus : position->corpora) {
     Json rejected = Json::object();
     for (int cause = 0; cause < kRejectCauses; ++cause)
       if (const std::uint64_t count = corpus.records.rejected[static_cast<std::size_t>(cause)]; count > 0)
@@ -93,9 +94,13 @@ Json records_json(const TrainState& state) {
                               {"filtered", corpus.records.filtered},
                               {"skipped", corpus.records.skipped},
                               {"tail_tokens", corpus.tail_tokens},
+                              {"tail_documents", corpus.tail_documents},
                               {"shortened", corpus.records.shortened},
                               {"dropped_tokens", corpus.records.dropped_tokens},
-                              {"rejected", rejected}};
+                              {"rejected", rejected},
+                              {"rejected_records", corpus.records.rejected_records},
+                              {"lost_records", corpus.records.lost.records},
+                              {"lost_content", corpus.records.lost.bytes}};
   }
   return corpora;
 }
@@ -168,7 +173,7 @@ std::string summary_json(const SummaryInputs& inputs) {
         {"own", own_evaluations_json(state)}}},
       {"shares", shares_json(inputs)},
       {"ledger", ledger_json(inputs)},
-      {"records", records_json(state)},
+      {"records", records_json(inputs.end_of_stream ? inputs.end_of_stream : state.position)},
       {"times",
        {{"wall_s", times.wall},
         {"data_wait_s", times.data_wait},

@@ -38,6 +38,7 @@ struct SummaryInputs {
   TrainEnd end = TrainEnd::complete;
   std::uint64_t total_steps = 0;
   std::uint64_t dropped_rows = 0;
+  std::optional<Position> end_of_stream = {};  ///< As TrainLoop::end_of_stream().
   int threads = 0;
 };
 std::string summary_json(const SummaryInputs& inputs);

@@ -150,6 +150,9 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
   log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
+  if (begun)
+    for (const CorpusPosition& corpus : state_.position->corpora)
+      notices_.begin(corpus.corpus, corpus.records.rejected);
   writer_ = std::make_unique<CheckpointWriter>(
       setup_.checkpoints, KeepRule{.last = train.keep_last, .every_tokens = train.keep_every_tokens});
   memory_.round_values();
@@ -166,7 +169,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     const Clock::time_point asked = Clock::now();
     const std::optional<Batch> batch = next_batch(hooks);
     if (!batch || batch->size() < static_cast<std::size_t>(train.batch_rows)) {
-      dropped_rows_ = batch ? batch->size() : 0;
+      take_end(batch, hooks);
       end = TrainEnd::stream_ended;
       break;
     }
@@ -198,11 +201,43 @@ std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
     return hooks.next_batch();
   } catch (const DataError&) {
     try {
+      const StreamRow end = hooks.stream_end();
+      tell_rejects(end);
+      log_->rejects(end, setup_.corpora);
       save_last();
     } catch (const std::runtime_error& error) {
       spdlog::error("{}", error.what());
     }
     throw;
+  }
+}
+
+/// Rows that make no whole step are not trained on; what was passed over on the way to them and to the end is told.
+void TrainLoop::take_end(const std::optional<Batch>& incomplete, const Hooks& hooks) {
+  Batch rest = incomplete.value_or(Batch());
+  dropped_rows_ = rest.size();
+  if (incomplete) hooks.next_batch();  // Behind it is nothing.
+  rest.push_back(hooks.stream_end());
+  for (const StreamRow& row : rest) {
+    tell_rejects(row);
+    log_->rejects(row, setup_.corpora);
+  }
+  if (rest.back().after != nullptr) end_of_stream_ = *rest.back().after;
+}
+
+void TrainLoop::end_stream(const Hooks& hooks) {
+  try {
+    const std::optional<Batch> batch = hooks.next_batch();
+    if (!batch || batch->size() < static_cast<std::size_t>(setup_.train.batch_rows)) take_end(batch, hooks);
+  } catch (const DataError& error) {
+    spdlog::warn("behind the last step: {}", error.what());
+  }
+}
+
+void TrainLoop::tell_rejects(const StreamRow& row) {
+  for (std::size_t i = 0; i < row.rejects.size(); ++i) {
+    if (const auto line = notices_.line(setup_.corpora.at(row.reject_corpora.at(i)), row.rejects[i]))
+      spdlog::warn("{}", *line);
   }
 }
 
@@ -271,6 +306,7 @@ void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait
   for (const StreamRow& row : batch) {
     state_.add(row);
     unigram_.add(row.row);
+    tell_rejects(row);
     log_->row(row, setup_.corpora);
   }
   seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);

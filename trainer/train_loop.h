@@ -76,8 +76,9 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_st
 class TrainLoop {
  public:
   struct Hooks {
-    std::function<std::optional<Batch>()> next_batch;          ///< As DataPipeline::next().
-    std::function<bool()> interrupted = [] { return false; };  ///< Asked between steps.
+    std::function<std::optional<Batch>()> next_batch;                    ///< As DataPipeline::next().
+    std::function<StreamRow()> stream_end = [] { return StreamRow(); };  ///< As DataPipeline::end().
+    std::function<bool()> interrupted = [] { return false; };            ///< Asked between steps.
     /// After the first step that has a row of a phase; 0 is the first phase.
     std::function<void(std::uint64_t step, std::size_t phase)> on_phase = [](std::uint64_t, std::size_t) {};
     std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
@@ -103,7 +104,9 @@ class TrainLoop {
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
-  std::string newest_checkpoint() const;                        ///< In words.
+  /// What the stream's end has come to, the rows of a last, incomplete batch included; nothing if it was not reached.
+  const std::optional<Position>& end_of_stream() const { return end_of_stream_; }
+  std::string newest_checkpoint() const;  ///< In words.
 
   /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
   /// are done, the batches end, or hooks.interrupted() is true; then the last step is evaluated (unless interrupted)
@@ -112,11 +115,17 @@ class TrainLoop {
   /// if the last step could not be saved; std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
+  /// Takes what the batches have behind the last step, too little for one more: for dropped_rows() and end_of_stream().
+  /// Does nothing if they have a whole batch more. REQUIRES: run() was complete.
+  void end_stream(const Hooks& hooks);
+
  private:
   using Clock = std::chrono::steady_clock;
   enum class Details : std::uint8_t { no, yes };
   void draw_weights();
   std::optional<Batch> next_batch(const Hooks& hooks);
+  void take_end(const std::optional<Batch>& incomplete, const Hooks& hooks);
+  void tell_rejects(const StreamRow& row);
   void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
   StepTally forward_backward(const Batch& batch);
   void enter(const Batch& batch, const Losses& losses, double data_wait);
@@ -148,6 +157,8 @@ class TrainLoop {
   std::optional<Clock::time_point> save_from_;  // A checkpoint is due from then on.
   double save_pause_ = 0;                       // Seconds that training stood still for the save begun last.
   std::uint64_t dropped_rows_ = 0;
+  std::optional<Position> end_of_stream_;
+  RejectNotices notices_;
 };
 
 }  // namespace millrace

@@ -34,10 +34,10 @@ def files_below(folder):
     return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
 
 
-def index_json(*arguments, cwd=None):
+def index_json(*arguments, cwd=None, code=0):
     done = run("index", *arguments, "--json", cwd=cwd)
-    if done.returncode != 0:
-        raise AssertionError(f"{arguments}: exit code {done.returncode}\n{done.stderr}")
+    if done.returncode != code:
+        raise AssertionError(f"{arguments}: exit code {done.returncode}, expected {code}\n{done.stderr}")
     return json.loads(done.stdout)
 
 
@@ -90,8 +90,8 @@ class Index(unittest.TestCase):
     def test_the_table_names_shards_totals_and_rejects(self):
         done = run("index", self.data)
         self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertRegex(done.stdout, r"web/part-2\.jsonl +plain +redpajama +\d+ B +3 +13 B +1\n")
-        self.assertRegex(done.stdout, r"all .* 9 +69 B +1\n")
+        self.assertRegex(done.stdout, r"web/part-2\.jsonl +plain +redpajama +\d+ B +3 +13 B +1 +25 %\n")
+        self.assertRegex(done.stdout, r"all .* 9 +69 B +1 +10 %\n")
         self.assertIn("rejected: 1 bad_json", done.stdout)
         self.assertIn("web/part-2.jsonl:2: bad_json: ", done.stdout)
 
@@ -99,7 +99,7 @@ class Index(unittest.TestCase):
         for number in range(41):
             (self.data / f"code/more-{number}.jsonl").write_text(lines_of({"text": "x"}))
         done = run("index", self.data)
-        self.assertRegex(done.stdout, r"code +42 +plain +custom, the-stack +\d+.* B +42 +47 B +0\n")
+        self.assertRegex(done.stdout, r"code +42 +plain +custom, the-stack +\d+.* B +42 +47 B +0 *\n")
         self.assertNotIn("more-7", done.stdout)
 
     def test_writes_nothing_unless_asked(self):
@@ -143,7 +143,7 @@ class Index(unittest.TestCase):
         manifest = index_json(self.data, "--vocab", vocabulary)
         self.assertEqual(len(manifest["vocabulary"]), 16)
         self.assertEqual(manifest["shards"][2]["tokens"], 10)  # Five times "river mill".
-        self.assertRegex(run("index", self.data, "--vocab", vocabulary).stdout, r"records +text +tokens +rejects\n")
+        self.assertRegex(run("index", self.data, "--vocab", vocabulary).stdout, r"records +text +tokens +rejects +lost\n")
 
     def test_by_counts_documents_per_value(self):
         by = index_json(self.data / "web", "--by", "lang")["by"]
@@ -154,18 +154,24 @@ class Index(unittest.TestCase):
         self.assertRegex(table, r"en +6 +55 B +87\.30 %\n\(none\) +1 +4 B +6\.35 %\n")
 
     def test_a_text_field_can_be_named(self):
-        shards = index_json(self.data, "--layout", "custom", "--text-field", "meta.language")["shards"]
+        shards = index_json(self.data, "--layout", "custom", "--text-field", "meta.language", code=1)["shards"]
         self.assertEqual([(s["records"], s["text_bytes"]) for s in shards], [(0, 0), (2, 4), (5, 10)])
 
     def test_threads_change_nothing(self):
         self.assertEqual(index_json(self.data, "--threads", 1), index_json(self.data, "--threads", 8))
 
-    def test_rejects_do_not_make_it_fail(self):
+    def test_rejects_do_not_make_it_fail_but_shards_without_anything_else_do(self):
         for shard in self.data.rglob("*.jsonl*"):
-            shard.write_bytes(b"\x00\x01 no shard at all\n")
+            shard.write_bytes(b"\x00\x01 no shard at all\n" + lines_of({"text": "sound"}).encode())
         done = run("index", self.data)
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn("rejected: 3 bad_json", done.stdout)
+        for shard in self.data.rglob("*.jsonl*"):
+            shard.write_bytes(b"\x00\x01 no shard at all\n")
+        done = run("index", self.data)
+        self.assertEqual(done.returncode, 1, done.stderr)
+        self.assertIn("rejected: 3 bad_json", done.stdout)
+        self.assertIn("3 of 3 shards could not be read", done.stderr)
 
     def test_wrong_usage_exits_2_and_names_what_is_wrong(self):
         (self.folder / "no-manifest.json").write_text("{}")
@@ -250,7 +256,7 @@ class RealShards(unittest.TestCase):
         self.assertEqual(shards["xml/data-00000-of-00001.parquet"]["seek_points"], [])
 
     def test_damaged_shards_give_what_is_expected_of_them(self):
-        shards = {shard["path"]: shard for shard in index_json(SHARED / "corrupt")["shards"]}
+        shards = {shard["path"]: shard for shard in index_json(SHARED / "corrupt", code=1)["shards"]}
         for path, wanted in json.loads((SHARED / "corrupt/expected.json").read_text()).items():
             if path.startswith("_"):
                 continue
@@ -265,7 +271,7 @@ class RealShards(unittest.TestCase):
     def test_rejects_name_shard_line_and_cause(self):
         with tempfile.TemporaryDirectory() as folder:
             done = run("index", SHARED / "corrupt", "--out", pathlib.Path(folder) / "corrupt.json")
-            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertEqual(done.returncode, 1, "whole shards cannot be read")
             self.assertEqual(sorted(os.listdir(folder)), ["corrupt.json", "corrupt.rejects.jsonl"])
             rejects = [json.loads(line) for line in (pathlib.Path(folder) / "corrupt.rejects.jsonl").read_text().splitlines()]
         lines = [reject["line"] for reject in rejects if reject["shard"] == "broken_json.jsonl"]

@@ -66,6 +66,7 @@ class Preprocess(unittest.TestCase):
         mix = cls.folder / "input/mix.toml"
         mix.write_text(mix.read_text().replace('"prose.jsonl"', '"prose-*"'))
         text = cls.run_file.read_text().replace("until = 15_360", "until = 30_720")
+        text = text.replace("max_bad_fraction = 0.01", "max_bad_fraction = 0.1")  # One frame of twenty is lost.
         cls.run_file.write_text(text.replace("[train]", "[train]\ntokens = 15_360"))
         cls.whole = {}
         for format, options in FORMATS.items():

@@ -83,10 +83,10 @@ class Stream : public testing::Test {
   }
 
   Run run(int threads, std::optional<Position> start = std::nullopt, std::size_t rows = 100'000,
-          std::size_t credits = 256) {
+          std::uint64_t bytes_in_flight = 4 << 20) {
     DataPipeline::Options options;
     options.threads = threads;
-    options.documents_in_flight = credits;
+    options.bytes_in_flight = bytes_in_flight;
     DataPipeline pipeline(config_, tiny_vocabulary(), std::move(start), options);
     Run result;
     while (result.rows.size() < rows) {
@@ -159,10 +159,10 @@ TEST_F(Stream, AccountsForEveryPosition) {
   EXPECT_TRUE(Ledger::from_json(whole.ledger.to_json()) == whole.ledger);
 }
 
-TEST_F(Stream, ReadsNoFurtherThanItsCreditsWhileTheTrainerStalls) {
+TEST_F(Stream, ReadsNoFurtherThanItsCreditWhileTheTrainerStalls) {
   DataPipeline::Options options;
   options.threads = 2;
-  options.documents_in_flight = 8;
+  options.bytes_in_flight = 8 << 10;
   for (int shard = 0; shard < 40; ++shard)
     folder_.write("a/more-" + std::to_string(shard) + ".jsonl",
                   shard_of(50 + static_cast<std::uint64_t>(shard), 500, 20));
@@ -177,7 +177,33 @@ TEST_F(Stream, ReadsNoFurtherThanItsCreditsWhileTheTrainerStalls) {
   EXPECT_TRUE(pipeline.next().has_value());
 }
 
-TEST_F(Stream, DoesNotHangOnAMillionOneTokenRecordsWithOneCredit) {
+TEST_F(Stream, CountsDocumentsOnTheirWayByTheirBytes) {
+  constexpr std::uint64_t kDocumentBytes = 256 << 10;
+  std::string text;
+  while (text.size() < kDocumentBytes) text += "mill ";
+  std::string lines;
+  for (int i = 0; i < 40; ++i) lines += json_line(text);
+  folder_.write("long/part.jsonl", lines);
+  config_.holdout = 0;
+  config_.phases.resize(1);
+  config_.phases[0].mix.corpora = {folder_corpus("long", 100 * kPercent)};
+  for (const std::uint64_t documents : {1U, 4U, 10U}) {
+    DataPipeline::Options options;
+    options.threads = 2;
+    options.bytes_in_flight = documents * kDocumentBytes;
+    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
+    std::uint64_t before = 0;
+    for (std::uint64_t now = 1; now != before;) {  // until a second passes without a record read
+      before = now;
+      std::this_thread::sleep_for(std::chrono::seconds(1));
+      now = pipeline.records_read_ahead();
+    }
+    EXPECT_GE(before, documents);
+    EXPECT_LE(before, documents + 3) << "one goes beyond, one is in the token buffer, and one is being eaten";
+  }
+}
+
+TEST_F(Stream, DoesNotHangOnAMillionOneTokenRecordsOneAtATime) {
   std::string lines;
   for (int i = 0; i < 1'000'000; ++i) lines += "{\"text\":\"mill\"}\n";
   folder_.write("tiny/part.jsonl", lines);

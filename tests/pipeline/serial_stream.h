@@ -26,7 +26,8 @@ class SerialStream {
     source_ = [this](std::size_t corpus) -> std::optional<EncodedItem> {
       ReadItem item;
       if (!readers_[corpus].next(item)) return std::nullopt;
-      return record_to_item(std::move(item), tiny_vocabulary(), config_.holdout, corpora_[corpus].corpus.max_epochs);
+      return record_to_item(std::move(item), tiny_vocabulary(),
+                            {config_.holdout, corpora_[corpus].corpus.max_epochs, config_.seed, corpora_[corpus].id});
     };
   }
   SerialStream(const StreamConfig& config, Source source) : SerialStream(config, std::move(source), FindShards::no) {}
@@ -58,7 +59,7 @@ class SerialStream {
   bool feed() {
     bool fed = false;
     for (std::size_t i = 0; i < credits_.size(); ++i) {
-      credits_[i] += mixer_.take_credits(i);
+      credits_[i] += mixer_.take_credit(i);
       if (credits_[i] == 0) continue;
       std::optional<EncodedItem> item = source_(i);
       if (!item) continue;
@@ -74,7 +75,7 @@ class SerialStream {
   const std::vector<PhasePlan> plans_;
   Mixer mixer_;
   std::vector<CorpusReader> readers_;
-  std::vector<int> credits_;
+  std::vector<std::uint64_t> credits_;
   Source source_;
 };
 

@@ -43,9 +43,9 @@ TokenBuffer buffer(std::uint64_t full_at = 1000) {
 
 TEST(TokenBuffer, PutsDocumentsBackInOrder) {
   TokenBuffer b = buffer();
-  EXPECT_EQ(b.arrive(document(1, 2)), 0);
+  EXPECT_EQ(b.arrive(document(1, 2)), 0U);
   EXPECT_EQ(b.supply(1, std::nullopt), TokenBuffer::Supply::wait);
-  EXPECT_EQ(b.arrive(document(0, 2)), 2);
+  EXPECT_EQ(b.arrive(document(0, 2)), 2U);
   EXPECT_EQ(b.cut(4, std::nullopt).segment.tokens, (std::vector<TokenId>{0, 1, 100, 101}));
 }
 
@@ -105,20 +105,35 @@ TEST(TokenBuffer, CountsWhatItPassedOverWithTheDocumentBehindIt) {
 
 TEST(TokenBuffer, KeepsTheCreditOfADocumentThatEntersWhenItIsFullUntilThereIsRoom) {
   TokenBuffer b = buffer(10);
-  EXPECT_EQ(b.arrive(document(0, 10)), 1);
-  EXPECT_EQ(b.arrive(document(1, 5)), 0);
-  EXPECT_EQ(b.arrive(document(2, 5)), 0);
-  EXPECT_EQ(b.cut(5, std::nullopt).credits, 0);
-  EXPECT_EQ(b.cut(5, std::nullopt).credits, 0);
-  EXPECT_EQ(b.cut(1, std::nullopt).credits, 2);
+  EXPECT_EQ(b.arrive(document(0, 10)), 1U);
+  EXPECT_EQ(b.arrive(document(1, 5)), 0U);
+  EXPECT_EQ(b.arrive(document(2, 5)), 0U);
+  EXPECT_EQ(b.cut(5, std::nullopt).credit, 0U);
+  EXPECT_EQ(b.cut(5, std::nullopt).credit, 0U);
+  EXPECT_EQ(b.cut(1, std::nullopt).credit, 2U);
+}
+
+TEST(TokenBuffer, GivesBackAsMuchCreditAsAnItemWasLent) {
+  TokenBuffer b = buffer(10);
+  const auto lent = [](EncodedItem item, std::uint64_t credit) {
+    item.credit = credit;
+    return item;
+  };
+  EXPECT_EQ(b.arrive(lent(document(0, 10), 1000)), 1000U);
+  EXPECT_EQ(b.arrive(lent(document(1, 5), 30)), 0U);
+  EXPECT_EQ(b.arrive(lent(other(2, Kind::held_out), 7)), 7U);
+  EXPECT_EQ(b.arrive(lent(document(3, 15), 500)), 0U);
+  EXPECT_EQ(b.cut(16, std::nullopt).credit, 30U);
+  EXPECT_EQ(b.cut(4, std::nullopt).credit, 0U);
+  EXPECT_EQ(b.cut(1, std::nullopt).credit, 500U);
 }
 
 TEST(TokenBuffer, GivesTheCreditOfAHugeDocumentBackBeforeItsEnd) {
   TokenBuffer b = buffer(10);
   b.arrive(document(0, 10));
-  EXPECT_EQ(b.arrive(document(1, 90)), 0);
+  EXPECT_EQ(b.arrive(document(1, 90)), 0U);
   b.cut(90, std::nullopt);
-  EXPECT_EQ(b.cut(1, std::nullopt).credits, 1);
+  EXPECT_EQ(b.cut(1, std::nullopt).credit, 1U);
 }
 
 TEST(TokenBuffer, FailsWhereTooManyRecordsAreBadAndNotBefore) {
@@ -148,6 +163,7 @@ TEST(TokenBuffer, CountsWhatIsLeftAtTheCorpussEndAsTail) {
   EXPECT_EQ(b.supply(3, std::nullopt), TokenBuffer::Supply::ended);
   b.close();
   EXPECT_EQ(b.position().tail_tokens, 2U);
+  EXPECT_EQ(b.position().tail_documents, 0U) << "an example has the document's first token";
   EXPECT_FALSE(b.position().open);
 }
 
