@@ -61,6 +61,14 @@ void write_chunk(ThriftWriter& out, const ParquetChunk& chunk, const std::vector
   out.end_structure();
 }
 
+std::size_t read(const InputFile& file, std::uint64_t offset, char* into, std::size_t size) {
+  try {
+    return file.read_at(offset, into, size);
+  } catch (const std::system_error& error) {
+    throw ParquetFooterError(error.what());
+  }
+}
+
 /// The path of every leaf below `node`, which is moved behind them.
 void add_paths(const std::vector<ParquetNode>& nodes, std::size_t& node, std::vector<std::string> path,
                std::vector<std::vector<std::string>>& paths) {
@@ -151,7 +159,7 @@ ParquetChunk ParquetCopy::copy_pages(const InputFile& file, const ParquetChunk& 
   std::string piece(std::min<std::uint64_t>(chunk.compressed_bytes, at_once), '\0');
   for (std::uint64_t done = 0; done < chunk.compressed_bytes;) {
     const std::size_t wanted = std::min<std::uint64_t>(piece.size(), chunk.compressed_bytes - done);
-    const std::size_t got = file.read_at(chunk.begin() + done, piece.data(), wanted);
+    const std::size_t got = read(file, chunk.begin() + done, piece.data(), wanted);
     if (got == 0 || (is_old_lz4 && got < wanted)) throw ParquetFooterError("the file became shorter while it was read");
     const std::string unpacked = is_old_lz4 ? unpack_lz4_pages(piece, copied) : "";
     write(is_old_lz4 ? unpacked.data() : piece.data(), is_old_lz4 ? unpacked.size() : got);

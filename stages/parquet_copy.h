@@ -14,7 +14,8 @@ namespace millrace {
 /// object.
 class ParquetCopy {
  public:
-  /// Throws ParquetFooterError if a page would lie outside of the file, std::system_error if there is no memory for it.
+  /// Throws ParquetFooterError if a page lies outside of the file or cannot be read, std::system_error if there is no
+  /// memory for it.
   ParquetCopy(const InputFile& file, const ParquetFooter& footer, std::size_t group,
               const std::vector<std::size_t>& columns);
   ~ParquetCopy();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
@@ -274,6 +275,12 @@ class ParquetReader final : public RecordReader {
       copy_.emplace(file_, footer_, group_, columns);
     } catch (const ParquetFooterError& no_pages) {
       lose_group(no_pages.what());
+    } catch (const std::system_error& no_memory) {
+      throw std::system_error(
+          no_memory.code(),
+          fmt::format("{}: row group {} has texts that are not UTF-8, or damage, and cannot be copied into memory to "
+                      "read the rest of it; limits on memory and on the size of files (ulimit -v, -f) count for it",
+                      path_, group_));
     }
   }
 
