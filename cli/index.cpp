@@ -18,6 +18,7 @@
 #include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/results.h"
+#include "pipeline/corpus_name.h"
 #include "pipeline/manifest.h"
 #include "pipeline/reject_json.h"
 #include "pipeline/shard_index.h"
@@ -61,6 +62,7 @@ FoundShards find_shards(const IndexArguments& arguments) {
     patterns = {found.root.string()};
   }
   found.names = list_shards(patterns, found.root.string());
+  refuse_shards_without_a_name(found.names);
   if (found.names.empty()) throw ConfigError(fmt::format("{}: no shards there", arguments.patterns[0]));
   return found;
 }
@@ -79,8 +81,8 @@ std::optional<ShardIndex> earlier_index(const fs::path& file) {
 void save(const ShardIndex& index, const fs::path& file) {
   std::string rejects;
   for (const Reject& reject : index.rejects) rejects += to_json(reject) + "\n";
-  write_atomically(rejects_beside(file), rejects);
-  write_atomically(file, to_json(index.manifest, fs::absolute(file).parent_path()));
+  write_output(rejects_beside(file), OutputKind::file, rejects);
+  write_output(file, OutputKind::file, to_json(index.manifest, fs::absolute(file).parent_path()));
 }
 
 /// Throws DataError naming shards of which nothing could be read.
@@ -99,8 +101,11 @@ void refuse_lost_shards(const Manifest& manifest) {
 void index(const IndexArguments& arguments) {
   if (!arguments.layout.empty()) layout_named(arguments.layout);  // An unknown one is refused before work begins.
   const FoundShards shards = find_shards(arguments);
+  if (!arguments.out.empty()) {
+    require_writable(arguments.out, OutputKind::file);
+    require_writable(rejects_beside(arguments.out), OutputKind::file);
+  }
   const std::optional<ShardIndex> earlier = earlier_index(arguments.out);
-  if (!arguments.out.empty()) require_writable(arguments.out);
   std::optional<Vocabulary> vocabulary;
   if (!arguments.vocabulary.empty()) vocabulary.emplace(arguments.vocabulary);
 

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/output_file.h"
 #include "cli/results.h"
 #include "model/transformer.h"
 #include "stages/errors.h"
@@ -96,6 +97,7 @@ void run(const Options& options) {
   require_threads(compute_threads());
   const ModelConfig config = load_model_config(options.checkpoint);
   const Input input(options.ids, config);
+  require_writable(options.out, OutputKind::file);
   MappedWeights weights(options.checkpoint, config);
   std::vector<Matrix<float>> gradients;
   if (options.gradients) gradients = with_gradients(weights.views());

@@ -1,16 +1,66 @@
 #include "cli/output_file.h"
 
+#include <cerrno>
+#include <chrono>
+#include <string>
 #include <system_error>
+#include <thread>
 #include <utility>
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
+#include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "stages/atomic_file.h"
 #include "stages/disk.h"
 #include "stages/errors.h"
 
 namespace millrace {
+namespace {
+
 namespace fs = std::filesystem;
+
+[[noreturn]] void refuse(const fs::path& out, const std::string& why) {
+  throw ConfigError(fmt::format("cannot write {}: {}", out.string(), why));
+}
+
+/// A device, a pipe or a socket.
+bool is_stream(const fs::path& path) {
+  std::error_code missing;
+  const fs::file_status there = fs::status(path, missing);
+  return fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there);
+}
+
+/// Waits for a pipe's reader. Throws Interrupted after Ctrl-C.
+int open_stream(const fs::path& stream) {
+  constexpr auto kWait = std::chrono::milliseconds(50);
+  while (true) {
+    const int descriptor = ::open(stream.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
+    if (descriptor >= 0) {
+      ::fcntl(descriptor, F_SETFL, ::fcntl(descriptor, F_GETFL) & ~O_NONBLOCK);
+      return descriptor;
+    }
+    std::error_code error(errno, std::generic_category());
+    if (error != std::errc::no_such_device_or_address || !fs::is_fifo(stream)) refuse(stream, error.message());
+    if (interrupt_requested()) throw Interrupted();
+    std::this_thread::sleep_for(kWait);
+  }
+}
+
+void write_stream(const fs::path& stream, std::string_view bytes) {
+  const int descriptor = open_stream(stream);
+  try {
+    write_all(descriptor, stream, bytes);
+  } catch (...) {
+    ::close(descriptor);
+    throw;
+  }
+  ::close(descriptor);
+}
+
+}  // namespace
 
 void make_folder(const fs::path& folder) {
   if (folder.empty()) return;
@@ -20,40 +70,49 @@ void make_folder(const fs::path& folder) {
   if (error) throw ConfigError(fmt::format("cannot make the folder {}: {}", folder.string(), error.message()));
 }
 
-void write_atomically(const fs::path& file, std::string_view bytes) {
-  require_writable(file);
-  write_file_atomically(file, bytes);
-}
-
-void require_writable(const fs::path& file) {
-  const auto refuse = [&file](const std::error_code& error) {
-    throw ConfigError(fmt::format("cannot write {}: {}", file.string(), error.message()));
-  };
-  std::error_code ignored;
-  if (!file.has_filename() || fs::is_directory(file, ignored)) refuse(std::make_error_code(std::errc::is_a_directory));
+void require_writable(const fs::path& out, OutputKind kind) {
+  const auto is_a_directory = std::make_error_code(std::errc::is_a_directory);
+  if (!out.has_filename()) refuse(out, is_a_directory.message());
+  if (is_stream(out)) {
+    if (kind == OutputKind::file) refuse(out, "it is a device or a pipe, expected a file");
+    if (::access(out.c_str(), W_OK) != 0) refuse(out, std::generic_category().message(errno));
+    return;
+  }
   try {
-    const AtomicFile tried(file);
+    const AtomicFile tried(out);
   } catch (const std::system_error& error) {
-    refuse(error.code());
+    throw ConfigError(error.what());
   }
 }
 
-PartialFolder::PartialFolder(fs::path target) : target_(std::move(target)), partial_(target_.string() + ".partial") {
-  std::error_code error;
-  fs::remove_all(partial_, error);
-  if (error) throw ConfigError(fmt::format("cannot remove {}: {}", partial_.string(), error.message()));
+void write_output(const fs::path& out, OutputKind kind, std::string_view bytes) {
+  require_writable(out, kind);
+  is_stream(out) ? write_stream(out, bytes) : write_file_atomically(out, bytes);
+}
+
+PartialFolder::PartialFolder(const fs::path& target) : target_(through_links(fs::absolute(target))) {
+  partial_ = target_.parent_path() / fmt::format(".{}.unfinished", target_.filename().string());
   make_folder(partial_);
+  lock_ = lock_folder(partial_);
+  std::error_code error;
+  for (const fs::directory_entry& left : fs::directory_iterator(partial_)) fs::remove_all(left, error);
+  if (error) throw ConfigError(fmt::format("cannot remove what is in {}: {}", partial_.string(), error.message()));
 }
 
 PartialFolder::~PartialFolder() {
   std::error_code ignored;
-  fs::remove_all(partial_, ignored);
+  if (!partial_.empty()) fs::remove_all(partial_, ignored);
+  ::close(lock_);
 }
 
 void PartialFolder::publish() {
   sync_to_disk(partial_);
-  fs::remove_all(target_);
-  fs::rename(partial_, target_);
+  const fs::path replaced = target_.parent_path() / fmt::format(".{}.replaced", target_.filename().string());
+  fs::remove_all(replaced);
+  if (fs::exists(target_)) fs::rename(target_, replaced);
+  fs::rename(std::exchange(partial_, {}), target_);
+  sync_to_disk(target_.has_parent_path() ? target_.parent_path() : ".");
+  fs::remove_all(replaced);
 }
 
 }  // namespace millrace

@@ -5,21 +5,29 @@
 
 namespace millrace {
 
+/// How every command treats the path of an --out. A link is followed: what it leads to is written, and it stays. A file
+/// appears whole or not at all. Into a device or a pipe bytes are written as they come, where a command can; none is
+/// ever replaced by a file.
+
 /// Makes a folder with its parents. Throws ConfigError with the path and the system's reason.
 void make_folder(const std::filesystem::path& folder);
 
-/// As write_file_atomically (stages/atomic_file.h); throws ConfigError if the file cannot be created.
-void write_atomically(const std::filesystem::path& file, std::string_view bytes);
+/// What a command can write.
+enum class OutputKind { file, file_or_stream };
 
-/// Throws ConfigError if `file` could not be written, before hours are spent on what should stand in it.
-void require_writable(const std::filesystem::path& file);
+/// Throws ConfigError if `out` could not be written, before hours are spent on what should stand in it.
+void require_writable(const std::filesystem::path& out, OutputKind kind);
 
-/// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in a
-/// folder beside it, which goes with the object.
+/// Writes all of an output. Throws ConfigError as require_writable does; std::system_error with the path; Interrupted
+/// (commands.h) if a pipe that nobody reads was waited for until Ctrl-C.
+void write_output(const std::filesystem::path& out, OutputKind kind, std::string_view bytes);
+
+/// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in
+/// .NAME.unfinished beside it, which goes with the object.
 class PartialFolder {
  public:
-  /// Throws ConfigError if the folder cannot be made.
-  explicit PartialFolder(std::filesystem::path target);
+  /// Throws ConfigError if the folder cannot be made, or another process is making it.
+  explicit PartialFolder(const std::filesystem::path& target);
   ~PartialFolder();
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
@@ -31,6 +39,7 @@ class PartialFolder {
  private:
   std::filesystem::path target_;
   std::filesystem::path partial_;
+  int lock_ = -1;
 };
 
 }  // namespace millrace

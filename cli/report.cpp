@@ -29,7 +29,7 @@ void report(const ReportOptions& options) {
     return;
   }
   const fs::path out = options.out.empty() ? fs::path(options.run_dir) / "report.html" : fs::path(options.out);
-  write_atomically(out, report_page(data));
+  write_output(out, OutputKind::file_or_stream, report_page(data));
   print_results(out.string() + "\n");
 }
 

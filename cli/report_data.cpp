@@ -74,6 +74,25 @@ Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
   return phases;
 }
 
+/// What was changed with --accept-changes, and when. Programs before this one wrote neither step nor time.
+Json changes_json(const fs::path& file) {
+  Json changes = Json::array();
+  std::ifstream lines(file, std::ios::binary);
+  for (std::string line; std::getline(lines, line);) {
+    const Json change = Json::parse(line, nullptr, false);
+    if (!change.is_object()) continue;
+    const Json step = change.value("step", Json());
+    const Json time = change.value("time", Json());
+    Json what = Json::array();
+    for (const Json& one : change.value("changes", Json::array()))
+      if (one.is_string()) what.push_back(one);
+    changes.push_back({{"step", step.is_number_unsigned() ? step : Json()},
+                       {"time", time.is_string() ? time : Json()},
+                       {"changes", what}});
+  }
+  return changes;
+}
+
 /// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}
 Json rejects_json(const fs::path& file) {
   std::map<std::string, std::map<std::string, std::uint64_t>> counts;
@@ -174,6 +193,7 @@ std::string report_json(const fs::path& folder) {
       {"unreadable_lines", metrics.unreadable_lines},
       {"sequence_length", stream.sequence_length},
       {"phases", phases_json(stream, positions_per_step)},
+      {"changes", changes_json(folder / "changes.jsonl")},
       {"rejects", rejects_json(folder / "rejects.jsonl")},
       {"checkpoints", checkpoints_json(folder / "checkpoints")},
       {"settings", settings_json(run)},

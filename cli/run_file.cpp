@@ -245,8 +245,9 @@ std::string training_as_toml(const TrainConfig& train) {
 std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
   const StreamConfig& stream = run.stream;
   std::vector<std::pair<std::string, std::string>> files;
-  std::string text = fmt::format("name = \"{}\"\nseed = {}\nvocab = \"{}\"\nsequence_length = {}\n", stream.name,
-                                 stream.seed, run.vocabulary.string(), stream.sequence_length);
+  std::string text =
+      fmt::format("name = {}\nseed = {}\nvocab = {}\nsequence_length = {}\n", millrace::quoted(stream.name),
+                  stream.seed, quoted(run.vocabulary.string()), stream.sequence_length);
   for (std::size_t i = 0; i < stream.phases.size(); ++i) {
     const Phase& phase = stream.phases[i];
     const std::string mix = fmt::format("mixes/phase-{}.toml", i + 1);
@@ -256,9 +257,9 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
     text += fmt::format("\n[[phase]]\nuntil = {}\nmix = \"{}\"\nobjective = \"{}\"\n", phase.until, mix, objective);
   }
   text += fmt::format(
-      "\n[data]\ndirectory = \"{}\"\nholdout = {}\nshuffle_block = {}\nshuffle_bytes = {}\nsampling = \"{}\"\n"
+      "\n[data]\ndirectory = {}\nholdout = {}\nshuffle_block = {}\nshuffle_bytes = {}\nsampling = \"{}\"\n"
       "on_bad_data = \"{}\"\nmax_bad_fraction = {}\nmax_record_bytes = {}\n",
-      stream.data_directory, stream.holdout, stream.shuffle_block, stream.shuffle_bytes,
+      quoted(stream.data_directory), stream.holdout, stream.shuffle_block, stream.shuffle_bytes,
       stream.sampling == Sampling::random ? "random" : "quota", stream.on_bad_data == OnBadData::fail ? "fail" : "skip",
       stream.max_bad_fraction, stream.max_record_bytes);
   if (!stream.allow_unreadable.empty()) {
@@ -290,8 +291,10 @@ RunFile load_run(const RunOptions& options) {
   const ConfigTable table = ConfigTable::read(run.file, options.sets);
   StreamConfig& stream = run.stream;
   stream.name = table.text("name", run.file.stem().string());
-  if (stream.name.empty() || stream.name.find_first_of("/\\\"\n") != std::string::npos)
-    table.fail("name", "is empty or has a character that no folder name can have");
+  if (stream.name.empty() || stream.name == "." || stream.name == ".." ||
+      stream.name.find_first_of(std::string("/\0", 2)) != std::string::npos)
+    table.fail("name", fmt::format("is {}, which no folder can be called; the run's is called after it",
+                                   millrace::quoted(stream.name)));
   stream.seed = table.count("seed", 0, WholeRange{.most = std::numeric_limits<std::uint64_t>::max()});
   run.vocabulary = table.path("vocab");
   override_number(table, "sequence_length", stream.sequence_length, {2, kLongestRow});

@@ -18,6 +18,7 @@
 #include "cli/results.h"
 #include "cli/sample_collector.h"
 #include "cli/sample_shards.h"
+#include "stages/atomic_file.h"
 #include "stages/duckdb_session.h"
 #include "stages/errors.h"
 
@@ -168,7 +169,7 @@ void sample(const Arguments& arguments) {
   write_shards(folder.path(), collector, summary);
   manifest["corpora"] = summary.corpora;
   list_files(folder.path(), manifest);
-  write_atomically(folder.path() / kManifest, manifest.dump(1) + "\n");
+  write_file_atomically(folder.path() / kManifest, manifest.dump(1) + "\n");
   folder.publish();
   print_summary(manifest);
   if (found < arguments.megabytes * 0.99) {

@@ -10,6 +10,7 @@
 #include <zstd.h>
 
 #include "cli/output_file.h"
+#include "stages/atomic_file.h"
 #include "stages/disk.h"
 #include "stages/duckdb_session.h"
 
@@ -122,7 +123,8 @@ int write_redpajama(const fs::path& folder, const std::string& name, const std::
   for (std::size_t i = 0; i < shards.size(); ++i) {
     std::string lines;
     for (const SampleDocument& document : shards[i]) lines += redpajama_line(document, name);
-    write_atomically(folder / fmt::format("{}-{:05}-of-{:05}.jsonl.zst", name, i, shards.size()), compressed(lines));
+    write_file_atomically(folder / fmt::format("{}-{:05}-of-{:05}.jsonl.zst", name, i, shards.size()),
+                          compressed(lines));
   }
   return static_cast<int>(shards.size());
 }

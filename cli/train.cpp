@@ -21,6 +21,7 @@
 #include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/results.h"
+#include "cli/run_differences.h"
 #include "cli/run_file.h"
 #include "cli/run_shards.h"
 #include "cli/train_log.h"
@@ -88,7 +89,7 @@ std::vector<HeldOutTokens> held_out_of(const RunFolder& folder, const RunFile& r
   std::vector<HeldOutTokens> kept;
   if (fs::exists(folder.held_out())) {
     kept = load_held_out(folder.held_out(), vocabulary.hash());
-    if (folder.accepted_changes().empty()) return kept;
+    if (folder.changes().asked.empty()) return kept;
     const RunFile then = load_run({folder.path().string(), "", {}});
     if (then.stream.holdout != run.stream.holdout || then.train.eval_tokens != run.train.eval_tokens) kept.clear();
   }
@@ -209,6 +210,10 @@ void train(const TrainOptions& options) {
                    {.resume = options.resume,
                     .accept_changes = options.accept_changes,
                     .from = options.from,
+                    .changes =
+                        [&] {
+                          return run_differences(load_run({run_dir.string(), "", {}}), run);
+                        },
                     .shards = shards.record});
   start_log(folder.log());
   for (const std::string& description : shards.descriptions) spdlog::info("{}", description);
@@ -251,7 +256,7 @@ void train(const TrainOptions& options) {
     loop.start_from(folder.from());
     spdlog::info("starting with the weights of {}", folder.from().string());
   }
-  if (!folder.accepted_changes().empty()) {
+  if (!folder.changes().asked.empty()) {
     refuse_changed_past(run_dir, whole_stream, loop.position());
     refuse_an_end_that_is_behind(run, loop.state());
   }
@@ -261,12 +266,11 @@ void train(const TrainOptions& options) {
     pipeline.emplace(run.stream, vocabulary, loop.position(),
                      DataPipeline::Options{.threads = options.threads, .batch_rows = run.train.batch_rows});
   }
-  if (!folder.accepted_changes().empty()) {
-    for (const std::string& change : folder.accepted_changes()) spdlog::warn("accepted change: {}", change);
-    folder.keep_changes(run.resolved, shards.record);
-  }
-  if (!fs::exists(folder.held_out()) || !folder.accepted_changes().empty())
-    save_held_out(folder.held_out(), held_out, vocabulary.hash());
+  const auto& [asked, free] = folder.changes();
+  for (const std::string& change : asked) spdlog::warn("accepted change: {}", change);
+  for (const std::string& change : free) spdlog::info("changed, and neither rows nor losses with it: {}", change);
+  if (!asked.empty() || !free.empty()) folder.keep_changes(run.resolved, shards.record, loop.state().step);
+  if (!fs::exists(folder.held_out()) || !asked.empty()) save_held_out(folder.held_out(), held_out, vocabulary.hash());
   spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
                human_count(static_cast<double>(parameter_count(run.model))), total_steps, run.train.batch_rows,
                run.stream.sequence_length, compute_threads(), folder.path().string());

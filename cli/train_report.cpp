@@ -1,5 +1,7 @@
 #include "cli/train_report.h"
 
+#include <optional>
+
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
@@ -11,13 +13,12 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kAll = "all";
-
-/// Nothing where the evaluation could not know the corpus yet, or it has no held-out token.
-const Json* score_of(const Json& evaluation, const std::string& corpus) {
+/// Of a corpus, or of all where none is given. Nothing where the evaluation could not know the corpus yet, or it has no
+/// held-out token.
+const Json* score_of(const Json& evaluation, const std::optional<std::string>& corpus) {
   if (!evaluation.is_object()) return nullptr;
-  const Json& scores = corpus == kAll ? evaluation : evaluation.at("eval");
-  const auto score = scores.find(corpus == kAll ? "overall" : corpus);
+  const Json& scores = corpus ? evaluation.at("eval") : evaluation;
+  const auto score = scores.find(corpus.value_or("overall"));
   return score != scores.end() && score->is_object() ? &*score : nullptr;
 }
 
@@ -44,18 +45,19 @@ std::string evaluation_table(const std::string& objective, const Json& first, co
                    {"perplexity"},
                    {"bits/byte"},
                    {"accuracy"}});
-  std::vector<std::string> names;
-  for (const auto& [corpus, score] : last.at("eval").items()) names.push_back(corpus);
-  names.emplace_back(kAll);
-  for (const std::string& name : names) {
-    const Json* score = score_of(last, name);
+  std::vector<std::optional<std::string>> corpora;
+  for (const auto& [corpus, score] : last.at("eval").items()) corpora.emplace_back(corpus);
+  corpora.emplace_back();
+  for (const std::optional<std::string>& corpus : corpora) {
+    const Json* score = score_of(last, corpus);
+    const std::string name = corpus.value_or("all");
     if (score == nullptr) {
       table.add({name, "none", "-", "-", "-", "-", "-", "-", "-"});
       continue;
     }
     const double below = 1 - score->at("loss").get<double>() / score->at("unigram_loss").get<double>();
     table.add({name, fmt::format("{}", score->at("tokens").get<std::uint64_t>()),
-               number(score_of(first, name), "loss", 4), number(score, "loss", 4), number(score, "unigram_loss", 4),
+               number(score_of(first, corpus), "loss", 4), number(score, "loss", 4), number(score, "unigram_loss", 4),
                percent(below), number(score, "perplexity", 1), number(score, "bits_per_byte", 3),
                percent(score->at("accuracy").get<double>())});
   }

@@ -15,6 +15,7 @@
 #include "cli/results.h"
 #include "cli/training_text.h"
 #include "cli/vocab_show.h"
+#include "stages/disk.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
@@ -48,15 +49,15 @@ std::string train_until_interrupted(const std::vector<std::string>& lines, int p
 
 void train(const TrainArguments& arguments) {
   const std::vector<std::string> shards = list_shards(arguments.shards, "");
-  const std::filesystem::path out = arguments.out;
+  const std::filesystem::path out = through_links(arguments.out);
   make_folder(out.parent_path());
-  require_writable(out);
+  require_writable(out, OutputKind::file);
   const TrainingText text = choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6));
   if (text.rejects > 0) say("left out {} records that cannot be read", text.rejects);
   say("training {} pieces on {} of {} read from {} shards", arguments.size,
       human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)), shards.size());
   const auto start = std::chrono::steady_clock::now();
-  write_atomically(out, train_until_interrupted(text.lines, arguments.size));
+  write_output(out, OutputKind::file, train_until_interrupted(text.lines, arguments.size));
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const Vocabulary vocabulary(out);
   print_results(fmt::format("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out,

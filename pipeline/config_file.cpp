@@ -16,6 +16,7 @@
 #include <toml++/toml.h>
 
 #include "stages/errors.h"
+#include "stages/line_to_document.h"
 
 namespace millrace {
 namespace {
@@ -362,6 +363,8 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
 }
 
 std::string quoted(const std::string& text) {
+  if (!is_utf8(text))
+    throw ConfigError(fmt::format("{}: not valid UTF-8, so it can be in no TOML file; rename it", text));
   std::string out = "\"";
   for (const char c : text) {
     if (c == '"' || c == '\\') {

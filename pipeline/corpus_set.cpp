@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "pipeline/corpus_name.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
 
@@ -19,7 +20,9 @@ bool same_source(const Corpus& a, const Corpus& b) {
 
 std::vector<std::string> find_shards(const StreamConfig& config, const Corpus& corpus) {
   try {
-    return list_shards(corpus.patterns, config.data_directory);
+    std::vector<std::string> shards = list_shards(corpus.patterns, config.data_directory);
+    refuse_shards_without_a_name(shards);
+    return shards;
   } catch (const ConfigError& error) {
     const char* hint = config.data_directory.empty() ? "; name the folder that the shards stand in with --data" : "";
     throw ConfigError(fmt::format("{}: corpus \"{}\": {}{}", corpus.declared_at, corpus.name, error.what(), hint));

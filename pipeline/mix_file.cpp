@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"
+#include "pipeline/corpus_name.h"
 #include "pipeline/share_key.h"
 #include "stages/errors.h"
 #include "stages/row_condition.h"
@@ -61,6 +62,8 @@ std::string read_condition(const ConfigTable& table) {
 Corpus read_corpus(const ConfigTable& table) {
   Corpus corpus;
   corpus.name = table.text("name");
+  if (const std::string why = why_no_corpus_name(corpus.name); !why.empty())
+    table.fail("name", fmt::format("{} {}", millrace::quoted(corpus.name), why));
   corpus.kind = table.choice("kind", "text", {"text", "code"}) == "code" ? CorpusKind::code : CorpusKind::text;
   corpus.share = read_share(table);
   corpus.patterns = table.texts("shards");

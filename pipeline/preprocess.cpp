@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "pipeline/corpus_name.h"
 #include "pipeline/document_export.h"
 #include "pipeline/row_export.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -38,11 +40,11 @@ void check_tokens(const StreamConfig& config, const PreprocessOptions& options, 
         fmt::format("--tokens {}: the run's last phase ends at {}", *options.tokens, config.phases.back().until));
 }
 
-/// Files and folders are named after corpora.
-void check_name(const std::string& corpus) {
-  if (!corpus.empty() && corpus.front() != '.' && corpus.find_first_of("/\\\n") == std::string::npos) return;
-  throw ConfigError(
-      fmt::format("corpus \"{}\": its files are called after it, and no file can be; rename it in the mix", corpus));
+/// Files and folders are called after corpora.
+void check_names(const StreamConfig& config) {
+  std::vector<std::string> names;
+  for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) names.push_back(corpus.corpus.name);
+  refuse_names_alike(names);
 }
 
 OutputIdentity identity_of(const StreamConfig& config, const Vocabulary& vocabulary, const PreprocessOptions& options,
@@ -71,16 +73,17 @@ void refuse_differences(const std::filesystem::path& folder, const OutputIdentit
 
 }  // namespace
 
-PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabulary, const PreprocessOptions& options,
+PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabulary, const PreprocessOptions& given,
                             const ExportWatch& watch) {
+  PreprocessOptions options = given;
+  options.out = through_links(given.out);
   const DocumentFormat* documents = document_format(options.format);
   const RowFormat* rows = row_format(options.format);
   if (documents == nullptr && rows == nullptr)
     throw ConfigError(fmt::format("--format {}: there is no such format; known are megatron, olmo, nanotron, mds, rows",
                                   options.format));
   check_tokens(config, options, rows);
-  if (documents != nullptr)
-    for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) check_name(corpus.corpus.name);
+  if (documents != nullptr) check_names(config);
   const std::uint64_t part_bytes = part_bytes_of(options, rows);
 
   const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);

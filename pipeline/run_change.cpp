@@ -12,15 +12,30 @@ namespace millrace {
 namespace {
 
 template <class Value>
-void compare(std::vector<std::string>& changes, const char* what, const Value& then, const Value& now) {
-  if (then != now) changes.push_back(fmt::format("{}: {} then, {} now", what, then, now));
+void compare(std::vector<std::string>& changes, const std::string& key, const Value& then, const Value& now) {
+  if (then != now) changes.push_back(fmt::format("{} {} -> {}", key, then, now));
 }
 
 const char* name_of(Sampling sampling) {
-  return sampling == Sampling::random ? "random" : "quota";
+  return sampling == Sampling::random ? "\"random\"" : "\"quota\"";
 }
 
 }  // namespace
+
+std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase) {
+  std::vector<ConfigDifference> all =
+      differences(to_toml(then.mix), to_toml(now.mix), fmt::format("phase.{}.mix", phase + 1));
+  for (ConfigDifference& one :
+       differences(to_toml(then.objective), to_toml(now.objective), fmt::format("phase.{}.objective", phase + 1)))
+    all.push_back(std::move(one));
+  return all;
+}
+
+bool is_only_a_name(const ConfigDifference& difference) {
+  const std::string& key = difference.key;
+  return key.ends_with(".mix.name") || key.ends_with(".objective.name") ||
+         (key.find(".mix.corpus.") != std::string::npos && key.ends_with(".kind"));
+}
 
 std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
                                              const Position& position) {
@@ -28,28 +43,28 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
   if (position.row == 0) return changes;
   compare(changes, "seed", then.seed, now.seed);
   compare(changes, "sequence_length", then.sequence_length, now.sequence_length);
-  compare(changes, "holdout", then.holdout, now.holdout);
-  compare(changes, "shuffle_block", then.shuffle_block, now.shuffle_block);
-  compare(changes, "shuffle_bytes", then.shuffle_bytes, now.shuffle_bytes);
-  compare(changes, "sampling", name_of(then.sampling), name_of(now.sampling));
-  compare(changes, "max_record_bytes", then.max_record_bytes, now.max_record_bytes);
+  compare(changes, "data.holdout", then.holdout, now.holdout);
+  compare(changes, "data.shuffle_block", then.shuffle_block, now.shuffle_block);
+  compare(changes, "data.shuffle_bytes", then.shuffle_bytes, now.shuffle_bytes);
+  compare(changes, "data.sampling", name_of(then.sampling), name_of(now.sampling));
+  compare(changes, "data.max_record_bytes", then.max_record_bytes, now.max_record_bytes);
   const std::uint64_t behind = position.row * static_cast<std::uint64_t>(then.sequence_length);
   for (std::size_t p = 0; p <= position.phase && p < then.phases.size(); ++p) {
-    const std::string phase = fmt::format("phase {}", p + 1);
     if (p >= now.phases.size()) {
-      changes.push_back(phase + ": is gone");
+      changes.push_back(fmt::format("phase.{} is gone", p + 1));
       break;
     }
     const Phase& old_phase = then.phases[p];
     const Phase& new_phase = now.phases[p];
+    const std::string until = fmt::format("phase.{}.until", p + 1);
     if (p < position.phase) {
-      compare(changes, (phase + ": until").c_str(), old_phase.until, new_phase.until);
+      compare(changes, until, old_phase.until, new_phase.until);
     } else if (new_phase.until != old_phase.until && new_phase.until <= behind) {
       changes.push_back(
-          fmt::format("{}: until: {} now, but {} positions are behind already", phase, new_phase.until, behind));
+          fmt::format("{} {} -> {}: {} positions are behind already", until, old_phase.until, new_phase.until, behind));
     }
-    if (to_toml(old_phase.mix) != to_toml(new_phase.mix)) changes.push_back(phase + ": another mix");
-    if (to_toml(old_phase.objective) != to_toml(new_phase.objective)) changes.push_back(phase + ": another objective");
+    for (const ConfigDifference& one : phase_differences(old_phase, new_phase, p))
+      if (!is_only_a_name(one)) changes.push_back(one.text());
   }
   return changes;
 }

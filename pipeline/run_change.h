@@ -3,15 +3,23 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/config_difference.h"
 #include "pipeline/corpus_set.h"
 #include "pipeline/position.h"
 #include "pipeline/stream_config.h"
 
 namespace millrace {
 
-/// What of `now` would make the rows before `position` others than `then` made them, one line each: the past cannot be
-/// changed. Later phases may be any; the present one may end elsewhere, but not behind the position. Where the data
-/// lies, and what is done about bad data, may change at any time.
+/// What two phases say otherwise of their mixes and objectives, by dotted key: "phase.1.mix.corpus.prose.share".
+/// `phase` counts from 0, the key from 1.
+std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase);
+
+/// True if it makes no row another: what a mix or an objective is called, and whether a corpus counts as code.
+bool is_only_a_name(const ConfigDifference& difference);
+
+/// What of `now` would make the rows before `position` others than `then` made them, one line each ("seed 7 -> 8"): the
+/// past cannot be changed. Later phases may be any; the present one may end elsewhere, but not behind the position.
+/// Where the data lies, and what is done about bad data, may change at any time.
 std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
                                              const Position& position);
 

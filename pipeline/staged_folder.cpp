@@ -24,7 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr const char* kStaging = "unfinished";
+/// No corpus, and so nothing that is published, has a name that begins with a point.
+constexpr const char* kStaging = ".unfinished";
 constexpr const char* kProgress = "progress.json";
 constexpr std::size_t kBuffer = 1 << 20;
 

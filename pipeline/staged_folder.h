@@ -21,7 +21,7 @@ inline constexpr const char* kRejects = "rejects.jsonl";
 inline constexpr const char* kOutputManifest = "preprocess.json";
 
 /// A folder of files that only grow, and that stand under their names only when all of them are whole.
-/// Until publish() they lie in FOLDER/unfinished, with progress.json: how long each was at the last save, and what the
+/// Until publish() they lie in FOLDER/.unfinished, with progress.json: how long each was at the last save, and what the
 /// maker said it needs to go on. A process that is killed leaves the last save behind; whoever opens the folder again
 /// finds its files cut back to it. One process at a time; one thread. Names may have folders in them ("prose/0.npy").
 /// What the disk refuses is std::system_error with the file and what to do: see stages/disk.h.

@@ -1,6 +1,9 @@
 #include "stages/atomic_file.h"
 
+#include <atomic>
 #include <cerrno>
+#include <cstdint>
+#include <system_error>
 #include <utility>
 
 #include <fcntl.h>
@@ -11,10 +14,29 @@
 
 namespace millrace {
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(std::move(path)), temporary_(path_) {
-  temporary_ += fmt::format(".{}.tmp", ::getpid());
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) disk_failure(temporary_, errno, "cannot create");
+namespace {
+
+constexpr std::string_view kBegin = ".millrace-";
+constexpr std::string_view kEnd = ".tmp";
+
+std::filesystem::path temporary_beside(const std::filesystem::path& path) {
+  static std::atomic<std::uint64_t> number = 0;
+  return path.parent_path() / fmt::format("{}{}-{}{}", kBegin, ::getpid(), number++, kEnd);
+}
+
+}  // namespace
+
+AtomicFile::AtomicFile(std::filesystem::path path) : path_(through_links(path)) {
+  std::error_code missing;
+  const std::filesystem::file_status there = std::filesystem::status(path_, missing);
+  if (std::filesystem::is_directory(there)) disk_failure(path_, EISDIR, "cannot write");
+  if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
+    disk_failure(path_, EINVAL, "is no regular file, and none is put in its place");
+  do {  // Another name where a process that was killed and had this number left one.
+    temporary_ = temporary_beside(path_);
+    descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (descriptor_ < 0 && errno == EEXIST);
+  if (descriptor_ < 0) disk_failure(path_, errno, "cannot create");
 }
 
 AtomicFile::~AtomicFile() {
@@ -33,6 +55,10 @@ void AtomicFile::commit() {
     disk_failure(path_, errno, "cannot rename the temporary file to this name");
   ::close(std::exchange(descriptor_, -1));
   sync_to_disk(path_.has_parent_path() ? path_.parent_path() : ".");
+}
+
+bool is_temporary_name(std::string_view name) {
+  return name.starts_with(kBegin) && name.ends_with(kEnd);
 }
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text) {

@@ -6,11 +6,12 @@
 
 namespace millrace {
 
-/// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed.
+/// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed. A link
+/// stays: what it leads to is written. A folder, device, pipe or socket is refused: no file is put in its place.
 /// Every function throws as disk_failure (stages/disk.h).
 class AtomicFile {
  public:
-  /// Opens "PATH.PID.tmp". The folder must exist.
+  /// Makes FOLDER/.millrace-PID-N.tmp, a name that no other file has. The folder must exist.
   explicit AtomicFile(std::filesystem::path path);
   /// Removes the temporary file unless commit() succeeded.
   ~AtomicFile();
@@ -27,6 +28,9 @@ class AtomicFile {
   std::filesystem::path temporary_;
   int descriptor_ = -1;
 };
+
+/// True for the names that AtomicFile gives while it writes.
+bool is_temporary_name(std::string_view name);
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <system_error>
+#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -20,6 +21,25 @@ void disk_failure(const fs::path& path, int error, const char* what) {
   const bool is_full = error == ENOSPC || error == EFBIG || error == EDQUOT;
   const char* advice = is_full ? "; make room there" : "";
   throw std::system_error(error, std::generic_category(), fmt::format("{}: {}{}", path.string(), what, advice));
+}
+
+fs::path through_links(const fs::path& path) {
+  constexpr int kMostLinks = 40;  // As Linux.
+  fs::path at = path;
+  for (int links = 0; links <= kMostLinks; ++links) {
+    std::error_code error;
+    if (!fs::is_symlink(at, error)) return at;
+    // What is no file of a folder (a pipe under /dev/stdout) is reached through its link only.
+    const fs::file_status there = fs::status(at, error);
+    if (fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there)) return at;
+    // /dev/stdout of a process whose output goes to a file: writing that file anew would not be writing to its output.
+    if (fs::weakly_canonical(at.parent_path(), error).string().starts_with("/proc/"))
+      disk_failure(path, EINVAL, "leads to a file that is open already; name the file itself");
+    fs::path target = fs::read_symlink(at, error);
+    if (error) disk_failure(at, error.value(), "cannot read the link");
+    at = target.is_absolute() ? std::move(target) : at.parent_path() / target;
+  }
+  disk_failure(path, ELOOP, "cannot follow the link");
 }
 
 void write_all(int descriptor, const fs::path& path, std::string_view bytes) {

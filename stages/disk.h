@@ -8,6 +8,9 @@ namespace millrace {
 /// Throws std::system_error: the path, what could not be done, and of a full disk what to do about it.
 [[noreturn]] void disk_failure(const std::filesystem::path& path, int error, const char* what);
 
+/// The file or folder that `path` leads to, links followed; nothing need be there. Throws as disk_failure.
+std::filesystem::path through_links(const std::filesystem::path& path);
+
 /// Writes all bytes to a descriptor; `path` is for the complaint. Throws as disk_failure.
 void write_all(int descriptor, const std::filesystem::path& path, std::string_view bytes);
 

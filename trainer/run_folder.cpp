@@ -1,14 +1,13 @@
 #include "trainer/run_folder.h"
 
-#include <algorithm>
 #include <chrono>
 #include <fstream>
 #include <iterator>
-#include <sstream>
 #include <system_error>
 #include <thread>
 
 #include <fcntl.h>
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
@@ -17,6 +16,7 @@
 #include <xxhash.h>
 
 #include "stages/atomic_file.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -37,47 +37,16 @@ std::string read(const fs::path& path) {
   return {std::istreambuf_iterator<char>(file), {}};
 }
 
-std::vector<std::string> lines_of(const std::string& text) {
-  std::vector<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) lines.push_back(line);
-  return lines;
-}
-
-/// Lines of `from` that `without` lacks, in order.
-std::vector<std::string> missing_in(const std::vector<std::string>& from, std::vector<std::string> without) {
-  std::vector<std::string> missing;
-  for (const std::string& line : from) {
-    const auto found = std::find(without.begin(), without.end(), line);
-    if (found == without.end()) {
-      missing.push_back(line);
-    } else {
-      without.erase(found);
-    }
-  }
-  return missing;
-}
-
-std::vector<std::string> differences(const fs::path& folder, const RunTexts& texts) {
-  std::vector<std::string> found;
-  for (const auto& [name, text] : texts) {
-    const std::string old_text = read(folder / name);
-    if (old_text == text) continue;
-    const std::vector<std::string> old_lines = lines_of(old_text);
-    const std::vector<std::string> new_lines = lines_of(text);
-    for (const std::string& line : missing_in(old_lines, new_lines))
-      found.push_back(fmt::format("{}: - {}", name, line));
-    for (const std::string& line : missing_in(new_lines, old_lines))
-      found.push_back(fmt::format("{}: + {}", name, line));
-    if (found.empty()) found.push_back(name + ": lines in another order");
-  }
-  return found;
+/// "2026-11-26T22:31:45Z"
+std::string now_in_utc() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}",
+                     fmt::gmtime(std::chrono::system_clock::to_time_t(std::chrono::system_clock::now())));
 }
 
 /// Creates and locks the folder. Returns the lock's descriptor.
-int lock_folder(const fs::path& path) {
+int lock_run(const fs::path& path) {
   std::error_code error;
-  fs::create_directories(path, error);
+  fs::create_directories(through_links(path), error);
   if (error) throw ConfigError(fmt::format("run folder {}: cannot create it: {}", path.string(), error.message()));
   const fs::path file = path / ".lock";
   const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
@@ -102,7 +71,7 @@ int lock_folder(const fs::path& path) {
 void remove_temporary_files(const fs::path& folder) {
   std::vector<fs::path> left;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
-    if (entry.is_regular_file() && entry.path().extension() == ".tmp") left.push_back(entry.path());
+    if (entry.is_regular_file() && is_temporary_name(entry.path().filename().string())) left.push_back(entry.path());
   for (const fs::path& file : left) fs::remove(file);
 }
 
@@ -124,12 +93,12 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
                     "by --run-dir",
                     path_.string()));
   }
-  lock_ = lock_folder(path_);
+  lock_ = lock_run(path_);
   try {
     remove_temporary_files(path_);
     if (begun) {
-      check_same(texts, vocabulary_hash, options);
-      if (accepted_changes_.empty()) keep_shards(options.shards);
+      check_same(vocabulary_hash, options);
+      if (changes_.asked.empty() && changes_.free.empty()) keep_shards(options.shards);
     } else {
       write_file_atomically(shards_file(path_), options.shards);
       if (!options.from.empty()) from_ = fs::canonical(options.from);
@@ -153,7 +122,7 @@ void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const s
   write_texts(texts);
 }
 
-void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_hash, const Options& options) {
+void RunFolder::check_same(const std::string& vocabulary_hash, const Options& options) {
   const Json identity = Json::parse(read(path_ / kIdentity), nullptr, false);
   if (!identity.is_object() || !identity.contains("vocabulary_hash"))
     throw ConfigError(fmt::format("run folder {}: {} is damaged", path_.string(), kIdentity));
@@ -168,19 +137,20 @@ void RunFolder::check_same(const RunTexts& texts, const std::string& vocabulary_
     throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot change that", path_.string(),
                                   from_.empty() ? "weights of its own" : "the weights of " + from_.string()));
   }
-  accepted_changes_ = differences(path_, texts);
-  if (accepted_changes_.empty()) return;
-  if (!options.accept_changes) {
-    throw ConfigError(
-        fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, "
-                    "add --accept-changes",
-                    path_.string(), fmt::join(accepted_changes_, "\n  ")));
-  }
+  changes_ = options.changes();
+  if (changes_.asked.empty() || options.accept_changes) return;
+  throw ConfigError(
+      fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, add "
+                  "--accept-changes",
+                  path_.string(), fmt::join(changes_.asked, "\n  ")));
 }
 
-void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards) {
-  const Json change{{"run_hash", hash_of(texts)}, {"changes", accepted_changes_}};
-  write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
+void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step) {
+  if (!changes_.asked.empty()) {
+    const Json change{
+        {"step", step}, {"time", now_in_utc()}, {"run_hash", hash_of(texts)}, {"changes", changes_.asked}};
+    write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
+  }
   keep_shards(shards);
   write_texts(texts);
 }

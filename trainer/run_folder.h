@@ -1,6 +1,8 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,16 +27,24 @@ std::string hash_of(const RunTexts& texts);
 /// One process at a time holds a run folder; the lock goes with the object.
 class RunFolder {
  public:
+  /// One line each, "key then -> now".
+  struct Changes {
+    std::vector<std::string> asked;  ///< They make rows or losses others.
+    std::vector<std::string> free;   ///< They do not.
+  };
   struct Options {
     bool resume = false;              ///< Go on with what is there; a new folder is begun if nothing is.
-    bool accept_changes = false;      ///< Go on although the run's texts are not those that are there.
+    bool accept_changes = false;      ///< Go on although `changes` has some that are asked about.
     std::filesystem::path from = {};  ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
-    std::string shards = {};          ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
+    /// How the run is another than the one that the folder holds. Called if it holds one, under its lock.
+    std::function<Changes()> changes = [] { return Changes(); };
+    std::string shards = {};  ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
   };
 
   /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
-  /// holds it; the run's texts (the message shows how) or the vocabulary are not those it was begun with; the folder
-  /// cannot be written; it was begun with other weights than those of `from`.
+  /// holds it; there are changes that are asked about (the message shows them) and were not accepted; the vocabulary is
+  /// not the one that it was begun with; the folder cannot be written; it was begun with other weights than those of
+  /// `from`.
   RunFolder(std::filesystem::path path, const RunTexts& texts, const std::filesystem::path& vocabulary,
             const std::string& vocabulary_hash, const Options& options);
   ~RunFolder();
@@ -48,22 +58,22 @@ class RunFolder {
   std::filesystem::path summary() const { return path_ / "summary.json"; }
   /// The checkpoint folder whose weights the run was begun with; empty: none.
   const std::filesystem::path& from() const { return from_; }
-  /// Lines "file: - old" and "file: + new"; empty if nothing was changed, or the folder is new.
-  const std::vector<std::string>& accepted_changes() const { return accepted_changes_; }
-  /// Makes the accepted changes the run's own: writes its texts and shards, and a line of changes.jsonl. Until then the
-  /// folder is as it was.
-  void keep_changes(const RunTexts& texts, const std::string& shards);
+  /// Empty if nothing was changed, or the folder is new.
+  const Changes& changes() const { return changes_; }
+  /// Makes the changes the run's own: writes its texts and shards, and, where some were asked about, a line of
+  /// changes.jsonl with the steps that were made before. Until then the folder is as it was.
+  void keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step);
 
  private:
   void begin(const RunTexts& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
-  void check_same(const RunTexts& texts, const std::string& vocabulary_hash, const Options& options);
+  void check_same(const std::string& vocabulary_hash, const Options& options);
   void keep_shards(const std::string& shards);
   void write_texts(const RunTexts& texts);
 
   std::filesystem::path path_;
   std::filesystem::path from_;
   int lock_ = -1;
-  std::vector<std::string> accepted_changes_;
+  Changes changes_;
 };
 
 /// True if a run was begun in this folder.

@@ -60,6 +60,31 @@ function markPhases(plot) {
   ctx.restore();
 }
 
+/// Vertical lines with small triangles where the run was changed by --accept-changes.
+function markChanges(plot) {
+  const { ctx, bbox } = plot;
+  const scale = devicePixelRatio || 1;
+  ctx.save();
+  ctx.strokeStyle = ctx.fillStyle = styleValue("--warn");
+  ctx.lineWidth = scale;
+  ctx.setLineDash([2 * scale, 3 * scale]);
+  changedSteps().forEach((step) => {
+    if (step < plot.scales.x.min || step > plot.scales.x.max) return;
+    const at = plot.valToPos(step, "x", true);
+    ctx.beginPath();
+    ctx.moveTo(at, bbox.top);
+    ctx.lineTo(at, bbox.top + bbox.height);
+    ctx.stroke();
+    ctx.beginPath();
+    ctx.moveTo(at - 4 * scale, bbox.top);
+    ctx.lineTo(at + 4 * scale, bbox.top);
+    ctx.lineTo(at, bbox.top + 6 * scale);
+    ctx.fill();
+  });
+  ctx.restore();
+}
+const changedSteps = () => DATA.changes.map((change) => change.step).filter((step) => step !== null);
+
 function card(id, title, about, wide = false) {
   const head = element("div", { className: "card-head" }, element("h2", { textContent: title }));
   const made = element("article", { id, className: wide ? "card wide" : "card" }, head, element("p", { className: "about", textContent: about }));
@@ -112,7 +137,7 @@ function drawLines(place, chart) {
     ],
     cursor: { sync: chart.phases === false ? undefined : { key: "steps", setSeries: false }, points: { size: 7 } },
     legend: { live: true },
-    hooks: { draw: chart.phases === false ? [] : [markPhases] },
+    hooks: { draw: chart.phases === false ? [] : [markPhases, markChanges] },
   }, data, place);
   const rows = [...plot.root.querySelectorAll(".u-legend .u-series")];
   companions.forEach(([i, owner]) => {

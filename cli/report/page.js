@@ -154,6 +154,13 @@ function rejects() {
   return made;
 }
 
+function changes() {
+  const { made } = card("changes", "Changes", "What was changed on the way with --accept-changes; charts have a line with a triangle there.");
+  made.append(table(["behind step", "when", "what"], DATA.changes.map((one) => [
+    one.step === null ? "–" : whole(one.step), one.time ?? "–", element("td", {}, element("pre", { textContent: one.changes.join("\n") }))])));
+  return made;
+}
+
 function table(head, rows) {
   const cells = (tag, values) => element("tr", {}, ...values.map((value) => (value instanceof Node ? value : element(tag, { textContent: value }))));
   return element("div", { className: "scroll" }, element("table", {}, element("thead", {}, cells("th", head)), element("tbody", {}, ...rows.map((row) => cells("td", row)))));
@@ -198,7 +205,7 @@ function start() {
   showTheme();
   byId("smoothing-value").textContent = byId("smoothing").value + " %";
   draw();
-  byId("tables").append(rejects(), checkpoints(), runSettings());
+  byId("tables").append(rejects(), checkpoints(), ...(DATA.changes.length > 0 ? [changes()] : []), runSettings());
   byId("log").addEventListener("change", () => { settings.log = byId("log").checked; draw(); });
   byId("smoothing").addEventListener("input", () => {
     settings.smoothing = byId("smoothing").value / 100;

@@ -174,8 +174,8 @@ class Inspect(unittest.TestCase):
         documents = self.folder / "documents"
         millrace("preprocess", self.full, "--out", documents, "--format", "megatron")
         self.assertIn("holds format megatron", self.refusal("inspect", documents, "--json"))
-        (self.folder / "begun/unfinished").mkdir(parents=True)
-        (self.folder / "begun/unfinished/progress.json").write_text("{}")
+        (self.folder / "begun/.unfinished").mkdir(parents=True)
+        (self.folder / "begun/.unfinished/progress.json").write_text("{}")
         self.assertIn("not finished", self.refusal("inspect", self.folder / "begun", "--json"))
         damaged = self.folder / "damaged"
         shutil.copytree(folder, damaged)

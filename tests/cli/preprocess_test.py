@@ -88,7 +88,7 @@ class Preprocess(unittest.TestCase):
             self.assertEqual(mine[name], other[name], f"{format}: {name}")
 
     def expect_nothing_that_looks_complete(self, folder):
-        self.assertEqual([path.name for path in folder.iterdir()], ["unfinished"])
+        self.assertEqual([path.name for path in folder.iterdir()], [".unfinished"])
         self.assertIn("not finished", millrace("preprocess", "--check", folder, code=2).stderr)
 
     def killed_again_and_again(self, format, kills, seed):
@@ -96,7 +96,7 @@ class Preprocess(unittest.TestCase):
         rng = random.Random(f"{format} {seed}")
         folder = self.folder / f"killed-{format}-{seed}"
         command = [*map(str, self.command(format, folder)), "--save-seconds", "0"]
-        progress, killed = folder / "unfinished" / "progress.json", 0
+        progress, killed = folder / ".unfinished" / "progress.json", 0
         for _ in range(kills):
             process = subprocess.Popen([MILLRACE, *command, "--threads", str(rng.randrange(1, 4))],
                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -113,8 +113,8 @@ class Preprocess(unittest.TestCase):
             killed += process.wait() == -signal.SIGKILL
             if (folder / "preprocess.json").exists():
                 break
-            if killed and folder.exists() and "preprocess.json" not in files_in(folder / "unfinished"):
-                self.assertEqual([path.name for path in folder.iterdir()], ["unfinished"])
+            if killed and folder.exists() and "preprocess.json" not in files_in(folder / ".unfinished"):
+                self.assertEqual([path.name for path in folder.iterdir()], [".unfinished"])
         millrace(*command)
         self.expect_same(folder, format)
         shutil.rmtree(folder)
@@ -132,7 +132,7 @@ class Preprocess(unittest.TestCase):
                 folder = self.folder / f"interrupted-{format}-{attempt}"
                 process = subprocess.Popen([MILLRACE, *map(str, self.command(format, folder)), "--threads", "1"],
                                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-                while process.poll() is None and not (folder / "unfinished/progress.json").exists():
+                while process.poll() is None and not (folder / ".unfinished/progress.json").exists():
                     time.sleep(0.001)
                 process.send_signal(signal.SIGINT)
                 log = process.communicate(timeout=60)[1]
@@ -158,7 +158,7 @@ class Preprocess(unittest.TestCase):
                 done = subprocess.run([MILLRACE, *map(str, self.command(format, folder))], capture_output=True, text=True,
                                       preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
                 self.assertEqual(done.returncode, 1, done.stderr)
-                self.assertRegex(done.stderr, f"{folder}/unfinished/\\S+: cannot write; make room there: .*; the same command goes on")
+                self.assertRegex(done.stderr, f"{folder}/.unfinished/\\S+: cannot write; make room there: .*; the same command goes on")
                 self.assertIn("File too large", done.stderr)
                 self.expect_nothing_that_looks_complete(folder)
                 millrace(*self.command(format, folder))
@@ -175,7 +175,7 @@ class Preprocess(unittest.TestCase):
         unfinished = self.folder / "begun"
         process = subprocess.Popen([MILLRACE, *map(str, self.command("rows", unfinished))], stdout=subprocess.DEVNULL,
                                    stderr=subprocess.DEVNULL)
-        while process.poll() is None and not (unfinished / "unfinished/progress.json").exists():
+        while process.poll() is None and not (unfinished / ".unfinished/progress.json").exists():
             time.sleep(0.001)
         process.kill()
         process.wait()

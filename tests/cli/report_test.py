@@ -68,6 +68,12 @@ class Report(Reported):
         self.assertEqual(data["rejects"]["counts"], {"code": {"missing_field": 13}, "prose": {"bad_json": 40, "bad_utf8": 26}})
         self.assertEqual([bool(one["damage"]) for one in data["checkpoints"]], [True, False])
 
+    def test_says_what_was_changed_on_the_way(self):
+        old, new = self.data["changes"]
+        self.assertEqual((old["step"], old["time"], old["changes"]), (None, None, ["run.toml: + seed = 3"]))
+        self.assertEqual((new["step"], new["time"]), (10_000, "2026-01-02T03:04:05Z"))
+        self.assertEqual(new["changes"][0], "train.learning_rate 4 -> 2")
+
     def test_a_run_is_running_while_a_process_holds_it(self):
         folder = synthetic_run.write(self.folder / "running", steps=4000, done=3000)
         with open(folder / ".lock", "w") as lock:
@@ -195,6 +201,8 @@ class Page(Reported, Shown):
         self.assertEqual(self.browser.run("[...document.querySelectorAll('#rejects .bars b')].map((one) => one.textContent)"),
                          ["40", "26", "13"])
         self.assertEqual(self.browser.run("document.querySelectorAll('#checkpoints tbody tr').length"), 2)
+        self.assertEqual(self.browser.run("document.querySelectorAll('#changes tbody tr').length"), 2)
+        self.assertEqual(self.browser.run("changedSteps().join()"), "10000")
         self.assertIn("batch_rows", self.browser.run("document.querySelector('#settings').textContent"))
         self.expect_quiet()
 

@@ -76,18 +76,21 @@ class Train(unittest.TestCase):
         second = text.index("[[phase]]", text.index("[[phase]]") + 1)
         run_file.write_text(text[:second] + text[second:].replace('"mix.toml"', '"later.toml"', 1))
         resume = ("train", run_file, "--run-dir", folder, "--resume")
-        self.assertIn('+ name = "poems"', millrace(*resume, code=2).stderr)
+        self.assertIn('phase.2.mix.corpus ["prose", "code"] -> ["prose", "poems"]', millrace(*resume, code=2).stderr)
         before = (folder / "run.toml").read_text()
         error = millrace(*resume, "--accept-changes", "--set", "seed=4", code=2).stderr
         self.assertIn("the past of the data cannot be changed", error)
-        self.assertIn("seed: 3 then, 4 now", error)
+        self.assertIn("seed 3 -> 4", error)
         self.assertEqual((folder / "run.toml").read_text(), before)
         millrace(*resume, "--accept-changes")
         losses = [[line["loss"] for line in metrics(run) if "loss" in line][:10] for run in (folder, self.whole)]
         self.assertEqual(*losses, "what was trained on stays")
         eaten = {(entry["phase"], entry["corpus"]) for entry in json.loads((folder / "summary.json").read_text())["ledger"]}
         self.assertEqual(eaten, {(0, "prose"), (0, "code"), (1, "prose"), (1, "poems")})
-        self.assertIn("poems", (folder / "changes.jsonl").read_text())
+        change, = [json.loads(line) for line in (folder / "changes.jsonl").read_text().splitlines()]
+        self.assertIn("poems", change["changes"][0])
+        self.assertEqual(change["step"], 10)
+        self.assertRegex(change["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertIn("poems", metrics(folder)[-1]["eval"])
 
     def test_logs_each_step_once(self):
@@ -214,8 +217,7 @@ class Train(unittest.TestCase):
     def test_shows_what_changed(self):
         changed = millrace("train", self.run_file, "--run-dir", self.whole, "--resume", "--set", "train.learning_rate=0.5",
                            code=2)
-        self.assertIn("- learning_rate = 4", changed.stderr)
-        self.assertIn("+ learning_rate = 0.5", changed.stderr)
+        self.assertIn("\n  train.learning_rate 4 -> 0.5\n", changed.stderr)
         self.assertIn("--accept-changes", changed.stderr)
 
     def test_refuses_another_vocabulary(self):
@@ -261,7 +263,32 @@ class Train(unittest.TestCase):
                       self.refused_change(run_file, folder, "train.optimizer=adamw", "train.learning_rate=0.001"))
         mix = run_file.parent / "mix.toml"
         mix.write_text(mix.read_text().split("[[corpus]]\nname = \"code\"")[0].replace("share = 70", "share = 100"))
-        self.assertIn("phase 1: another mix", self.refused_change(run_file, folder))
+        self.assertIn('phase.1.mix.corpus ["prose", "code"] -> ["prose"]', self.refused_change(run_file, folder))
+
+    def test_what_changes_neither_rows_nor_losses_is_not_asked_about(self):
+        run_file, folder = self.half_a_run("free-changes")
+        other = run_file.parent / "moved.model"
+        (run_file.parent / "vocab.model").rename(other)
+        mix = run_file.parent / "mix.toml"
+        mix.write_text(mix.read_text().replace('name = "tiny"', 'name = "huge"'))
+        sets = ["name=other", f"vocab={other}", "checkpoint.keep_last=1", "checkpoint.every_steps=11",
+                "log.details_every_steps=3", "eval.every_steps=50", "data.on_bad_data=skip", "data.max_bad_fraction=0.5",
+                "train.recompute=true", "train.max_bad_steps=3", "train.tokens=5120"]
+        options = [word for key in sets for word in ("--set", key)]
+        said = millrace("train", run_file, "--run-dir", folder, "--resume", "--threads", 1, *options).stderr
+        self.assertIn("neither rows nor losses with it: checkpoint.keep_last 2 -> 1", said)
+        self.assertFalse((folder / "changes.jsonl").exists())
+        self.assertIn('name = "other"', (folder / "run.toml").read_text())
+
+    def test_what_changes_rows_or_losses_is_asked_about_by_its_dotted_key(self):
+        run_file, folder = self.half_a_run("asked-changes")
+        for key, shown in {"train.micro_rows=4": "train.micro_rows 2 -> 4", "train.tokens=10240": "train.tokens 5120 -> 10240",
+                           "eval.tokens=1000": "eval.tokens 2000 -> 1000", "model.router_topk=1": "model.router_topk 2 -> 1",
+                           "data.holdout=0.1": "data.holdout 0.05 -> 0.1",
+                           "train.clip_norm=1": "train.clip_norm (unset) -> 1"}.items():
+            sets = ["--set", key] if "tokens=1" in key and "train" in key else ["--set", key, "--set", "train.tokens=5120"]
+            refused = millrace("train", run_file, "--run-dir", folder, "--resume", *sets, code=2).stderr
+            self.assertIn(f"\n  {shown}\nTo go on", refused)
 
     def test_a_schedule_that_cannot_be_leaves_no_run_folder(self):
         folder = self.folder / "no-schedule"
@@ -279,8 +306,14 @@ class Train(unittest.TestCase):
         self.assertEqual([(s["corpus"], s["shard"]) for s in remembered], [("prose", "prose.jsonl"), ("code", "code.jsonl")])
         elsewhere = self.folder / "elsewhere"
         (run_file.parent / "data").rename(elsewhere)
-        millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", "--data", elsewhere)
-        self.assertEqual(metrics(folder)[-1]["step"], STEPS)
+        tokens = ("--set", "train.tokens=10240")
+        millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", "--data", elsewhere, *tokens)
+        self.assertEqual(metrics(folder)[-1]["step"], 40)
+        # Where they stand is not asked about, and is kept.
+        millrace("train", folder, "--resume")
+        elsewhere.rename(run_file.parent / "data")
+        millrace("train", run_file, "--run-dir", folder, "--resume", *tokens)
+        self.assertIn(str(run_file.parent / "data"), (folder / "run.toml").read_text())
 
     def test_refuses_shards_that_changed_and_names_them(self):
         run_file, folder = self.half_a_run("changed-shard")

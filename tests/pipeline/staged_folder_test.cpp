@@ -19,7 +19,7 @@ constexpr const char* kManifest = "{\"identity\":{\"a\":1}}";
 class Staging : public testing::Test {
  protected:
   fs::path out() const { return folder_.path() / "out"; }
-  fs::path staged(const std::string& name) const { return out() / "unfinished" / name; }
+  fs::path staged(const std::string& name) const { return out() / ".unfinished" / name; }
   static std::string text(const fs::path& path) {
     std::ifstream file(path, std::ios::binary);
     return {std::istreambuf_iterator<char>(file), {}};
@@ -47,7 +47,7 @@ TEST_F(Staging, GoesOnFromTheLastSaveAndForgetsWhatCameBehind) {
   folder.append("f/a", "two");
   folder.publish(kManifest);
   EXPECT_EQ(text(out() / "f/a"), "one two");
-  EXPECT_FALSE(fs::exists(out() / "unfinished"));
+  EXPECT_FALSE(fs::exists(out() / ".unfinished"));
   EXPECT_TRUE(StagedFolder::look_into(out())->complete);
 }
 
@@ -84,7 +84,7 @@ TEST_F(Staging, AKillWhileFilesAreMovedIntoPlaceIsMadeGood) {
   fs::rename(staged("b"), out() / "b");
   EXPECT_TRUE(StagedFolder::look_into(out())->complete);
   EXPECT_EQ(text(out() / "a") + text(out() / "b"), "ab");
-  EXPECT_FALSE(fs::exists(out() / "unfinished"));
+  EXPECT_FALSE(fs::exists(out() / ".unfinished"));
 }
 
 TEST_F(Staging, RefusesASavedFileThatIsGoneCutOrChanged) {

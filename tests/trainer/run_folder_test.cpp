@@ -3,6 +3,7 @@
 #include <memory>
 
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
@@ -54,20 +55,45 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
   open(texts_);
   RunTexts changed = texts_;
   changed[1].second = "seed = 2\nname = \"a\"\n";
-  const std::string error = error_of(changed, {.resume = true});
-  EXPECT_NE(error.find("run.toml: - seed = 1"), std::string::npos);
-  EXPECT_NE(error.find("run.toml: + seed = 2"), std::string::npos);
-  EXPECT_EQ(error.find("name"), std::string::npos);
+  const auto changes = [] { return RunFolder::Changes{{"seed 1 -> 2"}, {"name \"a\" -> \"b\""}}; };
+  const std::string error = error_of(changed, {.resume = true, .changes = changes});
+  EXPECT_NE(error.find("\n  seed 1 -> 2\n"), std::string::npos) << error;
+  EXPECT_EQ(error.find("name"), std::string::npos) << error;
   {
-    const auto folder = open(changed, {.resume = true, .accept_changes = true, .shards = "b"});
-    EXPECT_EQ(folder->accepted_changes().size(), 2u);
+    const auto folder = open(changed, {.resume = true, .accept_changes = true, .changes = changes, .shards = "b"});
+    EXPECT_EQ(folder->changes().asked.size(), 1U);
     EXPECT_EQ(text_of(path_ / "run.toml"), texts_[1].second) << "not before somebody says so";
     EXPECT_EQ(text_of(shards_file(path_)), "");
-    folder->keep_changes(changed, "b");
+    folder->keep_changes(changed, "b", 40);
+    EXPECT_EQ(text_of(path_ / "run.toml"), changed[1].second);
     EXPECT_EQ(text_of(shards_file(path_)), "b");
   }
-  EXPECT_NE(text_of(path_ / "changes.jsonl").find("seed = 2"), std::string::npos);
-  EXPECT_EQ(error_of(changed, {.resume = true}), "");
+  const nlohmann::json line = nlohmann::json::parse(text_of(path_ / "changes.jsonl"));
+  EXPECT_EQ(line.at("step"), 40);
+  EXPECT_EQ(line.at("changes"), nlohmann::json::array({"seed 1 -> 2"}));
+  EXPECT_EQ(line.at("time").get<std::string>().size(), 20U);
+}
+
+TEST_F(RunFolderTest, GoesOnWithFreeChangesAndKeepsThem) {
+  open(texts_);
+  RunTexts changed = texts_;
+  changed[1].second = "seed = 1\nname = \"b\"\n";
+  {
+    const auto folder = open(changed, {.resume = true, .changes = [] {
+                                         return RunFolder::Changes{{}, {"name \"a\" -> \"b\""}};
+                                       }});
+    folder->keep_changes(changed, "", 40);
+  }
+  EXPECT_EQ(text_of(path_ / "run.toml"), changed[1].second);
+  EXPECT_FALSE(fs::exists(path_ / "changes.jsonl"));
+}
+
+TEST_F(RunFolderTest, IsMadeWhereALinkLeads) {
+  fs::create_directory(folder_.path() / "runs");
+  fs::create_symlink("elsewhere", path_);
+  open(texts_);
+  EXPECT_TRUE(fs::is_symlink(path_));
+  EXPECT_EQ(text_of(folder_.path() / "runs/elsewhere/run.toml"), texts_[1].second);
 }
 
 TEST_F(RunFolderTest, RefusesAnotherVocabulary) {
@@ -84,9 +110,11 @@ TEST_F(RunFolderTest, IsHeldByOneProcessAtATime) {
 TEST_F(RunFolderTest, IsBegunAgainIfTheFirstProcessDiedBeforeItsRunFile) {
   open(texts_);
   fs::remove(path_ / "run.toml");
-  write_text(path_ / "run.toml.1.tmp", "half");
+  write_text(path_ / ".millrace-1-0.tmp", "half");
+  write_text(path_ / "notes.tmp", "somebody's");
   EXPECT_EQ(error_of(texts_, {.resume = true}), "");
-  EXPECT_FALSE(fs::exists(path_ / "run.toml.1.tmp"));
+  EXPECT_FALSE(fs::exists(path_ / ".millrace-1-0.tmp"));
+  EXPECT_TRUE(fs::exists(path_ / "notes.tmp"));
 }
 
 TEST_F(RunFolderTest, KeepsWhatIsRememberedOfTheShards) {

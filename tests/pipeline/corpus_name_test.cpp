@@ -1,0 +1,45 @@
+#include "pipeline/corpus_name.h"
+
+#include <gtest/gtest.h>
+
+#include "pipeline/mix_file.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+std::string complaint_about(const std::string& name) {
+  try {
+    mix_from_toml("name = \"m\"\n[[corpus]]\nname = " + name + "\nshare = 100\nshards = [\"x\"]\n", "mix.toml");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(CorpusName, IsLettersDigitsAndAFewMarks) {
+  for (const char* name : {"a", "Z9", "c4", "the_stack.c++-2", "0", "unfinished"})
+    EXPECT_EQ(why_no_corpus_name(name), "");
+  for (const char* name :
+       {"", ".hidden", "-x", "_x", "+x", "a b", "a/b", "..", "a\nb", "a\\b", "caf\xC3\xA9", "a:b", "*"})
+    EXPECT_NE(why_no_corpus_name(name), "") << name;
+}
+
+TEST(CorpusName, IsNotThatOfAFileOfOurs) {
+  for (const char* name : {"preprocess.json", "rejects.jsonl", "progress.json", "index.json", "Preprocess.JSON"})
+    EXPECT_NE(why_no_corpus_name(name).find("millrace itself"), std::string::npos) << name;
+}
+
+TEST(CorpusName, IsRefusedInTheMixWithItsPlace) {
+  EXPECT_EQ(complaint_about("\"prose\""), "");
+  const std::string said = complaint_about("\"a/\\nb\"");
+  EXPECT_NE(said.find("mix.toml:3:1: [[corpus]] name \"a/\\u000Ab\" has a character"), std::string::npos) << said;
+}
+
+TEST(CorpusName, MayNotDifferFromAnotherInCapitalsOnlyWhereFilesAreCalledAfterIt) {
+  refuse_names_alike({"a", "b", "ab"});
+  EXPECT_THROW(refuse_names_alike({"Wiki", "code", "wiki"}), ConfigError);
+}
+
+}  // namespace
+}  // namespace millrace
