@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cli/terminal_text.h"
+
 namespace millrace {
 namespace {
 
@@ -13,10 +15,15 @@ std::size_t width_of(const std::string& text) {
 }  // namespace
 
 std::string TextTable::text() const {
-  std::vector<std::size_t> widths;
-  for (const Column& column : columns_) widths.push_back(width_of(column.title));
-  for (const auto& row : rows_)
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], width_of(row[i]));
+  std::vector<std::vector<std::string>> lines(1);  // The titles, then the rows.
+  for (const Column& column : columns_) lines.front().push_back(shown_in_line(column.title));
+  for (const auto& row : rows_) {
+    lines.emplace_back();
+    for (const std::string& cell : row) lines.back().push_back(shown_in_line(cell));
+  }
+  std::vector<std::size_t> widths(columns_.size());
+  for (const auto& line : lines)
+    for (std::size_t i = 0; i < line.size(); ++i) widths[i] = std::max(widths[i], width_of(line[i]));
 
   std::string out;
   const auto add_cell = [&](std::size_t i, const std::string& cell) {
@@ -25,10 +32,8 @@ std::string TextTable::text() const {
     if (columns_[i].align == Align::right) out += padding + cell;
     if (columns_[i].align == Align::left) out += i + 1 < columns_.size() ? cell + padding : cell;
   };
-  for (std::size_t i = 0; i < columns_.size(); ++i) add_cell(i, columns_[i].title);
-  out += '\n';
-  for (const auto& row : rows_) {
-    for (std::size_t i = 0; i < row.size(); ++i) add_cell(i, row[i]);
+  for (const auto& line : lines) {
+    for (std::size_t i = 0; i < line.size(); ++i) add_cell(i, line[i]);
     out += '\n';
   }
   return out;

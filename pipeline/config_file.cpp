@@ -105,6 +105,7 @@ const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
   } catch (const toml::parse_error&) {
     parsed.insert_or_assign("value", value);
   }
+  if (parsed.size() != 1) throw ConfigError(fmt::format("--set {}: expected one value, found several", assignment));
   toml::table* table = &root;
   std::istringstream parts(dotted);
   std::string part;

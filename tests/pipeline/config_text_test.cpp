@@ -8,6 +8,7 @@
 #include "pipeline/objective_file.h"
 #include "stages/errors.h"
 #include "tests/property.h"
+#include "tests/temporary_folder.h"
 #include "tests/utf8_text.h"
 
 namespace millrace {
@@ -32,6 +33,13 @@ TEST(QuotedText, ComesBackTheSameWhateverIsInIt) {
 
 TEST(QuotedText, IsRefusedWhereTomlCannotHoldIt) {
   EXPECT_THROW(quoted("caf\xE9"), ConfigError);
+}
+
+TEST(SetOption, TakesOneValueAndLosesNone) {
+  const TemporaryFolder folder;
+  const auto file = folder.write("run.toml", "tokens = 1\n");
+  EXPECT_EQ(ConfigTable::read(file, {"tokens=2"}).count("tokens"), 2U);
+  EXPECT_THROW(ConfigTable::read(file, {"tokens=2\nseed=9"}), ConfigError);
 }
 
 TEST(MixText, ComesBackTheSameWhateverIsInIt) {
