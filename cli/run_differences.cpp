@@ -13,22 +13,13 @@ namespace millrace {
 namespace {
 
 /// Of run.toml. What ends in a point is a table.
-constexpr std::array<std::string_view, 10> kFree{"name",
-                                                 "vocab",
-                                                 "data.directory",
-                                                 "data.on_bad_data",
-                                                 "data.max_bad_fraction",
-                                                 "data.allow_unreadable",
-                                                 "eval.every_steps",
-                                                 "checkpoint.",
-                                                 "log.",
-                                                 "train.recompute"};
-constexpr std::string_view kPatience = "train.max_bad_steps";
+constexpr std::array<std::string_view, 11> kFree{
+    "name",        "vocab", "data.directory",  "data.on_bad_data",    "data.max_bad_fraction", "data.allow_unreadable",
+    "checkpoint.", "log.",  "train.recompute", "train.max_bad_steps", "eval.every_steps"};
 
 bool is_free(const std::string& key) {
-  return key == kPatience || std::ranges::any_of(kFree, [&](std::string_view free) {
-           return free.ends_with('.') ? key.starts_with(free) : key == free;
-         });
+  return std::ranges::any_of(
+      kFree, [&](std::string_view free) { return free.ends_with('.') ? key.starts_with(free) : key == free; });
 }
 
 const std::string& run_text(const RunFile& run) {

@@ -43,7 +43,11 @@ void check_tokens(const StreamConfig& config, const PreprocessOptions& options, 
 /// Files and folders are called after corpora.
 void check_names(const StreamConfig& config) {
   std::vector<std::string> names;
-  for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) names.push_back(corpus.corpus.name);
+  for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) {
+    if (const std::string why = why_no_corpus_name(corpus.corpus.name); !why.empty())
+      throw ConfigError(fmt::format("corpus \"{}\" {}", corpus.corpus.name, why));
+    names.push_back(corpus.corpus.name);
+  }
   refuse_names_alike(names);
 }
 

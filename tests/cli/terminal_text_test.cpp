@@ -48,7 +48,7 @@ TEST(TextTable, KeepsARowOnItsLineWhateverIsInIt) {
   TextTable table({{"name", TextTable::Align::left}, {"number"}});
   table.add({"a\nb\x1b[1m", "1"});
   EXPECT_EQ(table.text(),
-            "name                number\n"
+            "name               number\n"
             "a\\u000ab\\u001b[1m       1\n");
 }
 

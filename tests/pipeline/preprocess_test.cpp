@@ -179,8 +179,10 @@ TEST_F(Preprocessing, ACorpusWithoutADocumentIsRefused) {
 }
 
 TEST_F(Preprocessing, CorporaThatNoFileCanBeCalledAfterAreRefused) {
-  config_.phases[0].mix.corpora[0].name = "a/b";
-  EXPECT_THROW(run("megatron", std::nullopt), ConfigError);
+  for (const char* name : {"a/b", "preprocess.json"}) {
+    config_.phases[0].mix.corpora[0].name = name;
+    EXPECT_THROW(run("megatron", std::nullopt), ConfigError) << name;
+  }
 }
 
 TEST(TokenBudgets, AreSharesOverTheWholeRunRoundedDown) {
