@@ -11,6 +11,7 @@
 #include <toml++/toml.h>
 
 #include "pipeline/config_file.h"
+#include "pipeline/large_integer.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -23,7 +24,8 @@ std::string as_key(const std::string& name) {
 }
 
 std::string as_value(const toml::node& node) {
-  if (const auto* text = node.as_string()) return millrace::quoted(text->get());
+  if (const auto* text = node.as_string())
+    return digits_of_large_integer(text->get()).value_or(millrace::quoted(text->get()));
   if (const auto* whole = node.as_integer()) return fmt::format("{}", whole->get());
   if (const auto* number = node.as_floating_point()) return fmt::format("{}", number->get());
   if (const auto* flag = node.as_boolean()) return flag->get() ? "true" : "false";
@@ -42,7 +44,7 @@ class Flat {
  public:
   Flat(const std::string& text, const std::string& prefix) {
     try {
-      add_members(toml::parse(text), prefix);
+      add_members(toml::parse(with_large_integers_set_aside(text)), prefix);
     } catch (const toml::parse_error& error) {
       throw ConfigError(fmt::format("line {}: {}", error.source().begin.line, error.description()));
     }

@@ -15,6 +15,7 @@
 #include <fmt/format.h>
 #include <toml++/toml.h>
 
+#include "pipeline/large_integer.h"
 #include "stages/errors.h"
 #include "stages/line_to_document.h"
 
@@ -40,13 +41,12 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
 }
 
 /// Begins the texts that stand for integers which TOML has no room for.
-constexpr char kBeyondToml = '\x01';
+constexpr std::string_view kBeyondToml = "\x01integer beyond TOML\x01";
 
 /// The digits of an integer that TOML has no room for, or nothing.
 std::optional<std::string> beyond_toml(const toml::node& node) {
   const auto* text = node.as_string();
-  if (text == nullptr || !text->get().starts_with(kBeyondToml)) return std::nullopt;
-  return text->get().substr(1);
+  return text == nullptr ? std::nullopt : digits_of_large_integer(text->get());
 }
 
 bool is_text(const toml::node& node) {
@@ -67,19 +67,13 @@ bool set_integer_aside(std::string& text, const toml::source_position& error) {
   std::erase(digits, '_');
   constexpr std::size_t kFewest = 19;  // TOML's integers end at 9,223,372,036,854,775,807.
   if (digits.size() < kFewest || (begin > line && text[begin - 1] == '-')) return false;
-  text.replace(begin, end - begin, "\"\\u0001" + digits + "\"");
+  text.replace(begin, end - begin, quoted(std::string(kBeyondToml) + digits));
   return true;
 }
 
 /// As toml::parse, and integers of more than 64 bits with a sign become texts that beyond_toml() knows.
 toml::table parse_toml(std::string text) {
-  for (;;) {
-    try {
-      return toml::parse(text);
-    } catch (const toml::parse_error& error) {
-      if (!set_integer_aside(text, error.source().begin)) throw;
-    }
-  }
+  return toml::parse(with_large_integers_set_aside(std::move(text)));
 }
 
 std::string kind_of(const toml::node& node) {
@@ -120,6 +114,22 @@ const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
 }
 
 }  // namespace
+
+std::string with_large_integers_set_aside(std::string toml) {
+  for (;;) {
+    try {
+      static_cast<void>(toml::parse(toml));
+      return toml;
+    } catch (const toml::parse_error& error) {
+      if (!set_integer_aside(toml, error.source().begin)) throw;
+    }
+  }
+}
+
+std::optional<std::string> digits_of_large_integer(std::string_view text) {
+  if (!text.starts_with(kBeyondToml)) return std::nullopt;
+  return std::string(text.substr(kBeyondToml.size()));
+}
 
 struct ConfigTable::Impl {
   std::filesystem::path file;

@@ -24,7 +24,7 @@ std::vector<std::string> texts_of(const std::string& then, const std::string& no
 
 TEST(QuotedText, ComesBackTheSameWhateverIsInIt) {
   expect_holds(kCases, [] {
-    const std::string text = *utf8_text();
+    const std::string text = *rc::gen::oneOf(utf8_text(), rc::gen::just(std::string("\x01") + "1"));
     RC_ASSERT(ConfigTable::parse("key = " + quoted(text) + "\n", "file").text("key") == text);
     const std::string as_key = fmt::format("{} = {}\n", quoted(text), quoted(text));
     RC_ASSERT(ConfigTable::parse(as_key, "file").text(text) == text);
@@ -83,6 +83,11 @@ TEST(Differences, AreShownByDottedKey) {
               testing::ElementsAre("a 1 -> (unset)", "b \"x\" -> \"y\"", "c (unset) -> [1, 2]"));
   EXPECT_THAT(texts_of("keep = {\"meta.source\" = [\"a\"]}\n", "keep = {\"meta.source\" = [\"b\"]}\n", "phase.1.mix"),
               testing::ElementsAre("phase.1.mix.keep.\"meta.source\" [\"a\"] -> [\"b\"]"));
+}
+
+TEST(Differences, KnowNumbersBeyondTomls) {
+  EXPECT_THAT(texts_of("seed = 18446744073709551615\n", "seed = 9223372036854775808\n"),
+              testing::ElementsAre("seed 18446744073709551615 -> 9223372036854775808"));
 }
 
 TEST(Differences, AreNoneWhereTheWordsAreOthersAndTheMeaningIsNot) {
