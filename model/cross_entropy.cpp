@@ -26,6 +26,12 @@ Index rounded_up(Index count, Index multiple) {
   return range_count(count, multiple) * multiple;
 }
 
+/// Whether the label's logit is the largest, and no other is as large: a tie is not a prediction.
+template <class Logits, class Scalar>
+bool is_sole_largest(const Logits& logits, Scalar label, Scalar largest) {
+  return label == largest && (logits == largest).count() == 1;
+}
+
 }  // namespace
 
 LossChunk loss_chunk(Index vocabulary, Index positions, Precision precision) {
@@ -120,7 +126,7 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward(View<const Sca
         const Scalar lse = largest + std::log((row - largest).exp().sum());
         ce_[entry] = static_cast<double>(lse - label);
         lse_[entry] = static_cast<double>(lse);
-        correct_[entry] = label == largest;
+        correct_[entry] = is_sole_largest(row, label, largest) && std::isfinite(lse);
       }
     });
   }
@@ -148,12 +154,13 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<
         auto row = array_of(logits_.row(i), vocabulary);
         const Scalar largest = row.maxCoeff();
         const Scalar label_logit = row[label];
+        const bool predicted = is_sole_largest(row, label_logit, largest);
         row = (row - largest).exp();
         const Scalar sum = row.sum();
         const Scalar lse = largest + std::log(sum);
         ce_[entry] = static_cast<double>(lse - label_logit);
         lse_[entry] = static_cast<double>(lse);
-        correct_[entry] = label_logit == largest;
+        correct_[entry] = predicted && std::isfinite(lse);
         // (1 + 2 z lse) softmax - one-hot, times this position's share of the loss.
         const double share = scale * static_cast<double>(targets.weights[position]) / weight_sum;
         row *= static_cast<Scalar>(share * (1 + 2 * z_ * static_cast<double>(lse)) / static_cast<double>(sum));

@@ -50,7 +50,7 @@ struct Losses {
 /// Per-position results of an evaluation.
 struct TokenScores {
   std::vector<float> cross_entropy;   ///< (B*T) nats, 0 where the loss weight is 0.
-  std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the largest logit is the label.
+  std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the label's logit is larger than all others.
 };
 
 /// Whether backward finds what the layers kept, or only each layer's input, and runs its forward pass again: the same
@@ -84,7 +84,8 @@ class Transformer {
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
   /// `scores`, if given, receives each position's loss. What is returned lasts until the next pass. Once a batch of the
-  /// same shape has passed, none allocates memory, but for oneDNN's own.
+  /// same shape has passed, none allocates memory, but for oneDNN's own. All passes throw Stopped once a stop is
+  /// requested (stop.h): gradients and scores are worth nothing then.
   const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);

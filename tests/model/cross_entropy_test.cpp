@@ -1,6 +1,7 @@
 #include "model/cross_entropy.h"
 
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include <gtest/gtest.h>
@@ -86,6 +87,38 @@ TEST(CrossEntropy, WorksThroughChunksAsThroughOne) {
   for (Index t = 0; t < 2500; ++t)
     sum += loss.forward(a.view().row_range(t, 1), {labels.data(), weights.data()}, {}).ce;
   EXPECT_NEAR(whole.ce, sum / 2500, 1e-5);
+}
+
+/// Whether position 0 counts as correct in both passes; `logits` are those of its row, the label is 1.
+bool is_correct(const std::vector<float>& logits) {
+  const auto rows = static_cast<Index>(logits.size());
+  OwnedParameter<float> weight({rows, 1}, 1);
+  std::copy(logits.begin(), logits.end(), weight.value.data());
+  CrossEntropy<float> loss(weight.view, 0.0);
+  Matrix<float> a(1, 1), da(1, 1);
+  a.fill(1);
+  const std::int32_t label = 1;
+  const float full = 1;
+  std::uint8_t evaluated = 2, trained = 2;
+  loss.forward(a.view(), {&label, &full}, {nullptr, &evaluated});
+  loss.forward_backward(a.view(), {&label, &full}, {nullptr, &trained}, 1, da.view());
+  EXPECT_EQ(evaluated, trained);
+  return trained == 1;
+}
+
+TEST(CrossEntropy, CountsAPositionAsCorrectOnlyWhereNoOtherLogitIsAsLarge) {
+  EXPECT_TRUE(is_correct({0, 2, 1, 1}));
+  EXPECT_FALSE(is_correct({0, 2, 3, 1}));
+  EXPECT_FALSE(is_correct({0, 2, 2, 1}));
+  EXPECT_FALSE(is_correct({2, 2, 2, 2})) << "a model that knows nothing";
+  EXPECT_FALSE(is_correct({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
+}
+
+TEST(CrossEntropy, CountsNoPositionAsCorrectWhoseLogitsAreNotFinite) {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinite = std::numeric_limits<float>::infinity();
+  for (const std::vector<float>& logits : {std::vector<float>{nan, 2, 1}, {0, nan, 1}, {0, 2, nan}, {0, infinite, 1}})
+    EXPECT_FALSE(is_correct(logits));
 }
 
 TEST(CrossEntropy, RefusesALabelWithoutARow) {
