@@ -122,6 +122,8 @@ void index(const IndexArguments& arguments) {
     progress->update(behind);
   };
   watch.interrupted = interrupt_requested;
+  std::optional<SavesWhenInterrupted> saves;
+  if (!arguments.out.empty()) saves.emplace();
   const ShardIndex made =
       build_index(shards.root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, watch);
   progress.reset();

@@ -10,6 +10,7 @@
 #include "cli/messages.h"
 #include "cli/results.h"
 #include "cli/standard_files.h"
+#include "model/stop.h"
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 
@@ -70,6 +71,8 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return exit_code_of(app, error);
   } catch (const Interrupted&) {
+    return kInterrupted;
+  } catch (const Stopped&) {
     return kInterrupted;
   } catch (const ConfigError& error) {
     say("millrace: {}", error.what());

@@ -88,6 +88,7 @@ void write(const PreprocessArguments& arguments) {
   watch.interrupted = interrupt_requested;
   watch.save_every = std::chrono::seconds(arguments.save_seconds);
   const PreprocessResult result = [&] {
+    const SavesWhenInterrupted saves;
     try {
       return preprocess(run.stream, vocabulary, options, watch);
     } catch (const std::system_error& error) {

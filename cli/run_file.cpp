@@ -132,6 +132,10 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
 
 void read_schedule(const ConfigTable& table, TrainConfig& train) {
   train.schedule = table.choice("schedule", train.schedule, {"rsqrt", "constant", "cosine", "wsd"});
+  if (train.schedule != "rsqrt" && !table.has("learning_rate"))
+    table.fail("learning_rate", fmt::format("is missing: only schedule \"rsqrt\" has a default, {}; \"{}\" is a rate "
+                                            "that each run has to name",
+                                            train.learning_rate, train.schedule));
   train.learning_rate = table.number("learning_rate", train.learning_rate, NumberRange{.least = 0});
   override_number(table, "warmup_steps", train.warmup_steps);
   const bool is_wsd = train.schedule == "wsd";

@@ -2,6 +2,7 @@
 
 #include "model/attention_head.h"
 #include "model/matmul.h"
+#include "model/parallel.h"
 
 namespace millrace {
 
@@ -23,12 +24,8 @@ HeadScratch<Scalar>& scratch_of_thread() {
 /// Calls work(row, head, scratch) for every head of every row, one thread each.
 template <class Scalar, class Work>
 void for_heads(int rows, int heads, const Work& work) {
-#pragma omp parallel
-  {
-    HeadScratch<Scalar>& scratch = scratch_of_thread<Scalar>();
-#pragma omp for schedule(static)
-    for (Index task = 0; task < Index{rows} * heads; ++task) work(task / heads, task % heads, scratch);
-  }
+  for_long_ranges(Index{rows} * heads, 1,
+                  [&](Index task, Index) { work(task / heads, task % heads, scratch_of_thread<Scalar>()); });
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "model/matmul.h"
+#include "model/stop.h"
 
 namespace millrace {
 
@@ -21,9 +22,10 @@ struct Block {
   Index to(const KeyRange& range, Index i) const { return range.start + query + i + 1 - key; }
 };
 
+/// Ends early once a stop is requested.
 template <class Work>
 void for_blocks(Index queries, const KeyRange& range, const Work& work) {
-  for (Index query = 0; query < queries; query += kQueryBlock) {
+  for (Index query = 0; query < queries && !stop_requested(); query += kQueryBlock) {
     Block block{query, std::min(kQueryBlock, queries - query), 0, 0};
     const Index end = range.start + block.query + block.queries;
     block.key = std::min<Index>(range.first_key[query], end - 1);

@@ -9,6 +9,7 @@
 #include "model/block.h"
 #include "model/cross_entropy.h"
 #include "model/embedding.h"
+#include "model/parallel.h"
 #include "model/sampling.h"
 
 namespace millrace {
@@ -68,6 +69,8 @@ struct Generator::Impl {
     final_norm.forward(last, nullptr, x.view());
     logits.resize(static_cast<std::size_t>(config.vocab_size));
     head.logits(x.view(), {logits.data(), 1, config.vocab_size});
+    if (!array_of(logits.data(), config.vocab_size).isFinite().all())
+      throw std::domain_error("the model's logits are not finite after " + std::to_string(fed) + " tokens");
   }
 
   void attend(const Block<float>& block, Cache& cache, Index count) {
@@ -78,18 +81,14 @@ struct Generator::Impl {
     block.attention_norm().forward(h.view(), nullptr, x.view());
     block.attention().project(x.view(), layout.position.data(), rope, q.view(), cache.k.view().row_range(fed, count),
                               cache.v.view().row_range(fed, count));
-#pragma omp parallel
-    {
-      HeadScratch<float> head_scratch;
-#pragma omp for schedule(static)
-      for (Index n = 0; n < config.num_attention_heads; ++n) {
-        const auto part = [&](Matrix<float>& all, Index rows) {
-          return all.view().row_range(0, rows).column_range(n * config.head_dim, config.head_dim);
-        };
-        head_forward<float>(part(q, count), part(cache.k, fed + count), part(cache.v, fed + count),
-                            {layout.first_key.data(), fed}, head_scratch, part(result, count), log_sum.row(n));
-      }
-    }
+    for_long_ranges(config.num_attention_heads, 1, [&](Index n, Index) {
+      thread_local HeadScratch<float> head_scratch;
+      const auto part = [&](Matrix<float>& all, Index rows) {
+        return all.view().row_range(0, rows).column_range(n * config.head_dim, config.head_dim);
+      };
+      head_forward<float>(part(q, count), part(cache.k, fed + count), part(cache.v, fed + count),
+                          {layout.first_key.data(), fed}, head_scratch, part(result, count), log_sum.row(n));
+    });
     block.attention().output(result.view(), y.view());
     add<float>(y.view(), h.view());
   }

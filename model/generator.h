@@ -30,7 +30,8 @@ class Generator {
 
   /// Feeds `prompt` (non-empty; OpenMoE puts pad, id 0, first), then draws up to `count` tokens, each handed to
   /// `on_token` as it comes; on_token returns false to stop. Ids >= `allowed_ids` are never drawn (padding rows).
-  /// Throws std::length_error beyond `context` tokens, std::out_of_range for an id without a row.
+  /// Throws std::length_error beyond `context` tokens, std::out_of_range for an id without a row, std::domain_error if
+  /// logits are not finite, Stopped (stop.h).
   void generate(const std::vector<std::int32_t>& prompt, int count, int allowed_ids, const SamplingOptions& options,
                 const std::function<bool(std::int32_t)>& on_token);
 

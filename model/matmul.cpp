@@ -1,5 +1,6 @@
 #include "model/matmul.h"
 
+#include <algorithm>
 #include <stdexcept>
 #include <string>
 
@@ -7,15 +8,11 @@
 
 #include "model/bf16_product.h"
 #include "model/parallel.h"
+#include "model/product_cut.h"
 
 namespace millrace {
 
 namespace {
-
-/// Pieces are along c's longer side. Small enough for many threads, large enough to pay for packing the other operand.
-constexpr Index kPieces = 16;
-constexpr Index kSmallestPiece = 128;
-constexpr Index kRegister = 16;  ///< Pieces are multiples of a vector register.
 
 template <class Scalar>
 struct Operand {
@@ -44,13 +41,20 @@ void parallel_product(const Operand<Scalar>& a, const Operand<Scalar>& b, View<S
   }
   const bool by_rows = c.rows >= c.columns;
   const Index side = by_rows ? c.rows : c.columns;
-  const Index piece = std::max(kSmallestPiece, range_count(range_count(side, kPieces), kRegister) * kRegister);
-  for_ranges(side, piece, [&](Index begin, Index end) {
+  const Index inner = a.columns();
+  const ProductCut cut = cut_of(side, by_rows ? c.columns : c.rows, inner);
+  for_long_ranges(side, cut.piece, [&](Index begin, Index end) {
     const Index count = end - begin;
     const Operand<Scalar> part_a = by_rows ? a.row_range(begin, count) : a;
     const Operand<Scalar> part_b = by_rows ? b : b.column_range(begin, count);
     const View<Sum> part_c = by_rows ? c.row_range(begin, count) : c.column_range(begin, count);
-    serial_product(part_a.view, part_a.stored, part_b.view, part_b.stored, part_c, into);
+    Index done = 0;
+    do {  // Once even where there is nothing to sum: c is zeros then.
+      const Index terms = std::min(cut.inner, inner - done);
+      serial_product(part_a.column_range(done, terms).view, part_a.stored, part_b.row_range(done, terms).view,
+                     part_b.stored, part_c, done == 0 ? into : Into::add);
+      done += terms;
+    } while (done < inner && !stop_requested());
   });
 }
 

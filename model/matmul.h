@@ -64,7 +64,8 @@ class Image {
 ///   nt  a (M, K)  b (N, K)   y = x W^T with W [out, in]
 ///   tn  a (K, M)  b (K, N)   dW = dy^T x
 /// Reads the bf16 images, with f32 sums, if both factors have one.
-/// matmul_* uses all OpenMP threads on fixed pieces of c: the same bits for any number of threads.
+/// matmul_* uses all OpenMP threads on fixed pieces of c: the same bits for any number of threads. Between pieces it
+/// looks for a request to stop, and throws Stopped.
 /// Shapes that do not fit throw std::logic_error with both shapes.
 template <class Scalar>
 void matmul_nn(Factor<std::type_identity_t<Scalar>> a, Factor<std::type_identity_t<Scalar>> b, View<Scalar> c,

@@ -17,11 +17,6 @@ Index aligned_size(const ParameterSpec& spec) {
   return range_count(spec.size(), kAlignment) * kAlignment;
 }
 
-/// Norms and routers compute in full precision, and the embedding is no product.
-bool has_image(const ParameterSpec& spec) {
-  return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && spec.name != "model.embed_tokens.weight";
-}
-
 /// On all threads: memory comes from the system with its first writing.
 template <class Number>
 void clear(Matrix<Number>& numbers) {
@@ -54,6 +49,10 @@ Scalar draw(const Initializer& initializer, double uniform) {
 }
 
 }  // namespace
+
+bool has_image(const ParameterSpec& spec) {
+  return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && spec.name != "model.embed_tokens.weight";
+}
 
 template <class Scalar>
 Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) {
@@ -118,7 +117,7 @@ void ParameterMemory<Scalar>::initialize(
   constexpr Index kGrain = 1 << 12;
   for (std::size_t tensor = 0; tensor < views_.all.size(); ++tensor) {
     const Parameter<Scalar>& parameter = views_.all[tensor];
-    for_ranges(parameter.spec.size(), kGrain, [&](Index begin, Index end) {
+    for_long_ranges(parameter.spec.size(), kGrain, [&](Index begin, Index end) {
       for (Index i = begin; i < end; ++i) {
         const double number = parameter.spec.initializer.law == Initializer::Law::ones
                                   ? 0.0

@@ -32,6 +32,10 @@ Factor<Scalar> factor_of(const Parameter<Scalar>& parameter) {
   return {full, View<const Bf16>(parameter.image, rows, columns)};
 }
 
+/// Whether products read the parameter in bf16 where precision is that: norms and routers compute in full precision,
+/// and the embedding is no product.
+bool has_image(const ParameterSpec& spec);
+
 /// All parameters of a model, in parameter_specs() order.
 template <class Scalar>
 struct Parameters {

@@ -18,6 +18,12 @@ struct Profile {
   std::array<double, kPartNames.size()> seconds{};
 
   double& operator[](Part part) { return seconds[static_cast<std::size_t>(part)]; }
+  /// Seconds since the profile was as `before`.
+  Profile since(const Profile& before) const {
+    Profile parts;
+    for (std::size_t i = 0; i < seconds.size(); ++i) parts.seconds[i] = seconds[i] - before.seconds[i];
+    return parts;
+  }
 };
 
 /// Adds its lifetime to a part; does nothing without a profile.

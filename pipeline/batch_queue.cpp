@@ -1,5 +1,6 @@
 #include "pipeline/batch_queue.h"
 
+#include <chrono>
 #include <utility>
 
 namespace millrace {
@@ -13,9 +14,13 @@ bool BatchQueue::push(Batch batch) {
   return true;
 }
 
-std::optional<Batch> BatchQueue::pop() {
+std::optional<Batch> BatchQueue::pop(const std::function<bool()>& interrupted) {
+  constexpr std::chrono::milliseconds kBetween(100);
   const MutexLock lock(mutex_);
-  while (!stopped_ && !finished_ && error_ == nullptr && batches_.empty()) changed_.wait(mutex_);
+  while (!stopped_ && !finished_ && error_ == nullptr && batches_.empty()) {
+    if (interrupted()) return std::nullopt;
+    changed_.wait_for(mutex_, kBetween);
+  }
   if (stopped_) return std::nullopt;
   if (batches_.empty()) {
     if (error_ != nullptr) std::rethrow_exception(error_);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <deque>
 #include <exception>
+#include <functional>
 #include <optional>
 
 #include "pipeline/data_pipeline.h"
@@ -19,7 +20,8 @@ class BatchQueue {
   /// Waits for room. False: stopped, the batch was not taken.
   bool push(Batch batch);
   /// Waits for a batch. Empty: end of data, or stopped. Throws what fail() was given, after all batches before it.
-  std::optional<Batch> pop();
+  /// Asks `interrupted` some times a second, and is empty once it says so.
+  std::optional<Batch> pop(const std::function<bool()>& interrupted = [] { return false; });
   /// Graph: no more will come. `end`: see DataPipeline::end().
   void finish(StreamRow end = {});
   /// Graph: this instead of more. The first error wins.

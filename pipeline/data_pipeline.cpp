@@ -318,7 +318,7 @@ DataPipeline::~DataPipeline() {
 }
 
 std::optional<Batch> DataPipeline::next() {
-  return impl_->queue.pop();
+  return impl_->queue.pop(impl_->options.interrupted);
 }
 
 const StreamRow& DataPipeline::end() {

@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -61,6 +62,8 @@ class DataPipeline {
     /// An item counts as its text's bytes and 1 KiB; the reader rests once there are so many. So there is at most one
     /// document more; its ids take at most 4 bytes for each of its text. Bounds memory.
     std::uint64_t bytes_in_flight = 4ull << 20;
+    /// Asked by next() while it waits, some times a second: true ends the wait.
+    std::function<bool()> interrupted = [] { return false; };
   };
 
   /// Lists the shards and starts reading. Throws ConfigError if a pattern matches nothing, or `start` does not fit.
@@ -69,8 +72,9 @@ class DataPipeline {
                Options options);
   ~DataPipeline();  ///< Stops and joins.
 
-  /// Waits for the next batch; empty at the stream's end, before which the last batch may be an incomplete one. Throws
-  /// DataError (or what a stage threw) in stream order: all whole batches before the fault have been handed out.
+  /// Waits for the next batch; empty at the stream's end, before which the last batch may be an incomplete one, or if
+  /// options.interrupted() meanwhile. Throws DataError (or what a stage threw) in stream order: all whole batches before
+  /// the fault have been handed out.
   std::optional<Batch> next();
   /// What lies behind the last row, as a row without examples and tokens: what was passed over since, and the position
   /// that the stream's end has come to, tails counted and corpora closed. To be called once next() was empty or threw,

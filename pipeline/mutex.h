@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <mutex>
 
@@ -39,6 +40,7 @@ class MILLRACE_THREAD_ATTRIBUTE(scoped_lockable) MutexLock {
 class Condition {
  public:
   void wait(Mutex& mutex) { condition_.wait(mutex); }
+  void wait_for(Mutex& mutex, std::chrono::milliseconds at_most) { condition_.wait_for(mutex, at_most); }
   void notify_all() { condition_.notify_all(); }
 
  private:

@@ -2,7 +2,6 @@
 
 #include <chrono>
 #include <cmath>
-#include <limits>
 #include <span>
 #include <stdexcept>
 #include <system_error>
@@ -11,11 +10,14 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "model/stop.h"
 #include "stages/atomic_file.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
 #include "trainer/bad_batch.h"
+#include "trainer/bad_step.h"
 #include "trainer/checkpoint_folder.h"
+#include "trainer/finite.h"
 #include "trainer/process_memory.h"
 #include "trainer/step_metrics.h"
 #include "trainer/weights.h"
@@ -43,22 +45,6 @@ TrainSetup checked(TrainSetup setup) {
   return setup;
 }
 
-/// Seconds between two states of a profile.
-Profile difference(const Profile& before, const Profile& after) {
-  Profile parts;
-  for (std::size_t i = 0; i < kPartNames.size(); ++i) parts.seconds[i] = after.seconds[i] - before.seconds[i];
-  return parts;
-}
-
-/// Why a step with these results must not be made; empty: it may.
-std::string why_bad(double loss, double gradient_norm) {
-  if (!std::isfinite(loss)) return fmt::format("loss is {}", loss);
-  // The optimizers square gradients in f32.
-  static const double kMost = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
-  if (!(gradient_norm <= kMost)) return fmt::format("gradient norm is {}", gradient_norm);
-  return "";
-}
-
 /// The evaluation's line of metrics.jsonl.
 std::string line_of(std::uint64_t step, const Evaluation& evaluation) {
   return fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", step, evaluation.corpora_json(),
@@ -83,6 +69,8 @@ TrainLoop::~TrainLoop() = default;
 
 void TrainLoop::start_from(const fs::path& checkpoint) {
   load_parameters(checkpoint, memory_.views());
+  if (const std::string bad = not_finite_in(memory_.views()); !bad.empty())
+    throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), bad));
   has_weights_ = true;
 }
 
@@ -96,14 +84,13 @@ void TrainLoop::draw_weights() {
 void TrainLoop::resume() {
   remove_unfinished_checkpoints(setup_.checkpoints);
   std::vector<DamagedCheckpoint> damaged;
-  const auto newest = newest_valid_checkpoint(setup_.checkpoints, damaged);
-  for (const DamagedCheckpoint& one : damaged)
-    spdlog::warn("damaged checkpoint passed over: {}: {}", one.folder.string(), one.damage);
-  if (!newest) {
+  const std::optional<Restored> restored = restore_newest(setup_.checkpoints, parts(), damaged);
+  if (!restored) {
     if (!damaged.empty()) {
       throw ConfigError(
-          fmt::format("{}: none of the {} checkpoints is valid. To train from the beginning again, remove them",
-                      setup_.checkpoints.string(), damaged.size()));
+          fmt::format("{}: none of the {} checkpoints is valid (the newest: {}). To train from the beginning again, "
+                      "remove them",
+                      setup_.checkpoints.string(), damaged.size(), damaged.front().damage));
     }
     if (holds_logs(setup_.folder) && !fs::is_directory(setup_.checkpoints)) {
       throw ConfigError(
@@ -114,20 +101,20 @@ void TrainLoop::resume() {
     spdlog::info("no checkpoint to resume from: starting at the beginning");
     return;
   }
-  const RunIdentity saved = load_checkpoint(*newest, parts());
+  const auto& [newest, saved] = *restored;
   has_weights_ = true;
   if (saved.stream_version != setup_.identity.stream_version) {
     throw ConfigError(
         fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
                     "would be others",
-                    newest->string(), saved.stream_version, setup_.identity.stream_version));
+                    newest.string(), saved.stream_version, setup_.identity.stream_version));
   }
   const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);
   if (rows != state_.ledger.rows()) {
     throw ConfigError(
         fmt::format("{}: {} steps were made of {} rows; train.batch_rows is {} now, but steps are what a run, its "
                     "schedule and its logs are counted in",
-                    newest->string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
+                    newest.string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
   }
   if (saved.processor != setup_.identity.processor) {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
@@ -136,14 +123,17 @@ void TrainLoop::resume() {
   saved_at_ = state_.step;
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
   for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
-  spdlog::info("resumed from {}", newest->string());
+  spdlog::info("resumed from {}", newest.string());
 }
 
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const TrainConfig& train = setup_.train;
-  const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
   writer_.reset();
-  if (!has_weights_) draw_weights();
+  try {
+    if (!has_weights_) draw_weights();
+  } catch (const Stopped&) {
+    return TrainEnd::interrupted;
+  }
   fs::create_directories(setup_.checkpoints);
   const bool begun = state_.position.has_value();
   if (begun) check_ledger(state_, seen_, setup_.corpora);
@@ -158,42 +148,52 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   memory_.round_values();
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
+  const auto clock = [&] { state_.times.wall = wall_before + seconds_since(start); };
   TrainEnd end = TrainEnd::complete;
+  try {
+    end = make_steps(total_steps, hooks, clock);
+    const bool evaluates = end == TrainEnd::complete || end == TrainEnd::stream_ended;
+    if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
+  } catch (const Stopped&) {
+    end = TrainEnd::interrupted;
+    model_.measure(nullptr);  // The step under way may have asked for it.
+  }
+  clock();
+  if (end == TrainEnd::interrupted && saved_at_ != state_.step && state_.step > 0)
+    spdlog::info("stopped: saving step {}, the last whole one, which takes as long as the disk takes", state_.step);
+  if (end != TrainEnd::bad_steps) save_last();
+  if (const auto outcome = writer_->wait()) take_note(*outcome);
+  clock();
+  return end;
+}
 
-  if (state_.step == 0 && state_.evaluated_at != 0) evaluate_now(hooks);
+/// Throws Stopped where a step or an evaluation was given up. `clock` enters the time so far.
+TrainEnd TrainLoop::make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock) {
+  const TrainConfig& train = setup_.train;
+  const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
+  const bool evaluation_due = state_.step == 0 || due_at(state_.step, train.eval_every_steps);
+  if (evaluation_due && state_.evaluated_at != state_.step) evaluate_now(hooks);
   while (state_.step < total_steps) {
-    if (hooks.interrupted()) {
-      end = TrainEnd::interrupted;
-      break;
-    }
+    if (hooks.interrupted()) return TrainEnd::interrupted;
     const Clock::time_point asked = Clock::now();
     const std::optional<Batch> batch = next_batch(hooks);
+    if (!batch && hooks.interrupted()) return TrainEnd::interrupted;
     if (!batch || batch->size() < static_cast<std::size_t>(train.batch_rows)) {
       take_end(batch, hooks);
-      end = TrainEnd::stream_ended;
-      break;
+      return TrainEnd::stream_ended;
     }
     const double data_wait = seconds_since(asked);
     save_if_due();
     const std::uint64_t step = state_.step + 1;
     const bool details = step == total_steps || due_at(step, train.details_every_steps);
     train_step(*batch, data_wait, details ? Details::yes : Details::no, hooks);
-    if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) {
-      end = TrainEnd::bad_steps;
-      break;
-    }
+    if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) return TrainEnd::bad_steps;
     if (due_at(step, train.eval_every_steps)) evaluate_now(hooks);
-    state_.times.wall = wall_before + seconds_since(start);
+    clock();
     if (const auto outcome = writer_->poll()) take_note(*outcome);
     if (due_at(step, train.checkpoint_every_steps)) save_from_ = Clock::now();
   }
-  const bool evaluates = end == TrainEnd::complete || end == TrainEnd::stream_ended;
-  if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
-  state_.times.wall = wall_before + seconds_since(start);
-  if (end != TrainEnd::bad_steps) save_last();
-  if (const auto outcome = writer_->wait()) take_note(*outcome);
-  state_.times.wall = wall_before + seconds_since(start);
-  return end;
+  return TrainEnd::complete;
 }
 
 std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
@@ -228,6 +228,7 @@ void TrainLoop::take_end(const std::optional<Batch>& incomplete, const Hooks& ho
 void TrainLoop::end_stream(const Hooks& hooks) {
   try {
     const std::optional<Batch> batch = hooks.next_batch();
+    if (!batch && hooks.interrupted()) return;
     if (!batch || batch->size() < static_cast<std::size_t>(setup_.train.batch_rows)) take_end(batch, hooks);
   } catch (const DataError& error) {
     spdlog::warn("behind the last step: {}", error.what());
@@ -254,12 +255,17 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   const double norm = gradient_norm(memory_.views());
   const double rate = learning_rate_.at(state_.step);
   UpdateNorms norms;
-  const std::string why = why_bad(losses.total, norm);
+  std::string why = why_bad(losses.total, norm);
+  throw_if_stopped();
   if (why.empty()) {
     const double most = setup_.train.clip_norm;
     if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
-    norms = optimizer_->update(memory_.views(), rate);
-    memory_.round_values();
+    try {
+      norms = optimizer_->update(memory_.views(), rate);
+      memory_.round_values();
+    } catch (const NotFiniteUpdate& error) {
+      why = error.what();
+    }
   }
   timer.reset();
   if (profile != nullptr) profile_[Part::data_wait] += data_wait;
@@ -273,6 +279,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   }
   state_.bad_in_a_row = 0;
   state_.add(losses.total);
+  if (const std::string warning = warning_of_losses(state_); !warning.empty()) spdlog::warn("{}", warning);
   StepMetrics metrics;
   metrics.step = state_.step;
   metrics.positions = state_.ledger.positions();
@@ -293,7 +300,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
     metrics.limit_share = operations / metrics.seconds / setup_.product_rate;
   }
   metrics.memory = resident_memory();
-  if (profile != nullptr) metrics.profile = difference(before, profile_);
+  if (profile != nullptr) metrics.profile = profile_.since(before);
   if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
   log_->metrics(training_line(metrics));
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
@@ -317,8 +324,7 @@ void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait
 void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds, double data_wait) {
   ++state_.skipped_steps;
   ++state_.bad_in_a_row;
-  log_->metrics(fmt::format(R"({{"step":{},"tokens":{},"skipped":"{}","step_s":{},"data_wait_s":{}}})", state_.step,
-                            state_.ledger.positions(), why, seconds, data_wait));
+  log_->metrics(skipped_line(state_, why, seconds, data_wait));
   spdlog::warn("step {} skipped, {} in a row: {} (rows {} to {})", state_.step, state_.bad_in_a_row, why,
                batch.front().number, batch.back().number);
   if (state_.bad_in_a_row < static_cast<std::uint64_t>(setup_.train.max_bad_steps)) return;
@@ -350,15 +356,17 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
   const Evaluation causal =
       evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
+  std::optional<Evaluation> own;  // Nothing is entered unless all was computed.
+  if (const std::optional<ObjectiveRows>& rows = objective_rows())
+    own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
   state_.add_evaluation(line_of(state_.step, causal));
   log_->metrics(state_.last_evaluation);
   hooks.on_evaluation(state_.step, causal);
-  if (const std::optional<ObjectiveRows>& rows = objective_rows()) {
-    const Evaluation own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
-    const std::string line = line_of(state_.step, own);
-    state_.add_own_evaluation(own.objective, line);
+  if (own) {
+    const std::string line = line_of(state_.step, *own);
+    state_.add_own_evaluation(own->objective, line);
     log_->metrics(line);
-    hooks.on_evaluation(state_.step, own);
+    hooks.on_evaluation(state_.step, *own);
   }
   state_.evaluated_at = state_.step;
   state_.times.evaluation += seconds_since(start);

@@ -64,9 +64,13 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_st
 
 /// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
 ///
-/// A step whose loss is not finite, or whose gradients' norm has no finite square in f32, is skipped: it counts, its
-/// rows are used up, the schedule goes on, and nothing else changes. Checkpoints that are due wait until an update is
-/// made, so that none of a bad time displaces a good one.
+/// A step whose loss is not finite, whose gradients' norm has no finite square in f32, or whose update would leave a
+/// weight not finite, is skipped: it counts, its rows are used up, the schedule goes on, and nothing else changes.
+/// Checkpoints that are due wait until an update is made, so that none of a bad time displaces a good one.
+///
+/// Once a stop is requested (model/stop.h) computing ends within a second or so: the step or evaluation under way is
+/// given up, but for an update that has begun, and run() goes on to save the last whole step. An evaluation that was
+/// given up is made when the run is resumed.
 ///
 /// Checkpoints are written while training goes on (see CheckpointWriter). One that cannot be written is an error in the
 /// log and is tried again; only the last one must succeed.
@@ -78,7 +82,8 @@ class TrainLoop {
   struct Hooks {
     std::function<std::optional<Batch>()> next_batch;                    ///< As DataPipeline::next().
     std::function<StreamRow()> stream_end = [] { return StreamRow(); };  ///< As DataPipeline::end().
-    std::function<bool()> interrupted = [] { return false; };            ///< Asked between steps.
+    /// Asked between steps, and when there is no batch: next_batch may give up waiting for one.
+    std::function<bool()> interrupted = [] { return false; };
     /// After the first step that has a row of a phase; 0 is the first phase.
     std::function<void(std::uint64_t step, std::size_t phase)> on_phase = [](std::uint64_t, std::size_t) {};
     std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
@@ -90,11 +95,13 @@ class TrainLoop {
   explicit TrainLoop(TrainSetup setup);
   ~TrainLoop();
 
-  /// Takes the weights of a checkpoint folder; the run still starts at step 0.
+  /// Takes the weights of a checkpoint folder; the run still starts at step 0. Throws ConfigError naming tensors that
+  /// are not finite.
   void start_from(const std::filesystem::path& checkpoint);
-  /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones are named in the
-  /// log and set aside. To be called before run(). Throws ConfigError if all are damaged, if their folder is gone
-  /// though steps were made, or if the checkpoint's steps had another number of rows.
+  /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones, and those with
+  /// numbers that are not finite, are named in the log and set aside. To be called before run(). Throws ConfigError if
+  /// all are damaged, if their folder is gone though steps were made, or if the checkpoint's steps had another number
+  /// of rows.
   void resume();
 
   /// Where the data must go on: the position behind the last row trained on; empty at the beginning.
@@ -109,10 +116,11 @@ class TrainLoop {
   std::string newest_checkpoint() const;  ///< In words.
 
   /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
-  /// are done, the batches end, or hooks.interrupted() is true; then the last step is evaluated (unless interrupted)
-  /// and saved. Or until max_bad_steps were skipped in a row: the last one's batch is then described in bad_batch.json,
-  /// and nothing is saved. Throws what next_batch throws, a DataError after the last step was saved; std::runtime_error
-  /// if the last step could not be saved; std::logic_error instead of saving a ledger that does not add up.
+  /// are done, the batches end, hooks.interrupted() is true, or a stop is requested; then the last step is evaluated
+  /// (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is then
+  /// described in bad_batch.json, and nothing is saved. Throws what next_batch throws, a DataError after the last step
+  /// was saved; std::runtime_error if the last step could not be saved; std::logic_error instead of saving a ledger
+  /// that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
   /// Takes what the batches have behind the last step, too little for one more: for dropped_rows() and end_of_stream().
@@ -123,6 +131,7 @@ class TrainLoop {
   using Clock = std::chrono::steady_clock;
   enum class Details : std::uint8_t { no, yes };
   void draw_weights();
+  TrainEnd make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock);
   std::optional<Batch> next_batch(const Hooks& hooks);
   void take_end(const std::optional<Batch>& incomplete, const Hooks& hooks);
   void tell_rejects(const StreamRow& row);

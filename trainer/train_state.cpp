@@ -63,6 +63,7 @@ void TrainState::add(const StreamRow& row) {
 void TrainState::add(double loss) {
   last_loss = StepLoss{step, loss};
   if (!first_loss) first_loss = last_loss;
+  above_first_loss = loss > first_loss->loss ? above_first_loss + 1 : 0;
   if (!best_loss || loss < best_loss->loss) best_loss = last_loss;
 }
 
@@ -92,34 +93,35 @@ std::string state_json(const TrainState& state, const RunIdentity& identity) {
   for (const EvaluationLines& lines : state.own_evaluations)
     own_evaluations.push_back(
         {{"objective", lines.objective}, {"first", Json::parse(lines.first)}, {"last", Json::parse(lines.last)}});
-  const Json json{{"format", kFormat},
-                  {"version", kVersion},
-                  {"run",
-                   {{"name", identity.name},
-                    {"program_version", identity.program_version},
-                    {"run_hash", identity.run_hash},
-                    {"vocabulary_hash", identity.vocabulary_hash},
-                    {"stream_version", identity.stream_version},
-                    {"processor", identity.processor}}},
-                  {"step", state.step},
-                  {"skipped_steps", state.skipped_steps},
-                  {"bad_in_a_row", state.bad_in_a_row},
-                  {"position", state.position ? Json::parse(to_json(*state.position)) : Json(nullptr)},
-                  {"ledger", Json::parse(state.ledger.to_json())},
-                  {"longest_example", state.longest_example},
-                  {"first_loss", to_json(state.first_loss)},
-                  {"best_loss", to_json(state.best_loss)},
-                  {"last_loss", to_json(state.last_loss)},
-                  {"evaluated_at", state.evaluated_at ? Json(*state.evaluated_at) : Json(nullptr)},
-                  {"first_evaluation", parsed_or_null(state.first_evaluation)},
-                  {"last_evaluation", parsed_or_null(state.last_evaluation)},
-                  {"failed_saves", state.failed_saves},
-                  {"own_evaluations", own_evaluations},
-                  {"times",
-                   {{"wall", state.times.wall},
-                    {"data_wait", state.times.data_wait},
-                    {"evaluation", state.times.evaluation},
-                    {"checkpoint", state.times.checkpoint}}}};
+  Json json{{"format", kFormat},
+            {"version", kVersion},
+            {"run",
+             {{"name", identity.name},
+              {"program_version", identity.program_version},
+              {"run_hash", identity.run_hash},
+              {"vocabulary_hash", identity.vocabulary_hash},
+              {"stream_version", identity.stream_version},
+              {"processor", identity.processor}}},
+            {"step", state.step},
+            {"skipped_steps", state.skipped_steps},
+            {"bad_in_a_row", state.bad_in_a_row},
+            {"position", state.position ? Json::parse(to_json(*state.position)) : Json(nullptr)},
+            {"ledger", Json::parse(state.ledger.to_json())},
+            {"longest_example", state.longest_example},
+            {"first_loss", to_json(state.first_loss)},
+            {"best_loss", to_json(state.best_loss)},
+            {"last_loss", to_json(state.last_loss)},
+            {"evaluated_at", state.evaluated_at ? Json(*state.evaluated_at) : Json(nullptr)},
+            {"first_evaluation", parsed_or_null(state.first_evaluation)},
+            {"last_evaluation", parsed_or_null(state.last_evaluation)},
+            {"failed_saves", state.failed_saves},
+            {"own_evaluations", own_evaluations},
+            {"times",
+             {{"wall", state.times.wall},
+              {"data_wait", state.times.data_wait},
+              {"evaluation", state.times.evaluation},
+              {"checkpoint", state.times.checkpoint}}}};
+  if (state.above_first_loss > 0) json["above_first_loss"] = state.above_first_loss;
   return json.dump(1) + "\n";
 }
 
@@ -146,6 +148,7 @@ void parse_state_json(const std::string& text, const std::string& where, TrainSt
     state.first_loss = step_loss(json.at("first_loss"));
     state.best_loss = step_loss(json.at("best_loss"));
     state.last_loss = step_loss(json.at("last_loss"));
+    state.above_first_loss = json.value("above_first_loss", std::uint64_t{0});
     if (!json.at("evaluated_at").is_null()) state.evaluated_at = json.at("evaluated_at").get<std::uint64_t>();
     state.first_evaluation = dumped_or_empty(json.at("first_evaluation"));
     state.last_evaluation = dumped_or_empty(json.at("last_evaluation"));

@@ -34,12 +34,13 @@ struct EvaluationLines {
 /// there had been no stop.
 struct TrainState {
   std::uint64_t step = 0;            ///< Steps done.
-  std::uint64_t skipped_steps = 0;   ///< Of these, steps without an update: loss or gradients were not finite.
+  std::uint64_t skipped_steps = 0;   ///< Of these, steps without an update: see TrainLoop.
   std::uint64_t bad_in_a_row = 0;    ///< Of these, the last ones, behind the last update.
   std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;
+  std::uint64_t above_first_loss = 0;         ///< So many updates in a row, the last among them, had a greater loss.
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
   std::string first_evaluation;               ///< With causal prediction, as metrics.jsonl has it; empty: none.
   std::string last_evaluation;

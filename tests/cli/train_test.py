@@ -176,16 +176,6 @@ class Train(unittest.TestCase):
         self.assertEqual(process.returncode, 130)
         self.assertIn("--resume", log)
 
-    def test_a_second_signal_some_time_after_the_first_ends_at_once(self):
-        process = self.endless_run(self.folder / "impatient", "--set", "train.batch_rows=4000")
-        for _ in range(2):  # Both within the first step, which is to be ended before anything is saved.
-            time.sleep(2)
-            process.send_signal(signal.SIGINT)
-        log = process.communicate(timeout=10)[1]
-        self.assertEqual(process.returncode, 130)
-        self.assertIn("once more ends at once", log)
-        self.assertNotIn("--resume", log)
-
     def test_no_thread_that_computes_can_be_given_a_signal(self):
         """A handler's frame would overwrite what oneDNN keeps below the stack's end."""
         process = self.endless_run(self.folder / "signals")

@@ -1,5 +1,6 @@
 #include "model/generator.h"
 
+#include <limits>
 #include <set>
 #include <stdexcept>
 
@@ -42,6 +43,14 @@ TEST(Generator, CachedLogitsEqualAWholeForwardPass) {
       EXPECT_NEAR(logits[v], trace.logits[trace.logits.size() - logits.size() + v], 2e-4) << length << " " << v;
     }
   }
+}
+
+TEST(Generator, DrawsNothingFromLogitsThatAreNotFinite) {
+  const ModelConfig config = dropless();
+  auto memory = random_parameters<float>(config, 3);
+  memory.views().named("model.norm.weight").value[0] = std::numeric_limits<float>::quiet_NaN();
+  Generator generator(config, memory.views(), 60);
+  EXPECT_THROW(generated(generator, 4, config.vocab_size, {}), std::domain_error);
 }
 
 TEST(Generator, DrawsTheSameTokensFromTheSameSeed) {

@@ -1,5 +1,6 @@
 #include "pipeline/batch_queue.h"
 
+#include <atomic>
 #include <future>
 #include <stdexcept>
 
@@ -49,6 +50,16 @@ TEST(BatchQueue, WakesAPopperThatWaitsWhenTheGraphFails) {
   auto popped = std::async(std::launch::async, [&] { return queue.pop(); });
   queue.fail(std::make_exception_ptr(std::runtime_error("broken")));
   EXPECT_THROW(popped.get(), std::runtime_error);
+}
+
+TEST(BatchQueue, EndsTheWaitOfAPopperThatIsInterrupted) {
+  BatchQueue queue(1);
+  std::atomic<bool> interrupted = false;
+  auto popped = std::async(std::launch::async, [&] { return queue.pop([&] { return interrupted.load(); }); });
+  interrupted = true;
+  EXPECT_FALSE(popped.get().has_value());
+  queue.push(batch(0));
+  EXPECT_TRUE(queue.pop([] { return true; }).has_value()) << "what is there is handed out without a wait";
 }
 
 TEST(BatchQueue, HandsOutWhatCameBeforeAFailure) {

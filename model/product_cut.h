@@ -1,0 +1,18 @@
+#pragma once
+
+#include "model/matrix.h"
+
+namespace millrace {
+
+/// How a product is cut: pieces of the result's longer side are spread over threads, and a piece's sums are taken over
+/// so many terms at a time.
+struct ProductCut {
+  Index piece = 0;  ///< Rows or columns of the result.
+  Index inner = 0;  ///< Terms.
+};
+
+/// A function of the shape alone: the longer and the shorter side of the result, and how many terms each number sums.
+/// What is computed at a time takes less than a second, so that a request to stop is seen soon.
+ProductCut cut_of(Index longer, Index shorter, Index terms);
+
+}  // namespace millrace

@@ -1,0 +1,133 @@
+"""How soon an interrupted program ends, whatever it is at: stopping_test.py MILLRACE"""
+
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import tiny_run
+import train_test
+from train_test import metrics, millrace
+
+SECONDS = 5
+# A step of some minutes, a micro-batch of some seconds.
+LARGE = ("model.hidden_size=512", "model.intermediate_size=1024", "model.head_dim=64", "train.batch_rows=12800",
+         "train.micro_rows=128", "train.learning_rate=1")
+
+
+class Stopping(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-stopping-"))
+        cls.run_file = tiny_run.write_run(cls.folder / "input")
+        text = cls.run_file.read_text()
+        for until in ("15_360", "5_120"):
+            text = text.replace(f"until = {until}", f"until = {until}_000")
+        cls.run_file.write_text(text)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def start(self, *arguments):
+        process = subprocess.Popen([train_test.MILLRACE, *map(str, arguments)], text=True, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        self.addCleanup(lambda: process.poll() is not None or process.kill())
+        return process
+
+    def train(self, folder, *sets):
+        words = [word for key in sets for word in ("--set", key)]
+        return self.start("train", self.run_file, "--run-dir", folder, *words)
+
+    def wait_for(self, process, happened):
+        while not happened():
+            self.assertIsNone(process.poll(), "it ended by itself")
+            time.sleep(0.01)
+
+    def interrupt(self, process, which=signal.SIGINT):
+        """What it said; it must end in time."""
+        started = time.monotonic()
+        process.send_signal(which)
+        said = process.communicate(timeout=60)[1]
+        seconds = time.monotonic() - started
+        self.assertEqual(process.returncode, 130, said)
+        self.assertLess(seconds, SECONDS, said)
+        return said
+
+    def test_a_long_step_is_given_up_and_the_last_whole_one_saved(self):
+        folder = self.folder / "large"
+        process = self.train(folder, *LARGE, "eval.tokens=100")
+        log = folder / "metrics.jsonl"
+        self.wait_for(process, lambda: log.exists() and log.stat().st_size > 0)
+        time.sleep(3)
+        said = self.interrupt(process, signal.SIGTERM)
+        self.assertIn("interrupted after step 0", said)
+        self.assertEqual([line["step"] for line in metrics(folder)], [0, 0], "the step under way was given up")
+
+    def test_an_evaluation_is_given_up(self):
+        folder = self.folder / "evaluation"
+        process = self.train(folder, *LARGE, "data.holdout=0.9", "eval.tokens=1000000")
+        self.wait_for(process, lambda: (folder / "heldout.safetensors").exists())
+        time.sleep(1)
+        said = self.interrupt(process)
+        self.assertIn("--resume", said)
+        self.assertEqual((folder / "metrics.jsonl").read_text(), "")
+
+    def test_a_wait_for_a_pipe_is_ended(self):
+        """Nobody ever writes to it; there is nothing to save."""
+        pipe = self.folder / "pipe.model"
+        os.mkfifo(pipe)
+        shard = self.run_file.parent / "data" / "prose.jsonl"
+        for arguments in (("tokenize", "--vocab", pipe, "--in", shard),
+                          ("train", self.run_file, "--run-dir", self.folder / "piped", "--set", f"vocab={pipe}")):
+            process = self.start(*arguments)
+            time.sleep(0.5)
+            self.interrupt(process)
+        self.assertFalse((self.folder / "piped").exists())
+
+    def test_a_second_signal_some_time_after_the_first_ends_at_once(self):
+        pipe = self.folder / "another-pipe.model"
+        os.mkfifo(pipe)
+        process = self.start("tokenize", "--vocab", pipe, "--in", self.run_file)
+        time.sleep(0.5)
+        started = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        time.sleep(1.5)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=10)[1]
+        self.assertEqual(process.returncode, 130)
+        self.assertLess(time.monotonic() - started, 2.5)
+        self.assertIn("once more ends at once", said)
+
+    def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(self):
+        whole, stopped = self.folder / "whole", self.folder / "stopped"
+        sets = ("train.tokens=7680", "eval.every_steps=4")
+        millrace("train", self.run_file, "--run-dir", whole, *[word for key in sets for word in ("--set", key)])
+        process = self.train(stopped, *sets)
+        log = stopped / "metrics.jsonl"
+        self.wait_for(process, lambda: log.exists() and len(log.read_bytes().splitlines()) > 8)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=60)[1]
+        if process.returncode == 0:
+            self.skipTest("the run was over before the signal came")
+        self.assertEqual(process.returncode, 130, said)
+        millrace("train", stopped, "--resume")
+        self.assertEqual(metrics(stopped), metrics(whole))
+        step = "step-000030"
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            self.assertEqual((stopped / "checkpoints" / step / file).read_bytes(),
+                             (whole / "checkpoints" / step / file).read_bytes())
+        self.assertEqual(json.loads((stopped / "summary.json").read_text())["evaluations"],
+                         json.loads((whole / "summary.json").read_text())["evaluations"])
+
+
+if __name__ == "__main__":
+    train_test.MILLRACE = sys.argv.pop(1)
+    unittest.main()
