@@ -10,11 +10,13 @@
 
 #include "cli/commands.h"
 #include "cli/held_out_ids.h"
+#include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/results.h"
 #include "cli/run_file.h"
 #include "cli/text_table.h"
+#include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -23,6 +25,7 @@
 #include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
 #include "trainer/evaluation.h"
+#include "trainer/finite.h"
 #include "trainer/mapped_weights.h"
 
 namespace millrace {
@@ -60,12 +63,18 @@ void add_to(TextTable& table, const Evaluation& evaluation) {
     }
     const std::optional<double> bits = score.bits_per_byte();
     const std::optional<double> bound = score.unigram_loss();
-    table.add({evaluation.objective, name, fmt::format("{}", score.tokens), fmt::format("{:.4f}", score.loss()),
-               fmt::format("{:.1f}", score.perplexity()), bits ? fmt::format("{:.3f}", *bits) : "-",
-               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? fmt::format("{:.4f}", *bound) : "-"});
+    table.add({evaluation.objective, name, fmt::format("{}", score.tokens), finite_text(score.loss(), 4),
+               finite_text(score.perplexity(), 1), bits ? finite_text(*bits, 3) : "-",
+               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? finite_text(*bound, 4) : "-"});
   };
   for (const CorpusScore& corpus : evaluation.corpora) add(corpus.corpus, corpus.score);
   add("all", evaluation.overall);
+}
+
+/// Of the weights, or else of what is computed with them.
+std::string why_not_finite(const Parameters<float>& weights) {
+  const std::string tensors = not_finite_in(weights);
+  return tensors.empty() ? "the weights are finite, what the model computes with them is not" : tensors;
 }
 
 std::string table_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
@@ -114,7 +123,7 @@ void eval(const EvalOptions& options) {
   if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
   const auto rows = held_out_rows(run.stream, phase_of(checkpoint, run), held_out, vocabulary);
 
-  MappedWeights weights(checkpoint, config);
+  MappedWeights weights(checkpoint, config, precision_named(run.train.precision));
   Transformer<float> model(config, weights.views());
   const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
   const UnigramCounts* unigram = counts ? &*counts : nullptr;
@@ -123,6 +132,8 @@ void eval(const EvalOptions& options) {
       evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
   std::optional<Evaluation> own;
   if (rows) own = evaluate(model, *rows, batch_rows, unigram);
+  if (!causal.overall.is_finite() || (own && !own->overall.is_finite()))
+    say("{}: the loss is not finite: {}", checkpoint.string(), why_not_finite(weights.views()));
   print_results(options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
 }
 

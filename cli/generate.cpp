@@ -1,6 +1,7 @@
 #include <chrono>
 #include <filesystem>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,10 +20,12 @@
 #include "cli/text_stream.h"
 #include "cli/vocabulary_match.h"
 #include "model/generator.h"
+#include "model/stop.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 #include "trainer/config_json.h"
+#include "trainer/finite.h"
 #include "trainer/mapped_weights.h"
 #include "trainer/run_folder.h"
 
@@ -88,12 +91,20 @@ void generate(const GenerateOptions& options) {
   text.add({prompt.begin() + 1, prompt.end()});
   std::vector<TokenId> drawn;
   const auto start = std::chrono::steady_clock::now();
-  generator.generate(prompt, count, vocabulary.size(), options.sampling, [&](TokenId id) {
-    if (id == vocabulary.eos()) return false;
-    drawn.push_back(id);
-    text.add({id});
-    return !interrupt_requested();
-  });
+  try {
+    generator.generate(prompt, count, vocabulary.size(), options.sampling, [&](TokenId id) {
+      if (id == vocabulary.eos()) return false;
+      drawn.push_back(id);
+      text.add({id});
+      return !interrupt_requested();
+    });
+  } catch (const Stopped&) {
+    // What was drawn is shown.
+  } catch (const std::domain_error& error) {
+    const std::string tensors = not_finite_in(weights.views());
+    throw std::runtime_error(fmt::format("{}: {}: {}", checkpoint.string(), error.what(),
+                                         tensors.empty() ? "its weights are finite, but too large" : tensors));
+  }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
     const nlohmann::ordered_json json{{"prompt", options.prompt}, {"ids", drawn}, {"text", vocabulary.decode(drawn)}};

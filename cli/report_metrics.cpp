@@ -71,6 +71,7 @@ class Reader {
     metrics_.step = *step;
     metrics_.tokens = get<std::uint64_t>(line, "tokens").value_or(metrics_.tokens);
     if (const auto reason = get<std::string_view>(line, "skipped")) {
+      metrics_.steps.begin_row(*step);  // A gap in every curve.
       metrics_.seconds += get<double>(line, "step_s").value_or(0);
       if (metrics_.skipped++ < kSkippedNamed) metrics_.first_skipped.emplace_back(*step, *reason);
       return;

@@ -136,9 +136,8 @@ void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const
 
 std::string bad_steps_message(const RunFile& run, const fs::path& folder, const TrainLoop& loop) {
   return fmt::format(
-      "{0} steps in a row were skipped, the last one step {1}: loss or gradients were not finite. Training stopped; "
-      "{2} "
-      "says what the last batch was made of, metrics.jsonl which steps were skipped and why.\n"
+      "{0} steps in a row were skipped, the last one step {1}: loss, gradients or new weights were not finite. "
+      "Training stopped; {2} says what the last batch was made of, metrics.jsonl which steps were skipped and why.\n"
       "The newest checkpoint is {3}. Go on with smaller steps:\n"
       "  millrace train {4} --resume --accept-changes --set train.learning_rate={5}\n"
       "or with train.clip_norm, or let more steps be skipped with train.max_bad_steps (now {0})",
@@ -263,8 +262,10 @@ void train(const TrainOptions& options) {
   if (rows) {
     rows->go_to(loop.position() ? loop.position()->row : 0);
   } else {
-    pipeline.emplace(run.stream, vocabulary, loop.position(),
-                     DataPipeline::Options{.threads = options.threads, .batch_rows = run.train.batch_rows});
+    pipeline.emplace(
+        run.stream, vocabulary, loop.position(),
+        DataPipeline::Options{
+            .threads = options.threads, .batch_rows = run.train.batch_rows, .interrupted = interrupt_requested});
   }
   const auto& [asked, free] = folder.changes();
   for (const std::string& change : asked) spdlog::warn("accepted change: {}", change);
@@ -291,6 +292,7 @@ void train(const TrainOptions& options) {
   hooks.on_evaluation = [](std::uint64_t step, const Evaluation& evaluation) {
     spdlog::info("{}", evaluation_line(step, evaluation));
   };
+  std::optional<SavesWhenInterrupted> saves(std::in_place);
   const TrainEnd end = loop.run(total_steps, hooks);
   if (end == TrainEnd::complete) loop.end_stream(hooks);
   if (pipeline) pipeline->stop();
@@ -315,6 +317,7 @@ void train(const TrainOptions& options) {
     not_kept = error.what();
   }
   if (end != TrainEnd::complete && end != TrainEnd::stream_ended && !not_kept.empty()) spdlog::error("{}", not_kept);
+  saves.reset();
   if (end == TrainEnd::bad_steps) throw std::runtime_error(bad_steps_message(run, folder.path(), loop));
   if (end == TrainEnd::interrupted) {
     spdlog::info("interrupted after step {}; go on with: millrace train {} --resume", loop.state().step,

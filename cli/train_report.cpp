@@ -1,6 +1,8 @@
 #include "cli/train_report.h"
 
+#include <cmath>
 #include <optional>
+#include <string_view>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
@@ -13,6 +15,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr const char* kNotFinite = "not finite";
+
 /// Of a corpus, or of all where none is given. Nothing where the evaluation could not know the corpus yet, or it has no
 /// held-out token.
 const Json* score_of(const Json& evaluation, const std::optional<std::string>& corpus) {
@@ -22,9 +26,17 @@ const Json* score_of(const Json& evaluation, const std::optional<std::string>& c
   return score != scores.end() && score->is_object() ? &*score : nullptr;
 }
 
+/// Nothing where there is none: null in JSON, where a number would not be finite.
+std::optional<double> number_of(const Json& score, const char* key) {
+  const auto value = score.find(key);
+  return value != score.end() && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
+}
+
 std::string number(const Json* score, const char* key, int decimals) {
-  return score == nullptr || score->at(key).is_null() ? "-"
-                                                      : fmt::format("{:.{}f}", score->at(key).get<double>(), decimals);
+  if (score == nullptr) return "-";
+  if (const std::optional<double> value = number_of(*score, key)) return finite_text(*value, decimals);
+  const bool is_not_finite = !number_of(*score, "loss") || std::string_view(key) == "perplexity";
+  return is_not_finite && score->contains(key) ? kNotFinite : "-";
 }
 
 std::string percent(double fraction) {
@@ -55,11 +67,12 @@ std::string evaluation_table(const std::string& objective, const Json& first, co
       table.add({name, "none", "-", "-", "-", "-", "-", "-", "-"});
       continue;
     }
-    const double below = 1 - score->at("loss").get<double>() / score->at("unigram_loss").get<double>();
+    const std::optional<double> loss = number_of(*score, "loss");
+    const std::optional<double> bound = number_of(*score, "unigram_loss");
     table.add({name, fmt::format("{}", score->at("tokens").get<std::uint64_t>()),
                number(score_of(first, corpus), "loss", 4), number(score, "loss", 4), number(score, "unigram_loss", 4),
-               percent(below), number(score, "perplexity", 1), number(score, "bits_per_byte", 3),
-               percent(score->at("accuracy").get<double>())});
+               loss && bound ? percent(1 - *loss / *bound) : "-", number(score, "perplexity", 1),
+               number(score, "bits_per_byte", 3), percent(score->at("accuracy").get<double>())});
   }
   return table.text();
 }
@@ -110,13 +123,17 @@ std::string losses_lines(const Json& summary) {
 
 }  // namespace
 
+std::string finite_text(double number, int decimals) {
+  return std::isfinite(number) ? fmt::format("{:.{}f}", number, decimals) : kNotFinite;
+}
+
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
   const EvaluationScore& all = evaluation.overall;
   if (all.tokens == 0)
     return fmt::format("step {}, {}: too little held-out text to evaluate on; raise [eval] tokens or [data] holdout",
                        step, evaluation.objective);
-  return fmt::format("step {}, {}: held-out loss {:.4f} on {} tokens, unigram bound {:.4f}, accuracy {}", step,
-                     evaluation.objective, all.loss(), all.tokens, all.unigram_loss().value_or(0),
+  return fmt::format("step {}, {}: held-out loss {} on {} tokens, unigram bound {:.4f}, accuracy {}", step,
+                     evaluation.objective, finite_text(all.loss(), 4), all.tokens, all.unigram_loss().value_or(0),
                      percent(all.accuracy()));
 }
 
@@ -132,7 +149,7 @@ std::string outcome_text(const std::string& summary) {
       percent(times.at("data_wait_share").get<double>()), percent(times.at("checkpoint_share").get<double>()),
       human_bytes(json.at("peak_memory_bytes").get<double>()));
   if (const auto skipped = json.at("skipped_steps").get<std::uint64_t>(); skipped > 0)
-    text += fmt::format("{} steps were skipped: loss or gradients were not finite\n", skipped);
+    text += fmt::format("{} steps were skipped: loss, gradients or new weights were not finite\n", skipped);
   if (const auto failed = json.at("failed_saves").get<std::uint64_t>(); failed > 0)
     text += fmt::format("{} checkpoints could not be written when they were due\n", failed);
   const Json& evaluations = json.at("evaluations");

@@ -7,6 +7,9 @@
 
 namespace millrace {
 
+/// The number with so many decimals, or that it is not finite.
+std::string finite_text(double number, int decimals);
+
 /// One line on an evaluation: loss, unigram bound, accuracy.
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
 

@@ -56,7 +56,7 @@ class ParameterMemory {
 
   Parameters<Scalar>& views() { return views_; }
   const Parameters<Scalar>& views() const { return views_; }
-  void zero_gradients();
+  void zero_gradients();  ///< Throws Stopped (stop.h).
   void round_values();
   /// Draws every parameter by its initializer. `uniform(tensor, element)` is a number in [0, 1) that depends on its
   /// arguments only (tensor: place in parameter_specs(); element: row-major); it is called from several threads.

@@ -99,6 +99,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   DataPipeline::Options options;
   options.threads = threads;
   options.queued_batches = kRowsAhead;  // Of one row each.
+  options.interrupted = watch.interrupted;
   DataPipeline pipeline(config, vocabulary, progress.position, options);
   RejectsFile rejects(folder, pipeline.corpora(), watch, progress.position);
   const auto save = [&] {
@@ -107,8 +108,8 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   };
   std::uint64_t rows = progress.position ? progress.position->row : 0;
   while (rows < wanted) {
-    if (watch.interrupted()) return ExportEnd::interrupted;  // What is not in a part yet is made again.
     const std::optional<Batch> batch = pipeline.next();
+    if (watch.interrupted()) return ExportEnd::interrupted;  // What is not in a part yet is made again.
     if (!batch) break;
     const StreamRow& row = batch->front();
     rejects.add(row);

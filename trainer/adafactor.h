@@ -37,10 +37,18 @@ class Adafactor : public Optimizer {
   };
   static Sizes sizes_of(const ParameterSpec& spec, const Settings& settings);
 
+  /// Holds the next means beside the present ones: little, since matrices of any size are factored.
   UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 
  private:
+  /// Running means of the squared gradients.
+  struct Means {
+    std::vector<float> v;      ///< (tensors, columns); empty if factored.
+    std::vector<float> v_row;  ///< (tensors, rows)
+    std::vector<float> v_col;  ///< (tensors, columns)
+  };
+
   /// How one parameter is treated, and its running means.
   struct Slot {
     std::string name;
@@ -48,35 +56,55 @@ class Adafactor : public Optimizer {
     std::int64_t rows = 1;     ///< Of each; a whole tensor has one row.
     std::int64_t columns = 0;
     bool factored = false;
-    std::vector<float> v;      ///< (tensors, columns); empty if factored.
-    std::vector<float> v_row;  ///< (tensors, rows)
-    std::vector<float> v_col;  ///< (tensors, columns)
+    Means means;
+    Means next;  ///< Of an update that is planned: the means when it is made.
   };
 
-  /// Sums of squares over one matrix: of its values before the update, and of the change.
-  struct Squares {
-    double values = 0;
-    double change = 0;
+  /// One matrix's part of an update: all of them are planned before any is made.
+  struct Plan {
+    double values = 0;     ///< Sum of the squares of its values before.
+    double change = 0;     ///< ... and of what is subtracted.
+    double row_mean = 0;   ///< Of v_row.
+    float step = 0;        ///< What u is multiplied with.
+    bool certain = false;  ///< No value can become too large, by the sums alone.
   };
 
   /// How a parameter is treated; without memory.
   static Slot slot_of(const ParameterSpec& spec, const Settings& settings);
 
-  Squares update_factored(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
-  Squares update_whole(Slot& slot, std::int64_t tensor, float* value, const float* grad, double learning_rate);
+  /// One of a slot's matrices, with its part of the parameter.
+  struct Part {
+    Slot& slot;
+    std::int64_t tensor;
+    float* value;
+    const float* grad;
+  };
+
+  template <class Work>
+  void for_parts(Parameters<float>& parameters, const Work& work);
+  Plan plan_factored(const Part& part, double learning_rate);
+  Plan plan_whole(const Part& part, double learning_rate);
+  /// Whether every value would be small enough: looks at each.
+  bool stays_finite(const Part& part, const Plan& plan);
+  void apply_factored(const Part& part, const Plan& plan);
+  void apply_whole(const Part& part, const Plan& plan);
+  /// The factors of u = g row_factor column_factor, from the planned means, into scratch_.
+  void find_factors(const Part& part, double row_mean);
   /// learning_rate max(RMS(value), eps2) / max(1, RMS(u) / clipping_threshold)
   double step_size(double learning_rate, double value_rms, double update_rms) const;
   double decay() const;
 
-  /// Memory of one factored update, kept from one to the next.
+  /// Memory of one matrix's work, kept from one to the next.
   struct Scratch {
     std::vector<double> column_sums;  ///< (chunks, columns)
     std::vector<double> update_sums;  ///< (chunks)
     std::vector<float> row_factor, column_factor;
+    std::vector<std::uint8_t> too_large;  ///< (chunks)
   };
 
   Settings settings_;
   std::vector<Slot> slots_;
+  std::vector<Plan> plans_;  ///< Of all parts, in their order.
   Scratch scratch_;
 };
 

@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 #include <stdexcept>
 
 #include <fmt/format.h>
@@ -35,6 +36,22 @@ void update_range(const Step& step, const float* __restrict grad, float* __restr
     v[i] = step.beta2 * v[i] + step.from_square * (grad[i] * grad[i]);
     value[i] = step.kept * value[i] - step.rate * m[i] / (std::sqrt(v[i]) * step.root_scale + step.eps);
   }
+}
+
+/// Whether all values would be small enough after update_range, and the means finite. Writes nothing.
+bool stays_finite(const Step& step, const float* grad, const float* m, const float* v, const float* value,
+                  std::int64_t begin, std::int64_t end) {
+  bool finite = true;
+  for (std::int64_t i = begin; i < end; ++i) {
+    const float next_m = step.beta1 * m[i] + step.from_gradient * grad[i];
+    const float next_v = step.beta2 * v[i] + step.from_square * (grad[i] * grad[i]);
+    const float next = step.kept * value[i] - step.rate * next_m / (std::sqrt(next_v) * step.root_scale + step.eps);
+    // Comparisons with what is no number are false.
+    const bool fits = std::abs(next_m) <= std::numeric_limits<float>::max() &&
+                      next_v <= std::numeric_limits<float>::max() && std::abs(next) <= kLargestWeight;
+    finite = finite && fits;
+  }
+  return finite;
 }
 
 /// Sums of squares of values before an update, and of their change.
@@ -83,7 +100,7 @@ AdamW::AdamW(const Parameters<float>& parameters, Settings settings) : settings_
 
 UpdateNorms AdamW::update(Parameters<float>& parameters, double learning_rate) {
   if (parameters.all.size() != slots_.size()) throw std::logic_error("AdamW: other parameters than at the start");
-  const auto t = static_cast<double>(++steps_);
+  const auto t = static_cast<double>(steps_ + 1);
   const double decay = learning_rate * settings_.weight_decay;
   Step step{};
   step.beta1 = static_cast<float>(settings_.beta1);
@@ -93,11 +110,26 @@ UpdateNorms AdamW::update(Parameters<float>& parameters, double learning_rate) {
   step.rate = static_cast<float>(learning_rate / (1 - std::pow(settings_.beta1, t)));
   step.root_scale = static_cast<float>(1 / std::sqrt(1 - std::pow(settings_.beta2, t)));
   step.eps = static_cast<float>(settings_.eps);
+  const auto kept_of = [decay](const Parameter<float>& parameter) {
+    const bool is_vector = parameter.spec.shape.size() < 2;
+    return is_vector ? 1.0F : static_cast<float>(1 - decay);
+  };
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    const Parameter<float>& parameter = parameters.all[i];
+    step.kept = kept_of(parameter);
+    const Slot& slot = slots_[i];
+    std::vector<std::uint8_t> finite(static_cast<std::size_t>((parameter.spec.size() + kChunk - 1) / kChunk));
+    parallel_chunks(parameter.spec.size(), kChunk, [&](std::int64_t begin, std::int64_t end) {
+      finite[static_cast<std::size_t>(begin / kChunk)] =
+          stays_finite(step, parameter.grad, slot.m.data(), slot.v.data(), parameter.value, begin, end) ? 1 : 0;
+    });
+    if (std::ranges::count(finite, 0) > 0) throw NotFiniteUpdate(parameter.spec.name);
+  }
+  ++steps_;
   Squares sums;
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     const Parameter<float>& parameter = parameters.all[i];
-    const bool is_vector = parameter.spec.shape.size() < 2;
-    step.kept = is_vector ? 1.0F : static_cast<float>(1 - decay);
+    step.kept = kept_of(parameter);
     float* m = slots_[i].m.data();
     float* v = slots_[i].v.data();
     std::vector<Squares> chunks(static_cast<std::size_t>((parameter.spec.size() + kChunk - 1) / kChunk));

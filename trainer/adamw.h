@@ -25,6 +25,7 @@ class AdamW : public Optimizer {
   /// Throws ConfigError if a setting cannot be.
   AdamW(const Parameters<float>& parameters, Settings settings);
 
+  /// Looks at every value before it writes any: the state is as large as the values, and is not held twice.
   UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 

@@ -7,11 +7,20 @@
 
 namespace millrace {
 
+namespace {
+
+/// What is no number has no sign.
+std::string shown(double number) {
+  return std::isnan(number) ? "nan" : fmt::format("{}", number);
+}
+
+}  // namespace
+
 std::string why_bad(double loss, double gradient_norm) {
-  if (!std::isfinite(loss)) return fmt::format("loss is {}", loss);
+  if (!std::isfinite(loss)) return "loss is " + shown(loss);
   // The optimizers square gradients in f32.
   static const double kMost = std::sqrt(static_cast<double>(std::numeric_limits<float>::max()));
-  if (!(gradient_norm <= kMost)) return fmt::format("gradient norm is {}", gradient_norm);
+  if (!(gradient_norm <= kMost)) return "gradient norm is " + shown(gradient_norm);
   return "";
 }
 

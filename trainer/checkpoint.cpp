@@ -7,11 +7,12 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include "stages/atomic_file.h"
 #include "stages/errors.h"
-#include "trainer/checkpoint_folder.h"
 #include "trainer/config_json.h"
+#include "trainer/finite.h"
 #include "trainer/fixed_chunks.h"
 #include "trainer/safetensors.h"
 #include "trainer/weights.h"
@@ -126,11 +127,28 @@ RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
                                   model_difference(config, parts.config)));
   load_parameters(folder, parts.parameters);
   load_optimizer(folder / kOptimizer, parts.optimizer);
+  for (const std::string& bad : {not_finite_in(parts.parameters), not_finite_in(parts.optimizer.state())})
+    if (!bad.empty()) throw NotFiniteCheckpoint(bad);
   load_unigram(folder / kUnigram, parts.unigram);
   RunIdentity identity;
   load_state(folder / kState, parts.state, identity);
   parts.optimizer.set_steps(parts.state.step - parts.state.skipped_steps);
   return identity;
+}
+
+std::optional<Restored> restore_newest(const fs::path& parent, const TrainedParts& parts,
+                                       std::vector<DamagedCheckpoint>& damaged) {
+  for (std::size_t told = 0;;) {
+    const auto newest = newest_valid_checkpoint(parent, damaged);
+    for (; told < damaged.size(); ++told)
+      spdlog::warn("damaged checkpoint passed over: {}: {}", damaged[told].folder.string(), damaged[told].damage);
+    if (!newest) return std::nullopt;
+    try {
+      return Restored{*newest, load_checkpoint(*newest, parts)};
+    } catch (const NotFiniteCheckpoint& error) {
+      damaged.push_back({*newest, error.what()});
+    }
+  }
 }
 
 std::optional<UnigramCounts> load_unigram_counts(const fs::path& folder, int vocab_size) {

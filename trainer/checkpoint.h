@@ -4,10 +4,12 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <vector>
 
 #include "model/model_config.h"
 #include "model/parameter.h"
+#include "trainer/checkpoint_folder.h"
 #include "trainer/optimizer.h"
 #include "trainer/train_state.h"
 #include "trainer/unigram.h"
@@ -59,9 +61,25 @@ class CheckpointCopy {
 /// Publishes `parent`/step-NNNNNN. Throws std::system_error.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy);
 
+/// A checkpoint that is whole, but holds numbers that are not finite; what() names its tensors.
+struct NotFiniteCheckpoint : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 /// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
-/// Throws ConfigError if it is another model's or another optimizer's.
+/// Throws ConfigError if it is another model's or another optimizer's, NotFiniteCheckpoint: some parts are restored
+/// then.
 RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
+
+struct Restored {
+  std::filesystem::path folder;
+  RunIdentity identity;
+};
+
+/// Restores the newest checkpoint that is whole and finite, and returns what was restored; empty: there is none.
+/// `damaged` gets the newer ones, which are named in the log. Throws as load_checkpoint.
+std::optional<Restored> restore_newest(const std::filesystem::path& parent, const TrainedParts& parts,
+                                       std::vector<DamagedCheckpoint>& damaged);
 
 /// Parts of a checkpoint that a folder from elsewhere lacks: empty then. Throw ConfigError if there but damaged.
 std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);

@@ -153,6 +153,7 @@ std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vec
   const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     fs::path folder = checkpoint_path(parent, *step);
+    if (std::ranges::find(damaged, folder, &DamagedCheckpoint::folder) != damaged.end()) continue;
     std::string damage = damage_of(folder);
     if (damage.empty()) return folder;
     damaged.push_back({std::move(folder), std::move(damage)});

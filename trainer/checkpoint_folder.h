@@ -36,7 +36,7 @@ struct DamagedCheckpoint {
   std::string damage;  ///< As damage_of().
 };
 
-/// The newest valid checkpoint. `damaged` gets the newer ones, which were passed over.
+/// The newest valid checkpoint that is not in `damaged`, which gets the newer ones that were passed over.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
                                                              std::vector<DamagedCheckpoint>& damaged);
 

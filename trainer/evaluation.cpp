@@ -51,6 +51,10 @@ std::optional<double> EvaluationScore::unigram_loss() const {
   return *unigram_nats / static_cast<double>(tokens);
 }
 
+bool EvaluationScore::is_finite() const {
+  return std::isfinite(nats);
+}
+
 void EvaluationScore::add(const EvaluationScore& other) {
   tokens += other.tokens;
   text_bytes += other.text_bytes;

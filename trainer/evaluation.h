@@ -37,6 +37,8 @@ struct EvaluationScore {
   std::optional<double> bits_per_byte() const;
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(tokens); }
   std::optional<double> unigram_loss() const;
+  /// False where the sum is not a number or infinite: JSON then has null for what is computed of it.
+  bool is_finite() const;
   void add(const EvaluationScore& other);
 };
 
@@ -58,7 +60,8 @@ struct Evaluation {
 };
 
 /// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
-/// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null.
+/// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null. Throws Stopped
+/// (model/stop.h).
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram);
 

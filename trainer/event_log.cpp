@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <string>
 #include <utility>
 #include <vector>
@@ -66,7 +67,8 @@ fs::path new_file(const fs::path& folder) {
 }
 
 void add_number(SummaryRecord& summary, const std::string& tag, const Json& value) {
-  if (value.is_number()) summary.scalar(tag, value.get<double>());
+  // Event files hold floats: what is not finite as one is left out, as null is.
+  if (value.is_number() && std::isfinite(value.get<float>())) summary.scalar(tag, value.get<double>());
 }
 
 void add_training(SummaryRecord& summary, const Json& line) {

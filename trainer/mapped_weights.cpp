@@ -10,7 +10,8 @@ bool is_usable_in_place(const TensorView& tensor) {
 
 }  // namespace
 
-MappedWeights::MappedWeights(const std::filesystem::path& folder, const ModelConfig& config) : files_(folder) {
+MappedWeights::MappedWeights(const std::filesystem::path& folder, const ModelConfig& config, Precision precision)
+    : files_(folder) {
   std::vector<ParameterSpec> specs = parameter_specs(config);
   const std::vector<TensorView> tensors = files_.tensors_of(specs);
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -26,7 +27,14 @@ MappedWeights::MappedWeights(const std::filesystem::path& folder, const ModelCon
       copy_as_f32(tensor, value);
       converted_bytes_ += static_cast<std::uint64_t>(tensor.elements()) * sizeof(float);
     }
-    views_.all.push_back({std::move(specs[i]), value, nullptr});
+    Bf16* image = nullptr;
+    if (precision == Precision::bf16 && has_image(specs[i])) {
+      const Index columns = specs[i].shape.back();
+      const Index rows = specs[i].size() / columns;
+      image = images_.emplace_back(rows, columns).data();
+      round_to({value, rows, columns}, images_.back().view());
+    }
+    views_.all.push_back({std::move(specs[i]), value, nullptr, image});
   }
 }
 

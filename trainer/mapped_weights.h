@@ -16,8 +16,9 @@ namespace millrace {
 /// The files must not be changed in place meanwhile (replacing them by others of that name is harmless).
 class MappedWeights {
  public:
-  /// Throws as WeightFiles does.
-  MappedWeights(const std::filesystem::path& folder, const ModelConfig& config);
+  /// bf16: matrices get images for the products to read, as a run of that precision has; every weight is read for them,
+  /// and they take half of the weights' size in memory. Throws as WeightFiles does.
+  MappedWeights(const std::filesystem::path& folder, const ModelConfig& config, Precision precision = Precision::f32);
 
   /// Values are not to be written to, and there are no gradients. Valid as long as the object.
   Parameters<float>& views() { return views_; }
@@ -27,6 +28,7 @@ class MappedWeights {
  private:
   WeightFiles files_;
   std::vector<Matrix<float>> copies_;
+  std::vector<Matrix<Bf16>> images_;
   Parameters<float> views_;
   std::uint64_t mapped_bytes_ = 0;
   std::uint64_t converted_bytes_ = 0;

@@ -42,6 +42,18 @@ class Stopping(unittest.TestCase):
         self.addCleanup(lambda: process.poll() is not None or process.kill())
         return process
 
+    def start_to_wait(self, pipe, *arguments):
+        """A program that takes signals and waits for a pipe that nobody writes to."""
+        def takes_signals():
+            status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
+            return int(status.split("SigBlk:")[1].split()[0], 16) >> (signal.SIGINT - 1) & 1
+
+        os.mkfifo(pipe)
+        process = self.start(*arguments)
+        self.wait_for(process, takes_signals)
+        time.sleep(0.2)
+        return process
+
     def train(self, folder, *sets):
         words = [word for key in sets for word in ("--set", key)]
         return self.start("train", self.run_file, "--run-dir", folder, *words)
@@ -81,22 +93,19 @@ class Stopping(unittest.TestCase):
         self.assertEqual((folder / "metrics.jsonl").read_text(), "")
 
     def test_a_wait_for_a_pipe_is_ended(self):
-        """Nobody ever writes to it; there is nothing to save."""
-        pipe = self.folder / "pipe.model"
-        os.mkfifo(pipe)
+        """There is nothing to save."""
+        pipes = [self.folder / f"{number}.model" for number in (1, 2)]
         shard = self.run_file.parent / "data" / "prose.jsonl"
-        for arguments in (("tokenize", "--vocab", pipe, "--in", shard),
-                          ("train", self.run_file, "--run-dir", self.folder / "piped", "--set", f"vocab={pipe}")):
-            process = self.start(*arguments)
-            time.sleep(0.5)
-            self.interrupt(process)
+        for pipe, arguments in zip(pipes, (
+            ("tokenize", "--vocab", pipes[0], "--in", shard),
+            ("train", self.run_file, "--run-dir", self.folder / "piped", "--set", f"vocab={pipes[1]}"),
+        )):
+            self.interrupt(self.start_to_wait(pipe, *arguments))
         self.assertFalse((self.folder / "piped").exists())
 
     def test_a_second_signal_some_time_after_the_first_ends_at_once(self):
-        pipe = self.folder / "another-pipe.model"
-        os.mkfifo(pipe)
-        process = self.start("tokenize", "--vocab", pipe, "--in", self.run_file)
-        time.sleep(0.5)
+        pipe = self.folder / "another.model"
+        process = self.start_to_wait(pipe, "tokenize", "--vocab", pipe, "--in", self.run_file)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         time.sleep(1.5)

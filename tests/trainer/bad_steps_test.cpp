@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -57,6 +58,50 @@ TEST_F(BadStepsTest, AreThoseWhoseGradientsHaveNoFiniteSquare) {
   const auto why = step_metrics("a").at(1).at("skipped").get<std::string>();
   EXPECT_TRUE(why.starts_with("gradient norm is ") && why.find("inf") == std::string::npos) << why;
   for (const float value : values(loop)) ASSERT_TRUE(std::isfinite(value));
+}
+
+/// The one embedding row that no batch reads: neither loss nor gradients show it.
+TEST_F(BadStepsTest, AreThoseWhoseUpdateWouldLeaveAWeightNotFinite) {
+  for (const char* optimizer : {"adafactor", "adamw"}) {
+    TrainSetup with_optimizer = setup(optimizer);
+    with_optimizer.train.optimizer = optimizer;
+    TrainLoop loop(with_optimizer);
+    const Parameter<float>& embedding = loop.parameters().named("model.embed_tokens.weight");
+    float& unused = embedding.value[embedding.spec.size() - 1];
+    Stream stream(0);
+    std::vector<float> before;
+    TrainLoop::Hooks hooks;
+    hooks.next_batch = [&] {
+      if (loop.state().step == 2) before = values(loop);
+      if (loop.state().step == 2) unused = kNaN;
+      if (loop.state().step == 3) {
+        std::vector<float> after = values(loop);
+        EXPECT_TRUE(std::isnan(unused));
+        unused = 0.5F;
+        std::ranges::replace_if(
+            after, [](float value) { return std::isnan(value); }, before[0]);
+        std::size_t different = 0;
+        for (std::size_t i = 0; i < after.size(); ++i) different += after[i] == before[i] ? 0 : 1;
+        EXPECT_LE(different, 1u) << "only the weight that is no number";
+      }
+      return stream();
+    };
+    EXPECT_EQ(loop.run(5, hooks), TrainEnd::complete);
+    EXPECT_EQ(loop.state().skipped_steps, 1u);
+    const auto why = step_metrics(optimizer).at(2).at("skipped").get<std::string>();
+    EXPECT_EQ(why, "the update would leave model.embed_tokens.weight not finite, or too large to be squared");
+    for (const float value : values(loop)) ASSERT_TRUE(std::isfinite(value));
+  }
+}
+
+TEST_F(BadStepsTest, AreThoseWithARateThatLeadsBeyondAFloat) {
+  TrainSetup too_fast = setup("a");
+  too_fast.train.learning_rate = 1e36;
+  TrainLoop loop(too_fast);
+  const std::vector<float> before = values(loop);
+  EXPECT_EQ(run(loop, 20, {90, 90}), TrainEnd::bad_steps);
+  EXPECT_EQ(values(loop), before);
+  EXPECT_TRUE(checkpoint_steps(folder_.path() / "a" / "checkpoints").empty());
 }
 
 TEST_F(BadStepsTest, ChangeNothingButTheStepTheRowsAndTheSchedule) {
@@ -133,6 +178,7 @@ TEST_F(BadStepsTest, PutOffACheckpointUntilAnUpdateIsMade) {
 }
 
 TEST_F(BadStepsTest, InARowAreCountedOnWhenTheRunIsResumed) {
+  bad_weight_ = 1e12f;  // What is saved has to be finite.
   TrainLoop loop(setup("a"));
   EXPECT_EQ(run(loop, 3, {2, 3}), TrainEnd::complete);
   TrainLoop resumed(setup("a"));

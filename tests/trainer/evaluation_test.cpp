@@ -1,6 +1,7 @@
 #include "trainer/evaluation.h"
 
 #include <cmath>
+#include <limits>
 
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
@@ -109,6 +110,19 @@ TEST_F(OwnObjectiveTest, IsScoredOnItsRowsAsCausalPredictionIsOnItsOwn) {
   EXPECT_EQ(own.overall.nats, causal.overall.nats);
   EXPECT_EQ(own.overall.correct, causal.overall.correct);
   EXPECT_EQ(own.overall.unigram_nats, causal.overall.unigram_nats);
+}
+
+TEST_F(OwnObjectiveTest, IsNullWhereItIsNotFiniteAndStillCountsItsTokens) {
+  memory_.views().named("model.norm.weight").value[3] = std::numeric_limits<float>::quiet_NaN();
+  const Evaluation evaluation = evaluate(model_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
+  EXPECT_FALSE(evaluation.overall.is_finite());
+  EXPECT_EQ(evaluation.overall.correct, 0u);
+  for (const auto& score : {nlohmann::json::parse(evaluation.overall_json()),
+                            nlohmann::json::parse(evaluation.corpora_json()).at("prose")}) {
+    for (const char* key : {"loss", "perplexity", "bits_per_byte"}) EXPECT_TRUE(score.at(key).is_null()) << key;
+    EXPECT_EQ(score.at("tokens"), 50);
+    EXPECT_TRUE(score.at("unigram_loss").is_number());
+  }
 }
 
 TEST_F(OwnObjectiveTest, CountsLabelsWhoseLossCountsAndHasNoBitsPerByte) {

@@ -26,6 +26,27 @@ TEST_F(MappedWeightsTest, AreViewsOfF32Files) {
   EXPECT_EQ(shards.converted_bytes(), 0U);
 }
 
+TEST_F(MappedWeightsTest, HaveTheImagesThatATrainedModelHasInBf16) {
+  write_single(tensors());
+  MappedWeights weights(folder_.path(), config_, Precision::bf16);
+  expect_same_numbers(weights.views());
+  Memory trained(config_, Memory::Gradients::none, Precision::bf16);
+  for (std::size_t i = 0; i < trained.views().all.size(); ++i)
+    std::copy_n(memory_.views().all[i].value, memory_.views().all[i].spec.size(), trained.views().all[i].value);
+  trained.round_values();
+  std::size_t images = 0;
+  for (std::size_t i = 0; i < trained.views().all.size(); ++i) {
+    const Parameter<float>& expected = trained.views().all[i];
+    const Parameter<float>& found = weights.views().all[i];
+    ASSERT_EQ(found.image == nullptr, expected.image == nullptr) << expected.spec.name;
+    if (expected.image == nullptr) continue;
+    ++images;
+    EXPECT_EQ(std::memcmp(found.image, expected.image, static_cast<std::size_t>(expected.spec.size()) * sizeof(Bf16)),
+              0);
+  }
+  EXPECT_GT(images, 0u);
+}
+
 TEST_F(MappedWeightsTest, StayThemselvesWhenTheFileIsReplaced) {
   write_single(tensors());
   MappedWeights weights(folder_.path(), config_);
