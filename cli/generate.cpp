@@ -101,6 +101,8 @@ void generate(const GenerateOptions& options) {
   } catch (const Stopped&) {
     // What was drawn is shown.
   } catch (const std::domain_error& error) {
+    if (!options.json) print_results("\n");  // The prompt stands there.
+    flush_results();
     const std::string tensors = not_finite_in(weights.views());
     throw std::runtime_error(fmt::format("{}: {}: {}", checkpoint.string(), error.what(),
                                          tensors.empty() ? "its weights are finite, but too large" : tensors));

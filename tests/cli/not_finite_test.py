@@ -77,6 +77,7 @@ class NotFinite(unittest.TestCase):
             done = millrace("generate", checkpoint, "--prompt", "river", *options, code=1)
             self.assertIn(f'tensor "{NORM}" holds 1 number that is not finite', done.stderr)
             self.assertIn("the model's logits are not finite", done.stderr)
+            self.assertEqual(done.stdout, "" if options == ("--json",) else "river\n")
 
     def test_eval_shows_null_and_says_which_tensors(self):
         run, checkpoint = self.hurt_run("eval", (NORM, math.nan))
