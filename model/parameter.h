@@ -59,7 +59,8 @@ class ParameterMemory {
   void zero_gradients();  ///< Throws Stopped (stop.h).
   void round_values();
   /// Draws every parameter by its initializer. `uniform(tensor, element)` is a number in [0, 1) that depends on its
-  /// arguments only (tensor: place in parameter_specs(); element: row-major); it is called from several threads.
+  /// arguments only (tensor: place in parameter_specs(); element: row-major); it is called from several threads. Throws
+  /// Stopped (stop.h).
   void initialize(const std::function<double(std::uint64_t tensor, std::uint64_t element)>& uniform);
 
  private:

@@ -5,6 +5,7 @@
 #include <numbers>
 #include <span>
 
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "trainer/row_arrays.h"
@@ -76,6 +77,10 @@ std::string Evaluation::corpora_json() const {
 
 std::string Evaluation::overall_json() const {
   return to_json(overall, objective).dump();
+}
+
+std::string Evaluation::line(std::uint64_t step) const {
+  return fmt::format(R"({{"step":{},"eval":{},"overall":{}}})", step, corpora_json(), overall_json());
 }
 
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,

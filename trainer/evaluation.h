@@ -57,6 +57,8 @@ struct Evaluation {
   std::string corpora_json() const;
   /// The same object for all tokens together, or null.
   std::string overall_json() const;
+  /// Its line of metrics.jsonl, without its end, after `step` steps.
+  std::string line(std::uint64_t step) const;
 };
 
 /// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`

@@ -18,6 +18,7 @@ OptimizerMemory optimizer_memory(const TrainConfig& config, const ModelConfig& m
     memory.state += static_cast<std::uint64_t>(sizes.state) * sizeof(float);
     memory.scratch = std::max(memory.scratch, static_cast<std::uint64_t>(sizes.scratch));
   }
+  if (config.optimizer == "adafactor") memory.scratch += memory.state;  // The means that an update plans.
   return memory;
 }
 

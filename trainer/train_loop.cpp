@@ -45,12 +45,6 @@ TrainSetup checked(TrainSetup setup) {
   return setup;
 }
 
-/// The evaluation's line of metrics.jsonl.
-std::string line_of(std::uint64_t step, const Evaluation& evaluation) {
-  return fmt::format("{{\"step\":{},\"eval\":{},\"overall\":{}}}", step, evaluation.corpora_json(),
-                     evaluation.overall_json());
-}
-
 }  // namespace
 
 std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
@@ -359,11 +353,11 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   std::optional<Evaluation> own;  // Nothing is entered unless all was computed.
   if (const std::optional<ObjectiveRows>& rows = objective_rows())
     own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
-  state_.add_evaluation(line_of(state_.step, causal));
+  state_.add_evaluation(causal.line(state_.step));
   log_->metrics(state_.last_evaluation);
   hooks.on_evaluation(state_.step, causal);
   if (own) {
-    const std::string line = line_of(state_.step, *own);
+    const std::string line = own->line(state_.step);
     state_.add_own_evaluation(own->objective, line);
     log_->metrics(line);
     hooks.on_evaluation(state_.step, *own);
