@@ -86,7 +86,7 @@ class Stopping(unittest.TestCase):
     def test_an_evaluation_is_given_up(self):
         folder = self.folder / "evaluation"
         process = self.train(folder, *LARGE, "data.holdout=0.9", "eval.tokens=1000000")
-        self.wait_for(process, lambda: (folder / "heldout.safetensors").exists())
+        self.wait_for(process, lambda: (folder / "metrics.jsonl").exists())
         time.sleep(1)
         said = self.interrupt(process)
         self.assertIn("--resume", said)
