@@ -106,7 +106,8 @@ std::uint64_t read_records(const Shard& shard) {
 }
 
 Shard survey(const std::string& path) {
-  Shard shard{path, container_of(InputFile(path)), {}, std::filesystem::file_size(path)};
+  InputFile file(path);
+  Shard shard{path, container_of(file), {}, std::filesystem::file_size(path)};
   if (shard.container == Container::parquet) throw std::runtime_error(path + ": only shards of lines are compared");
   shard.options.layout = detect_layout(path);
   decompress(shard, [&](std::string_view bytes) {

@@ -77,7 +77,7 @@ Documents documents_in(const std::vector<fs::path>& folders) {
   Documents documents;
   for (const fs::path& folder : folders) {
     if (!fs::exists(folder)) continue;
-    for (const std::string& shard : list_shards({folder.string()}, "")) {
+    for (const std::string& shard : list_shards({folder.string()}, "").names) {
       const auto reader = open_shard(shard, {detect_layout(shard)});
       for (Record record; reader->next(record);) {
         if (auto* document = std::get_if<Document>(&record)) documents.push_back(std::move(document->text));
@@ -242,7 +242,7 @@ void streaming(const Subjects& subjects, const fs::path& data) {
   std::vector<std::string> shards;
   double bytes = 0;
   std::vector<char> buffer(kTurnBytes);
-  for (const std::string& shard : list_shards({(data / "redpajama").string()}, "")) {
+  for (const std::string& shard : list_shards({(data / "redpajama").string()}, "").names) {
     if (!shard.ends_with(".zst")) continue;
     shards.push_back(shard);
     const auto content = open_bytes(std::make_unique<InputFile>(shard), Container::zstd);

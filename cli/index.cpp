@@ -19,6 +19,7 @@
 #include "cli/progress.h"
 #include "cli/results.h"
 #include "pipeline/corpus_name.h"
+#include "pipeline/foreign_shards.h"
 #include "pipeline/manifest.h"
 #include "pipeline/reject_json.h"
 #include "pipeline/shard_index.h"
@@ -48,22 +49,25 @@ struct IndexArguments {
   bool json = false;
 };
 
-struct FoundShards {
+struct IndexedFolder {
   fs::path root;
-  std::vector<std::string> names;
+  FoundShards shards;
 };
 
-FoundShards find_shards(const IndexArguments& arguments) {
-  FoundShards found{fs::current_path(), {}};
+IndexedFolder find_shards(const IndexArguments& arguments) {
+  IndexedFolder found{fs::current_path(), {}};
   std::vector<std::string> patterns = arguments.patterns;
   if (patterns.size() == 1 && fs::is_directory(patterns[0])) {
     found.root = fs::absolute(patterns[0]).lexically_normal();
     if (!found.root.has_filename()) found.root = found.root.parent_path();  // "data/" is "data".
     patterns = {found.root.string()};
   }
-  found.names = list_shards(patterns, found.root.string());
-  refuse_shards_without_a_name(found.names);
-  if (found.names.empty()) throw ConfigError(fmt::format("{}: no shards there", arguments.patterns[0]));
+  found.shards = list_shards(patterns, found.root.string());
+  refuse_shards_without_a_name(found.shards.names);
+  for (const std::string& folder : found.shards.passed_over) say("passed over in {}", folder);
+  std::vector<std::string> paths;
+  for (const std::string& shard : found.shards.names) paths.push_back((found.root / shard).string());
+  refuse_foreign(paths, arguments.layout);
   return found;
 }
 
@@ -100,7 +104,7 @@ void refuse_lost_shards(const Manifest& manifest) {
 
 void index(const IndexArguments& arguments) {
   if (!arguments.layout.empty()) layout_named(arguments.layout);  // An unknown one is refused before work begins.
-  const FoundShards shards = find_shards(arguments);
+  const auto [root, shards] = find_shards(arguments);
   if (!arguments.out.empty()) {
     require_writable(arguments.out, OutputKind::file);
     require_writable(rejects_beside(arguments.out), OutputKind::file);
@@ -125,7 +129,7 @@ void index(const IndexArguments& arguments) {
   std::optional<SavesWhenInterrupted> saves;
   if (!arguments.out.empty()) saves.emplace();
   const ShardIndex made =
-      build_index(shards.root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, watch);
+      build_index(root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, watch);
   progress.reset();
 
   if (!arguments.out.empty()) {

@@ -179,6 +179,7 @@ std::string as_json(const Question& question, const Answer& answer) {
                        {"share", share_of(answer, i)},
                        {"shards", question.has_data() ? Json(corpus.shards.size()) : Json()},
                        {"bytes", question.has_data() ? Json(answer.bytes[i]) : Json()},
+                       {"passed_over", question.has_data() ? Json(corpus.passed_over) : Json()},
                        {"layouts", available != nullptr ? Json(available->layouts) : Json()},
                        {"tokens", question.horizon > 0 ? Json(planned.positions) : Json()},
                        {"raw_tokens", question.horizon > 0 ? or_null(planned.raw_tokens) : Json()},
@@ -299,6 +300,9 @@ std::string as_text(const Question& question, const Answer& answer) {
   if (question.horizon > 0 && answer.plan.positions < question.horizon)
     out += fmt::format("the stream ends at {} positions: a corpus with at_end = \"stop\" is used up\n",
                        human_count(answer.plan.positions));
+  for (const RunCorpus& corpus : answer.corpora)
+    for (const std::string& folder : corpus.passed_over)
+      out += fmt::format("corpus {}: passed over in {}\n", corpus.corpus.name, folder);
   out += provenance(question, answer);
   if (answer.memory) out += "\n" + memory_table(*answer.memory, answer.machine);
   if (!answer.memory_advice.empty()) out += fmt::format("this machine has too little: {}\n", answer.memory_advice);

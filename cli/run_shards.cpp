@@ -68,6 +68,8 @@ RunShards find_run_shards(const StreamConfig& stream, const fs::path& run_dir, b
     found.corpora.push_back(corpus.corpus.name);
     found.shards.push_back(corpus.shards);
     found.descriptions.push_back(describe(stream, corpus));
+    for (const std::string& folder : corpus.passed_over)
+      found.descriptions.push_back(fmt::format("corpus {}: passed over in {}", corpus.corpus.name, folder));
   }
   const std::vector<ShardFingerprint> now = fingerprints_of(stream, corpora, recorded);
   const std::vector<std::string> changes = differences(recorded, now);

@@ -12,9 +12,10 @@ namespace millrace {
 struct RunShards {
   std::vector<std::string> corpora;              ///< Names, in the order rows number them.
   std::vector<std::vector<std::string>> shards;  ///< Of each corpus, likewise.
-  std::string record;                     ///< What the run folder is to remember of them: RunFolder::Options::shards.
-  std::vector<std::string> descriptions;  ///< Per corpus: how many shards, and how the first one's records are read.
-  bool taken_on_trust = false;            ///< The run goes on, but was begun by a program that remembered no shards.
+  std::string record;  ///< What the run folder is to remember of them: RunFolder::Options::shards.
+  /// Per corpus: how many shards, how the first one's records are read, and what was passed over among them.
+  std::vector<std::string> descriptions;
+  bool taken_on_trust = false;  ///< The run goes on, but was begun by a program that remembered no shards.
 };
 
 /// Looks up every shard before anything is written. Throws ConfigError if a pattern matches nothing, a shard cannot be

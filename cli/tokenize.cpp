@@ -1,10 +1,14 @@
 #include <algorithm>
 #include <atomic>
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <future>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <variant>
@@ -23,6 +27,8 @@
 #include "cli/results.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
+#include "stages/folder_walk.h"
+#include "stages/input_file.h"
 #include "stages/shard_to_records.h"
 
 namespace millrace {
@@ -30,6 +36,7 @@ namespace {
 
 constexpr std::size_t kBatchRecords = 4096;
 constexpr std::size_t kBatchBytes = 8 << 20;
+constexpr int kInterruptedExit = 130;
 
 struct Arguments {
   std::string vocabulary;
@@ -63,8 +70,8 @@ struct Batch {
 /// Reads a shard batch by batch, and counts what it could not read.
 class BatchReader {
  public:
-  BatchReader(const std::string& path, const std::string& field)
-      : path_(path), reader_(open_shard(path, {{"custom", field}})) {}
+  BatchReader(std::string name, std::unique_ptr<RecordReader> reader)
+      : name_(std::move(name)), reader_(std::move(reader)) {}
 
   /// Empty at the end. Throws Interrupted after Ctrl-C.
   Batch next() {
@@ -76,10 +83,12 @@ class BatchReader {
       batch.records.push_back(std::move(record));
     }
     share_read_ = reader_->share_read();
+    records_read_ = reader_->next_record();
     return batch;
   }
 
   double share_read() const { return share_read_; }
+  std::uint64_t records_read() const { return records_read_; }
   const std::map<std::string, std::uint64_t>& rejects() const { return rejects_; }
   bool is_damaged() const { return damaged_; }
 
@@ -89,16 +98,31 @@ class BatchReader {
     ++rejects_[name_of(reject.cause)];
     if (is_of_a_record(reject.cause)) return true;
     damaged_ = true;
-    say("{}: {}: {}", path_, name_of(reject.cause), reject.reason);
+    say("{}: {}: {}", name_, name_of(reject.cause), reject.reason);
     return false;
   }
 
-  std::string path_;
+  std::string name_;
   std::unique_ptr<RecordReader> reader_;
   std::map<std::string, std::uint64_t> rejects_;
   bool damaged_ = false;
   double share_read_ = 0;
+  std::uint64_t records_read_ = 0;
 };
+
+/// Waits for a batch that is being read. A read from a pipe cannot be woken; nothing is lost if the process ends in it.
+Batch taken(std::future<Batch> batch) {
+  while (batch.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    if (!interrupt_requested()) continue;
+    try {
+      flush_results();
+    } catch (const std::system_error&) {
+      // Whoever asked for the end does not ask for the results.
+    }
+    std::_Exit(kInterruptedExit);
+  }
+  return batch.get();
+}
 
 void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Arguments& arguments) {
   std::vector<std::string> lines(batch.records.size(), "null\n");
@@ -116,21 +140,41 @@ void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Ar
   for (const std::string& line : lines) print_results(line);
 }
 
+/// Throws ConfigError unless `path` is a file that may be a shard.
+void require_shard(const std::string& path) {
+  const auto refuse = [&path](const std::string& why) { throw ConfigError(fmt::format("--in {}: {}", path, why)); };
+  switch (kind_of(path)) {
+    case FolderEntry::Kind::file:
+      break;
+    case FolderEntry::Kind::folder:
+      refuse("a folder; name one shard of it");
+      break;
+    case FolderEntry::Kind::special:
+      refuse("a FIFO, socket or device; a stream is read from standard input: --in - < " + path);
+      break;
+    default:
+      refuse("there is no such file");
+  }
+  if (const std::optional<ForeignContainer> foreign = foreign_shard(path, "custom")) refuse(foreign->told());
+}
+
 void tokenize(Arguments arguments) {
   if (arguments.threads == 0) arguments.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  if (!std::filesystem::is_regular_file(arguments.in)) {
-    throw ConfigError(fmt::format("--in {}: there is no such file", arguments.in));
-  }
+  const bool is_stream = names_standard_input(arguments.in);
+  if (!is_stream) require_shard(arguments.in);
   const Vocabulary vocabulary = open_vocabulary(arguments.vocabulary);
-  BatchReader reader(arguments.in, arguments.field);
-  const std::uint64_t file_bytes = std::filesystem::file_size(arguments.in);
-  Progress progress("tokenizing", file_bytes, "bytes of the shard");
+  const ReadOptions options{{"custom", arguments.field}};
+  BatchReader reader(arguments.in, is_stream ? open_standard_input(options) : open_shard(arguments.in, options));
+  const std::uint64_t file_bytes = is_stream ? 0 : std::filesystem::file_size(arguments.in);
+  Progress progress("tokenizing", file_bytes, is_stream ? "records" : "bytes of the shard");
   progress.update(0);
-  for (Batch batch = reader.next(); !batch.records.empty();) {
-    auto following = std::async(std::launch::async, [&reader] { return reader.next(); });
+  const auto begin_reading = [&reader] { return std::async(std::launch::async, [&reader] { return reader.next(); }); };
+  for (Batch batch = taken(begin_reading()); !batch.records.empty();) {
+    std::future<Batch> following = begin_reading();
     encode_and_print(batch, vocabulary, arguments);
-    batch = following.get();
-    progress.update(static_cast<std::uint64_t>(reader.share_read() * static_cast<double>(file_bytes)));
+    batch = taken(std::move(following));
+    progress.update(is_stream ? reader.records_read()
+                              : static_cast<std::uint64_t>(reader.share_read() * static_cast<double>(file_bytes)));
   }
   progress.finish();
   flush_results();
@@ -144,13 +188,15 @@ void add_tokenize(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("tokenize", "Print the token ids of every record, one JSON array a line");
   command->add_option("--vocab", arguments->vocabulary, "A SentencePiece .model file")->required();
-  command->add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet")->required();
+  command->add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet; - reads standard input")
+      ->required();
   command->add_option("--field", arguments->field, "Field of the text; a dotted path in JSON");
   command->add_flag("--pieces", arguments->pieces, "Print the pieces instead of their ids");
   add_threads_option(*command, arguments->threads, "Threads", "one a processor");
   command->footer(
       "A record that cannot be read gives null.\n\n"
-      "Example:\n  millrace tokenize --vocab data/vocab.model --in shard.jsonl.zst > ids.jsonl");
+      "Example:\n  millrace tokenize --vocab data/vocab.model --in shard.jsonl.zst > ids.jsonl\n"
+      "  head -n 3 shard.jsonl | millrace tokenize --vocab data/vocab.model --in -");
   command->callback([arguments] { tokenize(*arguments); });
 }
 

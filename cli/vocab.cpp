@@ -15,6 +15,7 @@
 #include "cli/results.h"
 #include "cli/training_text.h"
 #include "cli/vocab_show.h"
+#include "pipeline/foreign_shards.h"
 #include "stages/disk.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -48,7 +49,8 @@ std::string train_until_interrupted(const std::vector<std::string>& lines, int p
 }
 
 void train(const TrainArguments& arguments) {
-  const std::vector<std::string> shards = list_shards(arguments.shards, "");
+  const std::vector<std::string> shards = list_shards(arguments.shards, "").names;
+  refuse_foreign(shards, "");
   const std::filesystem::path out = through_links(arguments.out);
   make_folder(out.parent_path());
   require_writable(out, OutputKind::file);

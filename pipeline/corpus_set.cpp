@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 #include <xxhash.h>
 
 #include "pipeline/corpus_name.h"
+#include "pipeline/foreign_shards.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
 
@@ -18,11 +20,17 @@ bool same_source(const Corpus& a, const Corpus& b) {
          a.kind == b.kind && a.max_epochs == b.max_epochs && a.at_end == b.at_end;
 }
 
-std::vector<std::string> find_shards(const StreamConfig& config, const Corpus& corpus) {
+/// Sets the corpus's shards, and what was passed over.
+void find_shards(const StreamConfig& config, RunCorpus& found) {
+  const Corpus& corpus = found.corpus;
   try {
-    std::vector<std::string> shards = list_shards(corpus.patterns, config.data_directory);
-    refuse_shards_without_a_name(shards);
-    return shards;
+    FoundShards shards = list_shards(corpus.patterns, config.data_directory);
+    refuse_shards_without_a_name(shards.names);
+    std::vector<std::string> paths;
+    for (const std::string& shard : shards.names) paths.push_back(shard_path(config, shard));
+    refuse_foreign(paths, corpus.layout);
+    found.shards = std::move(shards.names);
+    found.passed_over = std::move(shards.passed_over);
   } catch (const ConfigError& error) {
     const char* hint = config.data_directory.empty() ? "; name the folder that the shards stand in with --data" : "";
     throw ConfigError(fmt::format("{}: corpus \"{}\": {}{}", corpus.declared_at, corpus.name, error.what(), hint));
@@ -37,8 +45,8 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
     for (const Corpus& corpus : phase.mix.corpora) {
       const auto known = std::ranges::find(corpora, corpus.name, [](const RunCorpus& c) { return c.corpus.name; });
       if (known == corpora.end()) {
-        RunCorpus added{corpus, XXH3_64bits(corpus.name.data(), corpus.name.size()), {}};
-        if (find == FindShards::yes) added.shards = find_shards(config, corpus);
+        RunCorpus added{corpus, XXH3_64bits(corpus.name.data(), corpus.name.size()), {}, {}};
+        if (find == FindShards::yes) find_shards(config, added);
         corpora.push_back(std::move(added));
       } else if (!same_source(known->corpus, corpus)) {
         throw ConfigError(

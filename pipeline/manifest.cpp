@@ -12,7 +12,7 @@
 #include "pipeline/reject_json.h"
 #include "pipeline/seek_json.h"
 #include "stages/errors.h"
-#include "stages/shard_list.h"
+#include "stages/natural_order.h"
 
 namespace millrace {
 namespace {

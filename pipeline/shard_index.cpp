@@ -18,7 +18,7 @@
 #include "pipeline/corpus_set.h"
 #include "pipeline/mutex.h"
 #include "stages/input_file.h"
-#include "stages/shard_list.h"
+#include "stages/natural_order.h"
 #include "stages/shard_to_bytes.h"
 #include "stages/shard_to_records.h"
 
@@ -96,7 +96,8 @@ class ShardIndexer {
     };
     indexed_.entry.layout = options.layout.name;
     try {
-      indexed_.entry.container = name_of(container_of(InputFile(path_)));
+      InputFile file(path_);
+      indexed_.entry.container = name_of(container_of(file));
     } catch (const std::system_error&) {  // The reader says so, too.
     }
     const std::unique_ptr<RecordReader> reader = open_shard(path_, options);

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,41 +14,52 @@ namespace millrace {
 /// Reads that fail throw std::system_error with the path: a directory, a vanished disk, a missing permission.
 class InputFile {
  public:
+  /// Throws std::system_error, too, if it is a FIFO, socket or device, and does not wait for one.
   explicit InputFile(const std::string& path);
+  /// Whatever comes on descriptor 0, read once from front to back: it has no random reads, and can be sought in the
+  /// buffer only.
+  static std::unique_ptr<InputFile> standard_input();
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  std::uint64_t size() const { return size_; }  ///< When it was opened.
+  /// When it was opened. Of standard input what has come so far.
+  std::uint64_t size() const { return is_stream_ ? fetched_ : size_; }
+  bool is_stream() const { return is_stream_; }
 
   /// Unread bytes at hand, at least `wanted` of them unless the file ends before. Valid until the next call.
+  /// REQUIRES: wanted <= kMostPeeked.
   struct View {
     const char* data;
     std::size_t size;
   };
+  static constexpr std::size_t kMostPeeked = 256 << 10;
   View peek(std::size_t wanted = 1);
   /// Marks bytes of the last peek as read.
   void consume(std::size_t bytes) { begin_ += bytes; }
   /// Offset in the file of the first unread byte.
   std::uint64_t position() const { return fetched_ - (end_ - begin_); }
   void seek(std::uint64_t position);
-  /// position() / size(); 1 for an empty file.
+  /// position() / size(); 1 for an empty file, 0 for standard input.
   double share_read() const;
 
   /// Shown what peek and read take from the file, from then on.
   using Watcher = std::function<void(std::uint64_t offset, const char* data, std::size_t bytes)>;
   void watch(Watcher watcher) { watcher_ = std::move(watcher); }
 
-  /// Reads past the buffer, straight into `into`. REQUIRES: nothing is peeked.
+  /// Reads what is peeked, then past the buffer, straight into `into`.
   std::size_t read(char* into, std::size_t capacity);
-  /// Reads at `offset` without moving the position; fewer bytes than asked only at the file's end.
+  /// Reads at `offset` without moving the position; fewer bytes than asked only at the file's end. Of standard input:
+  /// nothing.
   std::size_t read_at(std::uint64_t offset, char* into, std::size_t capacity) const;
 
  private:
+  InputFile() = default;
   std::size_t fetch(char* into, std::size_t capacity);
 
   std::string path_;
   int descriptor_ = -1;
+  bool is_stream_ = false;
   std::uint64_t size_ = 0;
   std::uint64_t fetched_ = 0;  // File offset behind the buffered bytes.
   std::vector<char> buffer_;
@@ -55,5 +67,8 @@ class InputFile {
   std::size_t end_ = 0;
   Watcher watcher_;
 };
+
+/// True for "-", "/dev/stdin" and the like.
+bool names_standard_input(const std::string& path);
 
 }  // namespace millrace

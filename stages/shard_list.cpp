@@ -3,136 +3,236 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "stages/errors.h"
+#include "stages/folder_walk.h"
+#include "stages/input_file.h"
+#include "stages/natural_order.h"
+#include "stages/passed_over_list.h"
 #include "stages/path_pattern.h"
+#include "stages/shard_names.h"
+#include "stages/shard_to_lines.h"
+#include "stages/shard_to_records.h"
 
 namespace millrace {
 namespace fs = std::filesystem;
 
 namespace {
 
-bool is_digit(char c) {
-  return c >= '0' && c <= '9';
+using Kind = FolderEntry::Kind;
+
+constexpr std::size_t kMostFoldersTold = 5;
+
+/// Why it is none, of a file or what is no folder that can be entered.
+std::optional<PassedOver> why_no_shard(const FolderEntry& entry) {
+  std::error_code ignored;
+  switch (entry.kind) {
+    case Kind::hidden_folder:
+      return PassedOver::hidden;
+    case Kind::known_folder:
+      return PassedOver::known_folder;
+    case Kind::unreadable_folder:
+      return PassedOver::unreadable_folder;
+    case Kind::unreachable:
+      return fs::is_symlink(entry.path(), ignored) ? PassedOver::dangling_link : PassedOver::unreachable;
+    case Kind::special:
+    case Kind::folder:
+    case Kind::file:
+      break;
+  }
+  if (const std::optional<PassedOver> why = plainly_no_shard(entry.name)) return why;
+  if (!is_json_name(entry.name) || entry.kind != Kind::file) return std::nullopt;
+  fs::path rejects = entry.path();
+  if (fs::exists(rejects.replace_extension(".rejects.jsonl"), ignored)) return PassedOver::own;
+  const std::optional<ForeignContainer> foreign = foreign_shard(entry.path().string(), "");
+  return foreign && foreign->is_one_json_document ? std::optional(PassedOver::json_document) : std::nullopt;
 }
 
-/// What `millrace index` writes beside a manifest may stand among the shards, and is none.
-bool is_rejects_file(const std::string& name) {
-  return matches_name("*.rejects.jsonl", name);
+[[noreturn]] void refuse_special(const fs::path& path) {
+  throw ConfigError(fmt::format(
+      "{}: a FIFO, socket or device; a shard is a regular file, which can be read again: save what it gives "
+      "as one (only `millrace tokenize --in -` reads a stream)",
+      path.string()));
 }
 
-void add_folder(const fs::path& folder, std::vector<fs::path>& files) {
-  std::error_code unreadable;
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, unreadable);
-  for (const fs::recursive_directory_iterator end; entry != end && !unreadable; entry.increment(unreadable)) {
-    const std::string name = entry->path().filename().string();
+class ShardSearch {
+ public:
+  explicit ShardSearch(fs::path directory) : directory_(std::move(directory)) {}
+
+  void add_pattern(const std::string& pattern) {
+    if (pattern.empty()) throw ConfigError("a shard pattern is empty; expected a file, a folder, a glob or @list.txt");
+    std::error_code error;
+    const fs::path whole = directory_ / pattern;
+    const bool is_there = fs::exists(whole, error);
+    if (names_standard_input(pattern) && (pattern != "-" || !is_there)) refuse_standard_input(pattern);
+    if (pattern.front() == '@') return add_list(pattern.substr(1));
+    if (is_there) return add_named(whole);
+    if (error || !add_matches(pattern)) refuse_pattern(pattern, error);
+  }
+
+  FoundShards take() {
+    FoundShards found;
+    for (const fs::path& file : files_) {
+      if (!passed_over_.empty()) passed_over_.remove(file);
+      found.names.push_back(name_of_file(file));
+    }
+    std::ranges::sort(found.names, natural_less);
+    const auto doubles = std::ranges::unique(found.names);
+    found.names.erase(doubles.begin(), doubles.end());
+    found.passed_over = passed_over_.lines();
+    return found;
+  }
+
+ private:
+  void add_named(const fs::path& path) {
+    const Kind kind = kind_of(path);
+    if (kind == Kind::special) refuse_special(path);
+    if (kind == Kind::file) return files_.push_back(path);
+    const std::size_t before = files_.size();
+    const PassedOverList passed_over = add_folder(path);
+    if (files_.size() == before) refuse_folder(path, passed_over);
+  }
+
+  /// Returns what was passed over in it.
+  PassedOverList add_folder(const fs::path& folder) {
+    PassedOverList passed_over;
+    walk_folder(folder, [&](const FolderEntry& entry) {
+      if (entry.kind == Kind::folder) return;
+      std::optional<PassedOver> why = why_no_shard(entry);
+      if (!why && entry.kind == Kind::special && is_shard_name(entry.name)) refuse_special(entry.path());
+      if (!why && entry.kind == Kind::special) why = PassedOver::special;
+      if (!why && !is_shard_name(entry.name)) why = PassedOver::other;
+      if (!why) return files_.push_back(entry.path());
+      passed_over.add(entry.folder, entry.name, *why);
+    });
+    passed_over_.add(passed_over);
+    return passed_over;
+  }
+
+  /// Adds what a glob matches, and says whether there was any.
+  bool add_matches(const std::string& pattern) {
+    const std::size_t before = files_.size();
+    Expansion expansion = expand_pattern(directory_, pattern);
+    for (const FolderEntry& entry : expansion.not_entered)
+      passed_over_.add(entry.folder, entry.name, why_no_shard(entry).value_or(PassedOver::other));
+    const std::optional<PassedOver> wanted = plainly_no_shard(fs::path(pattern).filename().string());
+    for (const fs::path& path : expansion.found) {
+      const FolderEntry entry{path.parent_path(), path.filename().string(), kind_of(path)};
+      if (entry.kind == Kind::folder) {
+        add_folder(path);
+        continue;
+      }
+      const std::optional<PassedOver> why = why_no_shard(entry);
+      if (why && why != wanted) {
+        passed_over_.add(entry.folder, entry.name, *why);
+      } else if (entry.kind == Kind::special) {
+        refuse_special(path);
+      } else {
+        files_.push_back(path);
+      }
+    }
+    return files_.size() > before;
+  }
+
+  void add_list(const std::string& name) {
+    const fs::path path = directory_ / name;
+    std::ifstream list(path);
     std::error_code ignored;
-    if (!entry->is_regular_file(ignored)) continue;
-    if (is_rejects_file(name)) continue;
-    if (matches_name("*.jsonl*", name) || matches_name("*.parquet", name)) files.push_back(entry->path());
-  }
-  if (unreadable) throw ConfigError(fmt::format("{}: {}", folder.string(), unreadable.message()));
-}
-
-/// Adds the files that one pattern names, and says whether there was any.
-bool add_matches(const std::string& pattern, const fs::path& directory, std::vector<fs::path>& files) {
-  const std::size_t before = files.size();
-  const fs::path whole = directory / pattern;
-  std::error_code ignored;
-  const bool is_named = fs::exists(whole, ignored);
-  for (const fs::path& path : is_named ? std::vector<fs::path>{whole} : expand_pattern(whole)) {
-    if (!is_named && is_rejects_file(path.filename().string())) continue;
-    if (fs::is_directory(path, ignored)) {
-      add_folder(path, files);
-    } else {
-      files.push_back(path);
+    if (!list || fs::is_directory(path, ignored))
+      throw ConfigError(fmt::format("{}: cannot read this list of shards", path.string()));
+    int number = 0;
+    int entries = 0;
+    for (std::string line; std::getline(list, line);) {
+      if (++number == 1 && line.starts_with(kByteOrderMark)) line.erase(0, kByteOrderMark.size());
+      const std::string entry = entry_of(line);
+      if (entry.empty()) continue;
+      ++entries;
+      if (entry.front() == '@')
+        throw ConfigError(fmt::format("{}:{}: a list cannot name a list", path.string(), number));
+      try {
+        add_pattern(entry);
+      } catch (const ConfigError& error) {
+        throw ConfigError(fmt::format("{}:{}: {}", path.string(), number, error.what()));
+      }
     }
+    if (list.bad()) throw ConfigError(fmt::format("{}: reading this list of shards fails", path.string()));
+    if (entries == 0) throw ConfigError(fmt::format("{}: this list names no shard", path.string()));
   }
-  return files.size() > before;
-}
 
-void add_pattern(const std::string& pattern, const fs::path& directory, std::vector<fs::path>& files);
-
-void add_list(const std::string& name, const fs::path& directory, std::vector<fs::path>& files) {
-  const fs::path path = directory / name;
-  std::ifstream list(path);
-  std::error_code ignored;
-  if (!list || fs::is_directory(path, ignored))
-    throw ConfigError(fmt::format("{}: cannot read this list of shards", path.string()));
-  int number = 0;
-  for (std::string line; std::getline(list, line);) {
-    ++number;
-    line.erase(std::find(line.begin(), line.end(), '#'), line.end());
-    const std::size_t first = line.find_first_not_of(" \t\r");
-    if (first == std::string::npos) continue;
-    line = line.substr(first, line.find_last_not_of(" \t\r") + 1 - first);
-    if (line.front() == '@') throw ConfigError(fmt::format("{}:{}: a list cannot name a list", path.string(), number));
-    try {
-      add_pattern(line, directory, files);
-    } catch (const ConfigError& error) {
-      throw ConfigError(fmt::format("{}:{}: {}", path.string(), number, error.what()));
+  /// A line of a list without its comment and the blanks around. A # within a name is none.
+  static std::string entry_of(std::string line) {
+    constexpr const char* kBlanks = " \t\r";
+    for (std::size_t at = line.find('#'); at != std::string::npos; at = line.find('#', at + 1)) {
+      if (at + 1 < line.size() && std::string_view(kBlanks).find(line[at + 1]) == std::string_view::npos) continue;
+      line.resize(at);
+      break;
     }
+    const std::size_t first = line.find_first_not_of(kBlanks);
+    return first == std::string::npos ? "" : line.substr(first, line.find_last_not_of(kBlanks) + 1 - first);
   }
-}
 
-void add_pattern(const std::string& pattern, const fs::path& directory, std::vector<fs::path>& files) {
-  if (pattern.empty()) throw ConfigError("a shard pattern is empty; expected a file, a folder, a glob or @list.txt");
-  if (pattern.front() == '@') return add_list(pattern.substr(1), directory, files);
-  if (!add_matches(pattern, directory, files)) {
-    const std::string place = directory.empty() ? "the current folder" : directory.string();
-    throw ConfigError(fmt::format("no shard matches \"{}\" (looked from {})", pattern, place));
+  static void refuse_standard_input(const std::string& pattern) {
+    throw ConfigError(fmt::format(
+        "\"{}\": a stream is read by `millrace tokenize --in -` alone; a shard is a regular file, which can be "
+        "read again: save the stream as one",
+        pattern));
   }
-}
 
-std::string relative_to(const fs::path& directory, const fs::path& path) {
-  const std::string whole = path.lexically_normal().string();
-  std::string start = directory.lexically_normal().string();
-  if (start.empty() || start == ".") return whole;
-  if (start.back() != '/') start += '/';
-  return whole.rfind(start, 0) == 0 ? whole.substr(start.size()) : whole;
-}
+  static void refuse_folder(const fs::path& folder, const PassedOverList& passed_over) {
+    const std::string there =
+        passed_over.empty() ? "it is empty"
+                            : fmt::format("there is\n  {}\n", fmt::join(passed_over.lines(kMostFoldersTold), "\n  "));
+    throw ConfigError(
+        fmt::format("no shard in the folder {}: {}{}a folder gives {}; name other files one by one, or by a "
+                    "glob",
+                    folder.string(), there, passed_over.empty() ? "; " : "", kShardNames));
+  }
+
+  void refuse_pattern(const std::string& pattern, const std::error_code& error) const {
+    const std::string place = directory_.empty() ? "the current folder" : directory_.string();
+    std::error_code ignored;
+    const fs::path whole = directory_ / pattern;
+    std::string why;
+    if (error) {
+      why = fmt::format(": {}", error.message());
+    } else if (fs::is_symlink(whole, ignored)) {
+      why = fmt::format(": it is a link to {}, which is not there", fs::read_symlink(whole, ignored).string());
+    } else if (!passed_over_.empty()) {
+      why = fmt::format("; passed over:\n  {}", fmt::join(passed_over_.lines(kMostFoldersTold), "\n  "));
+    }
+    throw ConfigError(fmt::format("no shard matches \"{}\" (looked from {}){}", pattern, place, why));
+  }
+
+  /// Relative to the directory where it lies below.
+  std::string name_of_file(const fs::path& path) const {
+    std::error_code ignored;
+    const fs::path normal = path.lexically_normal();
+    // ".." behind a link does not lead back to where the link stands.
+    const bool is_same = normal == path || fs::equivalent(normal, path, ignored);
+    const std::string whole = (is_same ? normal : path).string();
+    std::string start = directory_.lexically_normal().string();
+    if (start.empty() || start == ".") return whole;
+    if (start.back() != '/') start += '/';
+    return whole.starts_with(start) ? whole.substr(start.size()) : whole;
+  }
+
+  fs::path directory_;
+  std::vector<fs::path> files_;
+  PassedOverList passed_over_;
+};
 
 }  // namespace
 
-bool natural_less(const std::string& a, const std::string& b) {
-  std::size_t i = 0;
-  std::size_t j = 0;
-  while (i < a.size() && j < b.size()) {
-    if (is_digit(a[i]) && is_digit(b[j])) {
-      const auto number = [](const std::string& text, std::size_t& at) {
-        while (at < text.size() && text[at] == '0') ++at;
-        const std::size_t begin = at;
-        while (at < text.size() && is_digit(text[at])) ++at;
-        return std::string_view(text).substr(begin, at - begin);
-      };
-      const std::string_view x = number(a, i);
-      const std::string_view y = number(b, j);
-      if (x.size() != y.size()) return x.size() < y.size();
-      if (x != y) return x < y;
-    } else {
-      if (a[i] != b[j]) return static_cast<unsigned char>(a[i]) < static_cast<unsigned char>(b[j]);
-      ++i;
-      ++j;
-    }
-  }
-  const bool a_ends = i == a.size();
-  const bool b_ends = j == b.size();
-  if (a_ends != b_ends) return a_ends;
-  return a < b;  // Equal but for leading zeros.
-}
-
-std::vector<std::string> list_shards(const std::vector<std::string>& patterns, const std::string& directory) {
-  std::vector<fs::path> files;
-  for (const std::string& pattern : patterns) add_pattern(pattern, directory, files);
-  std::vector<std::string> shards;
-  shards.reserve(files.size());
-  for (const fs::path& file : files) shards.push_back(relative_to(directory, file));
-  std::sort(shards.begin(), shards.end(), natural_less);
-  shards.erase(std::unique(shards.begin(), shards.end()), shards.end());
-  return shards;
+FoundShards list_shards(const std::vector<std::string>& patterns, const std::string& directory) {
+  ShardSearch search(directory);
+  for (const std::string& pattern : patterns) search.add_pattern(pattern);
+  return search.take();
 }
 
 }  // namespace millrace

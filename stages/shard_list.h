@@ -5,15 +5,18 @@
 
 namespace millrace {
 
-/// The shards that patterns name, in natural order ("part-2" before "part-10"), each once.
-/// A pattern is a file, a directory (its *.jsonl* and *.parquet below, at any depth), a glob with * ? [] and **,
-/// or @list.txt (a pattern a line, # comments). Relative patterns start at `directory`.
-/// Paths come back relative to `directory` where they lie below it. Files *.rejects.jsonl are shards only where
-/// they are named. A pattern that matches nothing: ConfigError naming
-/// it.
-std::vector<std::string> list_shards(const std::vector<std::string>& patterns, const std::string& directory);
+/// What a search for shards gave.
+struct FoundShards {
+  std::vector<std::string> names;        ///< In natural order ("part-2" before "part-10"), each once.
+  std::vector<std::string> passed_over;  ///< What lay among them and is no shard: a line a folder, for a person.
+};
 
-/// True if a stands before b when runs of digits compare as numbers.
-bool natural_less(const std::string& a, const std::string& b);
+/// The shards that patterns name. A pattern is a file; a directory: what kShardNames match below it, at any depth; a
+/// glob with * ? [] and **; or @list.txt: a pattern a line, comments from a # that a blank or the line's end follows.
+/// Relative patterns start in `directory`, whose own name is no pattern. Links are followed. Paths come back relative
+/// to `directory` where they lie below it. Of a directory or a glob is passed over what plainly is no shard, unless the
+/// glob ends as such names do. Throws ConfigError for a pattern that matches nothing, a FIFO, a socket, a device, and
+/// standard input.
+FoundShards list_shards(const std::vector<std::string>& patterns, const std::string& directory);
 
 }  // namespace millrace

@@ -1,7 +1,7 @@
 #include "stages/shard_to_bytes.h"
 
-#include <cstring>
 #include <stdexcept>
+#include <string_view>
 #include <utility>
 
 #include <fmt/format.h>
@@ -25,13 +25,13 @@ class PlainStream final : public ByteStream {
 
 }  // namespace
 
-Container container_of(const InputFile& file) {
-  char head[4] = {};
-  const std::size_t size = file.read_at(0, head, sizeof head);
-  if (size >= 4 && is_zstd_magic(head)) return Container::zstd;
-  if (size >= 2 && std::memcmp(head, "\x1f\x8b", 2) == 0) return Container::gzip;
-  if (size >= 4 && (std::memcmp(head, "PAR1", 4) == 0 || std::memcmp(head, "PARE", 4) == 0)) return Container::parquet;
-  return Container::plain;
+Container container_of(InputFile& file) {
+  constexpr std::string_view kParquetMagic = "PAR1";
+  const InputFile::View view = file.peek(kParquetMagic.size());
+  const std::string_view head(view.data, view.size);
+  if (head.size() >= 4 && is_zstd_magic(head.data())) return Container::zstd;
+  if (head.starts_with("\x1f\x8b")) return Container::gzip;
+  return head.starts_with(kParquetMagic) ? Container::parquet : Container::plain;
 }
 
 const char* name_of(Container container) {

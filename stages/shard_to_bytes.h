@@ -13,7 +13,8 @@ namespace millrace {
 
 /// What a shard is, told by its first bytes and never by its name.
 enum class Container : std::uint8_t { plain, zstd, gzip, parquet };
-Container container_of(const InputFile& file);
+/// REQUIRES: nothing of the file is consumed. Peeks at it.
+Container container_of(InputFile& file);
 /// "plain", "zstd", "gzip", "parquet"
 const char* name_of(Container container);
 

@@ -21,12 +21,12 @@ namespace {
 /// Lines looked at before a layout is given up on.
 constexpr int kLinesToDetect = 16;
 
-Reject unreadable(const std::string& path, std::uint64_t record, const std::system_error& error) {
+Reject unreadable(const std::string& path, std::uint64_t record, std::string reason) {
   Reject reject;
   reject.where.shard = path;
   reject.where.record = record;
   reject.cause = RejectCause::unreadable;
-  reject.reason = error.code().message();
+  reject.reason = std::move(reason);
   reject.loss = {0, 0};
   return reject;
 }
@@ -98,7 +98,7 @@ class LinesReader final : public RecordReader {
     try {
       return lines_.next(line);
     } catch (const std::system_error& error) {
-      broken_ = unreadable(path_, lines_.next_record(), error);
+      broken_ = unreadable(path_, lines_.next_record(), error.code().message());
       broken_->loss.bytes = rest_of(path_, lines_.share_read(), lines_.content_read());
       return LineSplitter::Step::end;
     }
@@ -156,7 +156,7 @@ class TextReader final : public RecordReader {
         if (piece.bytes == 0 && !piece.fault) break;
       }
     } catch (const std::system_error& error) {
-      pending_ = unreadable(path_, 0, error);
+      pending_ = unreadable(path_, 0, error.code().message());
       pending_->loss = {1, length_ + rest_of(path_, bytes->share_read(), length_)};
       return;
     }
@@ -230,6 +230,13 @@ std::vector<std::string> fields_of(const std::string& shard) {
   return {};
 }
 
+std::optional<ForeignContainer> foreign_in(InputFile& file, bool is_text) {
+  static_assert(kPackedHeadBytes <= InputFile::kMostPeeked);
+  InputFile::View head = file.peek(kHeadBytes);
+  head = file.peek(head_bytes({head.data, head.size}));
+  return foreign_container({head.data, head.size}, is_text);
+}
+
 bool is_text_name(std::string_view path) {
   for (const std::string_view packed : {".zst", ".gz"}) {
     if (path.ends_with(packed)) path.remove_suffix(packed.size());
@@ -253,9 +260,11 @@ std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOpti
                                          std::uint64_t first_record, const SeekPoint& from) {
   try {
     auto file = std::make_unique<InputFile>(path);
+    file->watch(options.on_bytes);
+    if (const std::optional<ForeignContainer> foreign = foreign_in(*file, options.layout.is_text()))
+      return std::make_unique<UnreadableShard>(unreadable(path, 0, foreign->told()), first_record);
     const Container container = container_of(*file);
     if (container == Container::parquet) return open_parquet(path, options, first_record);
-    file->watch(options.on_bytes);
     if (!options.filter.where.empty()) {
       throw ConfigError(
           fmt::format("{}: `where` is a condition on the columns of Parquet, and this shard holds {}; use keep or drop",
@@ -266,7 +275,34 @@ std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOpti
     return std::make_unique<LinesReader>(path, options, open_bytes(std::move(file), container, from), first_record,
                                          from);
   } catch (const std::system_error& error) {
-    return std::make_unique<UnreadableShard>(unreadable(path, 0, error), first_record);
+    return std::make_unique<UnreadableShard>(unreadable(path, 0, error.code().message()), first_record);
+  }
+}
+
+std::unique_ptr<RecordReader> open_standard_input(const ReadOptions& options) {
+  const std::string name = "standard input";
+  std::unique_ptr<InputFile> input = InputFile::standard_input();
+  if (const std::optional<ForeignContainer> foreign = foreign_in(*input, false))
+    throw ConfigError(fmt::format("{}: {}", name, foreign->told()));
+  const Container container = container_of(*input);
+  if (container == Container::parquet)
+    throw ConfigError(name + ": Parquet is not read from front to back: name the file, or save it as one");
+  return std::make_unique<LinesReader>(name, options, open_bytes(std::move(input), container), 0, SeekPoint{});
+}
+
+std::optional<ForeignContainer> foreign_shard(const std::string& path, const std::string& layout) {
+  try {
+    // No more than is looked at: this is asked of every shard before a job begins.
+    const InputFile file(path);
+    std::string head(kHeadBytes, '\0');
+    head.resize(file.read_at(0, head.data(), head.size()));
+    if (const std::size_t read = head.size(), wanted = head_bytes(head); read == kHeadBytes && wanted > read) {
+      head.resize(wanted);
+      head.resize(read + file.read_at(read, head.data() + read, wanted - read));
+    }
+    return foreign_container(head, layout.empty() ? is_text_name(path) : layout_named(layout).is_text());
+  } catch (const std::system_error&) {
+    return std::nullopt;
   }
 }
 

@@ -2,8 +2,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "stages/foreign_container.h"
 #include "stages/record_layout.h"
 #include "stages/records.h"
 
@@ -37,8 +39,17 @@ class RecordReader {
 /// a place that an earlier reader of the same bytes named, at or before that record: reading begins there.
 /// A file that cannot be opened or is no container yields one Reject (unreadable, damaged_footer).
 /// Rejects that lie before first_record are not yielded again.
+/// So does one of a foreign container (unreadable), see foreign_container.
 /// Throws ConfigError if the filter has a `where` that the shard cannot answer: no Parquet, or a wrong expression.
 std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOptions& options,
                                          std::uint64_t first_record = 0, const SeekPoint& from = {});
+
+/// Reads the records that come on standard input. Throws ConfigError if that is a foreign container, or Parquet, which
+/// is not read from front to back.
+std::unique_ptr<RecordReader> open_standard_input(const ReadOptions& options);
+
+/// What a file is instead of a shard, by its beginning; empty: nothing that is known. `layout` is the one that was
+/// named for it, or none. A file that cannot be read: empty; open_shard says why.
+std::optional<ForeignContainer> foreign_shard(const std::string& path, const std::string& layout);
 
 }  // namespace millrace

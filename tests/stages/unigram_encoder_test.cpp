@@ -180,7 +180,7 @@ void shared_documents_agree(std::size_t step) {
   std::vector<std::string> documents;
   std::size_t number = 0;
   for (const std::string& shard :
-       list_shards({(shared / "data/redpajama").string(), (shared / "data/the_stack").string()}, "")) {
+       list_shards({(shared / "data/redpajama").string(), (shared / "data/the_stack").string()}, "").names) {
     const auto reader = open_shard(shard, {detect_layout(shard)});
     for (Record record; reader->next(record);) {
       auto* document = std::get_if<Document>(&record);
