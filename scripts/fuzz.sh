@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes from outside: lines, records, the zstd stream, safetensors, text to tokens. Two at a time.
-#   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records tokenizer zstd
-#                                          safetensors
+# Fuzzes what reads bytes from outside: lines, records, foreign containers, the zstd stream, safetensors, text to tokens.
+# Two at a time.
+#   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records foreign tokenizer
+#                                          zstd safetensors
 # MILLRACE_FUZZ_MODEL=FILE: a vocabulary that the tokenizer is tried with beside those it draws.
 # What is found lies in build/fuzz/findings, and the exit code is 1 then; `build/fuzz/NAME_fuzzer FILE` shows it again.
 # Inputs that reached something new stay in build/fuzz/corpus, where the next run begins.
@@ -12,7 +13,7 @@ usage() { echo "usage: scripts/fuzz.sh [SECONDS [NAME...]]" >&2; exit 2; }
 seconds=${1:-600}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(lines records tokenizer zstd safetensors)
+[ ${#names[@]} -gt 0 ] || names=(lines records foreign tokenizer zstd safetensors)
 for name in "${names[@]}"; do [ -f "tests/fuzz/${name}_fuzzer.cpp" ] || usage; done
 
 scripts/deps.sh fuzz

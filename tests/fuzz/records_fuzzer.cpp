@@ -48,11 +48,22 @@ bool is_comparable(std::string_view line) {
   if (line.find('\0') != std::string_view::npos || line.starts_with("\xEF")) return false;
   // It knows no limit of depth.
   if (std::count_if(line.begin(), line.end(), [](char c) { return c == '[' || c == '{'; }) > 1000) return false;
-  // It takes integers beyond 64 bits, as floating point.
+  // It makes floating point of integers beyond 64 bits, and takes no number beyond floating point.
+  constexpr std::size_t kLongInteger = 19;
+  constexpr std::size_t kLongExponent = 3;
+  const auto ends_like_an_exponent = [](std::string_view before) {
+    if (before.ends_with('+') || before.ends_with('-')) before.remove_suffix(1);
+    return before.ends_with('e') || before.ends_with('E');
+  };
   std::size_t digits = 0;
-  for (const char c : line) {
-    digits = '0' <= c && c <= '9' ? digits + 1 : 0;
-    if (digits >= 19) return false;
+  std::size_t too_many = 0;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    if (line[i] < '0' || line[i] > '9') {
+      digits = 0;
+      continue;
+    }
+    if (digits == 0) too_many = ends_like_an_exponent(line.substr(0, i)) ? kLongExponent : kLongInteger;
+    if (++digits >= too_many) return false;
   }
   return true;
 }
