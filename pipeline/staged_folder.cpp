@@ -179,10 +179,9 @@ StagedFolder::Growing& StagedFolder::open(const std::string& name) {
   if (file->descriptor >= 0) return *file;
   file->descriptor = ::open(staged(name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (file->descriptor < 0) disk_failure(staged(name), errno, "cannot open for writing");
-  const InputFile written(staged(name).string());
   const std::uint64_t whole = file->bytes / FileSums::kBlock * FileSums::kBlock;
   std::vector<char> rest(file->bytes - whole);
-  rest.resize(written.read_at(whole, rest.data(), rest.size()));
+  if (!rest.empty()) rest.resize(InputFile(staged(name).string()).read_at(whole, rest.data(), rest.size()));
   file->running = RunningSums(file->saved, rest);
   if (file->running.sums() != file->saved)
     throw ConfigError(fmt::format("{}: not what was written there; remove {} to begin anew", staged(name).string(),
