@@ -9,6 +9,7 @@
 
 #include "pipeline/corpus_name.h"
 #include "pipeline/foreign_shards.h"
+#include "pipeline/loss_judge.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
 
@@ -27,7 +28,8 @@ void find_shards(const StreamConfig& config, RunCorpus& found) {
     FoundShards shards = list_shards(corpus.patterns, config.data_directory);
     refuse_shards_without_a_name(shards.names);
     std::vector<std::string> paths;
-    for (const std::string& shard : shards.names) paths.push_back(shard_path(config, shard));
+    for (const std::string& shard : shards.names)
+      if (!may_be_unreadable(config, shard)) paths.push_back(shard_path(config, shard));
     refuse_foreign(paths, corpus.layout);
     found.shards = std::move(shards.names);
     found.passed_over = std::move(shards.passed_over);

@@ -20,7 +20,8 @@ struct RunCorpus {
 
 /// The corpora of all phases, in the order of first mention. `list` also finds their shards on disk.
 /// Throws ConfigError if two phases disagree about a corpus's shards, layout, filters or epochs, a pattern matches
-/// nothing, or what it matches is a foreign container.
+/// nothing, or what it matches is a foreign
+/// container that allow_unreadable does not name.
 enum class FindShards : std::uint8_t { no, yes };
 std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find);
 

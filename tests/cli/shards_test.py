@@ -194,6 +194,18 @@ class ForeignContainers(Folder):
                 self.assertEqual(done.stdout, b"")
                 self.assertFalse((self.folder / "out").exists() or (self.folder / "new.model").exists())
 
+    def test_one_that_may_be_unreadable_is_passed_by(self):
+        run_file = tiny_run.write_run(self.folder / "run")
+        data = self.folder / "run/data"
+        (data / "strange.jsonl.bz2").write_bytes(bz2.compress(LINES))
+        mix = self.folder / "run/mix.toml"
+        mix.write_text(mix.read_text().replace('["prose.jsonl"]', '["prose.jsonl", "strange.jsonl.bz2"]'))
+        command = ["train", run_file, "--run-dir", self.folder / "out", "--set", "train.tokens=512"]
+        self.assertEqual(run(*command).returncode, 2)
+        run_file.write_text(run_file.read_text().replace("[data]\n", '[data]\nallow_unreadable = ["strange.jsonl.bz2"]\n'))
+        done = run(*command)
+        self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_all_of_them_are_named_at_once(self):
         for number in range(12):
             self.write(f"data/{number}.jsonl", bz2.compress(LINES))

@@ -157,6 +157,20 @@ TEST(ForeignContainer, CutAnywhereNeverFails) {
   }
 }
 
+TEST(ForeignShard, IsLookedForWithoutReadingAShardTwice) {
+  const testing::TemporaryFolder folder;
+  for (const std::string& bytes : {lines(), gzip_member(lines()), zstd_frame(lines())}) {
+    std::string seen;
+    ReadOptions options;
+    options.on_bytes = [&seen](std::uint64_t offset, const char* data, std::size_t size) {
+      EXPECT_EQ(offset, seen.size());
+      seen.append(data, size);
+    };
+    EXPECT_EQ(testing::read_shard(folder.write("a", bytes), 0, options).documents.size(), 100U);
+    EXPECT_EQ(seen, bytes);
+  }
+}
+
 TEST(ForeignShard, IsOneRejectThatNamesTheKind) {
   const testing::TemporaryFolder folder;
   const testing::Reading reading = testing::read_shard(folder.write("a.jsonl.bz2", "BZh91AY&SY and so on\n\n"));
