@@ -21,7 +21,11 @@ std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const Vocabu
     HeldOutTokens& corpus = corpora.emplace_back();
     corpus.corpus = held_out.corpus;
     corpus.text_bytes = held_out.text_bytes;
-    for (const std::vector<TokenId>& document : held_out.documents) append_document(corpus, document, vocabulary.eos());
+    for (std::size_t i = 0; i < held_out.documents.size(); ++i) {
+      const bool cut = held_out.last_is_cut && i + 1 == held_out.documents.size();
+      append_document(corpus, held_out.documents[i], cut ? DocumentPart::beginning : DocumentPart::whole,
+                      vocabulary.eos());
+    }
   }
   return corpora;
 }

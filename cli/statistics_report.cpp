@@ -111,7 +111,7 @@ Json denoiser_json(const Denoiser& denoiser, const DenoiserStatistics& found, co
       {"kind", name_of(denoiser.kind)},
       {"examples", found.examples},
       {"share", {{"asked", denoiser.share}, {"realised", ratio(found.examples, phase.examples)}}},
-      {"raw_tokens_per_example", ratio(found.segment_tokens, found.examples)},
+      {"raw_tokens_per_example", ratio(found.raw_tokens, found.examples)},
       {"positions_per_example", ratio(found.positions, found.examples)},
       {"loss_per_example", ratio(found.loss_positions, found.examples)},
       {"trimmed_tokens", found.trimmed_tokens},
@@ -162,7 +162,7 @@ std::string denoiser_table(const PhaseStatistics& phase, const Objective& object
     const bool spans = denoiser.kind == DenoiserKind::span;
     table.add({denoiser.name, fmt::format("{}", found.examples), percent(denoiser.share),
                percent(ratio(found.examples, phase.examples)),
-               fmt::format("{:.0f}", ratio(found.segment_tokens, found.examples)),
+               fmt::format("{:.1f}", ratio(found.raw_tokens, found.examples)),
                fmt::format("{:.1f}", ratio(found.positions, found.examples)),
                fmt::format("{:.1f}", ratio(found.loss_positions, found.examples)),
                fmt::format("{}", found.trimmed_tokens), percent(asked_mask_ratio(denoiser)),

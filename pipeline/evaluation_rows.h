@@ -20,7 +20,7 @@ class EvaluationRows {
   /// denoiser fits no row.
   EvaluationRows(const StreamConfig& config, std::uint32_t phase, const Vocabulary& vocabulary);
 
-  /// `ids`: documents one after the other, eos after each, which stays where the objective has it as separator.
+  /// `ids`: documents one after the other, eos where one ends, which stays where the objective has it as separator.
   /// Examples are cut from the beginning on, denoisers by the quota rule of their shares (never at random), and fill
   /// rows as the layout says. Text at the end that is too short for the denoiser whose turn it is stands in no row.
   std::vector<Row> operator()(const std::string& corpus, std::vector<TokenId> ids) const;

@@ -26,6 +26,7 @@ HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const
       const std::uint64_t room = wanted - gathered.tokens;
       if (ids.size() > room) {
         ids.resize(room);
+        gathered.last_is_cut = true;
         gathered.text_bytes += vocabulary.decode(ids).size();
       } else {
         gathered.text_bytes += document->text.size();

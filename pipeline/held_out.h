@@ -16,7 +16,8 @@ bool is_held_out(std::string_view text, double fraction);
 /// Held-out documents of one corpus, as ids.
 struct HeldOut {
   std::string corpus;
-  std::vector<std::vector<TokenId>> documents;  ///< In shard and record order; the last one may be cut.
+  std::vector<std::vector<TokenId>> documents;  ///< In shard and record order.
+  bool last_is_cut = false;                     ///< The last one goes on behind the tokens that were wanted.
   std::uint64_t tokens = 0;                     ///< Sum of the documents' lengths.
   std::uint64_t text_bytes = 0;                 ///< UTF-8 bytes those tokens stand for: for bits per byte.
 };

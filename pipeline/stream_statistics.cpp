@@ -41,6 +41,7 @@ void StreamStatistics::add(const StreamRow& row) {
     ++eaten[origin.denoiser];
     DenoiserStatistics& denoiser = phase.denoisers[origin.denoiser];
     ++denoiser.examples;
+    denoiser.raw_tokens += origin.raw_tokens;
     denoiser.segment_tokens += origin.segment_tokens;
     denoiser.trimmed_tokens += origin.trimmed_tokens;
     denoiser.positions += origin.inputs + origin.targets;

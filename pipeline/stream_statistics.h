@@ -12,6 +12,7 @@ namespace millrace {
 /// What one denoiser made of its examples.
 struct DenoiserStatistics {
   std::uint64_t examples = 0;
+  std::uint64_t raw_tokens = 0;                        ///< Without separators.
   std::uint64_t segment_tokens = 0;                    ///< Raw tokens with separators.
   std::uint64_t noise_tokens = 0;                      ///< Of those, tokens that the targets hold.
   std::uint64_t trimmed_tokens = 0;                    ///< Of those, tokens that neither inputs nor targets hold.

@@ -28,9 +28,9 @@ std::uint64_t number_in(const SafetensorsFile& file, const std::string& key) {
 
 }  // namespace
 
-void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, TokenId eos) {
+void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, DocumentPart part, TokenId eos) {
   corpus.ids.insert(corpus.ids.end(), document.begin(), document.end());
-  corpus.ids.push_back(eos);
+  if (part == DocumentPart::whole) corpus.ids.push_back(eos);
   ++corpus.documents;
 }
 

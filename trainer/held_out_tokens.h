@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// The held-out text of one corpus as a model meets it: documents' ids one after the other, eos after each.
+/// The held-out text of one corpus as a model meets it: documents' ids one after the other, eos where one ends.
 struct HeldOutTokens {
   std::string corpus;
   std::vector<TokenId> ids;
@@ -19,8 +19,9 @@ struct HeldOutTokens {
   bool operator==(const HeldOutTokens&) const = default;
 };
 
-/// Appends one document, and eos.
-void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, TokenId eos);
+/// Appends one document and, unless only its beginning is there, eos.
+enum class DocumentPart : std::uint8_t { whole, beginning };
+void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, DocumentPart part, TokenId eos);
 
 /// The file that keeps them in a run folder: safetensors, one I32 tensor a corpus, named "0000 CORPUS", "0001 CORPUS"
 /// so that their order is kept; counts and the vocabulary's hash are metadata.

@@ -30,7 +30,8 @@ Json loads(const std::vector<RouterStatistics>& routers) {
   return layers;
 }
 
-/// The row in equal parts, at most 32: the share of its pairs that was dropped, mean over the layers; null: no pair.
+/// The row in at most 32 parts, whose lengths differ by at most one position: the share of its pairs that was dropped,
+/// mean over the layers; null: no pair.
 Json dropped_by_position(const std::vector<RouterStatistics>& routers) {
   if (routers.empty()) return Json::array();
   const std::size_t length = routers.front().pairs_at.size();

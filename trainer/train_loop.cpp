@@ -272,6 +272,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
     return;
   }
   state_.bad_in_a_row = 0;
+  for (const StreamRow& row : batch) unigram_.add(row.row);
   state_.add(losses.total);
   if (const std::string warning = warning_of_losses(state_); !warning.empty()) spdlog::warn("{}", warning);
   StepMetrics metrics;
@@ -306,7 +307,6 @@ void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait
   ++state_.step;
   for (const StreamRow& row : batch) {
     state_.add(row);
-    unigram_.add(row.row);
     tell_rejects(row);
     log_->row(row, setup_.corpora);
   }

@@ -11,7 +11,7 @@ UnigramCounts::UnigramCounts(int vocab_size) : counts_(static_cast<std::size_t>(
 
 void UnigramCounts::add(const Row& row) {
   for (std::size_t i = 0; i < row.labels.size(); ++i) {
-    if (row.segment_ids[i] == 0) continue;
+    if (row.loss_weights[i] == 0) continue;
     ++counts_.at(static_cast<std::size_t>(row.labels[i]));
     ++total_;
   }

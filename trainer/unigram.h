@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// How often each id was to be predicted so far: the labels of all real positions, whatever their loss weight.
+/// How often each id was to be predicted so far: the labels whose loss counts, of the steps that were taken.
 /// Its loss on held-out tokens is the bound that a model must beat to have learned more than word frequencies.
 class UnigramCounts {
  public:

@@ -94,9 +94,8 @@ function droppedChart() {
     const step = M.dropped_by_position.step;
     return { label: from === to - 1 ? `step ${readable(step[from], 3)}` : `steps ${readable(step[from], 3)}–${readable(step[to - 1], 3)}`, value };
   });
-  const length = DATA.sequence_length / Math.max(1, parts.length);
   return { id: "dropped_by_position", title: "Dropped tokens by position", about: "Share of (token, choice) pairs over an expert's capacity, along the sequence; mean over MoE layers.",
-    x: parts.map((part) => part * length), curves, xLabel: "position", unit: "dropped", format: percent, y: fromZero, phases: false, points: true };
+    x: parts.map((part) => Math.ceil(part * DATA.sequence_length / parts.length)), curves, xLabel: "position", unit: "dropped", format: percent, y: fromZero, phases: false, points: true };
 }
 
 function draw() {

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/train_loop_fixture.h"
+#include "trainer/checkpoint.h"
 #include "trainer/summary.h"
 
 namespace millrace {
@@ -175,6 +176,20 @@ TEST_F(BadStepsTest, AreNotSaved) {
   TrainLoop loop(setup("a"));
   EXPECT_EQ(run(loop, 20, {5, 20}), TrainEnd::bad_steps);
   EXPECT_EQ(checkpoint_steps(folder_.path() / "a" / "checkpoints"), (std::vector<std::uint64_t>{3}));
+}
+
+TEST_F(BadStepsTest, AreInNoUnigramCount) {
+  TrainLoop loop(setup("a"));
+  run(loop, 6, {3, 4});
+  const auto counts = load_unigram_counts(checkpoint_path(folder_.path() / "a" / "checkpoints", 6), 128);
+  std::vector<std::int64_t> expected(128, 0);
+  for (std::uint64_t number = 0; number < 24; ++number) {
+    if (number >= 8 && number < 16) continue;  // Rows of steps 3 and 4.
+    const Row row = stream_row(number).row;
+    for (std::size_t i = 0; i < row.labels.size(); ++i)
+      expected[static_cast<std::size_t>(row.labels[i])] += row.loss_weights[i] != 0 ? 1 : 0;
+  }
+  EXPECT_EQ(counts.value().counts(), expected);
 }
 
 TEST_F(BadStepsTest, PutOffACheckpointUntilAnUpdateIsMade) {

@@ -25,7 +25,7 @@ TEST(CausalRows, OpenWithPadAndWeighEveryRealLabel) {
   EXPECT_EQ(rows.positions, (std::vector<std::int32_t>{0, 1, 2, 0, 1, 2}));
 }
 
-TEST(UnigramCounts, CountRealLabelsAndSmoothByOne) {
+TEST(UnigramCounts, CountLabelsWhoseLossCountsAndSmoothByOne) {
   UnigramCounts counts(4);
   EXPECT_DOUBLE_EQ(counts.loss(3), std::log(4.0));
   Row row;
@@ -33,21 +33,29 @@ TEST(UnigramCounts, CountRealLabelsAndSmoothByOne) {
   row.loss_weights = {0, 1, 1, 0};
   row.segment_ids = {1, 1, 1, 0};
   counts.add(row);
-  EXPECT_DOUBLE_EQ(counts.loss(2), -std::log(3.0 / 7));
-  EXPECT_DOUBLE_EQ(counts.loss(1), -std::log(2.0 / 7));
-  EXPECT_DOUBLE_EQ(counts.loss(0), -std::log(1.0 / 7));
+  EXPECT_DOUBLE_EQ(counts.loss(2), -std::log(2.0 / 6));
+  EXPECT_DOUBLE_EQ(counts.loss(1), -std::log(2.0 / 6));
+  EXPECT_DOUBLE_EQ(counts.loss(0), -std::log(1.0 / 6));
 }
 
 TEST(HeldOutTokens, ComeBackInTheirOrder) {
   const TemporaryFolder folder;
   std::vector<HeldOutTokens> corpora{{"z/prose", {}, 0, 40}, {"empty", {}, 0, 0}, {"a code", {}, 0, 7}};
-  append_document(corpora[0], {5, 6}, 1);
-  append_document(corpora[0], {7}, 1);
-  append_document(corpora[2], {9}, 1);
+  append_document(corpora[0], {5, 6}, DocumentPart::whole, 1);
+  append_document(corpora[0], {7}, DocumentPart::whole, 1);
+  append_document(corpora[2], {9}, DocumentPart::whole, 1);
   EXPECT_EQ(corpora[0].ids, (std::vector<TokenId>{5, 6, 1, 7, 1}));
   save_held_out(folder.path() / "heldout.safetensors", corpora, "00ff");
   EXPECT_EQ(load_held_out(folder.path() / "heldout.safetensors", "00ff"), corpora);
   EXPECT_THROW(load_held_out(folder.path() / "heldout.safetensors", "00fe"), ConfigError);
+}
+
+TEST(HeldOutTokens, EndWithEosOnlyWhereTheTextDoes) {
+  HeldOutTokens corpus;
+  append_document(corpus, {5, 6}, DocumentPart::whole, 1);
+  append_document(corpus, {7, 8}, DocumentPart::beginning, 1);
+  EXPECT_EQ(corpus.ids, (std::vector<TokenId>{5, 6, 1, 7, 8}));
+  EXPECT_EQ(corpus.documents, 2U);
 }
 
 class EvaluationTest : public testing::Test {
