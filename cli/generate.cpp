@@ -60,6 +60,13 @@ void report(const MappedWeights& weights) {
       static_cast<double>(weights.converted_bytes()) / kMegabyte);
 }
 
+/// What `ids` add to the prompt's text: behind it, unlike at a text's beginning, a piece's leading blank is text.
+std::string text_behind(std::vector<TokenId> prompt, const std::vector<TokenId>& ids, const Vocabulary& vocabulary) {
+  const std::size_t before = vocabulary.decode(prompt).size();
+  prompt.insert(prompt.end(), ids.begin(), ids.end());
+  return vocabulary.decode(prompt).substr(before);
+}
+
 void generate(const GenerateOptions& options) {
   const fs::path checkpoint = options.checkpoint;
   const ModelConfig config = load_model_config(checkpoint);
@@ -72,10 +79,13 @@ void generate(const GenerateOptions& options) {
   std::vector<TokenId> prompt{vocabulary.pad()};
   vocabulary.encode(options.prompt, prompt);
   const auto length = static_cast<int>(prompt.size());
-  if (length >= config.max_position_embeddings)
+  const int room = config.max_position_embeddings - length;
+  if (room <= 0)
     throw ConfigError(
-        fmt::format("the prompt has {} tokens, the model reads at most {}", length, config.max_position_embeddings));
-  const int count = std::min(options.tokens, config.max_position_embeddings - length);
+        fmt::format("--prompt: {} tokens, and one that opens the text: the model has {} positions, which leaves none "
+                    "for a token to come; shorten the prompt to at most {} tokens",
+                    length - 1, config.max_position_embeddings, std::max(0, config.max_position_embeddings - 2)));
+  const int count = std::min(options.tokens, room);
 
   MappedWeights weights(checkpoint, config);
   report(weights);
@@ -109,7 +119,8 @@ void generate(const GenerateOptions& options) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
-    const nlohmann::ordered_json json{{"prompt", options.prompt}, {"ids", drawn}, {"text", vocabulary.decode(drawn)}};
+    const nlohmann::ordered_json json{
+        {"prompt", options.prompt}, {"ids", drawn}, {"text", text_behind(prompt, drawn, vocabulary)}};
     print_results(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
   } else {
     text.finish();
@@ -117,6 +128,9 @@ void generate(const GenerateOptions& options) {
   }
   flush_results();
   say("{} tokens in {:.2f} s", drawn.size(), seconds);
+  if (static_cast<int>(drawn.size()) == count && count < options.tokens)
+    say("{} of the {} tokens asked for: the model's {} positions are full", count, options.tokens,
+        config.max_position_embeddings);
   if (interrupt_requested()) throw Interrupted();
 }
 

@@ -105,6 +105,51 @@ class Checkpoints(unittest.TestCase):
         self.assertEqual(self.evaluated(self.sharded), loss)
         self.assertAlmostEqual(self.evaluated(self.bf16), loss, delta=0.02 * loss)
 
+    def generate(self, checkpoint, prompt, *more):
+        return run("generate", checkpoint, "--vocab", self.folder / "vocab.model", "--prompt", prompt, *more)
+
+    def test_the_text_in_json_is_what_is_printed_whatever_is_drawn(self):
+        words_only = self.words_only()
+        compared = 0
+        for checkpoint, seed in ((words_only, 0), *((self.one_file, seed) for seed in range(4))):
+            for prompt in ("the river", "", "caf\u00e9 "):
+                options = ("--tokens", 7, "--seed", seed)
+                found = json.loads(self.generate(checkpoint, prompt, *options, "--json").stdout)
+                if not all(character.isprintable() for character in found["text"]):
+                    continue
+                printed = self.generate(checkpoint, prompt, *options).stdout
+                self.assertEqual(printed, prompt + found["text"] + "\n", found["ids"])
+                compared += 1
+        self.assertGreater(compared, 5)
+        text = json.loads(self.generate(words_only, "the", "--json").stdout)["text"]
+        self.assertRegex(text, "^ (river|mill) ")
+
+    def words_only(self):
+        """A model that says "river" or "mill", each behind a blank."""
+        dtype, (rows, width), _ = self.tensors["lm_head.weight"]
+        river = 3 + 256 + 1  # Behind pad, eos, unknown, bytes and the blank.
+        head = array.array("f", [0.0] * (rows * width))
+        head[river * width], head[(river + 1) * width] = 1000.0, -1000.0
+        tensors = {**self.tensors, "lm_head.weight": (dtype, [rows, width], head.tobytes())}
+        return files.new_folder(self.folder / "words_only", self.config, tensors)
+
+    def test_tokens_that_the_context_cuts_are_told(self):
+        small = files.new_folder(self.folder / "small", {**self.config, "max_position_embeddings": 12}, self.tensors)
+        done = self.generate(small, "the river mill", "--tokens", 64, "--json")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(len(json.loads(done.stdout)["ids"]), 8)
+        self.assertIn("8 of the 64 tokens asked for: the model's 12 positions are full", done.stderr)
+        self.assertNotIn("asked for", self.generate(small, "the river mill", "--tokens", 8).stderr)
+
+    def test_a_prompt_that_fills_the_context_is_refused_with_its_size(self):
+        small = files.new_folder(self.folder / "full", {**self.config, "max_position_embeddings": 12}, self.tensors)
+        for words in (11, 12, 40):
+            done = self.generate(small, " ".join(["mill"] * words), "--json")
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn(f"--prompt: {words} tokens, and one that opens the text: the model has 12 positions", done.stderr)
+            self.assertIn("at most 10 tokens", done.stderr)
+        self.assertEqual(len(json.loads(self.generate(small, " ".join(["mill"] * 10), "--json").stdout)["ids"]), 1)
+
     def test_weights_are_exported_in_bf16(self):
         for source, name in ((self.one_file, "exported"), (self.sharded, "exported_shards")):
             new = self.folder / name
