@@ -7,7 +7,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <system_error>
 #include <thread>
 #include <utility>
@@ -51,13 +53,40 @@ bool is_of_a_record(RejectCause cause) {
   return cause <= RejectCause::too_long;
 }
 
-std::string as_line(const Vocabulary& vocabulary, const std::string& text, bool pieces) {
-  const std::vector<TokenId> ids = vocabulary.encode(text);
-  if (!pieces) return fmt::format("[{}]\n", fmt::join(ids, ","));
-  nlohmann::json names = nlohmann::json::array();
-  for (const TokenId id : ids) names.push_back(vocabulary.piece(id));
-  return names.dump() + "\n";
+/// Ids as elements of a JSON array, or their pieces.
+std::string as_elements(const Vocabulary& vocabulary, std::span<const TokenId> ids, bool pieces) {
+  if (!pieces) return fmt::format("{}", fmt::join(ids, ","));
+  std::string elements;
+  for (const TokenId id : ids) elements += (elements.empty() ? "" : ",") + nlohmann::json(vocabulary.piece(id)).dump();
+  return elements;
 }
+
+/// What is printed of a record. A large one is made into text piece by piece, while it is printed.
+class Line {
+ public:
+  void encode(const std::string& text, const Vocabulary& vocabulary, bool pieces) {
+    vocabulary.encode(text, ids_);
+    if (text.size() >= kLargeText && !ids_.empty()) return;
+    line_ = fmt::format("[{}]\n", as_elements(vocabulary, ids_, pieces));
+    ids_ = {};
+  }
+
+  void print(const Vocabulary& vocabulary, bool pieces) const {
+    if (ids_.empty()) return print_results(line_);
+    for (std::size_t at = 0; at < ids_.size(); at += kPrintedIds) {
+      const auto part = std::span(ids_).subspan(at, std::min(kPrintedIds, ids_.size() - at));
+      print_results((at == 0 ? "[" : ",") + as_elements(vocabulary, part, pieces));
+    }
+    print_results("]\n");
+  }
+
+ private:
+  static constexpr std::size_t kLargeText = 1 << 20;  ///< Bytes.
+  static constexpr std::size_t kPrintedIds = 16 << 10;
+
+  std::string line_ = "null\n";
+  std::vector<TokenId> ids_;  ///< Of a large text.
+};
 
 /// Some records of the shard, to be encoded by several threads and written in order.
 struct Batch {
@@ -125,19 +154,19 @@ Batch taken(std::future<Batch> batch) {
 }
 
 void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Arguments& arguments) {
-  std::vector<std::string> lines(batch.records.size(), "null\n");
+  std::vector<Line> lines(batch.records.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
     for (std::size_t i = next++; i < lines.size(); i = next++) {
       const auto* document = std::get_if<Document>(&batch.records[i]);
-      if (document != nullptr) lines[i] = as_line(vocabulary, document->text, arguments.pieces);
+      if (document != nullptr) lines[i].encode(document->text, vocabulary, arguments.pieces);
     }
   };
   std::vector<std::future<void>> helpers;
   for (int i = 1; i < arguments.threads; ++i) helpers.push_back(std::async(std::launch::async, work));
   work();
   for (std::future<void>& helper : helpers) helper.get();
-  for (const std::string& line : lines) print_results(line);
+  for (const Line& line : lines) line.print(vocabulary, arguments.pieces);
 }
 
 /// Throws ConfigError unless `path` is a file that may be a shard.

@@ -47,9 +47,7 @@ class MegatronWriter : public DocumentWriter {
     if (document.tokens.size() > static_cast<std::size_t>(std::numeric_limits<std::int32_t>::max()))
       throw DataError(fmt::format("{}: record {} has {} tokens, more than Megatron's index can say",
                                   document.where.shard, document.where.record, document.tokens.size()));
-    bytes_.clear();
-    append_ids(bytes_, document.tokens, type_);
-    folder_.append(bin_, bytes_);
+    append_ids(folder_, bin_, document.tokens, type_);
     const auto length = static_cast<std::int32_t>(document.tokens.size());
     folder_.append(lengths_, &length, sizeof length);
   }

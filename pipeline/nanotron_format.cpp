@@ -43,9 +43,7 @@ class NanotronWriter : public DocumentWriter {
   }
 
   void add(const TokenDocument& document) override {
-    bytes_.clear();
-    append_ids(bytes_, document.tokens, type_);
-    folder_.append(ds_, bytes_);
+    append_ids(folder_, ds_, document.tokens, type_);
     const std::uint64_t end = tokens();
     folder_.append(index_, &end, sizeof end);
   }
@@ -61,7 +59,6 @@ class NanotronWriter : public DocumentWriter {
   StagedFolder& folder_;
   const IdType type_;
   const std::string tokenizer_, ds_, index_, metadata_;
-  std::string bytes_;
 };
 
 std::vector<Damage> damage_of_metadata(const std::filesystem::path& folder, const std::string& name,

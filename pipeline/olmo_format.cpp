@@ -37,9 +37,8 @@ class OlmoWriter : public DocumentWriter {
   }
 
   void add(const TokenDocument& document) override {
-    bytes_.clear();
-    append_ids(bytes_, document.tokens, files_.id_type);
-    if (folder_.size(part() + ".npy") > 0 && folder_.size(part() + ".npy") + bytes_.size() > files_.part_bytes) {
+    const std::uint64_t bytes = document.tokens.size() * size_of(files_.id_type);
+    if (folder_.size(part() + ".npy") > 0 && folder_.size(part() + ".npy") + bytes > files_.part_bytes) {
       finish();
       ++part_;
       begin_part();
@@ -47,7 +46,7 @@ class OlmoWriter : public DocumentWriter {
     const std::uint64_t start = folder_.size(part() + ".npy") / size_of(files_.id_type);
     // Parquet has no lines: there it is the row, counted from 1 too.
     const std::uint64_t line = document.where.line > 0 ? document.where.line : document.where.record + 1;
-    folder_.append(part() + ".npy", bytes_);
+    append_ids(folder_, part() + ".npy", document.tokens, files_.id_type);
     folder_.append(part() + ".csv", fmt::format("{},{},{},{},{}\n", start, start + document.tokens.size(),
                                                 csv_field(document.id), csv_field(document.where.shard), line));
   }
@@ -77,7 +76,6 @@ class OlmoWriter : public DocumentWriter {
   StagedFolder& folder_;
   const DocumentFiles files_;
   std::uint64_t part_ = 0;
-  std::string bytes_;
 };
 
 /// The lines of a .csv.gz. Throws DataError if it is damaged.

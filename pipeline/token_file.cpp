@@ -1,5 +1,6 @@
 #include "pipeline/token_file.h"
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -11,7 +12,8 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kPiece = 1 << 20;  // Ids.
+constexpr std::size_t kPiece = 1 << 20;     // Ids.
+constexpr std::size_t kAppendedIds = 4096;  ///< At a time.
 constexpr std::size_t kMostComplaints = 10;
 constexpr std::array<const char*, 3> kNames{"u16", "i32", "u32"};
 
@@ -47,11 +49,17 @@ IdType id_type_named(const std::string& name) {
   throw ConfigError(fmt::format("there is no id type \"{}\"", name));
 }
 
-void append_ids(std::string& bytes, const std::vector<TokenId>& ids, IdType type) {
-  if (type == IdType::u16) {
-    for (const TokenId id : ids) append_number(bytes, static_cast<std::uint16_t>(id));
-  } else {
-    bytes.append(reinterpret_cast<const char*>(ids.data()), ids.size() * sizeof(TokenId));
+void append_ids(StagedFolder& folder, const std::string& name, std::span<const TokenId> ids, IdType type) {
+  std::array<std::uint16_t, kAppendedIds> narrow{};
+  while (!ids.empty()) {
+    const auto part = ids.first(std::min(ids.size(), kAppendedIds));
+    if (type == IdType::u16) {
+      std::ranges::transform(part, narrow.begin(), [](TokenId id) { return static_cast<std::uint16_t>(id); });
+      folder.append(name, narrow.data(), part.size() * sizeof(std::uint16_t));
+    } else {
+      folder.append(name, part.data(), part.size_bytes());
+    }
+    ids = ids.subspan(part.size());
   }
 }
 

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "pipeline/staged_folder.h"
 #include "stages/records.h"
 
 namespace millrace {
@@ -18,8 +20,8 @@ std::size_t size_of(IdType type);
 /// Throws ConfigError if there is no such type.
 IdType id_type_named(const std::string& name);
 
-/// Appends ids as bytes. REQUIRES: they fit.
-void append_ids(std::string& bytes, const std::vector<TokenId>& ids, IdType type);
+/// Appends ids to a staged file. REQUIRES: they fit the type.
+void append_ids(StagedFolder& folder, const std::string& name, std::span<const TokenId> ids, IdType type);
 
 /// Appends a number as its bytes, little-endian.
 template <class Number>

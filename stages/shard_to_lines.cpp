@@ -11,6 +11,7 @@ namespace {
 
 constexpr std::size_t kFirstBufferBytes = 512 << 10;
 constexpr std::size_t kLeastFetch = 64 << 10;
+constexpr std::size_t kLargeBufferBytes = 4 << 20;
 
 bool is_blank(std::string_view line) {
   return line.find_first_not_of(" \t\r") == std::string_view::npos;
@@ -53,6 +54,17 @@ LineSplitter::Step LineSplitter::next(Line& line) {
     pass_frames();
     return Step::line;
   }
+}
+
+void LineSplitter::give_back() {
+  const std::size_t kept = end_ - begin_;
+  if (buffer_.size() <= kLargeBufferBytes || kept > kFirstBufferBytes) return;
+  std::vector<char> smaller(2 * kFirstBufferBytes + kLinePadding);
+  std::copy_n(buffer_.data() + begin_, kept, smaller.data());
+  buffer_ = std::move(smaller);
+  scanned_ -= begin_;
+  begin_ = 0;
+  end_ = kept;
 }
 
 SeekPoint LineSplitter::seek_point() const {
@@ -106,7 +118,8 @@ void LineSplitter::fetch() {
   end_ = scanned_ = begun;
   if (buffer_.size() - kLinePadding - end_ < kLeastFetch) {
     const std::size_t most = static_cast<std::size_t>(max_line_bytes_) + 1 + kLeastFetch + kLinePadding;
-    buffer_.resize(std::max(std::min(buffer_.size() * 2, most), end_ + kLeastFetch + kLinePadding));
+    const std::size_t more = buffer_.size() < kLargeBufferBytes ? buffer_.size() * 2 : buffer_.size() / 2 * 3;
+    buffer_.resize(std::max(std::min(more, most), end_ + kLeastFetch + kLinePadding));
   }
   ByteStream::Piece piece = stream_->read(buffer_.data() + end_, buffer_.size() - kLinePadding - end_);
   if (piece.frame) frames_.push_back({*piece.frame, content_, piece.lost});

@@ -42,6 +42,8 @@ class LineSplitter {
   /// end: nothing follows. Throws std::system_error if the file cannot be read.
   Step next(Line& line);
   const ContainerFault& fault() const { return fault_; }
+  /// The line handed out last is needed no more: the memory that a long one took is given back.
+  void give_back();
   /// Line::record of what next() yields next.
   std::uint64_t next_record() const { return record_; }
   /// The last place at or before the next line from which this file can be read on: the first line that begins in or

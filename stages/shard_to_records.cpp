@@ -20,6 +20,7 @@ namespace {
 
 /// Lines looked at before a layout is given up on.
 constexpr int kLinesToDetect = 16;
+constexpr std::size_t kLargeLine = 1 << 20;  ///< Bytes.
 
 Reject unreadable(const std::string& path, std::uint64_t record, std::string reason) {
   Reject reject;
@@ -81,7 +82,11 @@ class LinesReader final : public RecordReader {
       record = rejected_record(where(line), RejectCause::too_long,
                                fmt::format("the line has {} bytes, allowed are {}", line.length, max_record_bytes_));
     } else {
-      record = to_document_(line.bytes, where(line), scratch_);
+      record = to_document_(line.bytes, where(line), *scratch_);
+      if (line.bytes.size() > kLargeLine) {
+        scratch_.emplace();  // Gives the parser's memory back.
+        lines_.give_back();
+      }
     }
     return true;
   }
@@ -108,7 +113,7 @@ class LinesReader final : public RecordReader {
   std::uint64_t max_record_bytes_;
   LineSplitter lines_;
   LineToDocument to_document_;
-  LineToDocument::Scratch scratch_;
+  std::optional<LineToDocument::Scratch> scratch_{std::in_place};
   std::optional<Reject> broken_;
   bool broken_told_ = false;
 };

@@ -13,6 +13,10 @@ namespace {
 
 constexpr std::size_t kPadding = 32;
 constexpr std::size_t kBatch = 64;
+constexpr std::size_t kLongWord = 4096;      ///< Bytes from which on a word is searched in little memory.
+constexpr std::size_t kSlice = 64 << 10;     ///< Bytes of text whose ids are gathered before they are handed out.
+constexpr std::size_t kIdsAByte = 3;         ///< At most: a blank may be three byte pieces.
+constexpr std::size_t kLargeText = 1 << 20;  ///< Bytes.
 constexpr float kFarSum = 1 << 20;
 constexpr std::string_view kBlankMark = "\xE2\x96\x81";
 
@@ -76,6 +80,8 @@ UnigramEncoder::UnigramEncoder(const VocabularyFile& file)
       single = {pieces_.trie.id(index), unit.score, unit.score == PieceTrie::kUserDefined};
     }
   }
+  if (byte_fallback_ && normalizer_.escapes() && singles_[' '].id == SearchedPiece::kUnknown)
+    most_ids_a_byte_ = kIdsAByte;
   for (std::size_t id = 0; id < file.pieces.size(); ++id) {
     if (file.pieces[id].type != PieceType::byte) continue;
     const int byte = byte_of(file.pieces[id].text);
@@ -86,19 +92,40 @@ UnigramEncoder::UnigramEncoder(const VocabularyFile& file)
 /// One text on its way through.
 class UnigramEncoder::Run {
  public:
-  Run(const UnigramEncoder& encoder, Memory& memory) : encoder_(encoder), memory_(memory), out_(memory.ids.get()) {}
+  Run(const UnigramEncoder& encoder, Memory& memory, std::vector<TokenId>& ids)
+      : encoder_(encoder), memory_(memory), ids_(ids), out_(memory.ids.data()) {}
 
   void words(const char* begin, const char* end) {
+    while (begin < end) {
+      begin = words(begin, begin + std::min<std::ptrdiff_t>(kSlice, end - begin), end);
+      hand_out();
+    }
+  }
+
+  void exactly(std::string_view word) {
+    if (word.size() > kLongWord) return long_word(word);
+    memory_.search.search_exactly(word, sum_);
+    emit_found(word);
+  }
+
+  void hand_out() {
+    ids_.insert(ids_.end(), static_cast<const TokenId*>(memory_.ids.data()), static_cast<const TokenId*>(out_));
+    out_ = memory_.ids.data();
+  }
+
+ private:
+  /// Words up to `enough` or the first end behind it, which is the result.
+  const char* words(const char* begin, const char* enough, const char* end) {
     struct Word {
       const char* begin = nullptr;
       WordKey key;
     };
     std::array<Word, kBatch> batch;
     const char* at = begin;
-    while (at < end) {
+    while (at < enough) {
       std::size_t count = 0;
       const SumClass sums = is_far() ? SumClass::of(sum_) : SumClass{};
-      for (; count < kBatch && at < end; ++count) {
+      for (; count < kBatch && at < enough; ++count) {
         const char* const next = encoder_.cuts_.word_end(at, end);
         const auto length = static_cast<std::size_t>(next - at);
         Word& word = batch[count];
@@ -121,16 +148,21 @@ class UnigramEncoder::Run {
         }
       }
     }
+    return at;
   }
 
-  void exactly(std::string_view word) {
-    memory_.search.search_exactly(word, sum_);
-    emit_found(word);
+  void long_word(std::string_view word) {
+    memory_.long_words.search(word, sum_);
+    hand_out();
+    std::size_t begin = 0;
+    for (SearchedPiece piece; memory_.long_words.next(piece); begin += piece.length) {
+      emit_piece(piece, word.substr(begin));
+      if (out_ >= memory_.ids.data() + kSlice) hand_out();
+    }
+    hand_out();
+    memory_.long_words.clear();
   }
 
-  const TokenId* out() const { return out_; }
-
- private:
   void single(const char* at) {
     const Single& single = encoder_.singles_[static_cast<unsigned char>(*at)];
     if (single.searched) return exactly({at, 1});
@@ -225,12 +257,16 @@ class UnigramEncoder::Run {
 
   void emit_found(std::string_view word) {
     for (const SearchedPiece& piece : memory_.search.pieces()) {
-      if (piece.id != SearchedPiece::kUnknown) {
-        emit(piece.id);
-      } else {
-        emit_unknown(word.substr(0, piece.length));
-      }
+      emit_piece(piece, word);
       word.remove_prefix(piece.length);
+    }
+  }
+
+  void emit_piece(const SearchedPiece& piece, std::string_view word) {
+    if (piece.id != SearchedPiece::kUnknown) {
+      emit(piece.id);
+    } else {
+      emit_unknown(word.substr(0, piece.length));
     }
   }
 
@@ -238,7 +274,10 @@ class UnigramEncoder::Run {
   void emit_unknown(std::string_view character) {
     if (encoder_.byte_fallback_) {
       if (character == " " && encoder_.normalizer_.escapes()) character = kBlankMark;
-      for (const char byte : character) *out_++ = encoder_.byte_pieces_[static_cast<unsigned char>(byte)];
+      for (const char byte : character) {
+        *out_++ = encoder_.byte_pieces_[static_cast<unsigned char>(byte)];
+        if (out_ == memory_.ids.data() + memory_.ids.size()) hand_out();
+      }
     } else if (!after_unknown_) {
       *out_++ = encoder_.unknown_;
     }
@@ -247,29 +286,37 @@ class UnigramEncoder::Run {
 
   const UnigramEncoder& encoder_;
   Memory& memory_;
+  std::vector<TokenId>& ids_;
   float sum_ = 0;  ///< Of the scores so far, added as libsentencepiece adds them.
   TokenId* out_;
   bool after_unknown_ = false;
 };
 
+UnigramEncoder::Memory::Memory(const UnigramEncoder& encoder, std::size_t cache_bytes)
+    : search(encoder.pieces_),
+      long_words(encoder.pieces_),
+      cache(cache_bytes),
+      // A slice's last word may reach behind it.
+      ids(kIdsAByte * (kSlice + kLongWord)) {}
+
 void UnigramEncoder::encode(std::string_view text, Memory& memory, std::vector<TokenId>& ids) const {
+  memory.text.clear();
+  memory.text.reserve(text.size() + kBlankMark.size() + kPadding);
   normalizer_(text, memory.text);
   const std::size_t size = memory.text.size();
   if (size == 0) return;
   const bool is_valid = !may_be_invalid_ || is_utf8(memory.text);
   memory.text.append(kPadding, '\0');
-  const std::size_t most = kBlankMark.size() * size + 1;  // Each byte a byte piece, each blank three.
-  if (memory.capacity < most) {
-    memory.ids.reset(new TokenId[most]);
-    memory.capacity = most;
-  }
-  Run run(*this, memory);
+  // Room that is never written to costs addresses only; growing would copy.
+  if (size >= kLargeText) ids.reserve(ids.size() + most_ids_a_byte_ * size + 1);
+  Run run(*this, memory, ids);
   if (is_valid) {
     run.words(memory.text.data(), memory.text.data() + size);
   } else {
     run.exactly({memory.text.data(), size});
+    run.hand_out();
   }
-  ids.insert(ids.end(), static_cast<const TokenId*>(memory.ids.get()), run.out());
+  if (memory.text.capacity() >= kLargeText) memory.text = {};
 }
 
 }  // namespace millrace

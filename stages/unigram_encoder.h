@@ -2,11 +2,11 @@
 
 #include <array>
 #include <cstdint>
-#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "stages/long_word_search.h"
 #include "stages/records.h"
 #include "stages/text_normalizer.h"
 #include "stages/unigram_search.h"
@@ -32,19 +32,19 @@ class UnigramEncoder {
   /// What a thread keeps from text to text: words that it met, and buffers. It changes no id.
   class Memory {
    public:
-    explicit Memory(const UnigramEncoder& encoder, std::size_t cache_bytes = kCacheBytes)
-        : search(encoder.pieces_), cache(cache_bytes) {}
+    explicit Memory(const UnigramEncoder& encoder, std::size_t cache_bytes = kCacheBytes);
 
    private:
     friend class UnigramEncoder;
     UnigramSearch search;
+    LongWordSearch long_words;
     WordCache cache;
-    std::string text;  ///< Normalized, and padded.
-    std::unique_ptr<TokenId[]> ids;
-    std::size_t capacity = 0;
+    std::string text;          ///< Normalized, and padded.
+    std::vector<TokenId> ids;  ///< Of a part of the text.
   };
 
-  /// Appends the ids of `text` to `ids`.
+  /// Appends the ids of `text` to `ids`. A text of n bytes takes n bytes for its normal form, at most as many to be
+  /// searched, and its ids.
   void encode(std::string_view text, Memory& memory, std::vector<TokenId>& ids) const;
 
   /// True if no word has a blank but at its beginning: then words are segmented alone, up to the running sum.
@@ -65,6 +65,7 @@ class UnigramEncoder {
   std::array<TokenId, 256> byte_pieces_{};  ///< With byte fallback.
   bool byte_fallback_ = false;
   TokenId unknown_ = 0;
+  std::size_t most_ids_a_byte_ = 1;
   bool may_be_invalid_ = false;
 };
 

@@ -32,6 +32,8 @@ std::vector<PieceTrie::Entry> entries_of(const VocabularyFile& file, const TextN
 
 UnigramPieces::UnigramPieces(const VocabularyFile& file, const TextNormalizer& normalizer)
     : trie(entries_of(file, normalizer)) {
+  for (const VocabularyPiece& piece : file.pieces)
+    longest = std::max(longest, normalizer.piece_form(piece.text).size());
   float lowest = std::numeric_limits<float>::max();
   float highest = std::numeric_limits<float>::min();  // Not below 0: libsentencepiece begins there.
   for (const VocabularyPiece& piece : file.pieces) {

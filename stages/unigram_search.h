@@ -20,6 +20,7 @@ struct UnigramPieces {
   std::vector<float> scores;  ///< Per id.
   std::unordered_map<std::int32_t, double> user_defined_scores;
   float unknown_score = 0;
+  std::size_t longest = 0;  ///< Bytes of the longest piece.
   bool all_scores_negative = true;
 };
 
