@@ -4,6 +4,7 @@
 #include <system_error>
 
 #include <CLI/CLI.hpp>
+#include <sys/prctl.h>
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
@@ -102,6 +103,7 @@ int run_and_flush(int argc, char** argv) {
 int main(int argc, char** argv) {
   millrace::prepare_standard_files();
   millrace::let_idle_threads_sleep(argv);
+  prctl(PR_SET_NAME, "millrace");  // For ps and top: a program that began itself anew is called "exe".
   millrace::set_compute_threads(0);
   return run_and_flush(argc, argv);
 }

@@ -46,6 +46,15 @@ class TrainOptions(unittest.TestCase):
     def weights(self, folder):
         return sorted((folder / "checkpoints").glob("step-*"))[-1].joinpath("model.safetensors").read_bytes()
 
+    def test_the_process_is_called_millrace(self):
+        process = subprocess.Popen([MILLRACE, "train", self.run_file, "--run-dir", self.folder / "named", "--threads", "2"],
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process.stderr.readline()  # It has begun, and with it its threads.
+        names = {task.joinpath("comm").read_text() for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}
+        process.kill()
+        process.communicate()
+        self.assertEqual(names, {"millrace\n"})
+
     def test_a_profile_is_a_table_and_a_part_of_each_line(self):
         _, lines, said = self.train("profile", "--profile")
         self.assertEqual(len(lines), 6)
