@@ -4,13 +4,13 @@
 #include <cmath>
 #include <utility>
 
-#include "pipeline/quota.h"
+#include "pipeline/played_rows.h"
 
 namespace millrace {
 namespace {
 
-/// Enough to know how many examples a row holds on average; a multiple of every small number of them.
-constexpr int kPackedExamples = 2520;
+/// Enough to know how much text a row holds on average.
+constexpr double kPlayedRows = 4096;
 
 /// Plays from event to event: a phase's end, a corpus seen once, a corpus closed.
 class Simulation {
@@ -67,13 +67,14 @@ class Simulation {
       return;
     }
     for (double& share : shares) share /= open;
-    const double raw_per_position = raw_tokens_per_position(phase, indices, shares);
     double step = until - plan_.positions;
+    const Text text = text_of(phase, indices, shares, step);
     std::optional<std::size_t> runs_out;
     for (std::size_t i = 0; i < indices.size(); ++i) {
       const std::optional<double> left = left_of(indices[i]);
+      const double raw_per_position = text.raw_per_position[i];
       if (shares[i] == 0 || !left || raw_per_position == 0) continue;
-      const double lasts = std::max(0.0, *left) / (shares[i] * raw_per_position);
+      const double lasts = std::max(0.0, *left) / raw_per_position;
       if (lasts >= step) continue;
       step = lasts;
       runs_out = indices[i];
@@ -81,9 +82,10 @@ class Simulation {
     for (std::size_t i = 0; i < indices.size(); ++i) {
       CorpusPlan& taken = plan_.corpora[indices[i]];
       taken.positions += step * shares[i];
-      if (taken.raw_tokens) *taken.raw_tokens += step * shares[i] * raw_per_position;
+      if (taken.raw_tokens) *taken.raw_tokens += step * text.raw_per_position[i];
     }
     plan_.positions += step;
+    examples_ += step * text.examples_per_position;
     if (!runs_out) return;
     plan_.corpora[*runs_out].exhausted_at = plan_.positions;
     const Corpus& corpus = corpora_[*runs_out].corpus;
@@ -104,47 +106,43 @@ class Simulation {
     return (epochs > 0 ? epochs : 1) * available->tokens - *taken.raw_tokens;
   }
 
-  /// Separators between documents are no raw tokens.
-  double raw_tokens_per_position(std::size_t phase, const std::vector<std::size_t>& indices,
-                                 const std::vector<double>& shares) const {
-    if (inputs_.phases.empty()) return 0;
-    const PhasePlan& plan = inputs_.phases[phase];
-    double length = 0;
-    for (std::size_t i = 0; i < plan.denoisers.size(); ++i)
-      length += plan.denoisers[i].raw_length() * static_cast<double>(plan.denoiser_shares[i]) /
-                static_cast<double>(kShareUnits);
-    double separators = 0;  // Per raw token.
-    for (std::size_t i = 0; plan.separator && i < indices.size(); ++i) {
-      const AvailableTokens* available = available_of(indices[i]);
-      if (available != nullptr && available->document_size > 0) separators += shares[i] / available->document_size;
-    }
-    return length / (1 + separators) * examples_per_row(phase) / config_.sequence_length;
-  }
+  /// How much text positions hold.
+  struct Text {
+    std::vector<double> raw_per_position;  ///< By corpus of the mix. Separators between documents are no raw tokens.
+    double examples_per_position = 0;
+  };
 
-  /// Of a corpus whose denoisers take their turns: packed as the stream does.
-  double examples_per_row(std::size_t phase) const {
-    const PhasePlan& plan = inputs_.phases[phase];
-    std::vector<Quota> denoisers;
-    for (const ShareUnits share : plan.denoiser_shares) denoisers.push_back({share, 0, 1});
-    int rows = 0;
-    int room = 0;
-    for (int example = 0; example < kPackedExamples; ++example) {
-      const std::size_t chosen = choose_by_quota(denoisers, 1);
-      ++denoisers[chosen].taken;
-      const int length = plan.denoisers[chosen].longest_example();
-      if (length > room) {
-        room = config_.sequence_length;
-        ++rows;
-      }
-      room -= length;
+  /// In the next `step` positions. Played whole where that are few rows; else the first ones speak for all, and shares
+  /// are what the mix says, as they are over many rows.
+  Text text_of(std::size_t phase, const std::vector<std::size_t>& indices, const std::vector<double>& shares,
+               double step) const {
+    Text text{std::vector<double>(indices.size(), 0)};
+    if (inputs_.phases.empty()) return text;
+    std::vector<PlayedCorpus> played(corpora_.size());
+    for (std::size_t i = 0; i < corpora_.size(); ++i) {
+      const AvailableTokens* available = available_of(i);
+      played[i] = {!closed_[i], available != nullptr ? available->document_size : 0};
     }
-    return static_cast<double>(kPackedExamples) / rows;
+    const double wanted = std::ceil(step / config_.sequence_length);
+    const PlayedRows rows =
+        play_rows(config_, corpora_, inputs_.phases[phase], phase, played, static_cast<std::uint64_t>(examples_),
+                  static_cast<std::uint64_t>(std::min(wanted, kPlayedRows)));
+    if (rows.rows == 0) return text;
+    const double positions = static_cast<double>(rows.rows) * config_.sequence_length;
+    const auto all = static_cast<double>(rows.all_raw_tokens());
+    for (std::size_t i = 0; i < indices.size(); ++i) {
+      const double part = wanted <= kPlayedRows ? static_cast<double>(rows.raw_tokens[indices[i]]) : all * shares[i];
+      text.raw_per_position[i] = part / positions;
+    }
+    text.examples_per_position = static_cast<double>(rows.examples) / positions;
+    return text;
   }
 
   const StreamConfig& config_;
   const std::vector<RunCorpus>& corpora_;
   const PlanInputs& inputs_;
   std::vector<bool> closed_;
+  double examples_ = 0;  ///< Of all phases so far.
   bool stopped_ = false;
   MixPlan plan_;
 };

@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-/// What a run takes from one corpus up to a horizon, by arithmetic on expected values: nothing is read.
+/// What a run takes from one corpus up to a horizon, by playing the mixer on made-up documents: nothing is read.
 struct CorpusPlan {
   double positions = 0;              ///< Share x positions: the paper's way of counting tokens.
   std::optional<double> raw_tokens;  ///< Eaten. Known with a vocabulary: it decides how much text a row holds.
