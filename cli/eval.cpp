@@ -155,7 +155,7 @@ void add_eval(CLI::App& app) {
       ->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON");
-  command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000400 --run runs/quickstart");
+  command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000256 --run runs/quickstart");
   command->callback([options] { eval(*options); });
 }
 

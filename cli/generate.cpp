@@ -151,7 +151,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--seed", sampling.seed, "Another seed, another text")->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON when done");
-  command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000400 --prompt \"The file\"");
+  command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000256 --prompt \"The file\"");
   command->callback([options] { generate(*options); });
 }
 

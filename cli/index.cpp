@@ -44,6 +44,7 @@ struct IndexArguments {
   std::string text_field;
   std::string vocabulary;
   std::string out;
+  double holdout = 0;
   std::string by;
   int threads = 0;
   bool json = false;
@@ -117,6 +118,7 @@ void index(const IndexArguments& arguments) {
   options.layout = arguments.layout;
   options.text_field = arguments.text_field;
   options.vocabulary = vocabulary ? &*vocabulary : nullptr;
+  options.holdout = arguments.holdout;
   options.by = arguments.by;
   options.named_rejects = std::max(kLeastNamedRejects, kNamedRejects / shards.names.size());
   std::optional<Progress> progress;
@@ -157,6 +159,10 @@ void add_index(CLI::App& app) {
   command->add_option("--layout", arguments->layout, "Layout of the records; default: told by each shard's content");
   command->add_option("--text-field", arguments->text_field, "Dotted path of the text; default: the layout's");
   command->add_option("--vocab", arguments->vocabulary, "Also count tokens, with this SentencePiece .model file");
+  command
+      ->add_option("--holdout", arguments->holdout,
+                   "Also count the documents that a run with this [data] holdout keeps for evaluation")
+      ->check(CLI::Range(0.0, 1.0));
   command->add_option("--out", arguments->out,
                       "Write the manifest to this file, and the rejects beside it; shards that it holds already and "
                       "that did not change are not read again");
@@ -168,7 +174,7 @@ void add_index(CLI::App& app) {
   command->footer(
       fmt::format("Example:\n  millrace index data/sample --out data/sample/{}\n"
                   "is where the other commands look for what a data directory holds.\n"
-                  "  millrace index data/sample --by lang   shows what a mix's keep and drop can choose from.",
+                  "  millrace index data/sample --by lang  # shows what a mix's keep and drop can choose from",
                   kManifestName));
   command->callback([arguments] { index(*arguments); });
 }

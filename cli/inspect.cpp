@@ -124,9 +124,9 @@ void add_inspect(CLI::App& app) {
   add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
   command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
   command->footer(
-      "Example: millrace inspect mixes/runs/quickstart.toml --data /data --rows 2\n"
-      "         millrace inspect mixes/runs/quickstart.toml --data /data --stats --rows 10000\n"
-      "         millrace inspect ROWS --vocab vocab.model --row 7");
+      "Example:\n  millrace inspect mixes/runs/quickstart.toml --data data/sample --rows 2\n"
+      "  millrace inspect mixes/runs/quickstart.toml --data data/sample --stats --rows 10000\n"
+      "  millrace inspect data/rows --vocab data/vocab.model --row 7");
   command->callback([options] { inspect(*options); });
 }
 

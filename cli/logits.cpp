@@ -153,7 +153,7 @@ void add_logits(CLI::App& app) {
   command->add_flag("--grads", options->gradients, "With --mode train: also the loss and every parameter's gradient");
   command->footer(
       "Labels are the next tokens of each row; the last position has none.\n"
-      "Example: millrace logits runs/first/checkpoints/step-1000 --ids ids.safetensors --out out.safetensors "
+      "Example:\n  millrace logits runs/quickstart/checkpoints/step-000256 --ids ids.safetensors --out out.safetensors "
       "--mode train --grads");
   command->callback([options] {
     if (options->gradients && options->mode != "train") throw ConfigError("--grads needs --mode train");

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/commands.h"
+#include "cli/index_hint.h"
 #include "cli/memory_report.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
@@ -278,8 +279,7 @@ std::string provenance(const Question& question, const Answer& answer) {
   if (answer.manifest)
     text += fmt::format("; {} of {} corpora by {}, which has no current count of the others", from_manifest,
                         answer.corpora.size(), answer.manifest->string());
-  return text + fmt::format("\n  exact: millrace index {0} --vocab {1} --out {0}/{2}\n", question.stream.data_directory,
-                            question.vocabulary.string(), kManifestName);
+  return text + "\n" + index_hint(question.stream, answer.corpora, answer.inputs.available, question.vocabulary);
 }
 
 std::string as_text(const Question& question, const Answer& answer) {
@@ -318,7 +318,10 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   command->add_option("--vocab", options->vocabulary,
                       "SentencePiece .model to count tokens with; default: the run's vocab");
   command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer(fmt::format("Example: millrace mix {} mixes/openmoe-v1.toml --data /data --tokens 1e12", name));
+  command->footer(
+      fmt::format("Example:\n  millrace mix {0} mixes/runs/openmoe-8b.toml --tokens 1.1e12\n"
+                  "  millrace mix {0} mixes/runs/quickstart.toml --data data/sample",
+                  name));
   command->callback([options] {
     const Question question = read_question(*options);
     const Answer answered = answer(question);

@@ -186,7 +186,7 @@ void add_mix_diff(CLI::App& mix) {
   command->add_option("A", options->before, "A mix file")->required();
   command->add_option("B", options->after, "A mix file")->required();
   command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer("Example: millrace mix diff mixes/openmoe-v1.toml mixes/openmoe-v2.toml");
+  command->footer("Example:\n  millrace mix diff mixes/openmoe-v1.toml mixes/openmoe-v2.toml");
   command->callback([options] {
     const Mix before = load_one(options->before);
     const Mix after = load_one(options->after);

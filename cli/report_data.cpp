@@ -16,6 +16,7 @@
 
 #include "cli/report_metrics.h"
 #include "cli/run_file.h"
+#include "pipeline/shell_word.h"
 #include "stages/errors.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/run_folder.h"
@@ -174,6 +175,7 @@ std::string report_json(const fs::path& folder) {
   const Json small{
       {"name", stream.name},
       {"folder", fs::absolute(folder).lexically_normal().string()},
+      {"resume", "millrace train " + shell_word(fs::absolute(folder).lexically_normal().string()) + " --resume"},
       {"program", MILLRACE_VERSION},
       {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
       {"status", status},

@@ -214,7 +214,7 @@ void add_trace(CLI::App& app) {
   command->add_flag("--json", options->json, "Print one JSON object");
   command->footer(
       "Only rows near the document are made again, by the positions that the run recorded.\n"
-      "Example: millrace trace runs/quickstart --document redpajama/c4/part-0.jsonl.zst:1234");
+      "Example:\n  millrace trace runs/quickstart --document redpajama/docs/docs-00000-of-00001.jsonl.zst:1234");
   command->callback([options] { trace(*options); });
 }
 

@@ -31,6 +31,7 @@
 #include "pipeline/data_pipeline.h"
 #include "pipeline/rows_folder.h"
 #include "pipeline/run_change.h"
+#include "pipeline/shell_word.h"
 #include "stages/atomic_file.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
@@ -142,7 +143,7 @@ std::string bad_steps_message(const RunFile& run, const fs::path& folder, const 
       "  millrace train {4} --resume --accept-changes --set train.learning_rate={5}\n"
       "or with train.clip_norm, or let more steps be skipped with train.max_bad_steps (now {0})",
       run.train.max_bad_steps, loop.state().step, (folder / "bad_batch.json").string(), loop.newest_checkpoint(),
-      folder.string(), run.train.learning_rate / 2);
+      shell_word(folder.string()), run.train.learning_rate / 2);
 }
 
 void refuse_another_model(const fs::path& from, const RunFile& run) {
@@ -321,7 +322,7 @@ void train(const TrainOptions& options) {
   if (end == TrainEnd::bad_steps) throw std::runtime_error(bad_steps_message(run, folder.path(), loop));
   if (end == TrainEnd::interrupted) {
     spdlog::info("interrupted after step {}; go on with: millrace train {} --resume", loop.state().step,
-                 folder.path().string());
+                 shell_word(folder.path().string()));
     throw Interrupted();
   }
   if (options.profile) write_message(profile_table(loop.profile()));

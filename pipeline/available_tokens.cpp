@@ -12,6 +12,7 @@
 
 #include <oneapi/tbb/parallel_for.h>
 
+#include "pipeline/document_chunk.h"
 #include "pipeline/held_out.h"
 
 namespace millrace {
@@ -73,7 +74,8 @@ bool read_alike(const Manifest& manifest, const ShardEntry& entry, const Corpus&
 
 std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorpus& corpus,
                                        const Vocabulary& vocabulary, const Manifest& manifest) {
-  if (manifest.vocabulary != vocabulary.hash() || !corpus.corpus.filter.empty()) return std::nullopt;
+  if (manifest.vocabulary != vocabulary.hash() || why_not_countable(config, corpus) != nullptr) return std::nullopt;
+  if (config.holdout > 0 && manifest.holdout != config.holdout) return std::nullopt;
   AvailableTokens result;
   result.from_manifest = true;
   std::uint64_t tokens = 0, documents = 0;
@@ -82,11 +84,14 @@ std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorp
     const ShardEntry* entry = find_entry(manifest, path);
     if (entry == nullptr || !is_current(*entry, path) || !read_alike(manifest, *entry, corpus.corpus) || !entry->tokens)
       return std::nullopt;
+    note_layout(result, entry->layout);
     tokens += *entry->tokens;
     documents += entry->records;
-    note_layout(result, entry->layout);
+    if (config.holdout == 0) continue;
+    tokens -= entry->held_out.tokens;
+    documents -= entry->held_out.documents;
   }
-  result.tokens = static_cast<double>(tokens) * (1 - config.holdout);
+  result.tokens = static_cast<double>(tokens);
   if (documents > 0) result.document_size = static_cast<double>(tokens) / static_cast<double>(documents);
   return result;
 }
@@ -113,7 +118,7 @@ std::vector<Stratum> strata_of(const StreamConfig& config, const RunCorpus& corp
 class Sample {
  public:
   Sample(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary)
-      : config_(config), corpus_(corpus), vocabulary_(vocabulary) {}
+      : config_(config), corpus_(corpus), vocabulary_(vocabulary), most_tokens_(max_document_tokens_of(config)) {}
 
   AvailableTokens estimate() {
     const std::vector<Stratum> strata = strata_of(config_, corpus_);
@@ -190,7 +195,7 @@ class Sample {
       if (encode) {
         ids_.clear();
         vocabulary_.encode(document->text, ids_);
-        const auto count = static_cast<double>(ids_.size());
+        const double count = kept_tokens();
         encoded_bytes += size;
         chunk_encoded += size;
         chunk.tokens += count;
@@ -207,9 +212,17 @@ class Sample {
     return shard;
   }
 
+  /// Of the document in ids_, what an epoch eats on average: of a long one it takes one chunk.
+  double kept_tokens() const {
+    const auto all = static_cast<double>(ids_.size());
+    if (most_tokens_ == 0 || ids_.size() <= most_tokens_) return all;
+    return all / std::ceil(all / static_cast<double>(most_tokens_));
+  }
+
   const StreamConfig& config_;
   const RunCorpus& corpus_;
   const Vocabulary& vocabulary_;
+  const std::uint64_t most_tokens_;
   AvailableTokens result_;
   bool read_all_ = true;
   double documents_ = 0;
@@ -218,6 +231,13 @@ class Sample {
 };
 
 }  // namespace
+
+const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpus) {
+  if (!corpus.corpus.filter.empty()) return "an index knows nothing of keep, drop and where";
+  if (max_document_tokens_of(config) > 0) return "an index knows nothing of max_document_tokens";
+  if (config.max_record_bytes != StreamConfig{}.max_record_bytes) return "an index has its own max_record_bytes";
+  return nullptr;
+}
 
 std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                               const Vocabulary& vocabulary, const Manifest* manifest) {

@@ -41,20 +41,23 @@ Json json_of(const ShardEntry& entry) {
   for (const auto& [cause, count] : entry.rejects) rejects[cause] = count;
   Json seek_points = Json::array();
   for (const SeekPoint& point : entry.seek_points) seek_points.push_back(json_of(point));
-  return {{"path", entry.path},
-          {"bytes", entry.bytes},
-          {"modified_ns", entry.modified},
-          {"xxh3", or_null(entry.xxh3)},
-          {"container", or_null(entry.container)},
-          {"layout", entry.layout},
-          {"records", entry.records},
-          {"text_bytes", entry.text_bytes},
-          {"rejects", rejects},
-          {"tokens", entry.tokens ? Json(*entry.tokens) : Json()},
-          {"content_bytes", entry.content},
-          {"lost_records", entry.lost.records},
-          {"lost_content", entry.lost.bytes},
-          {"seek_points", seek_points}};
+  Json json{{"path", entry.path},
+            {"bytes", entry.bytes},
+            {"modified_ns", entry.modified},
+            {"xxh3", or_null(entry.xxh3)},
+            {"container", or_null(entry.container)},
+            {"layout", entry.layout},
+            {"records", entry.records},
+            {"text_bytes", entry.text_bytes},
+            {"rejects", rejects},
+            {"tokens", entry.tokens ? Json(*entry.tokens) : Json()},
+            {"content_bytes", entry.content},
+            {"lost_records", entry.lost.records},
+            {"lost_content", entry.lost.bytes},
+            {"seek_points", seek_points}};
+  if (entry.held_out.documents > 0)
+    json["held_out"] = {{"documents", entry.held_out.documents}, {"tokens", entry.held_out.tokens}};
+  return json;
 }
 
 ShardEntry entry_of(const Json& json) {
@@ -71,6 +74,8 @@ ShardEntry entry_of(const Json& json) {
   entry.content = json.value("content_bytes", std::uint64_t{0});
   entry.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
   if (!json.at("tokens").is_null()) entry.tokens = json.at("tokens").get<std::uint64_t>();
+  if (const auto held_out = json.find("held_out"); held_out != json.end())
+    entry.held_out = {held_out->at("documents"), held_out->at("tokens")};
   for (const Json& point : json.at("seek_points")) entry.seek_points.push_back(seek_point_of(point));
   return entry;
 }
@@ -81,6 +86,7 @@ Manifest manifest_from(const Json& json, const fs::path& folder) {
   manifest.vocabulary = text_or_empty(json.at("vocabulary"));
   manifest.layout = text_or_empty(json.at("layout"));
   manifest.text_field = text_or_empty(json.at("text_field"));
+  manifest.holdout = json.value("holdout", 0.0);
   manifest.complete = json.at("complete");
   for (const Json& shard : json.at("shards")) manifest.shards.push_back(entry_of(shard));
   return manifest;
@@ -122,12 +128,13 @@ fs::path rejects_beside(const fs::path& manifest) {
 }
 
 std::string to_json(const Manifest& manifest, const fs::path& folder) {
-  const Json head{{"version", kVersion},
-                  {"root", plain_absolute(manifest.root).lexically_relative(plain_absolute(folder)).string()},
-                  {"vocabulary", or_null(manifest.vocabulary)},
-                  {"layout", or_null(manifest.layout)},
-                  {"text_field", or_null(manifest.text_field)},
-                  {"complete", manifest.complete}};
+  Json head{{"version", kVersion},
+            {"root", plain_absolute(manifest.root).lexically_relative(plain_absolute(folder)).string()},
+            {"vocabulary", or_null(manifest.vocabulary)},
+            {"layout", or_null(manifest.layout)},
+            {"text_field", or_null(manifest.text_field)},
+            {"complete", manifest.complete}};
+  if (manifest.holdout > 0) head["holdout"] = manifest.holdout;
   std::string text = line_of(head);
   text.pop_back();
   text += ",\"shards\":[";

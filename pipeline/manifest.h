@@ -14,6 +14,13 @@ namespace millrace {
 /// Where commands look for the manifest of a data directory: DIR/millrace-index.json.
 inline constexpr const char* kManifestName = "millrace-index.json";
 
+/// Documents that are held out (see is_held_out), and their ids.
+struct HeldOutCount {
+  std::uint64_t documents = 0;
+  std::uint64_t tokens = 0;  ///< 0 without a vocabulary.
+  bool operator==(const HeldOutCount&) const = default;
+};
+
 /// What one shard holds, read whole.
 struct ShardEntry {
   std::string path;                              ///< Relative to Manifest::root where it lies below it.
@@ -28,6 +35,7 @@ struct ShardEntry {
   Loss lost{0, 0};                               ///< What the rejects stand for.
   std::uint64_t content = 0;                     ///< Bytes of content of the documents' records.
   std::optional<std::uint64_t> tokens;           ///< Ids of all documents; none without a vocabulary.
+  HeldOutCount held_out;                         ///< Of these documents, those that Manifest::holdout holds out.
   /// Where reading can begin, in order: in lines at least 4 MiB of content apart, in Parquet every row group. The
   /// shard's beginning is not among them.
   std::vector<SeekPoint> seek_points;
@@ -44,6 +52,7 @@ struct Manifest {
   std::string vocabulary;          ///< Hash of the vocabulary that counted tokens; empty: none.
   std::string layout;              ///< The layout that was named; empty: each shard's was told by its content.
   std::string text_field;          ///< The text field that was named; empty: the layout's.
+  double holdout = 0;              ///< The share of the documents that is counted as held out.
   bool complete = true;            ///< False if indexing was interrupted: some shards are missing.
   std::vector<ShardEntry> shards;  ///< In natural order of their paths.
 };

@@ -11,6 +11,7 @@
 #include "pipeline/row_story.h"
 #include "pipeline/rows_format.h"
 #include "pipeline/run_change.h"
+#include "pipeline/shell_word.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -56,7 +57,7 @@ StreamRow RowsReader::row(std::uint64_t number) {
         header.vocabulary != number_of_hash(manifest_.identity.vocabulary) ||
         header.run != number_of_hash(hash_of_facts(manifest_.identity.facts)))
       throw DataError(fmt::format("{}: not the part that should be there: see millrace preprocess --check {}",
-                                  (folder_ / name_of_part(number / rows)).string(), folder_.string()));
+                                  (folder_ / name_of_part(number / rows)).string(), shell_word(folder_.string())));
   }
   return part_->row(number);
 }
@@ -72,8 +73,8 @@ RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted
   refuse_other_rows(folder, manifest.identity, wanted);
   if (manifest.rows < wanted.rows && !manifest.stream_ended)
     throw ConfigError(
-        fmt::format("--rows {}: holds {} rows, but {} are to be trained on; make {} positions of them with "
-                    "millrace preprocess --tokens",
+        fmt::format("--rows {}: holds {} rows, but {} are to be trained on; make them anew, with preprocess's --tokens "
+                    "at {}",
                     folder.string(), manifest.rows, wanted.rows,
                     wanted.rows * static_cast<std::uint64_t>(wanted.trained.sequence_length)));
 }

@@ -16,6 +16,7 @@
 
 #include "pipeline/content_hash.h"
 #include "pipeline/corpus_set.h"
+#include "pipeline/held_out.h"
 #include "pipeline/mutex.h"
 #include "stages/input_file.h"
 #include "stages/natural_order.h"
@@ -127,10 +128,14 @@ class ShardIndexer {
     ++entry.records;
     entry.text_bytes += document.text.size();
     entry.content += document.where.size;
+    ids_.clear();
     if (options_.vocabulary != nullptr) {
-      ids_.clear();
       options_.vocabulary->encode(document.text, ids_);
       *entry.tokens += ids_.size();
+    }
+    if (is_held_out(document.text, options_.holdout)) {
+      ++entry.held_out.documents;
+      entry.held_out.tokens += ids_.size();
     }
     if (!options_.by.empty()) indexed_.by.add(document.fields.at(0), {1, document.text.size()});
   }
@@ -188,7 +193,7 @@ class SharedProgress {
 
 bool made_alike(const Manifest& earlier, const Manifest& now) {
   return earlier.root == now.root && earlier.layout == now.layout && earlier.text_field == now.text_field &&
-         earlier.vocabulary == now.vocabulary;
+         earlier.vocabulary == now.vocabulary && earlier.holdout == now.holdout;
 }
 
 /// What an earlier index knows of a shard that is as it was; none if something of it is missing.
@@ -239,6 +244,7 @@ ShardIndex build_index(const fs::path& root, const std::vector<std::string>& sha
   index.manifest.root = root;
   index.manifest.layout = options.layout;
   index.manifest.text_field = options.text_field;
+  index.manifest.holdout = options.holdout;
   if (options.vocabulary != nullptr) index.manifest.vocabulary = options.vocabulary->hash();
 
   std::vector<std::optional<IndexedShard>> indexed(shards.size());

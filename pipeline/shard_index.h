@@ -19,6 +19,7 @@ struct IndexOptions {
   std::string layout;                      ///< A layout's name; empty: told by each shard's content.
   std::string text_field;                  ///< Overrides the layout's text field; empty: the layout's.
   const Vocabulary* vocabulary = nullptr;  ///< Counts tokens. Must outlive the work.
+  double holdout = 0;                      ///< Counts the documents that a run with this holdout does not train on.
   std::string by;                          ///< A field whose values are counted; empty: none.
   std::size_t named_rejects = 100'000;     ///< Of a shard; further ones are only counted. Bounds memory.
 };

@@ -1,5 +1,7 @@
 #include "pipeline/available_tokens.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "pipeline/held_out.h"
@@ -15,6 +17,7 @@ class AvailableTokensOfACorpus : public testing::Test {
   AvailableTokensOfACorpus() {
     config_.data_directory = folder_.path().string();
     config_.holdout = 0.1;
+    config_.phases.resize(1);
     corpus_.corpus.name = "c";
   }
 
@@ -35,9 +38,10 @@ class AvailableTokensOfACorpus : public testing::Test {
     return available_tokens(config_, {corpus_}, tiny_vocabulary(), manifest).at(0);
   }
 
-  Manifest index(const Vocabulary* vocabulary) const {
+  Manifest index(const Vocabulary* vocabulary, double holdout = 0) const {
     IndexOptions options;
     options.vocabulary = vocabulary;
+    options.holdout = holdout;
     return build_index(folder_.path(), corpus_.shards, options, 1, nullptr, {}).manifest;
   }
 
@@ -84,6 +88,36 @@ TEST_F(AvailableTokensOfACorpus, AreCountedByAManifestOfTheSameVocabulary) {
   EXPECT_FALSE(found(&without_tokens).from_manifest);
   corpus_.corpus.filter.keep = {{"lang", {"en"}}};
   EXPECT_FALSE(found(&manifest).from_manifest) << "the manifest knows nothing of filters";
+}
+
+TEST_F(AvailableTokensOfACorpus, AreCountedWithoutTheDocumentsThatAreHeldOut) {
+  for (int shard = 0; shard < 3; ++shard) add_shard(2000, 40);
+  const Manifest manifest = index(&tiny_vocabulary(), config_.holdout);
+  const AvailableTokens counted = found(&manifest);
+  EXPECT_TRUE(counted.from_manifest);
+  EXPECT_EQ(counted.tokens, tokens_) << "the documents themselves, not their expected share";
+  for (const double another : {0.0, 0.2}) {
+    const Manifest of_another = index(&tiny_vocabulary(), another);
+    EXPECT_FALSE(found(&of_another).from_manifest);
+  }
+  config_.holdout = 0;
+  EXPECT_TRUE(found(&manifest).from_manifest) << "what is held out is counted twice: with and without";
+}
+
+TEST_F(AvailableTokensOfACorpus, AreThoseOfOneChunkOfEachDocument) {
+  config_.phases[0].objective.max_document_tokens = 64;
+  config_.holdout = 0;
+  double kept = 0;
+  for (int i = 0; i < 40; ++i) {
+    const auto size =
+        static_cast<double>(tiny_vocabulary().encode(tiny_text(static_cast<std::uint64_t>(i), 20 + i)).size());
+    kept += size <= 64 ? size : size / std::ceil(size / 64);
+  }
+  add_shard(40, 20);
+  EXPECT_LT(kept, tokens_);
+  EXPECT_NEAR(found().tokens, kept, 1e-6);
+  const Manifest manifest = index(&tiny_vocabulary());
+  EXPECT_FALSE(found(&manifest).from_manifest) << "the manifest knows nothing of chunks";
 }
 
 TEST_F(AvailableTokensOfACorpus, AreEstimatedWhereAShardIsNotAsItWasIndexed) {
