@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <memory>
 
 #include <CLI/CLI.hpp>
@@ -69,7 +70,7 @@ void inspect(const InspectOptions& options) {
   const std::optional<Position> start = recorded.position_before(first);
   const std::uint64_t start_row = start ? start->row : 0;
   DataPipeline pipeline(run.stream, vocabulary, start, pipeline_options);
-  const std::uint64_t end = first + rows_wanted(options);
+  const std::uint64_t end = std::min(first + rows_wanted(options), rows);
   RowContext context{run.stream, &vocabulary, pipeline.corpora(), {}};
   for (std::size_t corpus = 0; corpus < context.corpora.size(); ++corpus)
     context.shards.push_back(pipeline.shards(corpus));

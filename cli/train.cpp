@@ -338,7 +338,7 @@ void add_train(CLI::App& app) {
   add_run_options(*command, options->run);
   command->add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME")->capture_default_str();
   command->add_option("--rows", options->rows,
-                      "Take the rows from this folder, which millrace preprocess --format rows made of the same run");
+                      "Take the rows from this folder, which `preprocess --format rows` made of the same run");
   command->add_option("--from", options->from, "Start with the weights of this checkpoint folder");
   command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
