@@ -150,9 +150,9 @@ class Pages(unittest.TestCase):
     """Every command of --help and of the docs, in a folder that has what they name."""
 
     # What would take long, or more text than is at hand.
-    SHORTENED = {"--size 32000": "--size 60", "--size 8192": "--size 60", "--megabytes 48": "--megabytes 1",
+    SHORTENED = {"--size 32000": "--size 310", "--size 8192": "--size 310", "--megabytes 48": "--megabytes 1",
                  "--tokens 1e9": "--tokens 2560"}
-    FILLED_IN = {"RUNDIR": "runs/mine", "FOLDER": "runs/mine", "RUN": "run.toml", "--row N": "--row 1",
+    FILLED_IN = {"RUNDIR": "runs/mine", "FOLDER": "runs/mine", "RUN": "runs/mine", "--row N": "--row 1",
                  "SHARD:RECORD": "redpajama/c4/part-0.jsonl:7"}
     COMMANDS = ("sample", "index", "vocab train", "vocab show", "tokenize", "mix check", "mix plan", "mix diff", "inspect",
                 "trace", "preprocess", "train", "eval", "generate", "logits", "report")
@@ -160,16 +160,17 @@ class Pages(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.temporary = pathlib.Path(tempfile.mkdtemp(prefix="millrace-pages-"))
-        cls.master = cls.temporary / "master"
-        cls.make_master()
+        cls.work = cls.temporary / "work"  # Always the same folder: runs remember where things stand.
+        cls.fill_work()
+        shutil.copytree(cls.work, cls.temporary / "as made")
 
     @classmethod
     def tearDownClass(cls):
         shutil.rmtree(cls.temporary)
 
     @classmethod
-    def make_master(cls):
-        work = cls.master
+    def fill_work(cls):
+        work = cls.work
         run = tiny_run.write_run(work)
         (work / "mixes").mkdir()
         for part in sorted((ROOT / "mixes").iterdir()):
@@ -190,7 +191,7 @@ class Pages(unittest.TestCase):
         run.write_text(text)
         for name in ("full", "openmoe"):
             (work / f"{name}.toml").write_text(text.replace('"tiny"', f'"{name}"'))
-        quick = re.sub(r'"(vocab.model|\w+\.toml)"', r'"../../\1"', text.replace("mix.toml", "quick-mix.toml"))
+        quick = re.sub(r'"(vocab.model|[\w-]+\.toml)"', r'"../../\1"', text.replace("mix.toml", "quick-mix.toml"))
         (work / "mixes/runs/quickstart.toml").write_text(quick.replace('"tiny"', '"quickstart"'))
         for model in ("data/vocab.model", "spiece.model", "umt5.model"):
             shutil.copy(work / "vocab.model", work / model)
@@ -198,7 +199,7 @@ class Pages(unittest.TestCase):
         shell("millrace train run.toml --data DATA --run-dir runs/mine --threads 2", work)
         shell("millrace train mixes/runs/quickstart.toml --data data/sample --threads 2", work)
         shell("millrace preprocess run.toml --data DATA --out ROWS --format rows --tokens 15360", work)
-        shell("millrace preprocess mixes/runs/quickstart.toml --data data/sample --out data/rows --format rows", work)
+        shell("millrace preprocess mixes/runs/quickstart.toml --data data/sample --out data/rows --format rows --tokens 2560", work)
         shell("millrace preprocess run.toml --data DATA --out data/megatron --format megatron", work)
         shutil.copytree(work / "ROWS", work / "DIR")
         ids = array.array("i", range(8))
@@ -209,16 +210,16 @@ class Pages(unittest.TestCase):
 
     def work_for(self, command):
         """A fresh folder with what the command names, and without what it makes."""
-        work = self.temporary / "work"
-        shutil.rmtree(work, ignore_errors=True)
-        shutil.copytree(self.master, work)
+        work = self.work
+        shutil.rmtree(work)
+        shutil.copytree(self.temporary / "as made", work)
         for run, step in re.findall(r"(runs/\w+)/checkpoints/(step-\d+)", command):
             (newest, *_) = sorted((work / run / "checkpoints").iterdir(), reverse=True)
             newest.rename(newest.with_name(step))
-        made = re.search(r"preprocess .*--out (\S+)", command)
+        made = re.search(r"(?:preprocess|sample) .*--out (\S+)", command)
         if made:
             shutil.rmtree(work / made[1], ignore_errors=True)
-        if " train " in command and "vocab train" not in command and "--resume" not in command:
+        if command.startswith("millrace train") and "--resume" not in command:
             shutil.rmtree(work / "runs")
         return work
 
