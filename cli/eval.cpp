@@ -100,14 +100,15 @@ std::string json_of(const Evaluation& causal, const std::optional<Evaluation>& o
   return fmt::format(R"({{"eval":{},"overall":{},"own":{}}})", causal.corpora_json(), causal.overall_json(), own_json);
 }
 
-/// Throws ConfigError if the folder is a run's, or a checkpoint of ours whose bytes are not those that were written.
+/// Throws ConfigError if the folder is a run's, DataError if it is a checkpoint of ours whose bytes are not those that
+/// were written.
 void check_checkpoint(const fs::path& folder) {
   if (const std::vector<std::uint64_t> steps = checkpoint_steps(folder / "checkpoints"); !steps.empty())
     throw ConfigError(fmt::format("{}: the folder of a run; name one of its checkpoints, the newest is {}",
                                   folder.string(), checkpoint_path(folder / "checkpoints", steps.back()).string()));
   if (!fs::exists(folder / "manifest.json")) return;  // From elsewhere.
   if (const std::string damage = damage_of(folder); !damage.empty())
-    throw ConfigError(fmt::format("{}: {}", folder.string(), damage));
+    throw DataError(fmt::format("{}: {}", folder.string(), damage));
 }
 
 void eval(const EvalOptions& options) {

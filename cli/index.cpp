@@ -1,7 +1,5 @@
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -27,6 +25,7 @@
 #include "stages/errors.h"
 #include "stages/record_layout.h"
 #include "stages/shard_list.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -77,8 +76,7 @@ std::optional<ShardIndex> earlier_index(const fs::path& file) {
   ShardIndex index;
   index.manifest = read_manifest(file);
   const fs::path rejects = rejects_beside(file);
-  std::ifstream stream(rejects, std::ios::binary);
-  index.rejects = rejects_from_jsonl({std::istreambuf_iterator<char>(stream), {}}, rejects.string());
+  if (fs::exists(rejects)) index.rejects = rejects_from_jsonl(read_whole_file(rejects), rejects.string());
   return index;
 }
 

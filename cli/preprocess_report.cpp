@@ -79,7 +79,9 @@ std::string damage_text(const std::string& folder, const std::vector<Damage>& da
 std::string damage_json(const std::vector<Damage>& damage) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Damage& found : damage) list.push_back({{"file", found.file}, {"what", found.what}});
-  return nlohmann::ordered_json{{"damage", list}}.dump() + "\n";
+  return nlohmann::ordered_json{{"damage", list}}.dump(-1, ' ', false,
+                                                       nlohmann::ordered_json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace millrace

@@ -2,14 +2,14 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <string>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/run_shards.h"
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
+#include "stages/whole_file.h"
 #include "trainer/checkpoint.h"
 #include "trainer/run_folder.h"
 
@@ -18,13 +18,11 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Calls `use` with every whole line of a log.
 template <class Use>
-void for_each_line(const fs::path& file, const Use& use) {
-  std::ifstream lines(file);
-  for (std::string line; std::getline(lines, line);) {
-    if (!lines.eof()) use(line);
-  }
+void for_each_entry(const fs::path& log, const Use& use) {
+  for_each_line(log, [&](const std::string& line, std::uint64_t number) {
+    use(JsonValue::parse(line, {log.string(), number, "remove the line"}));
+  });
 }
 
 /// Rows can be made again only by a program that makes the same stream.
@@ -64,13 +62,11 @@ RecordedRun open_recorded(const RunOptions& options) {
   check_stream_version(folder / "checkpoints");
   find_run_shards(recorded.run.stream, folder, true);
   if (!fs::exists(recorded.run.vocabulary)) recorded.run.vocabulary = vocabulary_beside(folder / "checkpoints" / "any");
-  for_each_line(folder / "positions.jsonl",
-                [&](const std::string& line) { recorded.positions.push_back(position_from_json(line)); });
+  for_each_entry(folder / "positions.jsonl",
+                 [&](const JsonValue& line) { recorded.positions.push_back(position_from_json(line)); });
   const auto length = static_cast<std::uint64_t>(recorded.run.stream.sequence_length);
-  for_each_line(folder / "metrics.jsonl", [&](const std::string& line) {
-    const auto json = nlohmann::json::parse(line, nullptr, false);
-    if (json.is_object() && json.contains("tokens") && json["tokens"].is_number_unsigned())
-      recorded.rows_trained = json["tokens"].get<std::uint64_t>() / length;
+  for_each_entry(folder / "metrics.jsonl", [&](const JsonValue& line) {
+    if (line.has("tokens")) recorded.rows_trained = line.get<std::uint64_t>("tokens") / length;
   });
   return recorded;
 }

@@ -3,8 +3,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <fstream>
+#include <exception>
 #include <map>
+#include <optional>
 
 #include <fcntl.h>
 #include <fmt/chrono.h>
@@ -14,10 +15,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "cli/messages.h"
 #include "cli/report_metrics.h"
 #include "cli/run_file.h"
+#include "pipeline/json_value.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
+#include "stages/whole_file.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/run_folder.h"
 
@@ -29,11 +33,27 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kRejectsNamed = 20;
 
-/// Null if there is no such file, or no JSON in it.
-Json read_json(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  Json json = file ? Json::parse(file, nullptr, false) : Json();
-  return json.is_discarded() ? Json() : json;
+/// What the run said of itself at its end, as far as it said it.
+struct Summary {
+  std::uint64_t steps = 0;
+  std::string end;
+  std::optional<double> seconds;
+  Json versions;
+};
+
+/// Of a file that is none, a message; the report is made without it.
+Summary read_summary(const fs::path& file) {
+  if (!fs::exists(file)) return {};
+  try {
+    const JsonValue json = JsonValue::read(file, "the report is made without it");
+    Summary summary{json.get<std::uint64_t>("steps"), json.get<std::string>("end"), {}, {}};
+    if (json.has("times")) summary.seconds = json.at("times").get<double>("wall_s");
+    if (json.has("versions")) summary.versions = json.at("versions").json();
+    return summary;
+  } catch (const ConfigError& error) {
+    say("{}", error.what());
+    return {};
+  }
 }
 
 /// A training process holds the lock of its run folder as long as it lives.
@@ -45,11 +65,10 @@ bool is_running(const fs::path& folder) {
   return held;
 }
 
-std::string status_of(const fs::path& folder, const Json& summary, const RunMetrics& metrics) {
+std::string status_of(const fs::path& folder, const Summary& summary, const RunMetrics& metrics) {
   if (is_running(folder)) return "running";
-  const bool ended = summary.is_object() && summary.value("steps", std::uint64_t{0}) >= metrics.step;
-  const Json end = ended ? summary.value("end", Json()) : Json();
-  return end == "complete" || end == "stream_ended" ? "complete" : "interrupted";
+  const bool through = summary.end == "complete" || summary.end == "stream_ended";
+  return through && summary.steps >= metrics.step ? "complete" : "interrupted";
 }
 
 Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
@@ -94,20 +113,19 @@ Json changes_json(const fs::path& file) {
   return changes;
 }
 
-/// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}
-Json rejects_json(const fs::path& file) {
+/// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}; counts the lines that are none.
+Json rejects_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   std::map<std::string, std::map<std::string, std::uint64_t>> counts;
   Json first = Json::array();
-  std::ifstream lines(file, std::ios::binary);
-  for (std::string line; std::getline(lines, line);) {
-    const Json reject = lines.eof() ? Json() : Json::parse(line, nullptr, false);
-    if (!reject.is_object()) continue;
-    const Json corpus = reject.value("corpus", Json());
-    const Json cause = reject.value("cause", Json());
-    if (!corpus.is_string() || !cause.is_string()) continue;
-    ++counts[corpus.get<std::string>()][cause.get<std::string>()];
-    if (first.size() < kRejectsNamed) first.push_back(reject);
-  }
+  for_each_line(file, [&](const std::string& line, std::uint64_t number) {
+    try {
+      const JsonValue reject = JsonValue::parse(line, {file.string(), number, ""});
+      ++counts[reject.get<std::string>("corpus")][reject.get<std::string>("cause")];
+      if (first.size() < kRejectsNamed) first.push_back(reject.json());
+    } catch (const ConfigError&) {
+      ++unreadable_lines;
+    }
+  });
   return {{"counts", counts}, {"first", first}};
 }
 
@@ -118,15 +136,21 @@ std::string time_of(const fs::path& path) {
 }
 
 /// By names and sizes, not by checksums: reading every byte of a large model takes minutes.
-std::string visible_damage_of(const fs::path& folder, const Json& manifest) {
-  if (!manifest.is_object() || !manifest.contains("files")) return "no manifest";
-  for (const auto& [name, entry] : manifest["files"].items()) {
-    std::error_code error;
-    const std::uintmax_t bytes = fs::file_size(folder / name, error);
-    if (error) return name + " is missing";
-    if (!entry.is_object() || entry.value("bytes", Json()) != bytes) return name + " has another size";
+std::string visible_damage_of(const fs::path& folder) {
+  const fs::path file = folder / "manifest.json";
+  if (!fs::exists(file)) return "no manifest";
+  try {
+    const JsonValue manifest = JsonValue::parse(read_whole_file(file), {file.filename().string(), 0, ""});
+    for (const auto& [name, entry] : manifest.at("files").members()) {
+      std::error_code error;
+      const std::uintmax_t bytes = fs::file_size(folder / name, error);
+      if (error) return name + " is missing";
+      if (entry.get<std::uint64_t>("bytes") != bytes) return name + " has another size";
+    }
+    return "";
+  } catch (const std::exception& error) {  // No manifest as it should be, or one that cannot be read.
+    return error.what();
   }
-  return "";
 }
 
 Json checkpoints_json(const fs::path& parent) {
@@ -141,7 +165,7 @@ Json checkpoints_json(const fs::path& parent) {
                     {"name", folder.filename().string()},
                     {"bytes", bytes},
                     {"written", time_of(folder)},
-                    {"damage", visible_damage_of(folder, read_json(folder / "manifest.json"))}};
+                    {"damage", visible_damage_of(folder)}};
     if (fs::exists(folder, error)) checkpoints.push_back(std::move(checkpoint));  // Else the run has removed it since.
   }
   return checkpoints;
@@ -165,11 +189,13 @@ std::string report_json(const fs::path& folder) {
   const std::uint64_t positions_per_step =
       static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(stream.sequence_length);
   const RunMetrics metrics = read_metrics(folder / "metrics.jsonl", stream.phases);
-  const Json summary = read_json(folder / "summary.json");
+  const Summary summary = read_summary(folder / "summary.json");
   const std::string status = status_of(folder, summary, metrics);
   const std::uint64_t total = run.train.tokens / positions_per_step;
   const double seconds_left = static_cast<double>(total - std::min(total, metrics.step)) * metrics.step_seconds;
 
+  std::uint64_t unreadable_lines = metrics.unreadable_lines;
+  const Json rejects = rejects_json(folder / "rejects.jsonl", unreadable_lines);
   Json skipped = Json::array();
   for (const auto& [step, reason] : metrics.first_skipped) skipped.push_back({{"step", step}, {"reason", reason}});
   const Json small{
@@ -188,18 +214,17 @@ std::string report_json(const fs::path& folder) {
       {"loss", metrics.last_loss ? Json(*metrics.last_loss) : Json()},
       {"tokens_per_s",
        metrics.step_seconds > 0 ? Json(static_cast<double>(positions_per_step) / metrics.step_seconds) : Json()},
-      {"seconds", status == "complete" && summary.contains("times") ? summary["times"].value("wall_s", metrics.seconds)
-                                                                    : metrics.seconds},
+      {"seconds", status == "complete" ? summary.seconds.value_or(metrics.seconds) : metrics.seconds},
       {"seconds_left", status == "running" && metrics.step_seconds > 0 ? Json(seconds_left) : Json()},
       {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
-      {"unreadable_lines", metrics.unreadable_lines},
+      {"unreadable_lines", unreadable_lines},
       {"sequence_length", stream.sequence_length},
       {"phases", phases_json(stream, positions_per_step)},
       {"changes", changes_json(folder / "changes.jsonl")},
-      {"rejects", rejects_json(folder / "rejects.jsonl")},
+      {"rejects", rejects},
       {"checkpoints", checkpoints_json(folder / "checkpoints")},
       {"settings", settings_json(run)},
-      {"versions", summary.is_object() && summary.contains("versions") ? summary["versions"] : Json()}};
+      {"versions", summary.versions}};
   std::string text = small.dump(-1, ' ', false, Json::error_handler_t::replace);
   text.pop_back();
   return text + ",\"metrics\":" + metrics.json() + "}";

@@ -1,11 +1,12 @@
 #include "cli/report_metrics.h"
 
-#include <fstream>
 #include <map>
 #include <string_view>
 
 #include <fmt/format.h>
 #include <simdjson.h>
+
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -206,10 +207,7 @@ std::string RunMetrics::json() const {
 
 RunMetrics read_metrics(const std::filesystem::path& file, const std::vector<Phase>& phases) {
   Reader reader(phases);
-  std::ifstream lines(file, std::ios::binary);
-  for (std::string line; std::getline(lines, line);) {
-    if (!lines.eof()) reader.line(line);  // Without its end a line is being written, or was torn.
-  }
+  for_each_line(file, [&](const std::string& line, std::uint64_t) { reader.line(line); });
   return reader.take();
 }
 

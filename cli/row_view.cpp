@@ -249,7 +249,7 @@ std::string row_json(const StreamRow& row, const RowContext& context) {
   const Json json{{"row", row.number},       {"examples", examples},           {"tokens", r.tokens},
                   {"labels", r.labels},      {"loss_weights", r.loss_weights}, {"segment_ids", r.segment_ids},
                   {"positions", r.positions}};
-  return json.dump();
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace

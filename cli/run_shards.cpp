@@ -1,14 +1,13 @@
 #include "cli/run_shards.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 
 #include "pipeline/corpus_set.h"
 #include "pipeline/shard_fingerprint.h"
 #include "stages/errors.h"
+#include "stages/whole_file.h"
 #include "trainer/run_folder.h"
 
 namespace millrace {
@@ -19,8 +18,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMostNamed = 10;
 
 std::vector<ShardFingerprint> recorded_in(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  return fingerprints_from_jsonl({std::istreambuf_iterator<char>(stream), {}}, file.string());
+  return fingerprints_from_jsonl(read_whole_file(file), file.string());
 }
 
 [[noreturn]] void refuse(const fs::path& run_dir, const std::vector<std::string>& differences) {

@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -18,6 +17,7 @@
 #include "cli/results.h"
 #include "cli/sample_collector.h"
 #include "cli/sample_shards.h"
+#include "pipeline/json_value.h"
 #include "stages/atomic_file.h"
 #include "stages/duckdb_session.h"
 #include "stages/errors.h"
@@ -99,20 +99,20 @@ void list_files(const fs::path& out, nlohmann::ordered_json& manifest) {
   manifest["files"] = sizes;
 }
 
-void print_summary(const nlohmann::ordered_json& manifest) {
+void print_summary(const JsonValue& manifest) {
   std::string text =
       fmt::format("{:<16} {:<32} {:>10} {:>10} {:>7}\n", "corpus", "folder", "documents", "text MB", "shards");
-  for (const auto& corpus : manifest["corpora"]) {
-    text += fmt::format("{:<16} {:<32} {:>10} {:>10.2f} {:>7}\n", corpus["corpus"].get<std::string>(),
-                        corpus["folder"].get<std::string>(), corpus["documents"].get<std::uint64_t>(),
-                        corpus["text_bytes"].get<double>() / 1e6, corpus["shards"].get<int>());
+  for (const JsonValue& corpus : manifest.at("corpora").elements()) {
+    text += fmt::format("{:<16} {:<32} {:>10} {:>10.2f} {:>7}\n", corpus.get<std::string>("corpus"),
+                        corpus.get<std::string>("folder"), corpus.get<std::uint64_t>("documents"),
+                        corpus.get<double>("text_bytes") / 1e6, corpus.get<int>("shards"));
   }
   std::string left_out;
-  for (const auto& [reason, count] : manifest["left_out"].items()) {
-    left_out += fmt::format("{}{} {}", left_out.empty() ? "" : ", ", count.get<std::uint64_t>(), reason);
+  for (const auto& [reason, count] : manifest.at("left_out").members()) {
+    left_out += fmt::format("{}{} {}", left_out.empty() ? "" : ", ", count.as<std::uint64_t>(), reason);
   }
   print_results(text + fmt::format("left out: {}\nin total {:.2f} MB of text\n", left_out,
-                                   manifest["text_bytes"].get<double>() / 1e6));
+                                   manifest.get<double>("text_bytes") / 1e6));
 }
 
 /// True if `out` holds a complete sample made with the same arguments. Throws ConfigError if it holds anything else.
@@ -124,20 +124,18 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
     throw ConfigError(fmt::format("--out {}: the folder is not empty and holds no sample; name another", out.string()));
   }
   if (arguments.force) return false;
-  const auto manifest = nlohmann::ordered_json::parse(std::ifstream(out / kManifest), nullptr, false);
-  bool intact = manifest.is_object() && manifest.contains("files") && manifest.contains("corpora");
-  const nlohmann::ordered_json files = intact ? manifest["files"] : nlohmann::ordered_json::object();
-  for (const auto& [file, size] : files.items()) {
+  const JsonValue manifest = JsonValue::read(out / kManifest, "the sample is damaged; --force makes it anew");
+  for (const auto& [file, bytes] : manifest.at("files").members()) {
     std::error_code missing;
-    intact = intact && fs::file_size(out / file, missing) == size.get<std::uintmax_t>() && !missing;
+    if (fs::file_size(out / file, missing) != bytes.as<std::uint64_t>() || missing)
+      throw ConfigError(
+          fmt::format("--out {}: the sample there is damaged at {}; --force makes it anew", out.string(), file));
   }
-  if (!intact) {
-    throw ConfigError(fmt::format("--out {}: the sample there is damaged; --force makes it anew", out.string()));
-  }
-  if (manifest["megabytes"] != arguments.megabytes || manifest["from"] != arguments.from) {
+  if (manifest.get<double>("megabytes") != arguments.megabytes ||
+      manifest.get<std::vector<std::string>>("from") != arguments.from) {
     throw ConfigError(
         fmt::format("--out {}: holds a sample made with other arguments (--megabytes {}); --force replaces it",
-                    out.string(), manifest["megabytes"].dump()));
+                    out.string(), manifest.get<double>("megabytes")));
   }
   print_results(fmt::format("{} holds this sample already; --force makes it anew\n", out.string()));
   print_summary(manifest);
@@ -169,9 +167,10 @@ void sample(const Arguments& arguments) {
   write_shards(folder.path(), collector, summary);
   manifest["corpora"] = summary.corpora;
   list_files(folder.path(), manifest);
-  write_file_atomically(folder.path() / kManifest, manifest.dump(1) + "\n");
+  const std::string text = manifest.dump(1) + "\n";
+  write_file_atomically(folder.path() / kManifest, text);
   folder.publish();
-  print_summary(manifest);
+  print_summary(JsonValue::parse(text, {kManifest, 0, ""}));
   if (found < arguments.megabytes * 0.99) {
     say("warning: asked for {:.0f} MB of text, found {:.1f} MB: documentation may be stripped from this machine; "
         "--from DIR adds a folder with unpacked packages",

@@ -90,6 +90,7 @@ std::string why_never_read(const StreamConfig& stream, const Corpus& corpus, con
     if (reader->next_record() > document.record || !reader->next(record))
       throw ConfigError(fmt::format("--document: {} has no record {}; it ends before record {}", document.shard,
                                     document.record, reader->next_record()));
+    expect_readable(record);
   } while (reader->next_record() <= document.record);
   if (const auto* reject = std::get_if<Reject>(&record))
     return fmt::format("rejected ({}: {})", millrace::name_of(reject->cause), reject->reason);
@@ -199,7 +200,9 @@ void trace(const TraceOptions& options) {
       print_results(as_text(name, document, never, hits, end));
     }
   }
-  if (options.json) print_results(Json{{"rows_trained", end}, {"documents", all}}.dump(2) + "\n");
+  if (options.json)
+    print_results(Json{{"rows_trained", end}, {"documents", all}}.dump(2, ' ', false, Json::error_handler_t::replace) +
+                  "\n");
 }
 
 }  // namespace

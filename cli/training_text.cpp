@@ -42,6 +42,7 @@ void read_shard(const std::string& shard, std::uint64_t most, TrainingText& text
     if (interrupt_requested()) throw Interrupted();
     auto* document = std::get_if<Document>(&record);
     if (document == nullptr) {
+      expect_readable(record);
       ++text.rejects;
       continue;
     }

@@ -187,6 +187,7 @@ class Sample {
       const bool encode = encoded_bytes <= wanted * progress();
       at_end = !reader->next(record);
       if (at_end) break;
+      expect_readable(record);
       const auto* document = std::get_if<Document>(&record);
       if (document == nullptr || is_held_out(document->text, config_.holdout)) continue;
       const auto size = static_cast<double>(document->text.size());

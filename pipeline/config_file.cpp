@@ -5,8 +5,6 @@
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <set>
 #include <sstream>
@@ -18,6 +16,7 @@
 #include "pipeline/large_integer.h"
 #include "stages/errors.h"
 #include "stages/line_to_document.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -147,10 +146,7 @@ struct ConfigTable::Impl {
 
 ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vector<std::string>& sets) {
   if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (stream.bad() || !stream.is_open()) throw ConfigError(fmt::format("{}: cannot be read", file.string()));
-  ConfigTable table = parse(text, file);
+  ConfigTable table = parse(read_whole_file(file), file);
   for (const std::string& set : sets) table.impl_->from_command_line.insert(set_dotted(*table.impl_->root, set));
   return table;
 }

@@ -14,6 +14,7 @@
 
 #include "pipeline/corpus_documents.h"
 #include "pipeline/corpus_export.h"
+#include "pipeline/json_value.h"
 #include "pipeline/seek_json.h"
 #include "pipeline/token_budget.h"
 
@@ -46,12 +47,12 @@ std::string to_json(const Progress& progress) {
       .dump();
 }
 
-Progress progress_from_json(const std::string& text) {
-  const Json json = Json::parse(text);
+Progress progress_from_json(const JsonValue& json) {
   Progress progress;
-  for (const Json& account : json.at("accounts")) progress.accounts.push_back(account_of(account));
-  progress.between_corpora = json.at("between_corpora");
-  progress.place = {json.at("shard"), json.at("record"), seek_point_of(json.at("seek")), json.at("is_readable")};
+  for (const JsonValue& account : json.at("accounts").elements()) progress.accounts.push_back(account_of(account));
+  progress.between_corpora = json.get<bool>("between_corpora");
+  progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"),
+                    seek_point_of(json.at("seek")), json.get<bool>("is_readable")};
   return progress;
 }
 

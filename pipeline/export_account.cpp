@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "pipeline/manifest.h"
 
 namespace millrace {
@@ -14,9 +15,6 @@ using Json = nlohmann::ordered_json;
 
 Json or_null(const std::optional<std::uint64_t>& number) {
   return number ? Json(*number) : Json(nullptr);
-}
-std::optional<std::uint64_t> number_or_none(const Json& json) {
-  return json.is_null() ? std::nullopt : std::optional(json.get<std::uint64_t>());
 }
 
 }  // namespace
@@ -44,25 +42,26 @@ Json json_of(const CorpusAccount& account) {
           {"raw_tokens_asked", or_null(account.budget)}};
 }
 
-CorpusAccount account_of(const Json& json) {
+CorpusAccount account_of(const JsonValue& json) {
   CorpusAccount account;
-  account.corpus = json.at("corpus");
-  account.records.read = json.at("records");
-  account.documents = json.at("documents");
-  account.records.held_out = json.at("held_out");
-  account.records.filtered = json.at("filtered");
-  account.records.skipped = json.at("skipped");
-  account.records.rejected_records = json.at("rejected");
-  account.records.bytes = json.value("content_bytes", std::uint64_t{0});
-  account.records.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
-  account.tail_documents = json.at("tail");
-  account.not_reached = number_or_none(json.at("not_reached"));
+  account.corpus = json.get<std::string>("corpus");
+  account.records.read = json.get<std::uint64_t>("records");
+  account.documents = json.get<std::uint64_t>("documents");
+  account.records.held_out = json.get<std::uint64_t>("held_out");
+  account.records.filtered = json.get<std::uint64_t>("filtered");
+  account.records.skipped = json.get<std::uint64_t>("skipped");
+  account.records.rejected_records = json.get<std::uint64_t>("rejected");
+  account.records.bytes = json.get<std::uint64_t>("content_bytes", 0);
+  account.records.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
+  account.tail_documents = json.get<std::uint64_t>("tail");
+  account.not_reached = json.get_or_null<std::uint64_t>("not_reached");
+  const JsonValue causes = json.at("rejects_by_cause");
   for (int cause = 0; cause < kRejectCauses; ++cause)
     account.records.rejected[static_cast<std::size_t>(cause)] =
-        json.at("rejects_by_cause").value(name_of(static_cast<RejectCause>(cause)), std::uint64_t{0});
-  account.raw_tokens = json.at("raw_tokens");
-  account.tail_tokens = json.at("tail_tokens");
-  account.budget = number_or_none(json.at("raw_tokens_asked"));
+        causes.get<std::uint64_t>(name_of(static_cast<RejectCause>(cause)), 0);
+  account.raw_tokens = json.get<std::uint64_t>("raw_tokens");
+  account.tail_tokens = json.get<std::uint64_t>("tail_tokens");
+  account.budget = json.get_or_null<std::uint64_t>("raw_tokens_asked");
   return account;
 }
 

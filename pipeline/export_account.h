@@ -14,6 +14,8 @@
 
 namespace millrace {
 
+class JsonValue;
+
 /// What became of a corpus's records. Every record that was read is in exactly one count:
 /// read = documents + held out + filtered + skipped + rejected + tail_documents.
 struct CorpusAccount {
@@ -28,7 +30,7 @@ struct CorpusAccount {
 };
 
 nlohmann::ordered_json json_of(const CorpusAccount& account);
-CorpusAccount account_of(const nlohmann::ordered_json& json);  ///< Throws nlohmann::json::exception if it is none.
+CorpusAccount account_of(const JsonValue& json);  ///< Throws ConfigError if it is none.
 
 /// The account of a corpus's rows: what was read of it is the stream's count, what stands in rows is the ledger's.
 CorpusAccount account_of_rows(const CorpusPosition& position, const Ledger& ledger, std::uint32_t corpus);

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/input_file.h"
 
 namespace millrace {
@@ -14,8 +15,12 @@ nlohmann::ordered_json json_of(const FileSums& sums) {
   return {{"bytes", sums.bytes}, {"xxh3_64", sums.blocks}};
 }
 
-FileSums sums_of(const nlohmann::ordered_json& json) {
-  return {json.at("bytes").get<std::uint64_t>(), json.at("xxh3_64").get<std::vector<std::string>>()};
+FileSums sums_of(const JsonValue& json) {
+  const FileSums sums{json.get<std::uint64_t>("bytes"), json.get<std::vector<std::string>>("xxh3_64")};
+  const std::uint64_t blocks = sums.bytes / FileSums::kBlock + (sums.bytes % FileSums::kBlock == 0 ? 0 : 1);
+  if (sums.blocks.size() != blocks)
+    json.fail(fmt::format("has {} sums, expected {} for {} bytes", sums.blocks.size(), blocks, sums.bytes));
+  return sums;
 }
 
 RunningSums::RunningSums(const FileSums& so_far, const std::vector<char>& rest) {

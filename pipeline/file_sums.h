@@ -13,6 +13,8 @@
 
 namespace millrace {
 
+class JsonValue;
+
 /// A file's length, and the xxh3_64 of each of its blocks of kBlock bytes (the last one may be shorter): damage can be
 /// told by where it is.
 struct FileSums {
@@ -24,7 +26,7 @@ struct FileSums {
 };
 
 nlohmann::ordered_json json_of(const FileSums& sums);  ///< {"bytes", "xxh3_64"}
-FileSums sums_of(const nlohmann::ordered_json& json);  ///< Throws nlohmann::json::exception if it is none.
+FileSums sums_of(const JsonValue& json);               ///< Throws ConfigError if it is none.
 
 /// The sums of bytes that come piece by piece. One object, one thread.
 class RunningSums {

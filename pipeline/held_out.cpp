@@ -20,6 +20,7 @@ HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const
     const auto reader = open_shard(path, reader_options(config, corpus.corpus, path));
     Record record;
     while (gathered.tokens < wanted && reader->next(record)) {
+      expect_readable(record);
       const auto* document = std::get_if<Document>(&record);
       if (document == nullptr || !is_held_out(document->text, config.holdout)) continue;
       std::vector<TokenId> ids = vocabulary.encode(document->text);

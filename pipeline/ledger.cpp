@@ -1,10 +1,9 @@
 #include "pipeline/ledger.h"
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/data_pipeline.h"
-#include "stages/errors.h"
+#include "pipeline/json_value.h"
 
 namespace millrace {
 
@@ -55,20 +54,23 @@ std::string Ledger::to_json() const {
   return Json{{"rows", rows_}, {"positions", positions_}, {"entries", entries}}.dump();
 }
 
-Ledger Ledger::from_json(const std::string& text) {
-  try {
-    const Json json = Json::parse(text);
-    Ledger ledger;
-    ledger.rows_ = json.at("rows");
-    ledger.positions_ = json.at("positions");
-    for (const Json& entry : json.at("entries"))
-      ledger.entries_[{entry.at("phase"), entry.at("corpus"), entry.at("denoiser")}] = {
-          entry.at("documents"), entry.at("examples"), entry.at("raw_tokens"), entry.at("loss_tokens"),
-          entry.value("trimmed_tokens", std::uint64_t{0})};
-    return ledger;
-  } catch (const Json::exception& error) {
-    throw ConfigError(fmt::format("not a ledger: {}", error.what()));
+Ledger Ledger::from_json(const JsonValue& json) {
+  Ledger ledger;
+  ledger.rows_ = json.get<std::uint64_t>("rows");
+  ledger.positions_ = json.get<std::uint64_t>("positions");
+  for (const JsonValue& entry : json.at("entries").elements()) {
+    const Key key{entry.get<std::uint32_t>("phase"), entry.get<std::uint32_t>("corpus"),
+                  entry.get<std::uint32_t>("denoiser")};
+    const Entry counts{entry.get<std::uint64_t>("documents"), entry.get<std::uint64_t>("examples"),
+                       entry.get<std::uint64_t>("raw_tokens"), entry.get<std::uint64_t>("loss_tokens"),
+                       entry.get<std::uint64_t>("trimmed_tokens", 0)};
+    if (!ledger.entries_.emplace(key, counts).second) entry.fail("stands there twice, expected once");
   }
+  return ledger;
+}
+
+Ledger Ledger::from_json(const std::string& text) {
+  return from_json(JsonValue::parse(text, {"ledger", 0, ""}));
 }
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 
 namespace millrace {
 
+class JsonValue;
 struct StreamRow;
 struct StreamConfig;
 
@@ -37,7 +38,9 @@ class Ledger {
   std::uint64_t trimmed_tokens() const;
   const std::map<Key, Entry>& entries() const { return entries_; }
 
-  std::string to_json() const;  ///< One line.
+  /// One line, and back. Throws ConfigError if it is no ledger; a text without a source is called "ledger".
+  std::string to_json() const;
+  static Ledger from_json(const JsonValue& json);
   static Ledger from_json(const std::string& json);
   bool operator==(const Ledger&) const = default;
 

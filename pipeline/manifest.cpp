@@ -1,13 +1,12 @@
 #include "pipeline/manifest.h"
 
 #include <algorithm>
-#include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
+#include "pipeline/json_value.h"
 #include "pipeline/loss_judge.h"
 #include "pipeline/reject_json.h"
 #include "pipeline/seek_json.h"
@@ -30,10 +29,6 @@ fs::path plain_absolute(const fs::path& path) {
 
 Json or_null(const std::string& text) {
   return text.empty() ? Json() : Json(text);
-}
-
-std::string text_or_empty(const Json& json) {
-  return json.is_null() ? "" : json.get<std::string>();
 }
 
 Json json_of(const ShardEntry& entry) {
@@ -60,35 +55,41 @@ Json json_of(const ShardEntry& entry) {
   return json;
 }
 
-ShardEntry entry_of(const Json& json) {
+std::string text_or_empty(const JsonValue& json, const char* key) {
+  return json.get_or_null<std::string>(key).value_or("");
+}
+
+ShardEntry entry_of(const JsonValue& json) {
   ShardEntry entry;
-  entry.path = json.at("path");
-  entry.bytes = json.at("bytes");
-  entry.modified = json.at("modified_ns");
-  entry.xxh3 = text_or_empty(json.at("xxh3"));
-  entry.container = text_or_empty(json.at("container"));
-  entry.layout = json.at("layout");
-  entry.records = json.at("records");
-  entry.text_bytes = json.at("text_bytes");
-  for (const auto& [cause, count] : json.at("rejects").items()) entry.rejects[cause] = count;
-  entry.content = json.value("content_bytes", std::uint64_t{0});
-  entry.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
-  if (!json.at("tokens").is_null()) entry.tokens = json.at("tokens").get<std::uint64_t>();
-  if (const auto held_out = json.find("held_out"); held_out != json.end())
-    entry.held_out = {held_out->at("documents"), held_out->at("tokens")};
-  for (const Json& point : json.at("seek_points")) entry.seek_points.push_back(seek_point_of(point));
+  entry.path = json.get<std::string>("path");
+  entry.bytes = json.get<std::uint64_t>("bytes");
+  entry.modified = json.get<std::int64_t>("modified_ns");
+  entry.xxh3 = text_or_empty(json, "xxh3");
+  entry.container = text_or_empty(json, "container");
+  entry.layout = json.get<std::string>("layout");
+  entry.records = json.get<std::uint64_t>("records");
+  entry.text_bytes = json.get<std::uint64_t>("text_bytes");
+  for (const auto& [cause, count] : json.at("rejects").members()) entry.rejects[cause] = count.as<std::uint64_t>();
+  entry.content = json.get<std::uint64_t>("content_bytes", 0);
+  entry.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
+  entry.tokens = json.get_or_null<std::uint64_t>("tokens");
+  if (json.has("held_out")) {
+    const JsonValue held_out = json.at("held_out");
+    entry.held_out = {held_out.get<std::uint64_t>("documents"), held_out.get<std::uint64_t>("tokens")};
+  }
+  for (const JsonValue& point : json.at("seek_points").elements()) entry.seek_points.push_back(seek_point_of(point));
   return entry;
 }
 
-Manifest manifest_from(const Json& json, const fs::path& folder) {
+Manifest manifest_from(const JsonValue& json, const fs::path& folder) {
   Manifest manifest;
-  manifest.root = plain_absolute(folder / json.at("root").get<std::string>());
-  manifest.vocabulary = text_or_empty(json.at("vocabulary"));
-  manifest.layout = text_or_empty(json.at("layout"));
-  manifest.text_field = text_or_empty(json.at("text_field"));
-  manifest.holdout = json.value("holdout", 0.0);
-  manifest.complete = json.at("complete");
-  for (const Json& shard : json.at("shards")) manifest.shards.push_back(entry_of(shard));
+  manifest.root = plain_absolute(folder / json.get<std::string>("root"));
+  manifest.vocabulary = text_or_empty(json, "vocabulary");
+  manifest.layout = text_or_empty(json, "layout");
+  manifest.text_field = text_or_empty(json, "text_field");
+  manifest.holdout = json.get<double>("holdout", 0.0);
+  manifest.complete = json.get<bool>("complete");
+  for (const JsonValue& shard : json.at("shards").elements()) manifest.shards.push_back(entry_of(shard));
   return manifest;
 }
 
@@ -109,7 +110,8 @@ bool ShardEntry::is_lost() const {
   RecordLayout read_with;
   read_with.name = layout;
   return records == 0 && !rejects.empty() && std::ranges::all_of(rejects, [&](const auto& reject) {
-           return says_unreadable(cause_named(reject.first), read_with);
+           const std::optional<RejectCause> cause = cause_named(reject.first);
+           return cause && says_unreadable(*cause, read_with);
          });
 }
 
@@ -144,20 +146,10 @@ std::string to_json(const Manifest& manifest, const fs::path& folder) {
 }
 
 Manifest read_manifest(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  const std::string text{std::istreambuf_iterator<char>(stream), {}};
-  if (!stream) throw ConfigError(fmt::format("{}: cannot read it", file.string()));
-  try {
-    const Json json = Json::parse(text);
-    if (json.at("version") != kVersion)
-      throw ConfigError(
-          fmt::format("{}: a manifest of version {}, this program reads version {}: write it anew with "
-                      "millrace index",
-                      file.string(), json.at("version").dump(), kVersion));
-    return manifest_from(json, plain_absolute(file).parent_path());
-  } catch (const Json::exception& error) {
-    throw ConfigError(fmt::format("{}: not a manifest of shards: {}", file.string(), error.what()));
-  }
+  const JsonValue json = JsonValue::read(file, "remove it and write it anew with millrace index");
+  if (const int version = json.get<int>("version"); version != kVersion)
+    json.at("version").fail(fmt::format("is {}, this program reads {}", version, kVersion));
+  return manifest_from(json, plain_absolute(file).parent_path());
 }
 
 std::optional<Manifest> manifest_of(const fs::path& data_directory) {

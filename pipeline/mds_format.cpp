@@ -2,16 +2,16 @@
 
 #include <array>
 #include <cstring>
-#include <fstream>
-#include <iterator>
+#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "pipeline/content_hash.h"
+#include "pipeline/json_value.h"
 #include "pipeline/mds_shard.h"
 #include "stages/errors.h"
-#include "stages/input_file.h"
+#include "stages/whole_file.h"
 #include "stages/zstd_frame.h"
 
 namespace millrace {
@@ -49,7 +49,8 @@ class MdsWriter : public RowWriter {
  public:
   MdsWriter(StagedFolder& folder, const RowFiles& files)
       : folder_(folder), config_(config_of(files.identity.part_bytes)), shard_(config_) {
-    if (files.state != nullptr) shards_ = *files.state;
+    if (files.state == nullptr) return;
+    for (const JsonValue& shard : files.state->elements()) shards_.push_back(shard.json());
   }
 
   void add(const StreamRow& row) override {
@@ -92,11 +93,6 @@ class MdsWriter : public RowWriter {
   MdsShard shard_;
   Json shards_ = Json::array();  ///< As in index.json.
 };
-
-std::string read_whole(const std::filesystem::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
-}
 
 /// One shard's bytes after decompression, read sample by sample. Throws DataError naming the byte.
 class ShardCheck {
@@ -164,23 +160,24 @@ class ShardCheck {
   const WrittenRows& rows_;
 };
 
-/// Throws DataError, or nlohmann::json::exception, for what is wrong with a shard.
-std::uint32_t check_shard(const std::filesystem::path& folder, const nlohmann::json& entry, const WrittenRows& rows) {
-  const std::string zip = read_whole(folder / entry.at("zip_data").at("basename").get<std::string>());
-  const auto expect_file = [](const nlohmann::json& expected, const std::string& bytes, const char* what) {
-    if (bytes.size() != expected.at("bytes").get<std::uint64_t>())
-      throw DataError(fmt::format("{}has {} bytes, {} says {}", what, bytes.size(), kIndex,
-                                  expected.at("bytes").get<std::uint64_t>()));
-    if (hash_of(bytes) != expected.at("hashes").at(kHash).get<std::string>())
-      throw DataError(fmt::format("{}does not have the hash that {} says", what, kIndex));
-  };
+/// What index.json says of a file's length and hash. Throws DataError if `bytes` are others.
+void expect_file(const JsonValue& expected, const std::string& bytes, const char* what) {
+  if (bytes.size() != expected.get<std::uint64_t>("bytes"))
+    throw DataError(
+        fmt::format("{}has {} bytes, {} says {}", what, bytes.size(), kIndex, expected.get<std::uint64_t>("bytes")));
+  if (hash_of(bytes) != expected.at("hashes").get<std::string>(kHash))
+    throw DataError(fmt::format("{}does not have the hash that {} says", what, kIndex));
+}
+
+/// Throws DataError for what is wrong with a shard, ConfigError for what is wrong with its entry.
+std::uint32_t check_shard(const std::filesystem::path& file, const JsonValue& entry, const WrittenRows& rows) {
+  const std::string zip = read_whole_file(file);
   expect_file(entry.at("zip_data"), zip, "");
-  const std::string raw = zstd_decompressed(zip, entry.at("raw_data").at("bytes").get<std::uint64_t>());
+  const std::string raw = zstd_decompressed(zip, entry.at("raw_data").get<std::uint64_t>("bytes"));
   expect_file(entry.at("raw_data"), raw, "decompressed, it ");
   const std::uint32_t samples = ShardCheck(raw, rows).samples();
-  if (samples != entry.at("samples").get<std::uint32_t>())
-    throw DataError(
-        fmt::format("has {} samples, {} says {}", samples, kIndex, entry.at("samples").get<std::uint32_t>()));
+  if (samples != entry.get<std::uint32_t>("samples"))
+    throw DataError(fmt::format("has {} samples, {} says {}", samples, kIndex, entry.get<std::uint32_t>("samples")));
   return samples;
 }
 
@@ -194,17 +191,22 @@ std::vector<Damage> damage_of_mds(const std::filesystem::path& folder, const Wri
   std::vector<Damage> damage;
   std::uint64_t samples = 0;
   try {
-    const nlohmann::json index = nlohmann::json::parse(read_whole(folder / kIndex));
-    for (const nlohmann::json& entry : index.at("shards")) {
+    const JsonValue index = JsonValue::read(folder / kIndex);
+    for (const JsonValue& entry : index.at("shards").elements()) {
+      const auto name = entry.at("zip_data").get<std::string>("basename");
       try {
-        samples += check_shard(folder, entry, rows);
+        samples += check_shard(folder / name, entry, rows);
       } catch (const DataError& error) {
-        damage.push_back({entry.at("zip_data").at("basename").get<std::string>(), error.what()});
+        damage.push_back({name, error.what()});
+      } catch (const std::system_error& error) {
+        damage.push_back({name, error.what()});
       }
     }
     if (damage.empty() && samples != rows.rows)
       damage.push_back({kIndex, fmt::format("has {} samples, but {} rows were written", samples, rows.rows)});
-  } catch (const nlohmann::json::exception& error) {
+  } catch (const ConfigError& error) {
+    damage.push_back({kIndex, error.what()});
+  } catch (const std::system_error& error) {
     damage.push_back({kIndex, error.what()});
   }
   return damage;

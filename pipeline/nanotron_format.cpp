@@ -1,11 +1,9 @@
 #include "pipeline/nanotron_format.h"
 
-#include <fstream>
-#include <sstream>
-
 #include <fmt/format.h>
 
 #include "stages/input_file.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -63,10 +61,7 @@ class NanotronWriter : public DocumentWriter {
 
 std::vector<Damage> damage_of_metadata(const std::filesystem::path& folder, const std::string& name,
                                        const WrittenCorpus& corpus, IdType type) {
-  std::ifstream file(folder / name, std::ios::binary);
-  std::ostringstream text;
-  text << file.rdbuf();
-  const std::string found = text.str();
+  const std::string found = read_whole_file(folder / name);
   const std::size_t bar = found.find('|');
   if (bar != std::string::npos && found == metadata_of(found.substr(0, bar), type, corpus.tokens)) return {};
   return {{name, fmt::format("is not \"TOKENIZER|{}\", {} tokens and their count for people, a line each",

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "stages/errors.h"
+#include "pipeline/json_value.h"
 
 namespace millrace {
 namespace {
@@ -37,26 +37,21 @@ std::string to_json(const OutputIdentity& identity) {
       .dump();
 }
 
-OutputIdentity identity_from_json(const std::string& text, const std::string& where) {
-  try {
-    const Json json = Json::parse(text);
-    OutputIdentity identity;
-    identity.format = json.at("format");
-    identity.run = json.at("run");
-    for (const auto& [name, fact] : json.at("stream").items())
-      identity.facts.emplace_back(name, fact.get<std::string>());
-    identity.stream_version = json.at("stream_version");
-    identity.vocabulary = json.at("vocabulary_hash");
-    identity.tokenizer = json.at("tokenizer");
-    identity.vocabulary_size = json.at("vocabulary_size");
-    identity.eos = json.at("eos");
-    if (!json.at("tokens").is_null()) identity.tokens = json.at("tokens").get<std::uint64_t>();
-    identity.part_bytes = json.at("part_bytes");
-    identity.shards = fingerprints_from_jsonl(json.at("shards"), where);
-    return identity;
-  } catch (const Json::exception& error) {
-    throw ConfigError(fmt::format("{}: damaged: {}", where, error.what()));
-  }
+OutputIdentity identity_from_json(const JsonValue& json) {
+  OutputIdentity identity;
+  identity.format = json.get<std::string>("format");
+  identity.run = json.get<std::string>("run");
+  for (const auto& [name, fact] : json.at("stream").members())
+    identity.facts.emplace_back(name, fact.as<std::string>());
+  identity.stream_version = json.get<int>("stream_version");
+  identity.vocabulary = json.get<std::string>("vocabulary_hash");
+  identity.tokenizer = json.get<std::string>("tokenizer");
+  identity.vocabulary_size = json.get<std::uint64_t>("vocabulary_size");
+  identity.eos = json.get<TokenId>("eos");
+  identity.tokens = json.get_or_null<std::uint64_t>("tokens");
+  identity.part_bytes = json.get<std::uint64_t>("part_bytes");
+  identity.shards = fingerprints_from_jsonl(json.get<std::string>("shards"), json.place("shards"));
+  return identity;
 }
 
 std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here) {

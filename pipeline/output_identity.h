@@ -11,6 +11,8 @@
 
 namespace millrace {
 
+class JsonValue;
+
 /// All that decides what preprocess writes: two outputs of the same identity are the same bytes.
 struct OutputIdentity {
   std::string format;
@@ -26,9 +28,9 @@ struct OutputIdentity {
   std::vector<ShardFingerprint> shards;
 };
 
-/// JSON, and back. Throws ConfigError naming `where` if it is none.
+/// JSON, and back. Throws ConfigError if it is none.
 std::string to_json(const OutputIdentity& identity);
-OutputIdentity identity_from_json(const std::string& json, const std::string& where);
+OutputIdentity identity_from_json(const JsonValue& json);
 
 /// What differs, a line each; empty if both are the same.
 std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here);

@@ -1,11 +1,9 @@
 #include "pipeline/output_manifest.h"
 
-#include <fstream>
-#include <iterator>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -46,27 +44,23 @@ std::string to_json(const OutputManifest& manifest) {
   return json.dump(1) + "\n";
 }
 
-OutputManifest output_manifest_from_json(const std::string& text, const std::string& where) {
-  try {
-    Json json = Json::parse(text);
-    if (json.at("format") != kFormat || json.at("version") != kVersion)
-      throw ConfigError(fmt::format("{}: expected \"{}\" version {}", where, kFormat, kVersion));
-    const std::string sum = json.at(kSum);
-    json.erase(kSum);
-    if (sum != hash_of(json)) throw DataError(fmt::format("{}: damaged: its checksum is not its content's", where));
-    OutputManifest manifest;
-    manifest.identity = identity_from_json(json.at("identity").dump(), where);
-    manifest.id_type = json.at("id_type");
-    manifest.length = json.at("sequence_length");
-    manifest.rows = json.at("rows");
-    manifest.stream_ended = json.at("stream_ended");
-    if (manifest.stream_ended && json.contains("end")) manifest.end = json.at("end").dump();
-    for (const Json& account : json.at("accounts")) manifest.accounts.push_back(account_of(account));
-    for (const auto& [name, sums] : json.at("files").items()) manifest.files[name] = sums_of(sums);
-    return manifest;
-  } catch (const Json::exception& error) {
-    throw DataError(fmt::format("{}: damaged: {}", where, error.what()));
-  }
+OutputManifest output_manifest_from_json(const JsonValue& json) {
+  if (json.get<std::string>("format") != kFormat) json.at("format").fail(fmt::format("is not \"{}\"", kFormat));
+  if (json.get<int>("version") != kVersion)
+    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kVersion));
+  Json content = json.json();
+  content.erase(kSum);
+  if (json.get<std::string>(kSum) != hash_of(content)) json.at(kSum).fail("is not the checksum of the rest");
+  OutputManifest manifest;
+  manifest.identity = identity_from_json(json.at("identity"));
+  manifest.id_type = json.get<std::string>("id_type");
+  manifest.length = json.get<int>("sequence_length");
+  manifest.rows = json.get<std::uint64_t>("rows");
+  manifest.stream_ended = json.get<bool>("stream_ended");
+  if (manifest.stream_ended && json.has("end")) manifest.end = json.at("end").text();
+  for (const JsonValue& account : json.at("accounts").elements()) manifest.accounts.push_back(account_of(account));
+  for (const auto& [name, sums] : json.at("files").members()) manifest.files[name] = sums_of(sums);
+  return manifest;
 }
 
 OutputManifest read_output_manifest(const fs::path& folder) {
@@ -76,8 +70,11 @@ OutputManifest read_output_manifest(const fs::path& folder) {
                                   StagedFolder::is_begun(folder)
                                       ? "it is not finished; run the command that began it again"
                                       : "not made by millrace preprocess"));
-  std::ifstream stream(file, std::ios::binary);
-  return output_manifest_from_json({std::istreambuf_iterator<char>(stream), {}}, file.string());
+  try {
+    return output_manifest_from_json(JsonValue::read(file, kDamagedManifest));
+  } catch (const ConfigError& error) {
+    throw DataError(error.what());
+  }
 }
 
 }  // namespace millrace

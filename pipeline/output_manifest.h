@@ -31,7 +31,7 @@ std::string to_json(const OutputManifest& manifest);
 /// Throws ConfigError if `folder` is not a whole output (saying what it is), DataError if the manifest is damaged.
 OutputManifest read_output_manifest(const std::filesystem::path& folder);
 
-/// `json`: what to_json gave.
-OutputManifest output_manifest_from_json(const std::string& json, const std::string& where);
+/// `json`: what to_json gave. Throws ConfigError.
+OutputManifest output_manifest_from_json(const JsonValue& json);
 
 }  // namespace millrace

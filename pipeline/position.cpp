@@ -2,11 +2,10 @@
 
 #include <numeric>
 
-#include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "pipeline/seek_json.h"
-#include "stages/errors.h"
 
 namespace millrace {
 namespace {
@@ -34,20 +33,21 @@ Json json_of(const RecordCounts& counts) {
   return json;
 }
 
-RecordCounts counts_of(const Json& json) {
+RecordCounts counts_of(const JsonValue& json) {
   RecordCounts counts;
-  counts.read = json.at("read");
-  counts.held_out = json.at("held_out");
-  counts.filtered = json.at("filtered");
-  counts.skipped = json.at("skipped");
-  counts.rejected_records = json.value("rejected_records", std::uint64_t{0});
-  counts.bytes = json.value("bytes", std::uint64_t{0});
-  counts.lost = {json.value("lost_records", std::uint64_t{0}), json.value("lost_content", std::uint64_t{0})};
+  counts.read = json.get<std::uint64_t>("read");
+  counts.held_out = json.get<std::uint64_t>("held_out");
+  counts.filtered = json.get<std::uint64_t>("filtered");
+  counts.skipped = json.get<std::uint64_t>("skipped");
+  counts.rejected_records = json.get<std::uint64_t>("rejected_records", 0);
+  counts.bytes = json.get<std::uint64_t>("bytes", 0);
+  counts.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
+  const JsonValue rejected = json.at("rejected");
   for (int cause = 0; cause < kRejectCauses; ++cause)
     counts.rejected[static_cast<std::size_t>(cause)] =
-        json.at("rejected").value(name_of(static_cast<RejectCause>(cause)), std::uint64_t{0});
-  counts.shortened = json.value("shortened", std::uint64_t{0});
-  counts.dropped_tokens = json.value("dropped_tokens", std::uint64_t{0});
+        rejected.get<std::uint64_t>(name_of(static_cast<RejectCause>(cause)), 0);
+  counts.shortened = json.get<std::uint64_t>("shortened", 0);
+  counts.dropped_tokens = json.get<std::uint64_t>("dropped_tokens", 0);
   return counts;
 }
 
@@ -68,21 +68,21 @@ Json json_of(const CorpusPosition& place) {
           {"records", json_of(place.records)}};
 }
 
-CorpusPosition corpus_position_of(const Json& json) {
+CorpusPosition corpus_position_of(const JsonValue& json) {
   CorpusPosition place;
-  place.corpus = json.at("corpus");
-  place.epoch = json.at("epoch");
-  place.shard_turn = json.at("shard_turn");
-  place.block = json.at("block");
+  place.corpus = json.get<std::string>("corpus");
+  place.epoch = json.get<std::uint64_t>("epoch");
+  place.shard_turn = json.get<std::uint64_t>("shard_turn");
+  place.block = json.get<std::uint64_t>("block");
   place.seek = seek_point_of(json.at("seek"));
-  place.index = json.at("index");
-  place.offset = json.at("offset");
-  place.open = json.at("open");
-  place.raw_tokens = json.at("raw_tokens");
-  place.tail_tokens = json.at("tail_tokens");
-  place.tail_documents = json.value("tail_documents", std::uint64_t{0});
-  place.phase_raw_tokens = json.at("phase_raw_tokens");
-  place.phase_examples = json.at("phase_examples").get<std::vector<std::uint64_t>>();
+  place.index = json.get<std::uint64_t>("index");
+  place.offset = json.get<std::uint64_t>("offset");
+  place.open = json.get<bool>("open");
+  place.raw_tokens = json.get<std::uint64_t>("raw_tokens");
+  place.tail_tokens = json.get<std::uint64_t>("tail_tokens");
+  place.tail_documents = json.get<std::uint64_t>("tail_documents", 0);
+  place.phase_raw_tokens = json.get<std::uint64_t>("phase_raw_tokens");
+  place.phase_examples = json.get<std::vector<std::uint64_t>>("phase_examples");
   place.records = counts_of(json.at("records"));
   return place;
 }
@@ -114,18 +114,17 @@ std::string to_json(const Position& position) {
       .dump();
 }
 
+Position position_from_json(const JsonValue& json) {
+  Position position;
+  position.row = json.get<std::uint64_t>("row");
+  position.example = json.get<std::uint64_t>("example");
+  position.phase = json.get<std::uint32_t>("phase");
+  for (const JsonValue& place : json.at("corpora").elements()) position.corpora.push_back(corpus_position_of(place));
+  return position;
+}
+
 Position position_from_json(const std::string& text) {
-  try {
-    const Json json = Json::parse(text);
-    Position position;
-    position.row = json.at("row");
-    position.example = json.at("example");
-    position.phase = json.at("phase");
-    for (const Json& place : json.at("corpora")) position.corpora.push_back(corpus_position_of(place));
-    return position;
-  } catch (const Json::exception& error) {
-    throw ConfigError(fmt::format("not a position in a stream: {}", error.what()));
-  }
+  return position_from_json(JsonValue::parse(text, {"position", 0, ""}));
 }
 
 }  // namespace millrace

@@ -9,6 +9,8 @@
 
 namespace millrace {
 
+class JsonValue;
+
 /// What became of a corpus's records, in stream order.
 struct RecordCounts {
   std::uint64_t read = 0;  ///< Documents, and those held out, filtered, skipped and rejected.
@@ -61,8 +63,9 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
-/// One line of JSON, and back. position_from_json throws ConfigError if the text is no position.
+/// One line of JSON, and back. Throws ConfigError if it is no position; a text without a source is called "position".
 std::string to_json(const Position& position);
+Position position_from_json(const JsonValue& json);
 Position position_from_json(const std::string& json);
 
 }  // namespace millrace

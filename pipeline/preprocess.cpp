@@ -92,12 +92,11 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
 
   const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);
   std::optional<OutputIdentity> begun;
-  if (record) begun = identity_from_json(record->identity, options.out.string());
+  if (record) begun = identity_from_json(record->json.at("identity"));
   const OutputIdentity identity =
       identity_of(config, vocabulary, options, part_bytes, begun ? begun->shards : std::vector<ShardFingerprint>());
   if (begun) refuse_differences(options.out, *begun, identity);
-  if (record && record->complete)
-    return {ExportEnd::complete, true, output_manifest_from_json(record->manifest, options.out.string())};
+  if (record && record->complete) return {ExportEnd::complete, true, output_manifest_from_json(record->json)};
 
   StagedFolder folder(options.out, to_json(identity));
   PreprocessResult result;

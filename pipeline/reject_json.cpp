@@ -1,33 +1,38 @@
 #include "pipeline/reject_json.h"
 
-#include <sstream>
-
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "stages/errors.h"
+#include "pipeline/json_value.h"
 
 namespace millrace {
 namespace {
 
 using Json = nlohmann::ordered_json;
 
-Reject reject_of(const Json& json) {
+RejectCause cause_in(const JsonValue& json) {
+  const auto name = json.get<std::string>("cause");
+  if (const std::optional<RejectCause> cause = cause_named(name)) return *cause;
+  json.at("cause").fail(fmt::format("is \"{}\", expected the name of a cause", name));
+}
+
+Reject reject_of(const JsonValue& json) {
   Reject reject;
-  reject.where = {json.at("shard"), json.at("record"), json.at("line"), json.at("byte")};
-  reject.cause = cause_named(json.at("cause"));
-  reject.reason = json.at("reason");
-  reject.lost_bytes = json.at("lost_bytes");
-  reject.loss = {json.value("lost_records", std::uint64_t{1}), json.value("lost_content", std::uint64_t{0})};
+  reject.where = {json.get<std::string>("shard"), json.get<std::uint64_t>("record"), json.get<std::uint64_t>("line"),
+                  json.get<std::uint64_t>("byte")};
+  reject.cause = cause_in(json);
+  reject.reason = json.get<std::string>("reason");
+  reject.lost_bytes = json.get<std::uint64_t>("lost_bytes");
+  reject.loss = {json.get<std::uint64_t>("lost_records", 1), json.get<std::uint64_t>("lost_content", 0)};
   return reject;
 }
 
 }  // namespace
 
-RejectCause cause_named(const std::string& name) {
+std::optional<RejectCause> cause_named(const std::string& name) {
   for (int cause = 0; cause < kRejectCauses; ++cause)
     if (name == name_of(static_cast<RejectCause>(cause))) return static_cast<RejectCause>(cause);
-  throw ConfigError(fmt::format("there is no cause \"{}\"", name));
+  return std::nullopt;
 }
 
 std::string to_json(const Reject& reject) {
@@ -40,14 +45,7 @@ std::string to_json(const Reject& reject) {
 
 std::vector<Reject> rejects_from_jsonl(const std::string& text, const std::string& file) {
   std::vector<Reject> rejects;
-  std::istringstream lines(text);
-  for (std::string line; std::getline(lines, line);) {
-    try {
-      rejects.push_back(reject_of(Json::parse(line)));
-    } catch (const std::exception& error) {
-      throw ConfigError(fmt::format("{}:{}: not a reject: {}", file, rejects.size() + 1, error.what()));
-    }
-  }
+  for_each_json_line(text, file, "", [&](const JsonValue& json) { rejects.push_back(reject_of(json)); });
   return rejects;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -12,8 +13,8 @@ namespace millrace {
 /// of its loss. Bytes that are no UTF-8 are replaced.
 std::string to_json(const Reject& reject);
 
-/// The cause of that name. Throws ConfigError if there is none.
-RejectCause cause_named(const std::string& name);
+/// The cause of that name, if there is one.
+std::optional<RejectCause> cause_named(const std::string& name);
 
 /// The rejects of a rejects.jsonl. Throws ConfigError naming `file` and the line that is none.
 std::vector<Reject> rejects_from_jsonl(const std::string& text, const std::string& file);

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/data_pipeline.h"
+#include "pipeline/json_value.h"
 #include "pipeline/mixer.h"
 #include "pipeline/reject_json.h"
 #include "pipeline/reject_notices.h"
@@ -21,20 +22,18 @@ constexpr std::size_t kRowsAhead = 64;
 struct Progress {
   std::optional<Position> position;
   Ledger ledger;
-  Json writer;
+  std::optional<JsonValue> writer;  ///< What it said it needs to go on.
 };
 
-std::string to_json(const Progress& progress) {
+std::string to_json(const Progress& progress, const Json& writer) {
   return Json{{"position", Json::parse(to_json(*progress.position))},
               {"ledger", Json::parse(progress.ledger.to_json())},
-              {"writer", progress.writer}}
+              {"writer", writer}}
       .dump();
 }
 
-Progress progress_from_json(const std::string& text) {
-  const Json json = Json::parse(text);
-  return {position_from_json(json.at("position").dump()), Ledger::from_json(json.at("ledger").dump()),
-          json.at("writer")};
+Progress progress_from_json(const JsonValue& json) {
+  return {position_from_json(json.at("position")), Ledger::from_json(json.at("ledger")), json.at("writer")};
 }
 
 /// Names rejects in rejects.jsonl, and some of them in the log.
@@ -94,7 +93,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   Progress progress;
   if (folder.state()) progress = progress_from_json(*folder.state());
   const std::unique_ptr<RowWriter> writer =
-      format.writer(folder, {config.sequence_length, identity, folder.state() ? &progress.writer : nullptr});
+      format.writer(folder, {config.sequence_length, identity, progress.writer ? &*progress.writer : nullptr});
 
   DataPipeline::Options options;
   options.threads = threads;
@@ -102,10 +101,6 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   options.interrupted = watch.interrupted;
   DataPipeline pipeline(config, vocabulary, progress.position, options);
   RejectsFile rejects(folder, pipeline.corpora(), watch, progress.position);
-  const auto save = [&] {
-    progress.writer = writer->state();
-    folder.save(to_json(progress));
-  };
   std::uint64_t rows = progress.position ? progress.position->row : 0;
   while (rows < wanted) {
     const std::optional<Batch> batch = pipeline.next();
@@ -117,7 +112,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
     progress.ledger.add(row);
     progress.position = *row.after;
     rows = row.number + 1;
-    if (writer->is_between_parts()) save();
+    if (writer->is_between_parts()) folder.save(to_json(progress, writer->state()));
     watch.progress(format.name, rows * length, wanted * length, "tokens");
   }
   if (rows < wanted) {

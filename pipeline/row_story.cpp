@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -31,22 +32,27 @@ Json json_of(const ExampleOrigin& origin) {
           {"documents", documents}};
 }
 
-ExampleOrigin origin_of(const Json& json) {
+DocumentSpan span_of(const JsonValue& json) {
+  const auto numbers = json.as<std::vector<std::uint64_t>>();
+  if (numbers.size() != 6) json.fail(fmt::format("is a list of {}, expected 6 numbers", numbers.size()));
+  return {json.elements().front().as<std::uint32_t>(), numbers[1], numbers[2], numbers[3], numbers[4], numbers[5]};
+}
+
+ExampleOrigin origin_of(const JsonValue& json) {
   ExampleOrigin origin;
-  origin.example = json.at("example");
-  origin.phase = json.at("phase");
-  origin.corpus = json.at("corpus");
-  origin.denoiser = json.at("denoiser");
-  origin.raw_tokens = json.at("raw_tokens");
-  origin.segment_tokens = json.at("segment_tokens");
-  origin.trimmed_tokens = json.at("trimmed_tokens");
-  origin.loss_tokens = json.at("loss_tokens");
-  origin.documents_begun = json.at("documents_begun");
-  origin.first = json.at("first");
-  origin.inputs = json.at("inputs");
-  origin.targets = json.at("targets");
-  for (const Json& span : json.at("documents"))
-    origin.documents.push_back({span.at(0), span.at(1), span.at(2), span.at(3), span.at(4), span.at(5)});
+  origin.example = json.get<std::uint64_t>("example");
+  origin.phase = json.get<std::uint32_t>("phase");
+  origin.corpus = json.get<std::uint32_t>("corpus");
+  origin.denoiser = json.get<std::uint32_t>("denoiser");
+  origin.raw_tokens = json.get<std::uint64_t>("raw_tokens");
+  origin.segment_tokens = json.get<std::uint64_t>("segment_tokens");
+  origin.trimmed_tokens = json.get<std::uint64_t>("trimmed_tokens");
+  origin.loss_tokens = json.get<std::uint64_t>("loss_tokens");
+  origin.documents_begun = json.get<std::uint64_t>("documents_begun");
+  origin.first = json.get<std::uint32_t>("first");
+  origin.inputs = json.get<std::uint32_t>("inputs");
+  origin.targets = json.get<std::uint32_t>("targets");
+  for (const JsonValue& span : json.at("documents").elements()) origin.documents.push_back(span_of(span));
   return origin;
 }
 
@@ -67,14 +73,18 @@ std::string story_of(const StreamRow& row) {
 
 void add_story(StreamRow& row, const std::string& story) {
   try {
-    const Json json = Json::parse(story);
-    for (const Json& origin : json.at("examples")) row.examples.push_back(origin_of(origin));
-    row.raw_tokens = json.at("raw_tokens").get<std::vector<TokenId>>();
-    row.rejects = rejects_from_jsonl(json.at("rejects"), "story");
-    row.reject_corpora = json.at("reject_corpora").get<std::vector<std::uint32_t>>();
-    row.after = std::make_shared<const Position>(position_from_json(json.at("after").dump()));
-  } catch (const std::exception& error) {
-    throw DataError(fmt::format("row {}: its story cannot be read: {}", row.number, error.what()));
+    const JsonValue json = JsonValue::parse(story, {"its story", 0, ""});
+    for (const JsonValue& origin : json.at("examples").elements()) row.examples.push_back(origin_of(origin));
+    row.raw_tokens = json.get<std::vector<TokenId>>("raw_tokens");
+    row.rejects = rejects_from_jsonl(json.get<std::string>("rejects"), "its rejects");
+    row.reject_corpora = json.get<std::vector<std::uint32_t>>("reject_corpora");
+    if (row.reject_corpora.size() != row.rejects.size())
+      json.at("reject_corpora")
+          .fail(fmt::format("is a list of {}, expected one for each of {} rejects", row.reject_corpora.size(),
+                            row.rejects.size()));
+    row.after = std::make_shared<const Position>(position_from_json(json.at("after")));
+  } catch (const ConfigError& error) {
+    throw DataError(fmt::format("row {}: {}", row.number, error.what()));
   }
 }
 

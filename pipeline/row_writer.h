@@ -34,7 +34,7 @@ class RowWriter {
 struct RowFiles {
   int length = 0;  ///< T
   OutputIdentity identity;
-  nlohmann::ordered_json* state = nullptr;  ///< To go on from; nullptr: the beginning.
+  const JsonValue* state = nullptr;  ///< To go on from; nullptr: the beginning.
 };
 
 /// What a folder of rows should hold.

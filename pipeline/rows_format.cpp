@@ -20,7 +20,7 @@ class RowsWriter : public RowWriter {
     header_.vocabulary = number_of_hash(files.identity.vocabulary);
     header_.run = number_of_hash(hash_of_facts(files.identity.facts));
     part_ = RowsPart(header_);
-    if (files.state != nullptr) parts_ = *files.state;
+    if (files.state != nullptr) parts_ = files.state->as<std::uint64_t>();
   }
 
   void add(const StreamRow& row) override {

@@ -1,6 +1,7 @@
 #include "pipeline/rows_part.h"
 
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <sstream>
 
@@ -67,7 +68,11 @@ class Numbers {
 }  // namespace
 
 std::uint64_t number_of_hash(const std::string& hex) {
-  return std::stoull(hex, nullptr, 16);
+  std::uint64_t number = 0;
+  const auto [end, error] = std::from_chars(hex.data(), hex.data() + hex.size(), number, 16);
+  if (error != std::errc() || end != hex.data() + hex.size())
+    throw DataError(fmt::format("\"{}\" is no hash, expected 16 hex digits", hex));
+  return number;
 }
 
 void RowsPart::add(const StreamRow& row) {
@@ -118,8 +123,12 @@ RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.s
   header_.stories_hash = numbers.take<std::uint64_t>();
   if (numbers.take<std::uint64_t>() != XXH3_64bits(bytes.data(), bytes.size() - sizeof(std::uint64_t)))
     throw DataError(fmt::format("{}: bytes 0 to {}: the header is damaged", name_, RowsPartHeader::kBytes - 1));
+  const std::uint64_t most_rows = file_.size() / header_.row_bytes();
+  if (row_bytes != header_.row_bytes() || header_.rows > most_rows || header_.stories_bytes > file_.size())
+    throw DataError(fmt::format("{}: has {} bytes, but its header tells of {} rows of {} bytes and {} bytes of stories",
+                                name_, file_.size(), header_.rows, row_bytes, header_.stories_bytes));
   const std::uint64_t end = header_.offset_of(header_.first_row + header_.rows);
-  if (row_bytes != header_.row_bytes() || header_.stories_at != end || end + header_.stories_bytes != file_.size())
+  if (header_.stories_at != end || end + header_.stories_bytes != file_.size())
     throw DataError(
         fmt::format("{}: has {} bytes, but its header tells of {}", name_, file_.size(), end + header_.stories_bytes));
 }

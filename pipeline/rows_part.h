@@ -33,7 +33,7 @@ struct RowsPartHeader {
   static std::uint64_t bytes_of_row(std::uint64_t length) { return 20 * length + 8; }
 };
 
-/// 16 hex digits as a number.
+/// 16 hex digits as a number. Throws DataError if they are none.
 std::uint64_t number_of_hash(const std::string& hex);
 
 /// A part in memory, on its way to a file. REQUIRES of add: rows of one length, one after the other.

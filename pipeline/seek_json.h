@@ -6,9 +6,11 @@
 
 namespace millrace {
 
+class JsonValue;
+
 /// A place to read from as [offset, content, byte, line, record], with `lost` behind them if it is not 0.
 nlohmann::ordered_json json_of(const SeekPoint& point);
-/// Throws nlohmann::json::exception if it is none.
-SeekPoint seek_point_of(const nlohmann::ordered_json& json);
+/// Throws ConfigError if it is none.
+SeekPoint seek_point_of(const JsonValue& json);
 
 }  // namespace millrace

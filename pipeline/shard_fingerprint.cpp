@@ -4,7 +4,6 @@
 #include <map>
 #include <optional>
 #include <set>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -13,7 +12,9 @@
 #include <oneapi/tbb/parallel_for.h>
 
 #include "pipeline/content_hash.h"
+#include "pipeline/json_value.h"
 #include "pipeline/manifest.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 #include "stages/input_file.h"
 
@@ -152,6 +153,7 @@ std::vector<ShardFingerprint> fingerprints_of(const StreamConfig& config, const 
       }
       shard = std::move(read);
     } catch (const std::system_error& error) {
+      if (!is_wrong_path(error.code())) throw;
       throw ConfigError(fmt::format("corpus \"{}\": cannot read the shard {}", shard.corpus, error.what()));
     }
   });
@@ -208,17 +210,11 @@ std::string to_jsonl(const std::vector<ShardFingerprint>& fingerprints) {
 
 std::vector<ShardFingerprint> fingerprints_from_jsonl(const std::string& text, const std::string& file) {
   std::vector<ShardFingerprint> fingerprints;
-  std::istringstream lines(text);
-  for (std::string json_line; std::getline(lines, json_line);) {
-    try {
-      const Json json = Json::parse(json_line);
-      fingerprints.push_back({json.at("corpus"), json.at("shard"), json.at("bytes"), json.at("sampled_bytes"),
-                              json.at("hash"), json.at("xxh3").is_null() ? "" : json.at("xxh3").get<std::string>()});
-    } catch (const Json::exception& error) {
-      throw ConfigError(
-          fmt::format("{}:{}: not the record of a shard: {}", file, fingerprints.size() + 1, error.what()));
-    }
-  }
+  for_each_json_line(text, file, "", [&](const JsonValue& json) {
+    fingerprints.push_back({json.get<std::string>("corpus"), json.get<std::string>("shard"),
+                            json.get<std::uint64_t>("bytes"), json.get<std::uint64_t>("sampled_bytes"),
+                            json.get<std::string>("hash"), json.get_or_null<std::string>("xxh3").value_or("")});
+  });
   return fingerprints;
 }
 

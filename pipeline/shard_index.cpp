@@ -18,6 +18,7 @@
 #include "pipeline/corpus_set.h"
 #include "pipeline/held_out.h"
 #include "pipeline/mutex.h"
+#include "stages/disk.h"
 #include "stages/input_file.h"
 #include "stages/natural_order.h"
 #include "stages/shard_to_bytes.h"
@@ -97,9 +98,9 @@ class ShardIndexer {
     };
     indexed_.entry.layout = options.layout.name;
     try {
-      InputFile file(path_);
-      indexed_.entry.container = name_of(container_of(file));
-    } catch (const std::system_error&) {  // The reader says so, too.
+      indexed_.entry.container = name_of(container_of(InputFile(path_)));
+    } catch (const std::system_error& error) {  // Of a wrong path the reader says so, too.
+      if (!is_wrong_path(error.code())) throw;
     }
     const std::unique_ptr<RecordReader> reader = open_shard(path_, options);
     // The place is asked for before the record, so that the shard's end is not among the places.

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <fstream>
-#include <iterator>
 #include <set>
 #include <system_error>
 #include <utility>
@@ -28,16 +26,6 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kStaging = ".unfinished";
 constexpr const char* kProgress = "progress.json";
 constexpr std::size_t kBuffer = 1 << 20;
-
-Json parsed(const fs::path& file) {
-  std::ifstream stream(file, std::ios::binary);
-  try {
-    return Json::parse(std::string{std::istreambuf_iterator<char>(stream), {}});
-  } catch (const Json::exception& error) {
-    throw ConfigError(
-        fmt::format("{}: damaged: {}; remove the folder that it stands in to begin anew", file.string(), error.what()));
-  }
-}
 
 /// Names of all files below `folder`, relative to it, in descending order: data before the index that tells of it.
 std::vector<std::string> files_below(const fs::path& folder) {
@@ -86,11 +74,10 @@ struct StagedFolder::Growing {
 std::optional<StagedFolder::Record> StagedFolder::look_into(const fs::path& folder) {
   if (!fs::exists(folder)) return std::nullopt;
   if (!fs::is_directory(folder)) throw ConfigError(fmt::format("{}: is no folder", folder.string()));
-  const auto identity_in = [](const fs::path& file) {
-    const Json json = parsed(file);
-    if (!json.is_object() || !json.contains("identity"))
-      throw ConfigError(fmt::format("{}: not written by millrace preprocess", file.string()));
-    return json["identity"].dump();
+  const auto record = [](const fs::path& file, bool complete) {
+    const JsonValue json = JsonValue::read(file, kDamagedManifest);
+    if (!json.has("identity")) throw ConfigError(fmt::format("{}: not written by millrace preprocess", file.string()));
+    return Record{json, complete};
   };
   const fs::path manifest = folder / kOutputManifest;
   const fs::path staging = folder / kStaging;
@@ -99,9 +86,9 @@ std::optional<StagedFolder::Record> StagedFolder::look_into(const fs::path& fold
     move_into_place(staging, folder);
     ::close(lock);
   }
-  if (fs::exists(manifest)) return Record{identity_in(manifest), true, parsed(manifest).dump()};
+  if (fs::exists(manifest)) return record(manifest, true);
   const fs::path progress = staging / kProgress;
-  if (fs::exists(progress)) return Record{identity_in(progress), false, ""};
+  if (fs::exists(progress)) return record(progress, false);
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     const std::string name = entry.path().filename().string();
     if (name != kStaging && name != "lost+found")
@@ -126,7 +113,7 @@ StagedFolder::StagedFolder(fs::path folder, std::string identity)
   try {
     take_up();
     // Whoever comes next must know what was begun; and what cannot be written is refused before hours of work.
-    save(state_.value_or("null"));
+    save(state_ ? state_->text() : "null");
   } catch (...) {
     ::close(lock_);
     throw;
@@ -139,9 +126,9 @@ StagedFolder::~StagedFolder() {
 
 void StagedFolder::take_up() {
   if (fs::exists(staged(kProgress))) {
-    const Json progress = parsed(staged(kProgress));
-    if (!progress.at("state").is_null()) state_ = progress.at("state").dump();
-    for (const auto& [name, sums] : progress.at("files").items()) {
+    const JsonValue progress = JsonValue::read(staged(kProgress), kDamagedManifest);
+    if (const JsonValue state = progress.at("state"); !state.is_null()) state_ = state;
+    for (const auto& [name, sums] : progress.at("files").members()) {
       const auto& file = files_[name] = std::make_unique<Growing>();
       file->saved = sums_of(sums);
       file->bytes = file->saved.bytes;
@@ -207,7 +194,7 @@ void StagedFolder::flush(const std::string& name, Growing& file) {
 
 void StagedFolder::sync(const std::string& name, Growing& file) {
   flush(name, file);
-  if (!file.synced && ::fsync(file.descriptor) != 0) disk_failure(staged(name), errno, "cannot sync");
+  if (!file.synced && !millrace::synced(file.descriptor)) disk_failure(staged(name), errno, "cannot sync");
   if (!file.name_synced) sync_to_disk(staged(name).parent_path());
   file.synced = file.name_synced = true;
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "pipeline/file_sums.h"
+#include "pipeline/json_value.h"
 
 namespace millrace {
 
@@ -20,6 +21,10 @@ inline constexpr const char* kRejects = "rejects.jsonl";
 /// Name of the file that makes an output folder whole: written last.
 inline constexpr const char* kOutputManifest = "preprocess.json";
 
+/// What to do about one that is damaged.
+inline constexpr const char* kDamagedManifest =
+    "the file is damaged: remove the folder that it stands in and begin anew";
+
 /// A folder of files that only grow, and that stand under their names only when all of them are whole.
 /// Until publish() they lie in FOLDER/.unfinished, with progress.json: how long each was at the last save, and what the
 /// maker said it needs to go on. A process that is killed leaves the last save behind; whoever opens the folder again
@@ -27,11 +32,10 @@ inline constexpr const char* kOutputManifest = "preprocess.json";
 /// What the disk refuses is std::system_error with the file and what to do: see stages/disk.h.
 class StagedFolder {
  public:
-  /// What an output folder says of who made it; texts are JSON.
+  /// What an output folder says of who made it.
   struct Record {
-    std::string identity;
+    JsonValue json;  ///< With the key "identity"; the whole manifest, if it is complete.
     bool complete = false;
-    std::string manifest;  ///< The whole manifest, if it is complete.
   };
   /// What stands in `folder`; nothing if nothing was begun there. What was whole but for its place is given it. Throws
   /// ConfigError if it is damaged, or if the folder has files of somebody else.
@@ -48,7 +52,7 @@ class StagedFolder {
   StagedFolder& operator=(const StagedFolder&) = delete;
 
   /// What the last save before this object was given; none if there was none.
-  const std::optional<std::string>& state() const { return state_; }
+  const std::optional<JsonValue>& state() const { return state_; }
 
   void append(const std::string& name, const void* data, std::size_t bytes);  ///< Makes the file if need be.
   void append(const std::string& name, std::string_view text) { append(name, text.data(), text.size()); }
@@ -79,7 +83,7 @@ class StagedFolder {
   std::filesystem::path folder_;
   std::filesystem::path staging_;
   std::string identity_;
-  std::optional<std::string> state_;
+  std::optional<JsonValue> state_;
   int lock_ = -1;
   std::map<std::string, std::unique_ptr<Growing>> files_;
   std::vector<std::string> discarded_;

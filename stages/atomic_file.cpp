@@ -50,7 +50,7 @@ void AtomicFile::write(std::string_view text) {
 }
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) disk_failure(temporary_, errno, "cannot sync");
+  if (!synced(descriptor_)) disk_failure(temporary_, errno, "cannot sync");
   if (::rename(temporary_.c_str(), path_.c_str()) != 0)
     disk_failure(path_, errno, "cannot rename the temporary file to this name");
   ::close(std::exchange(descriptor_, -1));

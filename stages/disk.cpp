@@ -57,10 +57,25 @@ void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
   }
 }
 
+bool is_wrong_path(const std::error_code& error) {
+  for (const std::errc wrong :
+       {std::errc::no_such_file_or_directory, std::errc::not_a_directory, std::errc::is_a_directory,
+        std::errc::permission_denied, std::errc::operation_not_permitted, std::errc::too_many_symbolic_link_levels,
+        std::errc::filename_too_long})
+    if (error == wrong) return true;
+  return false;
+}
+
+bool synced(int descriptor) {
+  while (::fsync(descriptor) != 0)
+    if (errno != EINTR) return false;
+  return true;
+}
+
 void sync_to_disk(const fs::path& path) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) disk_failure(path, errno, "cannot open to sync");
-  const int error = ::fsync(descriptor) == 0 ? 0 : errno;
+  const int error = synced(descriptor) ? 0 : errno;
   ::close(descriptor);
   // Some file systems cannot sync folders.
   if (error != 0 && error != EINVAL) disk_failure(path, error, "cannot sync");

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <string_view>
+#include <system_error>
 
 namespace millrace {
 
@@ -13,6 +14,13 @@ std::filesystem::path through_links(const std::filesystem::path& path);
 
 /// Writes all bytes to a descriptor; `path` is for the complaint. Throws as disk_failure.
 void write_all(int descriptor, const std::filesystem::path& path, std::string_view bytes);
+
+/// True if the error says that a path is wrong (nothing there, a folder, not permitted): whoever named it can mend it.
+/// False if the disk fails.
+bool is_wrong_path(const std::error_code& error);
+
+/// fsync, again after every signal that interrupts it. False with errno if it fails.
+bool synced(int descriptor);
 
 /// Makes a file, or the names given in a folder, last. Throws as disk_failure.
 void sync_to_disk(const std::filesystem::path& path);

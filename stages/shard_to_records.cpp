@@ -9,6 +9,7 @@
 
 #include <fmt/format.h>
 
+#include "stages/disk.h"
 #include "stages/errors.h"
 #include "stages/frame_tally.h"
 #include "stages/line_to_document.h"
@@ -255,10 +256,17 @@ RecordLayout detect_layout(const std::string& shard) {
   std::vector<std::string> fields;
   try {
     fields = fields_of(shard);
-  } catch (const std::system_error&) {
+  } catch (const std::system_error& error) {
+    if (!is_wrong_path(error.code())) throw;
     return {};  // open_shard says what is wrong with it.
   }
   return fields.empty() && is_text_name(shard) ? layout_named("text") : layout_of_keys(fields);
+}
+
+void expect_readable(const Record& record) {
+  const auto* reject = std::get_if<Reject>(&record);
+  if (reject != nullptr && reject->cause == RejectCause::unreadable)
+    throw DataError(fmt::format("{}: {}", reject->where.shard, reject->reason));
 }
 
 std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOptions& options,

@@ -51,5 +51,7 @@ std::unique_ptr<RecordReader> open_standard_input(const ReadOptions& options);
 /// What a file is instead of a shard, by its beginning; empty: nothing that is known. `layout` is the one that was
 /// named for it, or none. A file that cannot be read: empty; open_shard says why.
 std::optional<ForeignContainer> foreign_shard(const std::string& path, const std::string& layout);
+/// For what must see every record: throws DataError if this one tells that its shard cannot be read any further.
+void expect_readable(const Record& record);
 
 }  // namespace millrace

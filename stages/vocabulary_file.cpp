@@ -8,8 +8,9 @@
 #include <fmt/format.h>
 #include <xxhash.h>
 
+#include "stages/disk.h"
 #include "stages/errors.h"
-#include "stages/input_file.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -163,11 +164,9 @@ int VocabularyFile::find(PieceType type, std::string_view text) const {
 
 std::string read_vocabulary_bytes(const std::filesystem::path& path) {
   try {
-    InputFile file(path.string());
-    std::string bytes(file.size(), '\0');
-    bytes.resize(file.read_at(0, bytes.data(), bytes.size()));
-    return bytes;
+    return read_whole_file(path);
   } catch (const std::system_error& error) {
+    if (!is_wrong_path(error.code())) throw;
     throw ConfigError(fmt::format("vocabulary {}: {}", path.string(), error.code().message()));
   }
 }

@@ -29,8 +29,7 @@ void AppendFile::append(std::string_view text) {
 }
 
 void AppendFile::sync() const {
-  if (::fsync(descriptor_) == 0 || errno == EINVAL || errno == EROFS)
-    return;  // Pipes and devices have nothing to sync.
+  if (synced(descriptor_) || errno == EINVAL || errno == EROFS) return;  // Pipes and devices have nothing to sync.
   tell_once("cannot sync", errno);
 }
 

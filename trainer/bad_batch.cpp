@@ -32,7 +32,8 @@ std::string bad_batch_json(std::uint64_t step, const std::string& why, const Bat
     for (const ExampleOrigin& example : row.examples) examples.push_back(to_json(example, names));
     rows.push_back({{"row", row.number}, {"examples", examples}});
   }
-  return Json{{"step", step}, {"skipped", why}, {"rows", rows}}.dump(1) + "\n";
+  return Json{{"step", step}, {"skipped", why}, {"rows", rows}}.dump(1, ' ', false, Json::error_handler_t::replace) +
+         "\n";
 }
 
 }  // namespace millrace

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "pipeline/json_value.h"
 #include "stages/atomic_file.h"
 #include "stages/errors.h"
 #include "trainer/config_json.h"
@@ -75,8 +74,7 @@ void copy_all(const float* from, float* to, std::int64_t size) {
 }
 
 void load_state(const fs::path& path, TrainState& state, RunIdentity& identity) {
-  std::ifstream file(path, std::ios::binary);
-  parse_state_json({std::istreambuf_iterator<char>(file), {}}, path.string(), state, identity);
+  parse_state_json(JsonValue::read(path, "go on from another checkpoint"), state, identity);
 }
 
 }  // namespace

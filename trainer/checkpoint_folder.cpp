@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <fstream>
 #include <memory>
 #include <set>
 
@@ -11,9 +10,12 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "pipeline/json_value.h"
 #include "stages/atomic_file.h"
 #include "stages/disk.h"
+#include "stages/errors.h"
 #include "stages/input_file.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -59,10 +61,11 @@ void write_manifest(const fs::path& folder, const CheckpointPlace& place) {
 
 /// Positions trained on; 0 where the manifest does not say.
 std::uint64_t tokens_of(const fs::path& folder) {
-  std::ifstream file(folder / kManifest, std::ios::binary);
-  const Json manifest = Json::parse(file, nullptr, false);
-  const auto tokens = manifest.is_object() ? manifest.find("tokens") : manifest.end();
-  return tokens != manifest.end() && tokens->is_number_unsigned() ? tokens->get<std::uint64_t>() : 0;
+  try {
+    return JsonValue::read(folder / kManifest).get<std::uint64_t>("tokens", 0);
+  } catch (const ConfigError&) {
+    return 0;  // A damaged one is not kept for its tokens' sake.
+  }
 }
 
 std::optional<std::uint64_t> step_of(const std::string& name) {
@@ -74,13 +77,13 @@ std::optional<std::uint64_t> step_of(const std::string& name) {
   return step;
 }
 
-std::string damage_of_file(const fs::path& path, const Json& expected) {
+std::string damage_of_file(const fs::path& path, const JsonValue& expected) {
   const std::string name = path.filename().string();
   if (!fs::is_regular_file(path)) return name + " is missing";
-  const auto bytes = expected.at("bytes").get<std::uint64_t>();
+  const auto bytes = expected.get<std::uint64_t>("bytes");
   if (fs::file_size(path) != bytes)
     return fmt::format("{} has {} bytes, the manifest says {}", name, fs::file_size(path), bytes);
-  if (hash_of(path) != expected.at("xxh3").get<std::string>())
+  if (hash_of(path) != expected.get<std::string>("xxh3"))
     return fmt::format("{} is damaged: its checksum is not the manifest's", name);
   return "";
 }
@@ -119,17 +122,16 @@ fs::path publish_checkpoint(const fs::path& parent, const CheckpointPlace& place
 }
 
 std::string damage_of(const fs::path& folder) {
-  std::ifstream file(folder / kManifest, std::ios::binary);
-  if (!file) return fmt::format("{} is missing", kManifest);
+  if (!fs::exists(folder / kManifest)) return fmt::format("{} is missing", kManifest);
   try {
-    const Json manifest = Json::parse(file);
-    if (manifest.at("format") != kFormat || manifest.at("version") != kVersion)
+    const JsonValue manifest = JsonValue::parse(read_whole_file(folder / kManifest), {kManifest, 0, ""});
+    if (manifest.get<std::string>("format") != kFormat || manifest.get<int>("version") != kVersion)
       return fmt::format("{} is not of \"{}\" version {}", kManifest, kFormat, kVersion);
-    for (const auto& [name, expected] : manifest.at("files").items())
+    for (const auto& [name, expected] : manifest.at("files").members())
       if (std::string damage = damage_of_file(folder / name, expected); !damage.empty()) return damage;
     return "";
-  } catch (const nlohmann::json::exception& error) {
-    return fmt::format("{}: {}", kManifest, error.what());
+  } catch (const ConfigError& error) {
+    return error.what();
   } catch (const std::system_error& error) {
     return error.what();
   }

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <stdexcept>
 #include <utility>
@@ -11,14 +9,16 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
+#include "stages/whole_file.h"
 #include "trainer/safetensors.h"
 
 namespace millrace {
 
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 
 constexpr std::array<std::pair<CapacityRule, const char*>, 3> kRules{{
     {CapacityRule::colossalai, "colossalai"},
@@ -161,14 +161,9 @@ void check_model_config(const ModelConfig& config, const std::string& where) {
 }
 
 ModelConfig parse_model_config(const std::string& text, const std::string& where) {
-  Json json;
-  try {
-    json = Json::parse(text);
-  } catch (const Json::exception& error) {
-    throw ConfigError(fmt::format("{}: not JSON: {}", where, error.what()));
-  }
-  if (!json.is_object()) throw ConfigError(where + ": not a JSON object");
-  const Keys keys(json, where);
+  const JsonValue parsed = JsonValue::parse(text, {where, 0, ""});
+  if (!parsed.json().is_object()) throw ConfigError(where + ": not a JSON object");
+  const Keys keys(parsed.json(), where);
   ModelConfig config;
   keys.require("vocab_size", config.vocab_size);
   keys.require("hidden_size", config.hidden_size);
@@ -207,11 +202,9 @@ ModelConfig load_model_config(const std::filesystem::path& folder) {
                                   folder.extension() == ".bin" ? ". " + std::string(kHowToConvert) : ""));
   }
   const std::filesystem::path path = folder / "config.json";
-  std::ifstream file(path, std::ios::binary);
-  if (!file)
+  if (!std::filesystem::is_regular_file(path))
     throw ConfigError(fmt::format("{}: no readable config.json; a checkpoint is a folder with one", folder.string()));
-  const std::string text{std::istreambuf_iterator<char>(file), {}};
-  return parse_model_config(text, path.string());
+  return parse_model_config(read_whole_file(path), path.string());
 }
 
 std::string model_config_json(const ModelConfig& config) {

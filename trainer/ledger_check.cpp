@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "stages/errors.h"
+
 namespace millrace {
 namespace {
 
@@ -38,6 +40,21 @@ void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std:
     all_tokens += corpus.raw_tokens;
   }
   expect_equal("raw tokens", state.ledger.raw_tokens(), kReached, all_tokens);
+}
+
+void expect_known(const TrainState& state, const std::vector<std::string>& corpora,
+                  const std::vector<std::vector<std::string>>& denoisers, const std::string& where) {
+  const auto expect_below = [&where](const char* what, std::uint64_t number, std::size_t count) {
+    if (number < count) return;
+    throw ConfigError(
+        fmt::format("{}: tells of {} {}, but the run has {} of them, counted from 0", where, what, number, count));
+  };
+  for (const auto& [key, entry] : state.ledger.entries()) {
+    expect_below("phase", key.phase, denoisers.size());
+    expect_below("corpus", key.corpus, corpora.size());
+    expect_below("denoiser", key.denoiser, denoisers[key.phase].size());
+  }
+  if (!state.longest_example.empty()) expect_below("phase", state.longest_example.size() - 1, denoisers.size());
 }
 
 }  // namespace millrace

@@ -18,4 +18,9 @@ struct SeenByTrainer {
 /// seen, and the rows, examples and raw tokens of each corpus that the position says. `corpora` names the ledger's.
 void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora);
 
+/// Throws ConfigError beginning with `where` if a saved state tells of phases, corpora or denoisers that the run has
+/// not: `denoisers` names those of each phase.
+void expect_known(const TrainState& state, const std::vector<std::string>& corpora,
+                  const std::vector<std::vector<std::string>>& denoisers, const std::string& where);
+
 }  // namespace millrace

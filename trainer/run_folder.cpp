@@ -1,8 +1,6 @@
 #include "trainer/run_folder.h"
 
 #include <chrono>
-#include <fstream>
-#include <iterator>
 #include <system_error>
 #include <thread>
 
@@ -15,9 +13,11 @@
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "pipeline/json_value.h"
 #include "stages/atomic_file.h"
 #include "stages/disk.h"
 #include "stages/errors.h"
+#include "stages/whole_file.h"
 
 namespace millrace {
 namespace {
@@ -32,9 +32,9 @@ constexpr const char* kFrom = "from";
 constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
 
+/// Empty if there is no such file.
 std::string read(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  return fs::exists(path) ? read_whole_file(path) : "";
 }
 
 /// "2026-11-26T22:31:45Z"
@@ -65,6 +65,18 @@ int lock_run(const fs::path& path) {
     throw ConfigError(fmt::format("run folder {}: another process is training in it", path.string()));
   }
   return descriptor;
+}
+
+/// The path as run.json keeps it: absolute, and UTF-8, which all JSON is.
+fs::path path_to_keep(const fs::path& from) {
+  const fs::path path = fs::canonical(from);
+  try {
+    (void)Json(path.string()).dump();
+  } catch (const Json::type_error&) {
+    throw ConfigError(
+        fmt::format("--from {}: the path is not UTF-8, and a run must remember it; rename the folder", path.string()));
+  }
+  return path;
 }
 
 /// Removes what AtomicFile left when a process was killed. REQUIRES: the lock.
@@ -101,7 +113,7 @@ RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocab
       if (changes_.asked.empty() && changes_.free.empty()) keep_shards(options.shards);
     } else {
       write_file_atomically(shards_file(path_), options.shards);
-      if (!options.from.empty()) from_ = fs::canonical(options.from);
+      if (!options.from.empty()) from_ = path_to_keep(options.from);
       begin(texts, vocabulary, vocabulary_hash);
     }
   } catch (...) {
@@ -123,16 +135,12 @@ void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const s
 }
 
 void RunFolder::check_same(const std::string& vocabulary_hash, const Options& options) {
-  const Json identity = Json::parse(read(path_ / kIdentity), nullptr, false);
-  if (!identity.is_object() || !identity.contains("vocabulary_hash"))
-    throw ConfigError(fmt::format("run folder {}: {} is damaged", path_.string(), kIdentity));
-  if (identity["vocabulary_hash"] != vocabulary_hash) {
-    throw ConfigError(
-        fmt::format("run folder {}: the run was begun with another vocabulary (hash {}, now {}); its "
-                    "tokens mean something else",
-                    path_.string(), identity["vocabulary_hash"].dump(), vocabulary_hash));
-  }
-  from_ = identity.value(kFrom, std::string());
+  const JsonValue identity = JsonValue::read(path_ / kIdentity, "begin a new run");
+  if (identity.get<std::string>("vocabulary_hash") != vocabulary_hash)
+    identity.at("vocabulary_hash")
+        .fail(fmt::format("is not {}: the run was begun with another vocabulary, its tokens mean something else",
+                          vocabulary_hash));
+  from_ = identity.get<std::string>(kFrom, "");
   if (!options.from.empty() && fs::weakly_canonical(options.from) != from_) {
     throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot change that", path_.string(),
                                   from_.empty() ? "weights of its own" : "the weights of " + from_.string()));

@@ -10,6 +10,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/atomic_file.h"
 #include "stages/errors.h"
 
@@ -119,7 +120,7 @@ class HeaderReader {
     try {
       return Json::parse(text.begin(), text.end(), refuse_duplicates);
     } catch (const Json::exception& error) {
-      fail(fmt::format("the header is not JSON: {}", error.what()));
+      fail(json_complaint(text, {"the header", 0, ""}, error));
     }
   }
 

@@ -130,7 +130,11 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   }
   fs::create_directories(setup_.checkpoints);
   const bool begun = state_.position.has_value();
-  if (begun) check_ledger(state_, seen_, setup_.corpora);
+  if (begun) {
+    const fs::path saved = checkpoint_path(setup_.checkpoints, state_.step) / "state.json";
+    expect_known(state_, setup_.corpora, setup_.denoisers, saved.string());
+    check_ledger(state_, seen_, setup_.corpora);
+  }
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
   log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);

@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
-#include "stages/errors.h"
+#include "pipeline/json_value.h"
 
 namespace millrace {
 namespace {
@@ -21,16 +21,32 @@ Json to_json(const std::optional<StepLoss>& loss) {
   return {{"step", loss->step}, {"loss", loss->loss}};
 }
 
-std::optional<StepLoss> step_loss(const Json& json) {
+std::optional<StepLoss> step_loss(const JsonValue& state, const char* key) {
+  const JsonValue json = state.at(key);
   if (json.is_null()) return std::nullopt;
-  return StepLoss{json.at("step").get<std::uint64_t>(), json.at("loss").get<double>()};
+  return StepLoss{json.get<std::uint64_t>("step"), json.get<double>("loss")};
 }
 
 Json parsed_or_null(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json::parse(text);
 }
-std::string dumped_or_empty(const Json& json) {
-  return json.is_null() ? std::string() : json.dump();
+void check_score(const JsonValue& score) {
+  if (score.is_null()) return;
+  (void)score.get<std::uint64_t>("tokens");
+  for (const char* key : {"loss", "perplexity", "accuracy", "bits_per_byte"}) (void)score.get_or_null<double>(key);
+  if (score.has("unigram_loss")) (void)score.get_or_null<double>("unigram_loss");
+}
+
+/// The line of an evaluation as metrics.jsonl has it.
+std::string evaluation_line(const JsonValue& json) {
+  (void)json.get<std::uint64_t>("step");
+  for (const auto& [corpus, score] : json.at("eval").members()) check_score(score);
+  check_score(json.at("overall"));
+  return json.text();
+}
+
+std::string line_or_empty(const JsonValue& json) {
+  return json.is_null() ? std::string() : evaluation_line(json);
 }
 
 std::string instruction_set() {
@@ -125,44 +141,44 @@ std::string state_json(const TrainState& state, const RunIdentity& identity) {
   return json.dump(1) + "\n";
 }
 
-void parse_state_json(const std::string& text, const std::string& where, TrainState& state, RunIdentity& identity) {
-  try {
-    const Json json = Json::parse(text);
-    if (json.at("format") != kFormat || json.at("version") != kVersion)
-      throw ConfigError(fmt::format("{}: expected \"{}\" version {}", where, kFormat, kVersion));
-    const Json& run = json.at("run");
-    identity.name = run.at("name").get<std::string>();
-    identity.program_version = run.at("program_version").get<std::string>();
-    identity.run_hash = run.at("run_hash").get<std::string>();
-    identity.vocabulary_hash = run.at("vocabulary_hash").get<std::string>();
-    identity.stream_version = run.at("stream_version").get<int>();
-    identity.processor = run.at("processor").get<std::string>();
+void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity) {
+  if (json.get<std::string>("format") != kFormat) json.at("format").fail(fmt::format("is not \"{}\"", kFormat));
+  if (json.get<int>("version") != kVersion)
+    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kVersion));
+  const JsonValue run = json.at("run");
+  identity.name = run.get<std::string>("name");
+  identity.program_version = run.get<std::string>("program_version");
+  identity.run_hash = run.get<std::string>("run_hash");
+  identity.vocabulary_hash = run.get<std::string>("vocabulary_hash");
+  identity.stream_version = run.get<int>("stream_version");
+  identity.processor = run.get<std::string>("processor");
 
-    state = TrainState();
-    state.step = json.at("step").get<std::uint64_t>();
-    state.skipped_steps = json.value("skipped_steps", std::uint64_t{0});
-    state.bad_in_a_row = json.value("bad_in_a_row", std::uint64_t{0});
-    if (!json.at("position").is_null()) state.position = position_from_json(json.at("position").dump());
-    state.ledger = Ledger::from_json(json.at("ledger").dump());
-    state.longest_example = json.at("longest_example").get<std::vector<std::uint64_t>>();
-    state.first_loss = step_loss(json.at("first_loss"));
-    state.best_loss = step_loss(json.at("best_loss"));
-    state.last_loss = step_loss(json.at("last_loss"));
-    state.above_first_loss = json.value("above_first_loss", std::uint64_t{0});
-    if (!json.at("evaluated_at").is_null()) state.evaluated_at = json.at("evaluated_at").get<std::uint64_t>();
-    state.first_evaluation = dumped_or_empty(json.at("first_evaluation"));
-    state.last_evaluation = dumped_or_empty(json.at("last_evaluation"));
-    state.failed_saves = json.value("failed_saves", std::uint64_t{0});
-    // Checkpoints of runs that were only evaluated with causal prediction have none.
-    for (const Json& lines : json.value("own_evaluations", Json::array()))
+  state = TrainState();
+  state.step = json.get<std::uint64_t>("step");
+  state.skipped_steps = json.get<std::uint64_t>("skipped_steps", 0);
+  if (state.skipped_steps > state.step)
+    json.at("skipped_steps").fail(fmt::format("is {}, expected at most the step, {}", state.skipped_steps, state.step));
+  state.bad_in_a_row = json.get<std::uint64_t>("bad_in_a_row", 0);
+  if (const JsonValue position = json.at("position"); !position.is_null())
+    state.position = position_from_json(position);
+  state.ledger = Ledger::from_json(json.at("ledger"));
+  state.longest_example = json.get<std::vector<std::uint64_t>>("longest_example");
+  state.first_loss = step_loss(json, "first_loss");
+  state.best_loss = step_loss(json, "best_loss");
+  state.last_loss = step_loss(json, "last_loss");
+  state.above_first_loss = json.get<std::uint64_t>("above_first_loss", 0);
+  state.evaluated_at = json.get_or_null<std::uint64_t>("evaluated_at");
+  state.first_evaluation = line_or_empty(json.at("first_evaluation"));
+  state.last_evaluation = line_or_empty(json.at("last_evaluation"));
+  state.failed_saves = json.get<std::uint64_t>("failed_saves", 0);
+  // Checkpoints of runs that were only evaluated with causal prediction have none.
+  if (json.has("own_evaluations"))
+    for (const JsonValue& lines : json.at("own_evaluations").elements())
       state.own_evaluations.push_back(
-          {lines.at("objective").get<std::string>(), lines.at("first").dump(), lines.at("last").dump()});
-    const Json& times = json.at("times");
-    state.times = {times.at("wall").get<double>(), times.at("data_wait").get<double>(),
-                   times.at("evaluation").get<double>(), times.at("checkpoint").get<double>()};
-  } catch (const nlohmann::json::exception& error) {
-    throw ConfigError(fmt::format("{}: {}", where, error.what()));
-  }
+          {lines.get<std::string>("objective"), evaluation_line(lines.at("first")), evaluation_line(lines.at("last"))});
+  const JsonValue times = json.at("times");
+  state.times = {times.get<double>("wall"), times.get<double>("data_wait"), times.get<double>("evaluation"),
+                 times.get<double>("checkpoint")};
 }
 
 }  // namespace millrace

@@ -70,8 +70,8 @@ struct RunIdentity {
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
 std::string this_processor();
 
-/// The text of state.json, and back. Throws ConfigError with `where` if the text is no state.
+/// The text of state.json, and back. Throws ConfigError if it is no state.
 std::string state_json(const TrainState& state, const RunIdentity& identity);
-void parse_state_json(const std::string& text, const std::string& where, TrainState& state, RunIdentity& identity);
+void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
 
 }  // namespace millrace

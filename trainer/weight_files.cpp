@@ -1,12 +1,11 @@
 #include "trainer/weight_files.h"
 
-#include <fstream>
 #include <set>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -24,19 +23,12 @@ constexpr const char* kIndex = "model.safetensors.index.json";
 
 /// Tensor name -> file name.
 std::map<std::string, std::string> read_index(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  const nlohmann::json index = nlohmann::json::parse(file, nullptr, false);
-  if (index.is_discarded()) fail(path, "not JSON");
-  if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) {
-    fail(path, "no \"weight_map\"; expected {\"metadata\": {..}, \"weight_map\": {TENSOR: FILE}}");
-  }
+  const JsonValue index = JsonValue::read(path, "expected {\"metadata\": {..}, \"weight_map\": {TENSOR: FILE}}");
   std::map<std::string, std::string> files;
-  for (const auto& [tensor, name] : index["weight_map"].items()) {
-    if (!name.is_string()) fail(path, fmt::format("weight_map: the file of \"{}\" is not a string", tensor));
-    const auto file_name = name.get<std::string>();
-    if (file_name.empty() || fs::path(file_name).filename() != file_name) {
-      fail(path, fmt::format("weight_map: \"{}\" is not a file beside the index", file_name));
-    }
+  for (const auto& [tensor, name] : index.at("weight_map").members()) {
+    const auto file_name = name.as<std::string>();
+    if (file_name.empty() || fs::path(file_name).filename() != file_name)
+      name.fail(fmt::format("is \"{}\", which is not a file beside the index", file_name));
     files[tensor] = file_name;
   }
   return files;

@@ -40,7 +40,7 @@ TEST_F(Staging, GoesOnFromTheLastSaveAndForgetsWhatCameBehind) {
   }
   EXPECT_EQ(text(staged("f/a")), "one lost ");
   StagedFolder folder(out(), kIdentity);
-  EXPECT_EQ(folder.state(), "[1]");
+  EXPECT_EQ(folder.state()->text(), "[1]");
   EXPECT_FALSE(folder.has("b"));
   EXPECT_FALSE(fs::exists(staged("b")));
   EXPECT_EQ(folder.size("f/a"), 4U);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 #include "tests/trainer/file_text.h"
@@ -139,7 +140,7 @@ TEST(TrainState, ReadsBackToTheLastBit) {
   const RunIdentity identity{"a run", "0.1", "0011", "2233", 1, "avx2"};
   TrainState read;
   RunIdentity read_identity;
-  parse_state_json(state_json(state, identity), "state.json", read, read_identity);
+  parse_state_json(JsonValue::parse(state_json(state, identity), {"state.json", 0, ""}), read, read_identity);
   EXPECT_EQ(state_json(read, read_identity), state_json(state, identity));
   EXPECT_EQ(read.position, state.position);
   EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
@@ -150,7 +151,7 @@ TEST(TrainState, NamesTheFileThatIsNone) {
   TrainState state;
   RunIdentity identity;
   try {
-    parse_state_json("{\"step\": 3}", "x/state.json", state, identity);
+    parse_state_json(JsonValue::parse("{\"step\": 3}", {"x/state.json", 0, ""}), state, identity);
     FAIL();
   } catch (const ConfigError& error) {
     EXPECT_NE(std::string(error.what()).find("x/state.json"), std::string::npos);

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "stages/errors.h"
 #include "tests/trainer/train_loop_fixture.h"
 
 namespace millrace {
@@ -77,6 +78,15 @@ TEST(LedgerCheck, NoticesEveryEntryThatIsLost) {
     state.ledger = Ledger::from_json(less.dump());
     EXPECT_THROW(check_ledger(state, seen, {"prose", "code"}), std::logic_error) << lost;
   }
+}
+
+TEST(LedgerCheck, RefusesAStateThatTellsOfWhatTheRunHasNot) {
+  TrainState state;
+  for (std::uint64_t number = 0; number < 8; ++number) state.add(stream_row(number));
+  EXPECT_NO_THROW(expect_known(state, {"prose", "code"}, {{"causal"}}, "state.json"));
+  EXPECT_THROW(expect_known(state, {"prose", "code"}, {}, "state.json"), ConfigError);
+  EXPECT_THROW(expect_known(state, {"prose"}, {{"causal"}}, "state.json"), ConfigError);
+  EXPECT_THROW(expect_known(state, {"prose", "code"}, {{}}, "state.json"), ConfigError);
 }
 
 }  // namespace

@@ -76,7 +76,7 @@ TEST_F(Weights, OfAnIndexThatIsNoneAreRefused) {
   };
   EXPECT_THAT(refusal_of("{"), HasSubstr("not JSON"));
   EXPECT_THAT(refusal_of("[]"), HasSubstr("weight_map"));
-  EXPECT_THAT(refusal_of(R"({"weight_map":{"w":1}})"), HasSubstr("\"w\" is not a string"));
+  EXPECT_THAT(refusal_of(R"({"weight_map":{"w":1}})"), HasSubstr("weight_map.w is 1, expected a text"));
   EXPECT_THAT(refusal_of(R"({"weight_map":{"w":"../w"}})"), HasSubstr("not a file beside the index"));
 }
 

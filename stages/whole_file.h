@@ -1,0 +1,18 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+namespace millrace {
+
+/// All bytes of a file. Throws std::system_error with the path if it cannot be read to its end: what a failing disk
+/// holds back is never taken for a shorter file.
+std::string read_whole_file(const std::filesystem::path& path);
+
+/// Calls `use` with every line of a log and its number from 1. A last line without its end is left out: it is being
+/// written, or was torn. A log that does not exist has no lines. Throws std::system_error likewise.
+void for_each_line(const std::filesystem::path& log, const std::function<void(std::string& line, std::uint64_t)>& use);
+
+}  // namespace millrace
