@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Fuzzes what reads bytes from outside: lines, records, foreign containers, the zstd stream, safetensors, text to tokens.
-# Two at a time.
-#   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records foreign tokenizer
-#                                          zstd safetensors
+# Fuzzes what reads bytes from outside: shards, vocabularies, text to tokens, mixes, objectives, run files, and what runs,
+# checkpoints, outputs and indexes keep. Two at a time.
+#   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records foreign zstd tokenizer
+#                                          vocabulary safetensors toml runs json rows
 # MILLRACE_FUZZ_MODEL=FILE: a vocabulary that the tokenizer is tried with beside those it draws.
 # What is found lies in build/fuzz/findings, and the exit code is 1 then; `build/fuzz/NAME_fuzzer FILE` shows it again.
 # Inputs that reached something new stay in build/fuzz/corpus, where the next run begins.
@@ -13,7 +13,7 @@ usage() { echo "usage: scripts/fuzz.sh [SECONDS [NAME...]]" >&2; exit 2; }
 seconds=${1:-600}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(lines records foreign tokenizer zstd safetensors)
+[ ${#names[@]} -gt 0 ] || names=(lines records foreign zstd tokenizer vocabulary safetensors toml runs json rows)
 for name in "${names[@]}"; do [ -f "tests/fuzz/${name}_fuzzer.cpp" ] || usage; done
 
 scripts/deps.sh fuzz
@@ -41,7 +41,19 @@ zstd_seeds() {
 }
 zstd_seeds
 
-seeds_of() { if [ "$1" = zstd ]; then echo "$folder/seeds/zstd"; else echo "tests/fuzz/seeds/$1"; fi; }
+vocabulary_seeds() { # neither are models
+  mkdir -p "$folder/seeds/vocabulary"
+  PYTHONPATH=tests/cli PYTHONDONTWRITEBYTECODE=1 python3 -c '
+import pathlib, sys, tiny_run
+folder = pathlib.Path(sys.argv[1])
+(folder / "unigram.model").write_bytes(tiny_run.vocabulary(["mill"]))
+(folder / "bpe.model").write_bytes(tiny_run.vocabulary(["mill"]).replace(tiny_run.field(3, 1) + tiny_run.field(35, 1),
+                                                                        tiny_run.field(3, 2) + tiny_run.field(35, 1)))
+' "$folder/seeds/vocabulary"
+}
+vocabulary_seeds
+
+seeds_of() { if [ -d "tests/fuzz/seeds/$1" ]; then echo "tests/fuzz/seeds/$1"; else echo "$folder/seeds/$1"; fi; }
 
 fuzz() { # NAME: libFuzzer adds to the first folder and only reads the second
   mkdir -p "$folder/corpus/$1"

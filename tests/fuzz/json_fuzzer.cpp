@@ -1,0 +1,85 @@
+// What runs, checkpoints, outputs and indexes keep as JSON: every reader refuses a text with the name of its file, or
+// has read what comes back the same from the text that the program itself writes of it.
+#include <string>
+
+#include "model/model_config.h"
+#include "pipeline/json_value.h"
+#include "pipeline/ledger.h"
+#include "pipeline/manifest.h"
+#include "pipeline/output_identity.h"
+#include "pipeline/output_manifest.h"
+#include "pipeline/position.h"
+#include "pipeline/reject_json.h"
+#include "pipeline/shard_fingerprint.h"
+#include "stages/errors.h"
+#include "tests/fuzz/memory_file.h"
+#include "tests/fuzz/require.h"
+#include "trainer/config_json.h"
+#include "trainer/train_state.h"
+
+namespace millrace {
+namespace {
+
+constexpr const char* kFile = "fuzzed.json";
+
+JsonValue parsed(const std::string& text) {
+  return JsonValue::parse(text, {kFile, 0, ""});
+}
+
+/// `written` reads a text and writes what it read.
+template <class Written>
+void try_text(const std::string& text, const std::string& name, const Written& written) {
+  std::string once;
+  try {
+    once = written(text);
+  } catch (const ConfigError& error) {
+    require(std::string(error.what()).find(name) != std::string::npos, "a refusal names the file");
+    return;
+  }
+  try {
+    require(written(once) == once, "what is written reads back the same");
+  } catch (const ConfigError&) {
+    require(false, "what is written can be read");
+  }
+}
+
+std::string rejects_again(const std::string& text) {
+  std::string again;
+  for (const Reject& reject : rejects_from_jsonl(text, kFile)) again += to_json(reject) + "\n";
+  return again;
+}
+
+std::string state_again(const std::string& text) {
+  TrainState state;
+  RunIdentity identity;
+  parse_state_json(parsed(text), state, identity);
+  return state_json(state, identity);
+}
+
+void try_manifest(const std::string& text) {
+  const MemoryFile memory(reinterpret_cast<const std::uint8_t*>(text.data()), text.size());
+  try_text(text, memory.path(), [](const std::string& bytes) {
+    const MemoryFile file(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
+    return to_json(read_manifest(file.path()), "/proc/self/fd");
+  });
+}
+
+void try_all(const std::string& text) {
+  try_text(text, kFile, [](const std::string& t) { return to_json(position_from_json(parsed(t))); });
+  try_text(text, kFile, [](const std::string& t) { return Ledger::from_json(parsed(t)).to_json(); });
+  try_text(text, kFile, [](const std::string& t) { return to_json(identity_from_json(parsed(t))); });
+  try_text(text, kFile, [](const std::string& t) { return to_json(output_manifest_from_json(parsed(t))); });
+  try_text(text, kFile, [](const std::string& t) { return to_jsonl(fingerprints_from_jsonl(t, kFile)); });
+  try_text(text, kFile, [](const std::string& t) { return model_config_json(parse_model_config(t, kFile)); });
+  try_text(text, kFile, rejects_again);
+  try_text(text, kFile, state_again);
+  try_manifest(text);
+}
+
+}  // namespace
+}  // namespace millrace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  millrace::try_all({reinterpret_cast<const char*>(data), size});
+  return 0;
+}
