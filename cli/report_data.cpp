@@ -94,22 +94,20 @@ Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
   return phases;
 }
 
-/// What was changed with --accept-changes, and when. Programs before this one wrote neither step nor time.
-Json changes_json(const fs::path& file) {
+/// What was changed with --accept-changes, and when; counts the lines that are none. Older programs wrote neither step
+/// nor time.
+Json changes_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   Json changes = Json::array();
-  std::ifstream lines(file, std::ios::binary);
-  for (std::string line; std::getline(lines, line);) {
-    const Json change = Json::parse(line, nullptr, false);
-    if (!change.is_object()) continue;
-    const Json step = change.value("step", Json());
-    const Json time = change.value("time", Json());
-    Json what = Json::array();
-    for (const Json& one : change.value("changes", Json::array()))
-      if (one.is_string()) what.push_back(one);
-    changes.push_back({{"step", step.is_number_unsigned() ? step : Json()},
-                       {"time", time.is_string() ? time : Json()},
-                       {"changes", what}});
-  }
+  for_each_line(file, [&](const std::string& line, std::uint64_t number) {
+    try {
+      const JsonValue change = JsonValue::parse(line, {file.string(), number, ""});
+      changes.push_back({{"step", change.has("step") ? Json(change.get<std::uint64_t>("step")) : Json()},
+                         {"time", change.has("time") ? Json(change.get<std::string>("time")) : Json()},
+                         {"changes", change.get<std::vector<std::string>>("changes")}});
+    } catch (const ConfigError&) {
+      ++unreadable_lines;
+    }
+  });
   return changes;
 }
 
@@ -196,6 +194,7 @@ std::string report_json(const fs::path& folder) {
 
   std::uint64_t unreadable_lines = metrics.unreadable_lines;
   const Json rejects = rejects_json(folder / "rejects.jsonl", unreadable_lines);
+  const Json changes = changes_json(folder / "changes.jsonl", unreadable_lines);
   Json skipped = Json::array();
   for (const auto& [step, reason] : metrics.first_skipped) skipped.push_back({{"step", step}, {"reason", reason}});
   const Json small{
@@ -220,7 +219,7 @@ std::string report_json(const fs::path& folder) {
       {"unreadable_lines", unreadable_lines},
       {"sequence_length", stream.sequence_length},
       {"phases", phases_json(stream, positions_per_step)},
-      {"changes", changes_json(folder / "changes.jsonl")},
+      {"changes", changes},
       {"rejects", rejects},
       {"checkpoints", checkpoints_json(folder / "checkpoints")},
       {"settings", settings_json(run)},

@@ -93,7 +93,8 @@ LineFacts facts_of_lines(const std::string& text) {
 void write_parquet(const fs::path& file, Documents documents) {
   DuckdbSession session;
   session.query(
-      "CREATE TEMP TABLE code (size BIGINT, ext VARCHAR, lang VARCHAR, max_stars_repo_path VARCHAR, avg_line_length DOUBLE, "
+      "CREATE TEMP TABLE code (size BIGINT, ext VARCHAR, lang VARCHAR, max_stars_repo_path VARCHAR, avg_line_length "
+      "DOUBLE, "
       "max_line_length BIGINT, alphanum_fraction DOUBLE, content VARCHAR)");
   std::vector<std::vector<DuckdbSession::Cell>> rows;
   for (const SampleDocument& document : documents) {

@@ -73,8 +73,8 @@ class DataPipeline {
   ~DataPipeline();  ///< Stops and joins.
 
   /// Waits for the next batch; empty at the stream's end, before which the last batch may be an incomplete one, or if
-  /// options.interrupted() meanwhile. Throws DataError (or what a stage threw) in stream order: all whole batches before
-  /// the fault have been handed out.
+  /// options.interrupted() meanwhile. Throws DataError (or what a stage threw) in stream order: all whole batches
+  /// before the fault have been handed out.
   std::optional<Batch> next();
   /// What lies behind the last row, as a row without examples and tokens: what was passed over since, and the position
   /// that the stream's end has come to, tails counted and corpora closed. To be called once next() was empty or threw,

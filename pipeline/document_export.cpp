@@ -51,8 +51,8 @@ Progress progress_from_json(const JsonValue& json) {
   Progress progress;
   for (const JsonValue& account : json.at("accounts").elements()) progress.accounts.push_back(account_of(account));
   progress.between_corpora = json.get<bool>("between_corpora");
-  progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"),
-                    seek_point_of(json.at("seek")), json.get<bool>("is_readable")};
+  progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"), seek_point_of(json.at("seek")),
+                    json.get<bool>("is_readable")};
   return progress;
 }
 

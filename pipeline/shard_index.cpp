@@ -98,7 +98,8 @@ class ShardIndexer {
     };
     indexed_.entry.layout = options.layout.name;
     try {
-      indexed_.entry.container = name_of(container_of(InputFile(path_)));
+      InputFile file(path_);
+      indexed_.entry.container = name_of(container_of(file));
     } catch (const std::system_error& error) {  // Of a wrong path the reader says so, too.
       if (!is_wrong_path(error.code())) throw;
     }
