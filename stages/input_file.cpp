@@ -46,6 +46,15 @@ std::unique_ptr<InputFile> InputFile::standard_input() {
   return input;
 }
 
+std::unique_ptr<InputFile> InputFile::stream(const std::string& path) {
+  std::unique_ptr<InputFile> input(new InputFile());
+  input->path_ = path;
+  input->is_stream_ = true;
+  input->descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (input->descriptor_ < 0) fail(path, errno);
+  return input;
+}
+
 InputFile::~InputFile() {
   if (descriptor_ >= 0) ::close(descriptor_);
 }

@@ -19,6 +19,8 @@ class InputFile {
   /// Whatever comes on descriptor 0, read once from front to back: it has no random reads, and can be sought in the
   /// buffer only.
   static std::unique_ptr<InputFile> standard_input();
+  /// A file, FIFO or device likewise. Opening a FIFO waits for its writer.
+  static std::unique_ptr<InputFile> stream(const std::string& path);
   ~InputFile();
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;

@@ -57,7 +57,7 @@ std::optional<PassedOver> why_no_shard(const FolderEntry& entry) {
 [[noreturn]] void refuse_special(const fs::path& path) {
   throw ConfigError(fmt::format(
       "{}: a FIFO, socket or device; a shard is a regular file, which can be read again: save what it gives "
-      "as one (only `millrace tokenize --in -` reads a stream)",
+      "as one (only tokenize reads a stream, with --in -)",
       path.string()));
 }
 
@@ -178,10 +178,10 @@ class ShardSearch {
   }
 
   static void refuse_standard_input(const std::string& pattern) {
-    throw ConfigError(fmt::format(
-        "\"{}\": a stream is read by `millrace tokenize --in -` alone; a shard is a regular file, which can be "
-        "read again: save the stream as one",
-        pattern));
+    throw ConfigError(
+        fmt::format("\"{}\": only tokenize reads a stream, with --in -; a shard is a regular file, which can be "
+                    "read again: save the stream as one",
+                    pattern));
   }
 
   static void refuse_folder(const fs::path& folder, const PassedOverList& passed_over) {

@@ -1,5 +1,6 @@
 #include "stages/whole_file.h"
 
+#include <memory>
 #include <string_view>
 
 #include "stages/input_file.h"
@@ -7,11 +8,11 @@
 namespace millrace {
 
 std::string read_whole_file(const std::filesystem::path& path) {
-  InputFile file(path.string());
+  const std::unique_ptr<InputFile> file = InputFile::stream(path.string());
   std::string bytes;
-  for (InputFile::View view = file.peek(); view.size > 0; view = file.peek()) {
+  for (InputFile::View view = file->peek(); view.size > 0; view = file->peek()) {
     bytes.append(view.data, view.size);
-    file.consume(view.size);
+    file->consume(view.size);
   }
   return bytes;
 }

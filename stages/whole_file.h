@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// All bytes of a file. Throws std::system_error with the path if it cannot be read to its end: what a failing disk
+/// All bytes of a file, or of a pipe until its writers have closed it. Throws std::system_error with the path if it cannot be read to its end: what a failing disk
 /// holds back is never taken for a shorter file.
 std::string read_whole_file(const std::filesystem::path& path);
 

@@ -358,7 +358,7 @@ class StandardInput(Folder):
                             ["vocab", "train", "--shards", name, "--out", self.folder / "new.model"]):
                 done = run(*command, input=LINES)
                 self.assertEqual(done.returncode, 2)
-                self.assertIn("millrace tokenize --in -", done.stderr.decode())
+                self.assertIn("only tokenize reads a stream, with --in -", done.stderr.decode())
 
     def test_ctrl_c_ends_it_while_the_pipe_is_silent(self):
         reading = subprocess.Popen([MILLRACE, "tokenize", "--vocab", self.vocabulary, "--in", "-"], stdin=subprocess.PIPE,

@@ -165,7 +165,7 @@ TEST_F(ShardList, RefusesFifosSocketsDevicesAndStandardInputAtOnce) {
   for (const char* pattern : {"d", "d/pipe.jsonl", "d/*.jsonl", "s.jsonl", "/dev/null"})
     EXPECT_TRUE(has(complaint({pattern}), "a FIFO, socket or device")) << pattern << ": " << complaint({pattern});
   for (const char* pattern : {"-", "/dev/stdin", "/dev/fd/0"})
-    EXPECT_TRUE(has(complaint({pattern}), "millrace tokenize --in -")) << pattern;
+    EXPECT_TRUE(has(complaint({pattern}), "only tokenize reads a stream, with --in -")) << pattern;
   touch("-");
   EXPECT_EQ(list({"-"}), (Strings{"-"})) << "a file of that name";
 }
