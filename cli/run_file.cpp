@@ -55,7 +55,8 @@ void read_data(const ConfigTable& table, StreamConfig& stream) {
     table.fail("max_bad_fraction", fmt::format("is {}, expected from 0 to 1", stream.max_bad_fraction));
   stream.allow_unreadable = table.texts("allow_unreadable");
   stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes, WholeRange{1, kMostRecordBytes});
-  if (table.has("directory")) stream.data_directory = table.path("directory").string();
+  // An empty one is the current folder, as none is: a run folder names it so.
+  if (!table.text("directory", "").empty()) stream.data_directory = table.path("directory").string();
   table.refuse_unknown_keys();
 }
 
