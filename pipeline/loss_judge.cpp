@@ -6,6 +6,7 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/config_file.h"
 #include "pipeline/corpus_set.h"
 
 namespace millrace {
@@ -58,8 +59,8 @@ std::string refusal_of(const Reject& reject, const std::string& corpus) {
 std::string unreadable_shard(const std::string& corpus, const std::string& shard, const Reject& first) {
   return fmt::format(
       "{}: nothing of this shard of corpus \"{}\" could be read: {}\n"
-      "Mend the shard or take it out of the mix, or let it be: [data] allow_unreadable = [\"{}\"]",
-      shard, corpus, text_of(first), shard);
+      "Mend the shard or take it out of the mix, or let it be: [data] allow_unreadable = [{}]",
+      shard, corpus, text_of(first), quoted(shard));
 }
 
 void LossJudge::note(const Reject& reject) {

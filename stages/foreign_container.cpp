@@ -116,10 +116,17 @@ bool is_arrow_stream(std::string_view head) {
   return size > 0 && size < kMost && size % 8 == 0;
 }
 
-/// By its mark, or by the zero byte beside each of the first two characters. Of UTF-32 likewise.
-bool is_wide_text(std::string_view head) {
-  if (head.starts_with("\xFF\xFE"sv) || head.starts_with("\xFE\xFF"sv) || head.starts_with("\0\0\xFE\xFF"sv))
-    return true;
+/// By its mark, or by the three zero bytes beside the first character.
+bool is_utf32(std::string_view head) {
+  if (head.starts_with("\xFF\xFE\0\0"sv) || head.starts_with("\0\0\xFE\xFF"sv)) return true;
+  if (head.size() < 4) return false;
+  const auto is_ascii = [&](std::size_t at) { return byte_at(head, at) >= '\t' && byte_at(head, at) < 0x7F; };
+  return (is_ascii(0) && head.substr(1, 3) == "\0\0\0"sv) || (head.starts_with("\0\0\0"sv) && is_ascii(3));
+}
+
+/// By its mark, or by the zero byte beside each of the first two characters.
+bool is_utf16(std::string_view head) {
+  if (head.starts_with("\xFF\xFE"sv) || head.starts_with("\xFE\xFF"sv)) return true;
   if (head.size() < 4) return false;
   const auto is_ascii = [&](std::size_t at) { return byte_at(head, at) >= '\t' && byte_at(head, at) < 0x7F; };
   return (is_ascii(0) && head[1] == '\0' && is_ascii(2) && head[3] == '\0') ||
@@ -174,7 +181,6 @@ constexpr const char* kUnpack = "unpack it, or recompress it with zstd";
 constexpr const char* kExtract = "unpack it, and name the files that it holds";
 constexpr const char* kConvert = "convert it to Parquet or JSON lines, for example with pyarrow";
 constexpr const char* kExport = "write the texts that it holds as JSON lines or Parquet";
-constexpr const char* kConvertText = "convert it to UTF-8: iconv -f UTF-16 -t UTF-8";
 constexpr const char* kDocument = "one JSON document over several lines";
 
 constexpr std::array kKinds{
@@ -208,7 +214,8 @@ constexpr std::array kKinds{
          "version https://git-lfs.github.com/spec/"sv},
     Kind{"Git LFS pointer", "fetch the file that it stands for: git lfs pull",
          "version https://hawser.github.com/spec/"sv},
-    Kind{"UTF-16 text", kConvertText, {}, is_wide_text},
+    Kind{"UTF-32 text", "convert it to UTF-8: iconv -f UTF-32 -t UTF-8", {}, is_utf32},
+    Kind{"UTF-16 text", "convert it to UTF-8: iconv -f UTF-16 -t UTF-8", {}, is_utf16},
     Kind{"HTML or XML",
          "a server's answer in the place of a shard? fetch it again, or write its texts as JSON lines",
          {},

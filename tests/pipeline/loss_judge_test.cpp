@@ -92,5 +92,12 @@ TEST(AnUnreadableShard, IsAllowedByItsPathHoweverThatIsWritten) {
   EXPECT_FALSE(may_be_unreadable(config, "a/c.jsonl"));
 }
 
+TEST(AnUnreadableShard, IsAllowedByTheLineThatTheRefusalSuggestsWhateverItsName) {
+  Reject first;
+  first.where.shard = "a\"b\\c.jsonl";
+  EXPECT_NE(unreadable_shard("c", first.where.shard, first).find("allow_unreadable = [\"a\\\"b\\\\c.jsonl\"]"),
+            std::string::npos);
+}
+
 }  // namespace
 }  // namespace millrace

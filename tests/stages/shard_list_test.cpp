@@ -87,6 +87,14 @@ TEST_F(ShardList, PassesOverWhatIsPlainlyNoShardAndSaysSo) {
   EXPECT_FALSE(has(passed_over({"d", "d/_SUCCESS"}).at(0), "marks"));
 }
 
+TEST_F(ShardList, ReadsNoCopyThatAnEditorKeptBesideAShard) {
+  for (const char* name : {"a.jsonl", "a.jsonl~", "a.jsonl.bak", "a.jsonl.orig", "a.jsonl.old"})
+    touch(std::string("d/") + name);
+  EXPECT_EQ(list({"d"}), (Strings{"d/a.jsonl"}));
+  EXPECT_EQ(passed_over({"d"}),
+            (Strings{"d: unfinished or temporary: 4 (a.jsonl.bak, a.jsonl.old, a.jsonl.orig, a.jsonl~)"}));
+}
+
 TEST_F(ShardList, NamesUpToTenOfWhatItPassesOverInAFolder) {
   touch("d/a.jsonl");
   for (int i = 1; i <= 12; ++i) touch("d/" + std::to_string(i) + ".tmp");
