@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-/// All bytes of a file, or of a pipe until its writers have closed it. Throws std::system_error with the path if it cannot be read to its end: what a failing disk
-/// holds back is never taken for a shorter file.
+/// All bytes of a file, or of a pipe until its writers have closed it. Throws std::system_error with the path if it
+/// cannot be read to its end: what a failing disk holds back is never taken for a shorter file.
 std::string read_whole_file(const std::filesystem::path& path);
 
 /// Calls `use` with every line of a log and its number from 1. A last line without its end is left out: it is being
