@@ -83,8 +83,7 @@ class ShardSearch {
       found.names.push_back(name_of_file(file));
     }
     std::ranges::sort(found.names, natural_less);
-    const auto doubles = std::ranges::unique(found.names);
-    found.names.erase(doubles.begin(), doubles.end());
+    found.names.erase(std::unique(found.names.begin(), found.names.end()), found.names.end());
     found.passed_over = passed_over_.lines();
     return found;
   }
