@@ -85,7 +85,7 @@ class OneByteAtATime {
       }
       if (!step.fault) continue;
       if (!step.cuts_line && !begun_.empty()) end_line(0);
-      found_.push_back({true, "", record_, number_, byte_, 0, false});
+      found_.push_back({true, "", record_, number_, byte_, begun_.size(), false});
       if (!begun_.empty()) pass_line(0);
     }
     if (!begun_.empty()) end_line(0);
