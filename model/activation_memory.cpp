@@ -78,7 +78,8 @@ class ActivationCount {
   double expert_saved(Mode mode, Index positions) const {
     const Capacity capacity = capacity_of(config_, positions, mode);
     const auto tokens = static_cast<double>(positions);
-    const auto groups = static_cast<double>(positions / capacity.group);
+    const Index whole_groups = positions / capacity.group;
+    const auto groups = static_cast<double>(whole_groups);
     const auto choices = static_cast<double>(choices_);
     const double choice = sizeof(std::int32_t) + 1;
     const double routing = tokens * (2 * experts_ * kFloat + kFloat + choices * choice + 1) +

@@ -71,7 +71,8 @@ void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& cor
 }  // namespace
 
 struct DataPipeline::Impl {
-  Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start, Options given);
+  Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
+       const Options& given);
   void run();
 
   // The bodies of the graph's nodes, in the data's order.
@@ -113,7 +114,7 @@ struct DataPipeline::Impl {
 };
 
 DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
-                         Options given)
+                         const Options& given)
     : config(stream),
       vocabulary(vocabulary_of_run),
       options(given),

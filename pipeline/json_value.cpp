@@ -106,7 +106,7 @@ std::string place_of(const JsonSource& source) {
   return source.line == 0 ? source.name : fmt::format("{}:{}", source.name, source.line);
 }
 
-std::string with_remedy(std::string complaint, const JsonSource& source) {
+std::string with_remedy(const std::string& complaint, const JsonSource& source) {
   return source.remedy.empty() ? complaint : complaint + "; " + source.remedy;
 }
 

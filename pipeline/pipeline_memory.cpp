@@ -21,7 +21,8 @@ std::uint64_t pipeline_bytes(const StreamConfig& config, std::size_t corpora, co
   constexpr double kWordBytes = 64;
   constexpr double kHeaps = 30;
   constexpr double kHeapsExponent = 0.6;
-  const double tokens = static_cast<double>(config.phases.back().until + corpora * options.bytes_in_flight / 4);
+  const std::uint64_t ahead = corpora * options.bytes_in_flight / 4;
+  const auto tokens = static_cast<double>(config.phases.back().until + ahead);
   const double words = kWordBytes * kHeaps * std::pow(tokens, kHeapsExponent);
   const auto cache = static_cast<std::uint64_t>(std::min(words, static_cast<double>(UnigramEncoder::kCacheBytes)));
   return corpora * corpus + static_cast<std::uint64_t>(options.threads) * cache + rows;

@@ -17,7 +17,7 @@ std::vector<std::uint64_t> token_budgets(const StreamConfig& config, const std::
       weights[indices[i]] += static_cast<Wide>(phase.mix.corpora[i].share) * (phase.until - from);
     from = phase.until;
   }
-  const Wide whole = static_cast<Wide>(kShareUnits) * from;
+  const Wide whole = static_cast<Wide>(kShareUnits) * config.phases.back().until;
   std::vector<std::uint64_t> budgets;
   for (const Wide weight : weights) {
     Wide product = 0;

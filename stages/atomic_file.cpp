@@ -26,7 +26,7 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path) {
 
 }  // namespace
 
-AtomicFile::AtomicFile(std::filesystem::path path) : path_(through_links(path)) {
+AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(through_links(path)) {
   std::error_code missing;
   const std::filesystem::file_status there = std::filesystem::status(path_, missing);
   if (std::filesystem::is_directory(there)) disk_failure(path_, EISDIR, "cannot write");

@@ -12,7 +12,7 @@ namespace millrace {
 class AtomicFile {
  public:
   /// Makes FOLDER/.millrace-PID-N.tmp, a name that no other file has. The folder must exist.
-  explicit AtomicFile(std::filesystem::path path);
+  explicit AtomicFile(const std::filesystem::path& path);
   /// Removes the temporary file unless commit() succeeded.
   ~AtomicFile();
   AtomicFile(const AtomicFile&) = delete;

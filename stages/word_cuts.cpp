@@ -19,7 +19,7 @@ unsigned char lead(const char* at) {
 std::uint32_t character(const char* at, std::size_t length) {
   std::uint32_t bytes = 0;
   std::memcpy(&bytes, at, sizeof(bytes));
-  return bytes & (0xFFFFFFFFU >> (32 - 8 * length));
+  return bytes & static_cast<std::uint32_t>((1ULL << (8 * length)) - 1);
 }
 
 }  // namespace
