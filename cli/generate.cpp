@@ -147,7 +147,7 @@ void add_generate(CLI::App& app) {
   command->add_option("--temperature", sampling.temperature, "0: always the most likely token")->check(not_negative());
   command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")
       ->check(whole_number_from(0, kMostInt));
-  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(CLI::Range(0.0, 1.0));
+  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(number_from(0, 1));
   command->add_option("--seed", sampling.seed, "Another seed, another text")->check(whole_number_from(0, kMostWhole));
   add_threads_option(*command, options->threads, "Threads", "all cores");
   command->add_flag("--json", options->json, "Print JSON when done");

@@ -160,7 +160,7 @@ void add_index(CLI::App& app) {
   command
       ->add_option("--holdout", arguments->holdout,
                    "Also count the documents that a run with this [data] holdout keeps for evaluation")
-      ->check(CLI::Range(0.0, 1.0));
+      ->check(number_from(0, 1));
   command->add_option("--out", arguments->out,
                       "Write the manifest to this file, and the rejects beside it; shards that it holds already and "
                       "that did not change are not read again");

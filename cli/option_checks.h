@@ -35,6 +35,26 @@ inline CLI::Validator whole_number_from(std::uint64_t least, std::uint64_t most)
   };
   return {why_not, fmt::format("[{} - {}]", least, most)};
 }
+
+/// The same for counts as people write them: also 1e9, which it replaces by its digits. Give it to transform().
+inline CLI::Validator count_from(std::uint64_t least, std::uint64_t most) {
+  CLI::Validator check = whole_number_from(least, most);
+  const auto why_not = [check](std::string& given) {
+    constexpr double kMostExact = 9007199254740992.0;  // 2^53: from here on doubles leave whole numbers out.
+    double number = 0;
+    const char* const end = given.data() + given.size();
+    const std::from_chars_result read = std::from_chars(given.data(), end, number);
+    std::string digits = given;
+    if (read.ec == std::errc() && read.ptr == end && number >= 0 && number <= kMostExact &&
+        number == std::floor(number) && given.find_first_not_of("0123456789") != std::string::npos)
+      digits = fmt::format("{}", static_cast<std::uint64_t>(number));
+    if (!check(digits).empty()) return check(given);
+    given = digits;
+    return std::string();
+  };
+  return {why_not, check.get_description()};
+}
+
 inline constexpr std::uint64_t kMostInt = std::numeric_limits<int>::max();
 inline constexpr std::uint64_t kMostWhole = std::numeric_limits<std::uint64_t>::max();
 

@@ -29,14 +29,14 @@
 namespace millrace {
 namespace {
 
-constexpr double kMostTokens = 1e18;
+constexpr std::uint64_t kMostTokens = 1'000'000'000'000'000'000;
 
 struct PreprocessArguments {
   RunOptions run;
   std::string out;
   std::string format;
   std::string check;
-  std::optional<double> tokens;
+  std::optional<std::uint64_t> tokens;
   std::optional<std::uint64_t> part_bytes;
   int threads = 0;
   int save_seconds = 15;
@@ -74,7 +74,7 @@ void write(const PreprocessArguments& arguments) {
   PreprocessOptions options;
   options.out = arguments.out;
   options.format = arguments.format;
-  if (arguments.tokens) options.tokens = static_cast<std::uint64_t>(*arguments.tokens);
+  options.tokens = arguments.tokens;
   options.part_bytes = arguments.part_bytes;
   options.tokenizer = run.vocabulary.filename().string();
   options.threads = arguments.threads;
@@ -119,7 +119,7 @@ void add_preprocess(CLI::App& app) {
   command
       ->add_option("--tokens", arguments->tokens,
                    "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
-      ->check(CLI::Range(1.0, kMostTokens));
+      ->transform(count_from(1, kMostTokens));
   command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)")
       ->check(whole_number_from(1, kMostWhole));
   add_threads_option(*command, arguments->threads, "Threads", "all cores");

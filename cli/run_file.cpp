@@ -41,18 +41,15 @@ std::vector<Phase> read_phases(const ConfigTable& run) {
 }
 
 void read_data(const ConfigTable& table, StreamConfig& stream) {
-  stream.holdout = table.number("holdout", stream.holdout);
-  if (!(stream.holdout >= 0 && stream.holdout < 1))
-    table.fail("holdout", fmt::format("is {}, expected at least 0 and below 1", stream.holdout));
+  stream.holdout = table.number("holdout", stream.holdout, NumberRange{0, 1});
+  if (stream.holdout >= 1) table.fail("holdout", fmt::format("is {}, expected at least 0 and below 1", stream.holdout));
   stream.shuffle_block = table.count("shuffle_block", stream.shuffle_block, WholeRange{1, kMostShuffled});
   stream.shuffle_bytes = table.count("shuffle_bytes", stream.shuffle_bytes, WholeRange{.least = 1});
   stream.sampling =
       table.choice("sampling", "quota", {"quota", "random"}) == "random" ? Sampling::random : Sampling::quota;
   stream.on_bad_data =
       table.choice("on_bad_data", "skip", {"skip", "fail"}) == "fail" ? OnBadData::fail : OnBadData::skip;
-  stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction);
-  if (!(stream.max_bad_fraction >= 0 && stream.max_bad_fraction <= 1))
-    table.fail("max_bad_fraction", fmt::format("is {}, expected from 0 to 1", stream.max_bad_fraction));
+  stream.max_bad_fraction = table.number("max_bad_fraction", stream.max_bad_fraction, NumberRange{0, 1});
   stream.allow_unreadable = table.texts("allow_unreadable");
   stream.max_record_bytes = table.count("max_record_bytes", stream.max_record_bytes, WholeRange{1, kMostRecordBytes});
   // An empty one is the current folder, as none is: a run folder names it so.
@@ -118,17 +115,17 @@ void read_optimizer(const ConfigTable& table, TrainConfig& train) {
   train.optimizer = table.choice("optimizer", train.optimizer, {"adafactor", "adamw"});
   if (train.optimizer == "adamw") {
     for (const auto& [key, beta] : {std::pair("beta1", &train.beta1), std::pair("beta2", &train.beta2)}) {
-      *beta = table.number(key, *beta, NumberRange{.least = 0});
+      *beta = table.number(key, *beta, NumberRange{});
       if (*beta >= 1) table.fail(key, fmt::format("is {}, expected a number from 0 to below 1", *beta));
     }
     train.eps = table.number("eps", train.eps, NumberRange{.least = kLeastEps});
-    train.weight_decay = table.number("weight_decay", train.weight_decay, NumberRange{.least = 0});
+    train.weight_decay = table.number("weight_decay", train.weight_decay, NumberRange{});
     if (!table.has("learning_rate"))
       table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
   } else {
     refuse_without(table, "optimizer = \"adamw\"", of_adamw);
   }
-  train.clip_norm = table.number("clip_norm", train.clip_norm, NumberRange{.least = 0});
+  train.clip_norm = table.number("clip_norm", train.clip_norm, NumberRange{});
 }
 
 void read_schedule(const ConfigTable& table, TrainConfig& train) {
@@ -137,11 +134,11 @@ void read_schedule(const ConfigTable& table, TrainConfig& train) {
     table.fail("learning_rate", fmt::format("is missing: only schedule \"rsqrt\" has a default, {}; \"{}\" is a rate "
                                             "that each run has to name",
                                             train.learning_rate, train.schedule));
-  train.learning_rate = table.number("learning_rate", train.learning_rate, NumberRange{.least = 0});
+  train.learning_rate = table.number("learning_rate", train.learning_rate, NumberRange{});
   override_number(table, "warmup_steps", train.warmup_steps);
   const bool is_wsd = train.schedule == "wsd";
   if (is_wsd || train.schedule == "cosine") {
-    train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate, NumberRange{.least = 0});
+    train.final_learning_rate = table.number("final_learning_rate", train.final_learning_rate, NumberRange{});
   } else {
     refuse_without(table, "schedule = \"cosine\" or \"wsd\"", {"final_learning_rate"});
   }

@@ -15,9 +15,10 @@ struct WholeRange {
   std::uint64_t most = std::numeric_limits<std::int64_t>::max();
 };
 
-/// What a number may be, ends included. What is computed in f32 holds no more than the most here.
+/// What a number may be, ends included; none that Millrace asks for is below 0. What is computed in f32 holds no more
+/// than the most here.
 struct NumberRange {
-  double least = -static_cast<double>(std::numeric_limits<float>::max());
+  double least = 0;
   double most = static_cast<double>(std::numeric_limits<float>::max());
 };
 

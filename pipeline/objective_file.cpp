@@ -25,7 +25,7 @@ Denoiser read_denoiser(const ConfigTable& table) {
   denoiser.prompt = table.text("prompt", "");
   if (denoiser.kind == DenoiserKind::span) {
     denoiser.mean_span = table.number("mean_span", NumberRange{1, kLongestSpan});
-    denoiser.mask_ratio = table.number("mask_ratio");
+    denoiser.mask_ratio = table.number("mask_ratio", NumberRange{0, 1});
     if (denoiser.mask_ratio <= 0 || denoiser.mask_ratio >= 1)
       table.fail("mask_ratio", fmt::format("is {}, expected a number between 0 and 1", denoiser.mask_ratio));
   }

@@ -16,9 +16,7 @@ double percent(ShareUnits share) {
 }
 
 ShareUnits read_share(const ConfigTable& table) {
-  const double share = table.number("share");
-  if (!(share > 0)) table.fail("share", fmt::format("is {}, expected a percentage above 0", share));
-  if (share > kPercent) table.fail("share", fmt::format("is {}, expected at most 100", share));
+  const double share = table.number("share", NumberRange{.least = 0, .most = kPercent});
   const auto units = static_cast<ShareUnits>(std::round(share * kUnitsPerPercent));
   if (units == 0)
     table.fail("share", fmt::format("is {}, expected at least {}: shares are counted in billionths of the whole", share,
