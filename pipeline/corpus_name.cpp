@@ -17,6 +17,10 @@ namespace {
 constexpr std::string_view kLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
 constexpr std::string_view kMarks = "._+-";
 
+/// What file systems take as a name, less the longest that a format puts behind a corpus's.
+constexpr std::size_t kLongestFileName = 255;
+constexpr std::size_t kLongest = kLongestFileName - std::string_view("_text_document.idx").size();
+
 /// Names of ours that stand beside those of corpora in an output folder.
 constexpr std::array<std::string_view, 4> kOurs{kRejects, kOutputManifest, "progress.json", "index.json"};
 
@@ -32,6 +36,8 @@ std::string why_no_corpus_name(const std::string& name) {
   if (std::ranges::find(kOurs, without_capitals(name)) != kOurs.end())
     return "is a name that a file of millrace itself has";
   if (name.empty()) return "is empty";
+  if (name.size() > kLongest)
+    return fmt::format("is {} bytes long, expected at most {}: files are called after corpora", name.size(), kLongest);
   const auto is_letter = [](char c) { return kLetters.find(c) != std::string_view::npos; };
   const auto is_fine = [&](char c) { return is_letter(c) || kMarks.find(c) != std::string_view::npos; };
   if (is_letter(name.front()) && std::ranges::all_of(name, is_fine)) return "";

@@ -6,7 +6,7 @@
 namespace millrace {
 
 /// Why a corpus cannot be called so; empty if it can. Files and folders are called after corpora: a name is
-/// [A-Za-z0-9][A-Za-z0-9._+-]*, and none that a file of ours has, in capitals or not.
+/// [A-Za-z0-9][A-Za-z0-9._+-]* of at most 237 bytes, and none that a file of ours has, in capitals or not.
 std::string why_no_corpus_name(const std::string& name);
 
 /// Throws ConfigError, naming the first, if a shard's path is not UTF-8: no index, log or run folder could name it.

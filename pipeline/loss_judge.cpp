@@ -40,8 +40,13 @@ bool may_be_unreadable(const StreamConfig& config, const std::string& shard) {
   const auto normal = [&](const std::string& path) {
     return std::filesystem::path(shard_path(config, path)).lexically_normal();
   };
-  return std::ranges::any_of(config.allow_unreadable,
-                             [&](const std::string& allowed) { return normal(allowed) == normal(shard); });
+  const auto same_file = [&](const std::string& allowed) {
+    std::error_code not_there;
+    return std::filesystem::equivalent(shard_path(config, allowed), shard_path(config, shard), not_there);
+  };
+  return std::ranges::any_of(config.allow_unreadable, [&](const std::string& allowed) {
+    return normal(allowed) == normal(shard) || same_file(allowed);
+  });
 }
 
 std::string text_of(const Reject& reject) {

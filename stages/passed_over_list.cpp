@@ -22,8 +22,9 @@ std::string plain(const fs::path& folder) {
 }
 
 std::string shown(const std::string& folder, const std::string& name, PassedOver why) {
-  if (why != PassedOver::dangling_link && why != PassedOver::known_folder) return name;
+  if (why != PassedOver::dangling_link && why != PassedOver::known_folder && why != PassedOver::known_file) return name;
   std::error_code ignored;
+  if (!fs::is_symlink(fs::path(folder) / name, ignored)) return name;  // A hard link leads nowhere.
   return fmt::format("{} -> {}", name, fs::read_symlink(fs::path(folder) / name, ignored).string());
 }
 

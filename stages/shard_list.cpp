@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <sys/stat.h>
 
 #include "stages/errors.h"
 #include "stages/folder_walk.h"
@@ -77,18 +79,46 @@ class ShardSearch {
   }
 
   FoundShards take() {
-    FoundShards found;
+    std::map<std::string, fs::path> named;
     for (const fs::path& file : files_) {
       if (!passed_over_.empty()) passed_over_.remove(file);
-      found.names.push_back(name_of_file(file));
+      named.emplace(name_of_file(file), file);
     }
+    pass_over_other_names(named);
+    FoundShards found;
+    for (const auto& [name, file] : named) found.names.push_back(name);
     std::ranges::sort(found.names, natural_less);
-    found.names.erase(std::unique(found.names.begin(), found.names.end()), found.names.end());
     found.passed_over = passed_over_.lines();
     return found;
   }
 
  private:
+  /// Leaves of the names that lead to one file the one without a link, else the first.
+  void pass_over_other_names(std::map<std::string, fs::path>& named) {
+    std::map<std::pair<dev_t, ino_t>, std::vector<std::string>> files;
+    for (const auto& [name, file] : named) {
+      struct stat info {};
+      if (::stat(file.c_str(), &info) == 0) files[{info.st_dev, info.st_ino}].push_back(name);
+    }
+    for (auto& [id, names] : files) {
+      if (names.size() == 1) continue;
+      std::ranges::sort(names, natural_less);
+      std::ranges::stable_sort(names, {}, [&](const std::string& name) { return links_in(named.at(name)); });
+      for (auto other = names.begin() + 1; other != names.end(); ++other) {
+        const auto entry = named.find(*other);
+        passed_over_.add(entry->second.parent_path(), entry->second.filename().string(), PassedOver::known_file);
+        named.erase(entry);
+      }
+    }
+  }
+
+  /// 0: none is on the way to the file; 1: to its folder; 2: it is one itself.
+  static int links_in(const fs::path& file) {
+    std::error_code ignored;
+    if (fs::is_symlink(file, ignored)) return 2;
+    return fs::canonical(file, ignored) == fs::absolute(file, ignored).lexically_normal() ? 0 : 1;
+  }
+
   void add_named(const fs::path& path) {
     const Kind kind = kind_of(path);
     if (kind == Kind::special) refuse_special(path);

@@ -77,6 +77,7 @@ const char* name_of(PassedOver why) {
                                      "dangling links",
                                      "out of reach",
                                      "links to folders whose files are named already",
+                                     "other names of files that are read already",
                                      "FIFOs, sockets, devices",
                                      "unfinished or temporary",
                                      "JSON documents",

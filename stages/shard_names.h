@@ -12,6 +12,7 @@ enum class PassedOver : std::uint8_t {
   dangling_link,
   unreachable,    ///< Cannot even be looked at.
   known_folder,   ///< A link to a folder whose files have another name already.
+  known_file,     ///< A link, also a hard one, to a file that has another name already.
   special,        ///< FIFO, socket or device.
   unfinished,     ///< Being written, or left over: *.tmp, *~, *.incomplete, *.part, ...
   json_document,  ///< Settings, a description: no lines of records.

@@ -30,6 +30,17 @@ TEST(CorpusName, IsNotThatOfAFileOfOurs) {
     EXPECT_NE(why_no_corpus_name(name).find("millrace itself"), std::string::npos) << name;
 }
 
+TEST(CorpusName, LeavesRoomInFileNamesForWhatFormatsPutBehindIt) {
+  const std::string room_for_suffix(237, 'a');
+  EXPECT_EQ(why_no_corpus_name(room_for_suffix), "");
+  EXPECT_EQ((room_for_suffix + "_text_document.bin").size(), 255U);
+  EXPECT_EQ(why_no_corpus_name(room_for_suffix + "a"),
+            "is 238 bytes long, expected at most 237: files are called after corpora");
+  const std::string said = complaint_about("\"" + std::string(300, 'n') + "\"");
+  EXPECT_NE(said.find("mix.toml:3:1: "), std::string::npos) << said;
+  EXPECT_NE(said.find("is 300 bytes long"), std::string::npos) << said;
+}
+
 TEST(CorpusName, IsRefusedInTheMixWithItsPlace) {
   EXPECT_EQ(complaint_about("\"prose\""), "");
   const std::string said = complaint_about("\"a/\\nb\"");

@@ -1,8 +1,13 @@
 #include "pipeline/loss_judge.h"
 
+#include <filesystem>
+#include <string>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
+
+#include "tests/temporary_folder.h"
 
 namespace millrace {
 namespace {
@@ -90,6 +95,27 @@ TEST(AnUnreadableShard, IsAllowedByItsPathHoweverThatIsWritten) {
   EXPECT_TRUE(may_be_unreadable(config, "/data/a/b.jsonl"));
   EXPECT_TRUE(may_be_unreadable(config, "/else/where.zst"));
   EXPECT_FALSE(may_be_unreadable(config, "a/c.jsonl"));
+}
+
+TEST(AnUnreadableShard, IsAllowedByAnyPathThatLeadsToIt) {
+  namespace fs = std::filesystem;
+  const TemporaryFolder folder;
+  folder.write("real/a.jsonl", "");
+  folder.write("real/b.jsonl", "");
+  fs::create_directory_symlink("real", folder.path() / "data");
+  fs::create_symlink("a.jsonl", folder.path() / "real/link.jsonl");
+  StreamConfig config;
+  config.data_directory = (folder.path() / "data").string();
+  for (const std::string& allowed :
+       {std::string("link.jsonl"), std::string("../real/a.jsonl"), (folder.path() / "real/a.jsonl").string(),
+        fs::relative(folder.path() / "real/a.jsonl", fs::canonical(folder.path() / "data")).string()}) {
+    config.allow_unreadable = {"nothing-there.jsonl", allowed};
+    EXPECT_TRUE(may_be_unreadable(config, "a.jsonl")) << allowed;
+    EXPECT_FALSE(may_be_unreadable(config, "b.jsonl")) << allowed;
+    EXPECT_FALSE(may_be_unreadable(config, "gone.jsonl")) << allowed;
+  }
+  config.allow_unreadable = {"a.jsonl"};
+  EXPECT_TRUE(may_be_unreadable(config, "link.jsonl"));
 }
 
 TEST(AnUnreadableShard, IsAllowedByTheLineThatTheRefusalSuggestsWhateverItsName) {

@@ -115,7 +115,9 @@ TEST_F(ShardList, FollowsLinksToFilesAndFolders) {
   for (const char* name : {"elsewhere/1.jsonl", "elsewhere/deep/2.jsonl", "d/3.jsonl"}) touch(name);
   link("../elsewhere", "d/linked");
   link("../elsewhere/1.jsonl", "d/one.jsonl");
-  const Strings all{"d/3.jsonl", "d/linked/1.jsonl", "d/linked/deep/2.jsonl", "d/one.jsonl"};
+  touch("elsewhere2/4.jsonl");
+  link("../elsewhere2/4.jsonl", "d/four.jsonl");
+  const Strings all{"d/3.jsonl", "d/four.jsonl", "d/linked/1.jsonl", "d/linked/deep/2.jsonl"};
   EXPECT_EQ(list({"d"}), all);
   EXPECT_EQ(list({"d/**/*.jsonl"}), all);
   EXPECT_EQ(list({"d/*/*.jsonl"}), (Strings{"d/linked/1.jsonl"}));
@@ -134,6 +136,25 @@ TEST_F(ShardList, EndsAtCyclesOfLinksAndReadsNoFolderTwice) {
   EXPECT_EQ(passed_over({"d"}), (Strings{"d: dangling links: 1 (self -> self)",
                                          "d/a: links to folders whose files are named already: 2 (b -> ../b, up -> ..)",
                                          "d/b: links to folders whose files are named already: 1 (a -> ../a)"}));
+}
+
+TEST_F(ShardList, TakesAFileOnceHoweverManyNamesLeadToIt) {
+  for (const char* name : {"d/b.jsonl", "d/c.jsonl"}) touch(name);
+  link("b.jsonl", "d/a.jsonl");
+  link("a.jsonl", "d/z.jsonl");
+  fs::create_hard_link(folder_.path() / "d/c.jsonl", folder_.path() / "d/d.jsonl");
+  link("d", "e");
+  const Strings once{"d/b.jsonl", "d/c.jsonl"};
+  folder_.write("list.txt", "d/z.jsonl\nd/b.jsonl\nd/*.jsonl\ne\n");
+  for (const Strings& patterns : {Strings{"d"}, Strings{"d/*.jsonl"}, Strings{"e", "d"}, Strings{"@list.txt"},
+                                  Strings{"d/a.jsonl", "d/b.jsonl", "d/c.jsonl", "d/d.jsonl"},
+                                  Strings{"e/z.jsonl", (folder_.path() / "d").string()}})
+    EXPECT_EQ(list(patterns), once) << patterns.front();
+  EXPECT_EQ(passed_over({"d"}),
+            (Strings{"d: other names of files that are read already: 3 (a.jsonl -> b.jsonl, d.jsonl, "
+                     "z.jsonl -> a.jsonl)"}));
+  EXPECT_EQ(list({"d/a.jsonl", "d/z.jsonl"}), (Strings{"d/a.jsonl"})) << "the file itself was not asked for";
+  EXPECT_EQ(list({"e/b.jsonl"}), (Strings{"e/b.jsonl"}));
 }
 
 TEST_F(ShardList, PassesOverDanglingLinksAndSaysWhereTheyLead) {
