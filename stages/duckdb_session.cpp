@@ -104,8 +104,9 @@ void Database::open() {
   const std::string message = error != nullptr ? error : "no reason given";
   duckdb_free(error);
   if (state != DuckDBSuccess) throw std::runtime_error("cannot open DuckDB: " + message);
-  for (const char* setting : {"parquet_metadata_cache = true", "enable_geoparquet_conversion = false",
-                              "enable_external_file_cache = false", "TimeZone = 'UTC'"}) {
+  for (const char* setting :
+       {"parquet_metadata_cache = true", "enable_geoparquet_conversion = false", "enable_external_file_cache = false",
+        "TimeZone = 'UTC'", "Calendar = 'gregorian'"}) {  // Else that of the user's language.
     set(setting);
   }
 }

@@ -30,6 +30,12 @@ std::string lower(std::string_view text) {
   return result;
 }
 
+std::string trimmed(const std::string& text) {
+  constexpr const char* kBlanks = " \t\r\n";
+  const std::size_t first = text.find_first_not_of(kBlanks);
+  return first == std::string::npos ? "" : text.substr(first, text.find_last_not_of(kBlanks) + 1 - first);
+}
+
 [[noreturn]] void refuse(std::size_t at, const std::string& complaint) {
   throw ConfigError(fmt::format("byte {}: {}", at + 1, complaint));
 }
@@ -114,6 +120,7 @@ class Parser {
     if (element.get_object().get(object) != simdjson::SUCCESS) return;
     const std::string_view kind = text_of(element, "class");
     if (!kind.empty()) check(element, kind);
+    if (kind == "CAST" && is_time(element["cast_type"])) refuse_clock(element["child"]);
     if (kind == "CONSTANT") return;
     if (kind == "COLUMN_REF") return mention(element, parameters, found);
     const bool has_lambda = kind == "FUNCTION" && takes_lambda(lower(text_of(element, "function_name")));
@@ -165,6 +172,33 @@ class Parser {
       refuse(place_of(element), fmt::format("{}() is none of the functions that depend on the row alone and give the "
                                             "same each time; docs/shards.md has the list",
                                             name));
+  }
+
+  /// True for dates and times, also within lists and structs.
+  static bool is_time(const dom::element& type) {
+    const std::string text = simdjson::minify(type);
+    return text.find("DATE") != std::string::npos || text.find("TIME") != std::string::npos;
+  }
+
+  /// Words that some dialects of SQL read as a time when they are cast to one.
+  void refuse_clock(const dom::element& element) const {
+    static const std::set<std::string_view> kClock = {"now", "today", "tomorrow", "yesterday"};
+    if (dom::array array; element.get_array().get(array) == simdjson::SUCCESS) {
+      for (const dom::element inner : array) refuse_clock(inner);
+      return;
+    }
+    const std::string_view kind = text_of(element, "class");
+    if (kind == "CAST") return refuse_clock(element["child"]);
+    const std::string_view function = text_of(element, "function_name");
+    if (function == "list_value" || function == "struct_pack" || function == "row")
+      return refuse_clock(element["children"]);
+    std::string_view constant;
+    if (kind != "CONSTANT" || element["value"]["value"].get_string().get(constant) != simdjson::SUCCESS) return;
+    const std::string word = trimmed(lower(constant));
+    if (kClock.contains(word))
+      refuse(place_of(element), fmt::format("'{}' as a time would be that of the moment, not of the row; write the "
+                                            "date or time meant",
+                                            constant));
   }
 
   template <class Found>

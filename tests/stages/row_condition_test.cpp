@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 
 #include <gtest/gtest.h>
 
@@ -53,6 +54,17 @@ TEST_F(WhereIsRefused, ThatAsksForTheTime) {
   for (const char* where : {"current_date > date", "date < CURRENT_TIMESTAMP", "current_time IS NULL",
                             "localtime > date", "localtimestamp > date"}) {
     expect_refused(where, "is a value of the moment");
+  }
+}
+
+TEST_F(WhereIsRefused, ThatReadsAWordForTheTimeAsATime) {
+  expect_refused("date > 'now'::TIMESTAMP", "byte 8: 'now' as a time would be that of the moment");
+  for (const char* where :
+       {"'now'::TIMESTAMP > date", "date > DATE 'today'", "CAST('now' AS TIMESTAMPTZ) > date",
+        "TRY_CAST(' Yesterday ' AS DATE) > date", "date = 'tomorrow'::TIMESTAMP_NS", "'NOW'::TIME > time",
+        "date = 'now'::VARCHAR::TIMESTAMP", "['now', 'today']::DATE[] = dates", "{'a': 'now'}::STRUCT(a TIMESTAMP) = s",
+        "date BETWEEN '2020-01-01' AND TIMESTAMP 'now'", "CASE WHEN DATE 'today' > date THEN true END"}) {
+    expect_refused(where, "write the date or time meant");
   }
 }
 
@@ -177,6 +189,39 @@ TEST_F(Where, IsAnyExpressionOverTheRow) {
       ADD_FAILURE() << where << ": " << error.what();
     }
   }
+}
+
+/// Texts become times by themselves too, where they are compared with one: no word may stand for the clock there.
+TEST_F(Where, FindsNoWordThatStandsForTheClock) {
+  DuckdbSession session;
+  for (const char* type :
+       {"DATE", "TIME", "TIMETZ", "TIMESTAMP", "TIMESTAMPTZ", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"}) {
+    for (const char* word : {"now", "today", "tomorrow", "yesterday", "current_date", "current_timestamp"}) {
+      DuckdbRows rows =
+          session.query(std::string("SELECT CAST(TRY_CAST('") + word + "' AS " + type + ") IS NULL AS VARCHAR)");
+      ASSERT_TRUE(rows.next_chunk());
+      EXPECT_EQ(rows.text(0, 0), "true") << word << " as " << type;
+    }
+  }
+}
+
+TEST_F(Where, TakesWordsForTheTimeAsTexts) {
+  for (const char* where :
+       {"state = 'now'", "'now'::VARCHAR = state", "replace(date, 'now', '2020-01-01')::DATE > date",
+        "date > 'epoch'::TIMESTAMP AND date < 'infinity'::TIMESTAMP"})
+    EXPECT_NO_THROW(RowCondition{where}) << where;
+}
+
+TEST_F(Where, ReckonsTimesInTheSameZoneAndCalendarOnEveryMachine) {
+  ::setenv("LC_ALL", "th_TH.UTF-8", 1);  // Read once in a process, by the first session.
+  ::setenv("TZ", "Asia/Tokyo", 1);
+  DuckdbSession session;
+  DuckdbRows rows = session.query(
+      "SELECT current_setting('TimeZone') || ' ' || current_setting('Calendar') || ' ' || "
+      "year(TIMESTAMPTZ '2020-01-01 00:30:00+01') || ' ' || CAST(timezone('Europe/Berlin', TIMESTAMP '2020-07-01') AS "
+      "VARCHAR)");
+  ASSERT_TRUE(rows.next_chunk());
+  EXPECT_EQ(rows.text(0, 0), "UTC gregorian 2019 2020-06-30 22:00:00+00");
 }
 
 TEST_F(Where, KeepsAllButTheNamesWhereItsColumnsAreReplaced) {
