@@ -95,6 +95,8 @@ PartialFolder::PartialFolder(const fs::path& target) : target_(through_links(fs:
   make_folder(partial_);
   lock_ = lock_folder(partial_);
   std::error_code error;
+  if (!fs::exists(target_) && fs::exists(replaced())) fs::rename(replaced(), target_, error);
+  if (error) throw ConfigError(fmt::format("cannot rename {} back: {}", replaced().string(), error.message()));
   for (const fs::directory_entry& left : fs::directory_iterator(partial_)) fs::remove_all(left, error);
   if (error) throw ConfigError(fmt::format("cannot remove what is in {}: {}", partial_.string(), error.message()));
 }
@@ -105,14 +107,20 @@ PartialFolder::~PartialFolder() {
   ::close(lock_);
 }
 
+fs::path PartialFolder::replaced() const {
+  return target_.parent_path() / fmt::format(".{}.replaced", target_.filename().string());
+}
+
 void PartialFolder::publish() {
+  if (fs::exists(target_)) fs::permissions(partial_, fs::status(target_).permissions());
   sync_to_disk(partial_);
-  const fs::path replaced = target_.parent_path() / fmt::format(".{}.replaced", target_.filename().string());
-  fs::remove_all(replaced);
-  if (fs::exists(target_)) fs::rename(target_, replaced);
+  if (fs::exists(target_)) {
+    fs::remove_all(replaced());
+    fs::rename(target_, replaced());
+  }
   fs::rename(std::exchange(partial_, {}), target_);
   sync_to_disk(target_.has_parent_path() ? target_.parent_path() : ".");
-  fs::remove_all(replaced);
+  fs::remove_all(replaced());
 }
 
 }  // namespace millrace

@@ -27,16 +27,19 @@ void write_output(const std::filesystem::path& out, OutputKind kind, std::string
 class PartialFolder {
  public:
   /// Throws ConfigError if the folder cannot be made, or another process is making it.
+  /// Where a process was killed in publish(), so that nothing has the name, what had it before is given it back.
   explicit PartialFolder(const std::filesystem::path& target);
   ~PartialFolder();
   PartialFolder(const PartialFolder&) = delete;
   PartialFolder& operator=(const PartialFolder&) = delete;
 
   const std::filesystem::path& path() const { return partial_; }
-  /// Replaces what stands under the folder's name.
+  /// Replaces what stands under the folder's name, and takes over its permissions.
   void publish();
 
  private:
+  std::filesystem::path replaced() const;  ///< Where publish() keeps what it replaces while it does so.
+
   std::filesystem::path target_;
   std::filesystem::path partial_;
   int lock_ = -1;

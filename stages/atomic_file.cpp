@@ -8,6 +8,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "stages/disk.h"
@@ -37,11 +38,21 @@ AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(through_links(
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);
   if (descriptor_ < 0) disk_failure(path_, errno, "cannot create");
+  constexpr mode_t kPermissions = 0777;
+  struct stat replaced {};
+  if (::stat(path_.c_str(), &replaced) != 0 || ::fchmod(descriptor_, replaced.st_mode & kPermissions) == 0) return;
+  const int error = errno;
+  give_up();
+  disk_failure(path_, error, "cannot give a new file the permissions of");
 }
 
 AtomicFile::~AtomicFile() {
+  give_up();
+}
+
+void AtomicFile::give_up() {
   if (descriptor_ < 0) return;
-  ::close(descriptor_);
+  ::close(std::exchange(descriptor_, -1));
   ::unlink(temporary_.c_str());
 }
 

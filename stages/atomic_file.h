@@ -7,8 +7,8 @@
 namespace millrace {
 
 /// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed. A link
-/// stays: what it leads to is written. A folder, device, pipe or socket is refused: no file is put in its place.
-/// Every function throws as disk_failure (stages/disk.h).
+/// stays: what it leads to is written. A file that is replaced leaves its permissions to the new one. A folder, device,
+/// pipe or socket is refused: no file is put in its place. Every function throws as disk_failure (stages/disk.h).
 class AtomicFile {
  public:
   /// Makes FOLDER/.millrace-PID-N.tmp, a name that no other file has. The folder must exist.
@@ -24,6 +24,8 @@ class AtomicFile {
   void commit();
 
  private:
+  void give_up();
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
   int descriptor_ = -1;

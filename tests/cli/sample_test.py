@@ -92,6 +92,23 @@ class Sample(unittest.TestCase):
             corpora = {corpus["corpus"]: corpus["documents"] for corpus in json.load(manifest)["corpora"]}
         self.assertEqual(corpora, {"docs": 1, "licences": 1})
 
+    def test_what_a_kill_left_without_its_name_gets_it_back(self):
+        self.make()
+        made = {name: open(os.path.join(self.out, name), "rb").read() for name in files_below(self.out)}
+        replaced = os.path.join(self.temporary.name, ".sample.replaced")
+        os.rename(self.out, replaced)
+        empty = os.path.join(self.temporary.name, "empty")
+        os.mkdir(empty)
+        self.assertEqual(run("--out", self.out, "--from", empty, "--only-from").returncode, 1)
+        self.assertEqual({name: open(os.path.join(self.out, name), "rb").read() for name in files_below(self.out)}, made)
+        self.assertEqual(sorted(os.listdir(self.temporary.name)), ["empty", "sample"])
+        os.chmod(self.out, 0o750)
+        os.rename(self.out, replaced)
+        self.assertEqual(self.make().returncode, 0)
+        self.assertEqual(files_below(self.out), sorted(made))
+        self.assertEqual(os.stat(self.out).st_mode & 0o777, 0o750)
+        self.assertEqual(sorted(os.listdir(self.temporary.name)), ["empty", "sample"])
+
     def test_wrong_usage_exits_with_2(self):
         for options in (("--out", "/proc/sample"), ("--out", self.out, "--megabytes", "0"),
                         ("--out", self.out, "--from", "/does/not/exist"), ("--out", self.out, "--only-from"), ()):

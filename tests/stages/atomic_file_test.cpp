@@ -55,6 +55,30 @@ TEST_F(AtomicFileTest, WritesThroughLinksAndLeavesThem) {
   for (const char* link : {"link", "link-to-link", "dangling"}) EXPECT_TRUE(fs::is_symlink(at(link))) << link;
 }
 
+TEST_F(AtomicFileTest, LeavesAFileItsPermissions) {
+  constexpr mode_t kPermissions = 0777;
+  const auto mode = [&](const std::string& name) {
+    struct stat status {};
+    EXPECT_EQ(::stat(at(name).c_str(), &status), 0);
+    return status.st_mode & kPermissions;
+  };
+  const mode_t mask = ::umask(0027);
+  fs::create_symlink("a", at("link"));
+  for (const mode_t kept : {0600U, 0664U, 0751U, 0444U, 0777U}) {
+    folder_.write("a", "old");
+    ASSERT_EQ(::chmod(at("a").c_str(), kept), 0);
+    write_file_atomically(at("a"), "new");
+    EXPECT_EQ(mode("a"), kept);
+    write_file_atomically(at("link"), "newer");
+    EXPECT_EQ(mode("a"), kept);
+    EXPECT_EQ(text(at("a")), "newer");
+    fs::remove(at("a"));
+  }
+  write_file_atomically(at("b"), "new");
+  EXPECT_EQ(mode("b"), 0640U) << "a new file has what the process gives to new files";
+  ::umask(mask);
+}
+
 TEST_F(AtomicFileTest, PutsNoFileInThePlaceOfWhatIsNone) {
   fs::create_directory(at("folder"));
   ASSERT_EQ(mkfifo(at("pipe").c_str(), 0666), 0);
