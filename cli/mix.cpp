@@ -33,12 +33,12 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
 
-constexpr double kMostTokens = 9e18;  ///< Fits 64 bits.
+constexpr std::uint64_t kMostTokens = 9'000'000'000'000'000'000;
 
 struct MixOptions {
   RunOptions run;  ///< Its `run` may also name a mix.
   std::string vocabulary;
-  double tokens = 0;
+  std::uint64_t tokens = 0;
   bool json = false;
 };
 
@@ -75,19 +75,22 @@ Question read_question(const MixOptions& options) {
   if (is_mix) {
     Phase phase;
     phase.mix = load_mix(file);
-    phase.until = static_cast<std::uint64_t>(options.tokens);
+    phase.until = options.tokens;
     if (!options.run.data.empty())
       question.stream.data_directory = fs::absolute(options.run.data).lexically_normal().string();
     question.stream.phases.push_back(std::move(phase));
-    question.horizon = options.tokens;
+    question.horizon = static_cast<double>(options.tokens);
   } else {
     RunFile run = load_run(options.run);
     question.stream = run.stream;
-    question.horizon = options.tokens > 0 ? options.tokens : static_cast<double>(run.train.tokens);
+    question.horizon = static_cast<double>(options.tokens > 0 ? options.tokens : run.train.tokens);
     question.vocabulary = run.vocabulary;
     question.run = std::move(run);
   }
-  if (!options.vocabulary.empty()) question.vocabulary = options.vocabulary;
+  if (!options.vocabulary.empty()) {
+    question.vocabulary = options.vocabulary;
+    (void)open_vocabulary(question.vocabulary);  // One that was asked for must be there; a run's own need not be yet.
+  }
   return question;
 }
 
@@ -314,7 +317,7 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   CLI::App* command = mix.add_subcommand(name, description);
   add_run_options(*command, options->run);
   command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
-      ->check(number_from(0, kMostTokens));
+      ->transform(count_from(0, kMostTokens));
   command->add_option("--vocab", options->vocabulary,
                       "SentencePiece .model to count tokens with; default: the run's vocab");
   command->add_flag("--json", options->json, "Print one JSON object");

@@ -9,10 +9,17 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "stages/disk.h"
+#include "stages/errors.h"
+
 namespace millrace {
 
 MappedFile::MappedFile(const std::filesystem::path& path) {
-  const auto fail = [&](int error) { throw std::system_error(error, std::generic_category(), path.string()); };
+  const auto fail = [&](int error) {
+    const std::error_code reason(error, std::generic_category());
+    if (is_wrong_path(reason)) throw ConfigError(path.string() + ": " + reason.message());
+    throw std::system_error(reason, path.string());
+  };
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) fail(errno);
   struct stat status {};

@@ -8,7 +8,7 @@ namespace millrace {
 /// A whole file mapped for reading. Views into it live as long as the object.
 class MappedFile {
  public:
-  /// Throws std::system_error with the path.
+  /// Throws ConfigError if the path is wrong, std::system_error if the disk fails; both with the path.
   explicit MappedFile(const std::filesystem::path& path);
   ~MappedFile();
   MappedFile(MappedFile&& other) noexcept;
