@@ -94,7 +94,7 @@ Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
   return phases;
 }
 
-/// What was changed with --accept-changes, and when; counts the lines that are none. Older programs wrote neither step
+/// What was changed on the way, and when; counts the lines that are none. Older programs wrote neither step
 /// nor time.
 Json changes_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   Json changes = Json::array();
@@ -103,7 +103,8 @@ Json changes_json(const fs::path& file, std::uint64_t& unreadable_lines) {
       const JsonValue change = JsonValue::parse(line, {file.string(), number, ""});
       changes.push_back({{"step", change.has("step") ? Json(change.get<std::uint64_t>("step")) : Json()},
                          {"time", change.has("time") ? Json(change.get<std::string>("time")) : Json()},
-                         {"changes", change.get<std::vector<std::string>>("changes")}});
+                         {"changes", change.get<std::vector<std::string>>("changes")},
+                         {"free", change.get("free", std::vector<std::string>())}});
     } catch (const ConfigError&) {
       ++unreadable_lines;
     }

@@ -32,13 +32,13 @@ void add(RunFolder::Changes& changes, const ConfigDifference& difference, bool f
 
 }  // namespace
 
-RunFolder::Changes run_differences(const RunFile& then, const RunFile& now) {
+RunFolder::Changes run_differences(const RunFile& then, const RunFile& now, const std::set<std::string>& same_shards) {
   RunFolder::Changes changes;
   for (const ConfigDifference& one : differences(run_text(then), run_text(now))) add(changes, one, is_free(one.key));
   const std::size_t phases = std::min(then.stream.phases.size(), now.stream.phases.size());
   for (std::size_t p = 0; p < phases; ++p)
     for (const ConfigDifference& one : phase_differences(then.stream.phases[p], now.stream.phases[p], p))
-      add(changes, one, is_only_a_name(one));
+      add(changes, one, is_only_a_name(one) || is_only_a_path(one, same_shards));
   return changes;
 }
 

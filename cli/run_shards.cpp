@@ -72,6 +72,8 @@ RunShards find_run_shards(const StreamConfig& stream, const fs::path& run_dir, b
   const std::vector<ShardFingerprint> now = fingerprints_of(stream, corpora, recorded);
   const std::vector<std::string> changes = differences(recorded, now);
   if (!changes.empty()) refuse(run_dir, changes);
+  for (const ShardFingerprint& shard : recorded)
+    if (std::ranges::find(found.corpora, shard.corpus) != found.corpora.end()) found.same_shards.insert(shard.corpus);
   found.record = to_jsonl(with_new_corpora(recorded, now));
   return found;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,8 @@ struct RunShards {
   std::string record;  ///< What the run folder is to remember of them: RunFolder::Options::shards.
   /// Per corpus: how many shards, how the first one's records are read, and what was passed over among them.
   std::vector<std::string> descriptions;
-  bool taken_on_trust = false;  ///< The run goes on, but was begun by a program that remembered no shards.
+  std::set<std::string> same_shards;  ///< Names of the corpora that have the shards that the run was begun with.
+  bool taken_on_trust = false;        ///< The run goes on, but was begun by a program that remembered no shards.
 };
 
 /// Looks up every shard before anything is written. Throws ConfigError if a pattern matches nothing, a shard cannot be

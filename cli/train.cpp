@@ -3,6 +3,7 @@
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 
@@ -17,6 +18,7 @@
 #include "cli/interrupt.h"
 #include "cli/memory_report.h"
 #include "cli/messages.h"
+#include "cli/open_files.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/progress.h"
@@ -49,6 +51,10 @@ namespace fs = std::filesystem;
 
 /// Beside those that compute and those that read: the pipeline's, the one that writes checkpoints.
 constexpr int kOtherThreads = 4;
+
+/// Beside a corpus's shard that is read: lock, log, lines of metrics, rejects and positions, events, a checkpoint being
+/// written and folders being listed.
+constexpr std::size_t kOtherFiles = 16;
 
 struct TrainOptions {
   RunOptions run;
@@ -124,10 +130,11 @@ void refuse_an_end_that_is_behind(const RunFile& run, const TrainState& state) {
 }
 
 /// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
-void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const std::optional<Position>& position) {
+void refuse_changed_past(const fs::path& run_dir, const StreamConfig& now, const std::optional<Position>& position,
+                         const std::set<std::string>& same_shards) {
   if (!position) return;
   const RunFile then = load_run({run_dir.string(), "", {}});
-  const std::vector<std::string> changes = changes_of_the_past(then.stream, now, *position);
+  const std::vector<std::string> changes = changes_of_the_past(then.stream, now, *position, same_shards);
   if (changes.empty()) return;
   throw ConfigError(
       fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
@@ -192,6 +199,7 @@ void train(const TrainOptions& options) {
   const MachineMemory machine = machine_memory();
   refuse_what_does_not_fit(run.file.string(), memory, machine);
   const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
+  require_open_files(kOtherFiles + shards.corpora.size());
   std::optional<RowsFolder> rows;  // What the steps are fed from: these, or the pipeline.
   std::optional<DataPipeline> pipeline;
   if (!options.rows.empty())
@@ -212,7 +220,7 @@ void train(const TrainOptions& options) {
                     .from = options.from,
                     .changes =
                         [&] {
-                          return run_differences(load_run({run_dir.string(), "", {}}), run);
+                          return run_differences(load_run({run_dir.string(), "", {}}), run, shards.same_shards);
                         },
                     .shards = shards.record});
   start_log(folder.log());
@@ -257,7 +265,7 @@ void train(const TrainOptions& options) {
     spdlog::info("starting with the weights of {}", folder.from().string());
   }
   if (!folder.changes().asked.empty()) {
-    refuse_changed_past(run_dir, whole_stream, loop.position());
+    refuse_changed_past(run_dir, whole_stream, loop.position(), shards.same_shards);
     refuse_an_end_that_is_behind(run, loop.state());
   }
   if (rows) {

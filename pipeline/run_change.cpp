@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/config_file.h"
 #include "pipeline/mix_file.h"
 #include "pipeline/objective_file.h"
 #include "stages/errors.h"
@@ -37,8 +38,15 @@ bool is_only_a_name(const ConfigDifference& difference) {
          (key.find(".mix.corpus.") != std::string::npos && key.ends_with(".kind"));
 }
 
+bool is_only_a_path(const ConfigDifference& difference, const std::set<std::string>& same_shards) {
+  return std::ranges::any_of(same_shards, [&](const std::string& corpus) {
+    return difference.key.ends_with(".mix.corpus." + corpus + ".shards") ||
+           difference.key.ends_with(".mix.corpus." + quoted(corpus) + ".shards");
+  });
+}
+
 std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
-                                             const Position& position) {
+                                             const Position& position, const std::set<std::string>& same_shards) {
   std::vector<std::string> changes;
   if (position.row == 0) return changes;
   compare(changes, "seed", then.seed, now.seed);
@@ -64,7 +72,7 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
           fmt::format("{} {} -> {}: {} positions are behind already", until, old_phase.until, new_phase.until, behind));
     }
     for (const ConfigDifference& one : phase_differences(old_phase, new_phase, p))
-      if (!is_only_a_name(one)) changes.push_back(one.text());
+      if (!is_only_a_name(one) && !is_only_a_path(one, same_shards)) changes.push_back(one.text());
   }
   return changes;
 }

@@ -154,11 +154,12 @@ void RunFolder::check_same(const std::string& vocabulary_hash, const Options& op
 }
 
 void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step) {
-  if (!changes_.asked.empty()) {
-    const Json change{
-        {"step", step}, {"time", now_in_utc()}, {"run_hash", hash_of(texts)}, {"changes", changes_.asked}};
-    write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
-  }
+  const Json change{{"step", step},
+                    {"time", now_in_utc()},
+                    {"run_hash", hash_of(texts)},
+                    {"changes", changes_.asked},
+                    {"free", changes_.free}};
+  write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
   keep_shards(shards);
   write_texts(texts);
 }

@@ -23,7 +23,7 @@ std::string hash_of(const RunTexts& texts);
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
 ///   events.out.tfevents.*             for TensorBoard: see event_log.h
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
-///   summary.json, changes.jsonl       how it ended; what was changed with --accept-changes
+///   summary.json, changes.jsonl       how it ended; what was changed by those who went on with it
 /// One process at a time holds a run folder; the lock goes with the object.
 class RunFolder {
  public:
@@ -60,8 +60,8 @@ class RunFolder {
   const std::filesystem::path& from() const { return from_; }
   /// Empty if nothing was changed, or the folder is new.
   const Changes& changes() const { return changes_; }
-  /// Makes the changes the run's own: writes its texts and shards, and, where some were asked about, a line of
-  /// changes.jsonl with the steps that were made before. Until then the folder is as it was.
+  /// Makes the changes the run's own: writes its texts and shards, and a line of changes.jsonl with the steps that were
+  /// made before. Until then the folder is as it was.
   void keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step);
 
  private:

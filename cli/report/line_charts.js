@@ -83,7 +83,7 @@ function markChanges(plot) {
   });
   ctx.restore();
 }
-const changedSteps = () => DATA.changes.map((change) => change.step).filter((step) => step !== null);
+const changedSteps = () => DATA.changes.filter((change) => change.changes.length > 0 && change.step !== null).map((change) => change.step);
 
 function card(id, title, about, wide = false) {
   const head = element("div", { className: "card-head" }, element("h2", { textContent: title }));

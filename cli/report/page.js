@@ -154,9 +154,9 @@ function rejects() {
 }
 
 function changes() {
-  const { made } = card("changes", "Changes", "What was changed on the way with --accept-changes; charts have a line with a triangle there.");
+  const { made } = card("changes", "Changes", "What was changed on the way. Charts have a line with a triangle where rows or losses became others (--accept-changes).");
   made.append(table(["behind step", "when", "what"], DATA.changes.map((one) => [
-    one.step === null ? "–" : whole(one.step), one.time ?? "–", element("td", {}, element("pre", { textContent: one.changes.join("\n") }))])));
+    one.step === null ? "–" : whole(one.step), one.time ?? "–", element("td", {}, element("pre", { textContent: [...one.changes, ...one.free.map((change) => change + " (neither rows nor losses)")].join("\n") }))])));
   return made;
 }
 

@@ -1,6 +1,8 @@
 """Numbers too large, too small or of the wrong kind, in run files, mixes and options: numbers_test.py MILLRACE"""
 
+import json
 import pathlib
+import re
 import resource
 import shutil
 import subprocess
@@ -41,6 +43,13 @@ REFUSED = {
     "eval.tokens": ["-1", "1.5"],
     "checkpoint.keep_last": ["0", "4294967296"],
 }
+NOT_FINITE = ("nan", "-nan", "inf", "-inf", "1e400", "-1e400")
+# Keys of a run file that take a number with a fraction.
+REAL_KEYS = ["data.holdout", "data.max_bad_fraction", "model.rms_norm_eps", "model.rope_theta",
+             "model.router_capacity_factor_train", "model.router_capacity_factor_eval",
+             "model.router_aux_loss_factor", "model.router_z_loss_factor", "model.z_loss_factor",
+             "train.learning_rate", "train.clip_norm", "train.beta1", "train.beta2", "train.eps",
+             "train.weight_decay", "train.final_learning_rate", "train.decay_share"]
 
 
 def megabyte_limit(megabytes):
@@ -153,6 +162,74 @@ class Numbers(unittest.TestCase):
                     self.assertIn(option.split("=")[0], said)
                     self.assertLess(self.seconds, SECONDS)
 
+    def number_options(self, *command):
+        """Every option of a command and of those below it that takes a number, by its --help."""
+        text = self.run_program(*command, "--help", code=0).stdout
+        options, _, subcommands = text.partition("\nSubcommands:\n")
+        for name in re.findall(r"^  (--[a-z-]+)(?:,--[a-z-]+)* (?:FLOAT|INT|UINT)\b", options, re.MULTILINE):
+            yield command, name
+        for name in re.findall(r"^  ([a-z]+) ", subcommands.partition("\n\n")[0], re.MULTILINE):
+            yield from self.number_options(*command, name)
+
+    def test_no_option_of_any_command_takes_a_number_that_is_not_finite(self):
+        options = list(self.number_options())
+        for known in ((("index",), "--holdout"), (("generate",), "--top-p"), (("preprocess",), "--tokens"),
+                      (("vocab", "train"), "--megabytes"), (("mix", "plan"), "--tokens")):
+            self.assertIn(known, options)
+        for command, option in options:
+            for value in NOT_FINITE:
+                with self.subTest(command=command, option=option, value=value):
+                    said = self.run_program(*command, f"{option}={value}", code=2).stderr
+                    self.assertIn(f"{option}: {value} is no ", said)
+
+    def test_counts_of_tokens_are_whole_and_written_as_in_run_files(self):
+        for value in ("1.5", "0.5", "1e19", "9007199254740993e1", "-1", "0x10", "1e", "", "1e9 "):
+            for command in ("preprocess", self.run_file), ("mix", "plan", self.run_file):
+                with self.subTest(command=command[0], value=value):
+                    said = self.run_program(*command, f"--tokens={value}", code=2).stderr
+                    self.assertIn("--tokens", said)
+        totals = {json.loads(self.run_program("mix", "plan", self.run_file, "--json", f"--tokens={value}", code=0).stdout)
+                  ["total_tokens"] for value in ("10240", "1.024e4", "10240.0")}
+        self.assertEqual(totals, {10240})
+
+    def test_no_key_of_a_file_takes_a_number_that_is_not_finite(self):
+        text = self.run_file.read_text().replace("[train]\n", '[train]\noptimizer = "adamw"\nschedule = "wsd"\n')
+        other = self.run_file.with_name("not-finite.toml")
+        for key in REAL_KEYS:
+            table, name = key.split(".")
+            without = re.sub(rf"^{name} = .*\n", "", text, flags=re.MULTILINE)
+            for value in NOT_FINITE:
+                with self.subTest(key=key, value=value):
+                    other.write_text(without.replace(f"[{table}]\n", f"[{table}]\n{name} = {value}\n"))
+                    said = self.run_program("inspect", other, code=2).stderr
+                    self.assertRegex(said, r"not-finite.toml:\d+:\d+: ")
+                    if not value.endswith("e400"):  # Which is no TOML.
+                        self.assertIn(f"{name} is not finite", said)
+        for file, old, name in (("mix.toml", "share = 70", "share"), ("mix.toml", "share = 70", "max_epochs"),
+                                ("ul2.toml", "share = 50", "share"), ("ul2.toml", "mean_span = 3", "mean_span"),
+                                ("ul2.toml", "mask_ratio = 0.15", "mask_ratio")):
+            path = self.run_file.with_name(file)
+            whole = path.read_text()
+            for value in NOT_FINITE:
+                with self.subTest(file=file, key=name, value=value):
+                    line = f"{name} = {value}" if name in old else f"{old}\n{name} = {value}"
+                    path.write_text(whole.replace(old, line, 1))
+                    said = self.run_program("inspect", self.run_file, code=2).stderr
+                    path.write_text(whole)
+                    self.assertRegex(said, rf"{file}:\d+:\d+: ")
+                    if not value.endswith("e400"):
+                        self.assertIn(f"{name} is not finite", said)
+
+    def test_a_refusal_names_the_range_that_holds(self):
+        for key, value, range_ in (("data.holdout", "1e300", "from 0 to 1"), ("data.max_bad_fraction", "-1", "from 0 to 1"),
+                                   ("train.learning_rate", "-1", "from 0 to"), ("model.rms_norm_eps", "-1", "from 0 to")):
+            with self.subTest(key=key):
+                self.assertIn(f"expected a number {range_}", self.train("--set", f"{key}={value}").stderr)
+        mix = self.run_file.with_name("mix.toml")
+        other = mix.with_name("other.toml")
+        other.write_text(mix.read_text().replace("share = 30", "share = 1e300"))
+        self.assertIn("share is 1e+300, expected a number from 0 to 100", self.run_program("mix", "check", other, code=2).stderr)
+
     def test_a_process_with_little_memory_or_few_files_ends_with_a_message(self):
         for megabytes in (400, 700, 1000):
             with self.subTest(megabytes=megabytes):
@@ -162,11 +239,23 @@ class Numbers(unittest.TestCase):
                 self.assertIn(done.returncode, (0, 1, 2), done.stderr)
                 if done.returncode != 0:
                     self.assertIn("millrace: ", done.stderr)
-        few = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (8, 8))
-        done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", self.folder / "few", "--threads", "2"],
-                              capture_output=True, text=True, timeout=60, preexec_fn=few)
-        self.assertIn(done.returncode, (1, 2), done.stderr)
-        self.assertIn("Too many open files", done.stderr)
+
+    def test_too_few_open_files_are_told_before_anything_is_made_or_are_enough(self):
+        whole = 0
+        for files in range(5, 32):
+            folder = self.folder / f"few-{files}"
+            done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", folder, "--set", "train.tokens=256",
+                                   "--threads", "2"], capture_output=True, text=True, timeout=60,
+                                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (files, files)))
+            with self.subTest(files=files):
+                if done.returncode == 0:
+                    whole += 1
+                    self.assertTrue((folder / "summary.json").exists())
+                else:
+                    self.assertEqual((done.returncode, folder.exists()), (1, False), done.stderr)
+                    self.assertIn("Too many open files", done.stderr)
+                    self.assertEqual(whole, 0, "fewer files were enough")
+        self.assertGreater(whole, 0)
 
     def test_more_threads_than_the_system_grants_are_told_before_anything_is_made(self):
         said = self.train("--threads", "1000", code=1, preexec_fn=megabyte_limit(2000)).stderr

@@ -73,6 +73,7 @@ class Report(Reported):
         self.assertEqual((old["step"], old["time"], old["changes"]), (None, None, ["run.toml: + seed = 3"]))
         self.assertEqual((new["step"], new["time"]), (10_000, "2026-01-02T03:04:05Z"))
         self.assertEqual(new["changes"][0], "train.learning_rate 4 -> 2")
+        self.assertEqual((old["free"], new["free"]), ([], ['name "a" -> "b"']))
 
     def test_a_run_is_running_while_a_process_holds_it(self):
         folder = synthetic_run.write(self.folder / "running", steps=4000, done=3000)

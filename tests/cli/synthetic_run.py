@@ -124,7 +124,7 @@ def write(folder, steps=20_000, done=None):
         for i in range(40) for corpus, cause in rejects[: 1 + i % 3]))
     (folder / "changes.jsonl").write_text(
         '{"run_hash": "1", "changes": ["run.toml: + seed = 3"]}\n' + json.dumps(
-            {"step": done // 2, "time": "2026-01-02T03:04:05Z", "run_hash": "2",
+            {"step": done // 2, "time": "2026-01-02T03:04:05Z", "run_hash": "2", "free": ['name "a" -> "b"'],
              "changes": ["train.learning_rate 4 -> 2", 'phase.2.mix.corpus ["</script>"] -> ["code"]']}) + "\n")
     for step in (done - 1000, done):
         checkpoint = folder / "checkpoints" / f"step-{step:06}"

@@ -267,8 +267,25 @@ class Train(unittest.TestCase):
         options = [word for key in sets for word in ("--set", key)]
         said = millrace("train", run_file, "--run-dir", folder, "--resume", "--threads", 1, *options).stderr
         self.assertIn("neither rows nor losses with it: checkpoint.keep_last 2 -> 1", said)
-        self.assertFalse((folder / "changes.jsonl").exists())
+        change, = [json.loads(line) for line in (folder / "changes.jsonl").read_text().splitlines()]
+        self.assertEqual(change["changes"], [])
+        self.assertIn("checkpoint.keep_last 2 -> 1", change["free"])
+        self.assertIn('phase.1.mix.name "tiny" -> "huge"', change["free"])
         self.assertIn('name = "other"', (folder / "run.toml").read_text())
+
+    def test_how_the_same_shards_are_named_is_not_asked_about(self):
+        run_file, folder = self.half_a_run("other-patterns")
+        mix = run_file.parent / "mix.toml"
+        text = mix.read_text()
+        options = ("--run-dir", folder, "--resume", "--threads", 1, "--set", "train.tokens=5120")
+        for pattern in ("./prose.jsonl", "pro*.jsonl", "@list.txt"):
+            (run_file.parent / "data/list.txt").write_text("prose.jsonl\n")
+            mix.write_text(text.replace('"prose.jsonl"', f'"{pattern}"'))
+            said = millrace("train", run_file, *options).stderr
+            self.assertIn("neither rows nor losses with it: phase.1.mix.corpus.prose.shards", said)
+        (run_file.parent / "data/more.jsonl").write_text('{"text": "mill"}\n')
+        mix.write_text(text.replace('"prose.jsonl"', '"*o*e.jsonl"'))
+        self.assertIn("more.jsonl: extra", millrace("train", run_file, *options, code=2).stderr)
 
     def test_what_changes_rows_or_losses_is_asked_about_by_its_dotted_key(self):
         run_file, folder = self.half_a_run("asked-changes")

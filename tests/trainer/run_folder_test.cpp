@@ -71,6 +71,7 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
   const nlohmann::json line = nlohmann::json::parse(text_of(path_ / "changes.jsonl"));
   EXPECT_EQ(line.at("step"), 40);
   EXPECT_EQ(line.at("changes"), nlohmann::json::array({"seed 1 -> 2"}));
+  EXPECT_EQ(line.at("free"), nlohmann::json::array({"name \"a\" -> \"b\""}));
   EXPECT_EQ(line.at("time").get<std::string>().size(), 20U);
 }
 
@@ -85,7 +86,10 @@ TEST_F(RunFolderTest, GoesOnWithFreeChangesAndKeepsThem) {
     folder->keep_changes(changed, "", 40);
   }
   EXPECT_EQ(text_of(path_ / "run.toml"), changed[1].second);
-  EXPECT_FALSE(fs::exists(path_ / "changes.jsonl"));
+  const nlohmann::json line = nlohmann::json::parse(text_of(path_ / "changes.jsonl"));
+  EXPECT_EQ(line.at("step"), 40);
+  EXPECT_EQ(line.at("changes"), nlohmann::json::array());
+  EXPECT_EQ(line.at("free"), nlohmann::json::array({"name \"a\" -> \"b\""}));
 }
 
 TEST_F(RunFolderTest, IsMadeWhereALinkLeads) {
