@@ -54,7 +54,7 @@ class Flat {
   /// True if the key stands in a named table that is not here.
   bool lacks_table_of(const std::string& key, const Flat& other) const {
     return std::ranges::any_of(other.tables_, [&](const std::string& table) {
-      return key.starts_with(table) && std::string_view(key).substr(table.size()).starts_with('.') && !tables_.contains(table);
+      return key.starts_with(table + ".") && !tables_.contains(table);
     });
   }
 
@@ -62,7 +62,7 @@ class Flat {
   void add_members(const toml::table& table, const std::string& prefix) {
     for (const auto& [key, node] : table) {
       const std::string name = as_key(std::string(key.str()));
-      add(node, prefix.empty() ? name : prefix + "." + name);
+      add(node, prefix.empty() ? name : fmt::format("{}.{}", prefix, name));
     }
   }
 
