@@ -17,7 +17,11 @@ void require_open_files(std::size_t files) {
   int error = 0;
   while (error == 0 && granted.size() < files) {
     const int descriptor = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
-    descriptor < 0 ? static_cast<void>(error = errno) : granted.push_back(descriptor);
+    if (descriptor >= 0) {
+      granted.push_back(descriptor);
+    } else {
+      error = errno;
+    }
   }
   for (const int descriptor : granted) ::close(descriptor);
   if (error == 0) return;

@@ -9,6 +9,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/commands.h"
@@ -62,6 +63,13 @@ void write_stream(const fs::path& stream, std::string_view bytes) {
 
 }  // namespace
 
+void require_name(const fs::path& out) {
+  struct stat there {};
+  if (::stat(out.c_str(), &there) == 0 || errno == ENOENT) return;
+  const std::error_code error(errno, std::generic_category());
+  if (is_wrong_path(error)) refuse(out, error.message());
+}
+
 void make_folder(const fs::path& folder) {
   if (folder.empty()) return;
   std::error_code error;
@@ -73,6 +81,7 @@ void make_folder(const fs::path& folder) {
 void require_writable(const fs::path& out, OutputKind kind) {
   const auto is_a_directory = std::make_error_code(std::errc::is_a_directory);
   if (!out.has_filename()) refuse(out, is_a_directory.message());
+  require_name(out);
   if (is_stream(out)) {
     if (kind == OutputKind::file) refuse(out, "it is a device or a pipe, expected a file");
     if (::access(out.c_str(), W_OK) != 0) refuse(out, std::generic_category().message(errno));

@@ -9,6 +9,9 @@ namespace millrace {
 /// appears whole or not at all. Into a device or a pipe bytes are written as they come, where a command can; none is
 /// ever replaced by a file.
 
+/// Throws ConfigError if nothing can have this name, for one because it is too long: before any work.
+void require_name(const std::filesystem::path& out);
+
 /// Makes a folder with its parents. Throws ConfigError with the path and the system's reason.
 void make_folder(const std::filesystem::path& folder);
 

@@ -20,6 +20,7 @@
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
+#include "cli/output_file.h"
 #include "cli/preprocess_report.h"
 #include "cli/progress.h"
 #include "cli/results.h"
@@ -69,6 +70,7 @@ void write(const PreprocessArguments& arguments) {
   for (const auto& [option, value] : {std::pair("RUN", &arguments.run.run), std::pair("--out", &arguments.out),
                                       std::pair("--format", &arguments.format)})
     if (value->empty()) throw ConfigError(fmt::format("preprocess: {} is missing", option));
+  require_name(arguments.out);
   const RunFile run = load_run(arguments.run);
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   PreprocessOptions options;

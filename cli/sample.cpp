@@ -149,6 +149,7 @@ void sample(const Arguments& arguments) {
   }
   fs::path out = fs::path(arguments.out).lexically_normal();
   if (!out.has_filename()) out = out.parent_path();
+  require_name(out);
   if (reuse(out, arguments)) return;
   { const DuckdbSession there; }  // Without DuckDB better say so now than after a minute's work.
   PartialFolder folder(out);

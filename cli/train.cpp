@@ -21,6 +21,7 @@
 #include "cli/open_files.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
+#include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/results.h"
 #include "cli/run_differences.h"
@@ -184,6 +185,7 @@ std::string profile_table(const Profile& profile) {
 void train(const TrainOptions& options) {
   RunFile run = load_run(options.run);
   const fs::path run_dir = run_dir_of(options, run);
+  require_name(run_dir);
   const fs::path vocabulary_path = vocabulary_file(run, run_dir, options.resume);
   const Vocabulary vocabulary = open_vocabulary(vocabulary_path);
   if (run.model.vocab_size == 0) run.model.vocab_size = vocabulary.embedding_rows();

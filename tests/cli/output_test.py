@@ -94,6 +94,13 @@ class Output(unittest.TestCase):
                     self.assertGreater(len(list((place / "real").iterdir())), 1)
                     self.assertEqual(sorted(p.name for p in place.iterdir()), ["link", "real"])
 
+    def test_a_name_that_is_too_long_is_refused_before_any_work(self):
+        place = self.here("long")
+        for name, command in {**self.files, **self.folders}.items():
+            with self.subTest(command=name):
+                self.assertIn("File name too long", millrace(*command(place / ("n" * 256)), code=2).stderr)
+                self.assertEqual(list(place.iterdir()), [])
+
     def test_no_file_takes_the_place_of_a_device_or_pipe(self):
         for name, command in {**self.files, **self.folders}.items():
             if name == "report":
