@@ -6,7 +6,9 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/json_value.h"
+#include "pipeline/loss_judge.h"
 #include "pipeline/manifest.h"
+#include "pipeline/reject_json.h"
 
 namespace millrace {
 namespace {
@@ -20,10 +22,6 @@ Json or_null(const std::optional<std::uint64_t>& number) {
 }  // namespace
 
 Json json_of(const CorpusAccount& account) {
-  Json causes = Json::object();
-  for (int cause = 0; cause < kRejectCauses; ++cause)
-    if (const std::uint64_t count = account.records.rejected[static_cast<std::size_t>(cause)]; count > 0)
-      causes[name_of(static_cast<RejectCause>(cause))] = count;
   return {{"corpus", account.corpus},
           {"records", account.records.read},
           {"documents", account.documents},
@@ -33,7 +31,7 @@ Json json_of(const CorpusAccount& account) {
           {"rejected", account.records.rejected_records},
           {"tail", account.tail_documents},
           {"not_reached", or_null(account.not_reached)},
-          {"rejects_by_cause", causes},
+          {"rejects_by_cause", reject_counts_json(account.records.rejected)},
           {"content_bytes", account.records.bytes},
           {"lost_records", account.records.lost.records},
           {"lost_content", account.records.lost.bytes},
@@ -55,10 +53,7 @@ CorpusAccount account_of(const JsonValue& json) {
   account.records.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
   account.tail_documents = json.get<std::uint64_t>("tail");
   account.not_reached = json.get_or_null<std::uint64_t>("not_reached");
-  const JsonValue causes = json.at("rejects_by_cause");
-  for (int cause = 0; cause < kRejectCauses; ++cause)
-    account.records.rejected[static_cast<std::size_t>(cause)] =
-        causes.get<std::uint64_t>(name_of(static_cast<RejectCause>(cause)), 0);
+  account.records.rejected = reject_counts_of(json.at("rejects_by_cause"));
   account.raw_tokens = json.get<std::uint64_t>("raw_tokens");
   account.tail_tokens = json.get<std::uint64_t>("tail_tokens");
   account.budget = json.get_or_null<std::uint64_t>("raw_tokens_asked");
@@ -100,9 +95,9 @@ std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCor
     const ShardEntry* entry = find_entry(*manifest, path);
     if (entry == nullptr || !is_current(*entry, path)) return std::nullopt;
     records += entry->records;
-    for (int cause = 0; cause <= static_cast<int>(RejectCause::too_long); ++cause) {
-      const auto found = entry->rejects.find(name_of(static_cast<RejectCause>(cause)));
-      if (found != entry->rejects.end()) records += found->second;
+    for (const auto& [name, count] : entry->rejects) {
+      const std::optional<RejectCause> cause = cause_named(name);
+      if (cause && is_of_a_record(*cause)) records += count;
     }
   }
   return records;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/json_value.h"
+#include "pipeline/reject_json.h"
 #include "pipeline/seek_json.h"
 
 namespace millrace {
@@ -13,16 +14,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json json_of(const RecordCounts& counts) {
-  Json rejected = Json::object();
-  for (int cause = 0; cause < kRejectCauses; ++cause)
-    if (const std::uint64_t count = counts.rejected[static_cast<std::size_t>(cause)]; count > 0)
-      rejected[name_of(static_cast<RejectCause>(cause))] = count;
   Json json{{"read", counts.read},
             {"held_out", counts.held_out},
             {"filtered", counts.filtered},
             {"skipped", counts.skipped},
             {"rejected_records", counts.rejected_records},
-            {"rejected", rejected},
+            {"rejected", reject_counts_json(counts.rejected)},
             {"bytes", counts.bytes},
             {"lost_records", counts.lost.records},
             {"lost_content", counts.lost.bytes}};
@@ -42,10 +39,7 @@ RecordCounts counts_of(const JsonValue& json) {
   counts.rejected_records = json.get<std::uint64_t>("rejected_records", 0);
   counts.bytes = json.get<std::uint64_t>("bytes", 0);
   counts.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
-  const JsonValue rejected = json.at("rejected");
-  for (int cause = 0; cause < kRejectCauses; ++cause)
-    counts.rejected[static_cast<std::size_t>(cause)] =
-        rejected.get<std::uint64_t>(name_of(static_cast<RejectCause>(cause)), 0);
+  counts.rejected = reject_counts_of(json.at("rejected"));
   counts.shortened = json.get<std::uint64_t>("shortened", 0);
   counts.dropped_tokens = json.get<std::uint64_t>("dropped_tokens", 0);
   return counts;

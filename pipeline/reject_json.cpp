@@ -35,6 +35,23 @@ std::optional<RejectCause> cause_named(const std::string& name) {
   return std::nullopt;
 }
 
+Json reject_counts_json(const RejectCounts& counts) {
+  Json json = Json::object();
+  for (std::size_t cause = 0; cause < counts.size(); ++cause)
+    if (counts[cause] > 0) json[name_of(static_cast<RejectCause>(cause))] = counts[cause];
+  return json;
+}
+
+RejectCounts reject_counts_of(const JsonValue& json) {
+  RejectCounts counts{};
+  for (const auto& [name, count] : json.members()) {
+    const std::optional<RejectCause> cause = cause_named(name);
+    if (!cause) count.fail("is no cause of a reject");
+    counts[static_cast<std::size_t>(*cause)] = count.as<std::uint64_t>();
+  }
+  return counts;
+}
+
 std::string to_json(const Reject& reject) {
   const Json json{
       {"shard", reject.where.shard},     {"record", reject.where.record},       {"line", reject.where.line},
