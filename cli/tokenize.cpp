@@ -26,6 +26,8 @@
 #include "cli/option_checks.h"
 #include "cli/progress.h"
 #include "cli/results.h"
+#include "pipeline/loss_judge.h"
+#include "pipeline/shell_word.h"
 #include "stages/document_to_tokens.h"
 #include "stages/errors.h"
 #include "stages/folder_walk.h"
@@ -46,11 +48,6 @@ struct Arguments {
   bool pieces = false;
   int threads = 0;
 };
-
-/// True for what goes wrong with a record; the other causes are of the container and belong to no line.
-bool is_of_a_record(RejectCause cause) {
-  return cause <= RejectCause::too_long;
-}
 
 /// Ids as elements of a JSON array, or their pieces.
 std::string as_elements(const Vocabulary& vocabulary, std::span<const TokenId> ids, bool pieces) {
@@ -178,7 +175,7 @@ void require_shard(const std::string& path) {
       refuse("a folder; name one shard of it");
       break;
     case FolderEntry::Kind::special:
-      refuse("a FIFO, socket or device; a stream is read from standard input: --in - < " + path);
+      refuse("a FIFO, socket or device; a stream is read from standard input: --in - < " + shell_word(path));
       break;
     default:
       refuse("there is no such file");

@@ -318,9 +318,11 @@ class WhatIsRead(Folder):
                     self.assertLess(time.monotonic() - begun, TAKES_AT_MOST)
                     self.assertEqual(done.returncode, 2)
                     self.assertIn("a FIFO, socket or device", done.stderr.decode())
-            done = self.tokenize("--in", self.folder / "pipe.jsonl")
+            os.mkfifo(self.folder / "a pipe.jsonl")
+            done = self.tokenize("--in", self.folder / "a pipe.jsonl")
             self.assertEqual(done.returncode, 2)
-            self.assertIn("a stream is read from standard input: --in - <", done.stderr.decode())
+            self.assertIn(f"a stream is read from standard input: --in - < '{self.folder / 'a pipe.jsonl'}'\n",
+                          done.stderr.decode())
 
 
 class StandardInput(Folder):
