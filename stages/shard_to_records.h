@@ -37,9 +37,8 @@ class RecordReader {
 
 /// Opens `path` so that the first record yielded is number `first_record` (or the end, if there are fewer). `from` is
 /// a place that an earlier reader of the same bytes named, at or before that record: reading begins there.
-/// A file that cannot be opened or is no container yields one Reject (unreadable, damaged_footer).
-/// Rejects that lie before first_record are not yielded again.
-/// So does one of a foreign container (unreadable), see foreign_container.
+/// A file that cannot be opened, is no container or one that is not read (see foreign_container) yields one Reject
+/// (unreadable, damaged_footer). Rejects that lie before first_record are not yielded again.
 /// Throws ConfigError if the filter has a `where` that the shard cannot answer: no Parquet, or a wrong expression.
 std::unique_ptr<RecordReader> open_shard(const std::string& path, const ReadOptions& options,
                                          std::uint64_t first_record = 0, const SeekPoint& from = {});
@@ -51,6 +50,7 @@ std::unique_ptr<RecordReader> open_standard_input(const ReadOptions& options);
 /// What a file is instead of a shard, by its beginning; empty: nothing that is known. `layout` is the one that was
 /// named for it, or none. A file that cannot be read: empty; open_shard says why.
 std::optional<ForeignContainer> foreign_shard(const std::string& path, const std::string& layout);
+
 /// For what must see every record: throws DataError if this one tells that its shard cannot be read any further.
 void expect_readable(const Record& record);
 

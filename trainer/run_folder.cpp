@@ -1,5 +1,6 @@
 #include "trainer/run_folder.h"
 
+#include <cerrno>
 #include <chrono>
 #include <system_error>
 #include <thread>

@@ -30,6 +30,8 @@ std::optional<StepLoss> step_loss(const JsonValue& state, const char* key) {
 Json parsed_or_null(const std::string& text) {
   return text.empty() ? Json(nullptr) : Json::parse(text);
 }
+
+/// Fails if it is not what an evaluation says of a corpus, or of all.
 void check_score(const JsonValue& score) {
   if (score.is_null()) return;
   (void)score.get<std::uint64_t>("tokens");
