@@ -57,7 +57,12 @@ TrainLoop::TrainLoop(TrainSetup setup)
       memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
-      unigram_(setup_.model.vocab_size) {}
+      unigram_(setup_.model.vocab_size),
+      saver_({.checkpoints = setup_.checkpoints,
+              .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
+              .identity = setup_.identity,
+              .again_after = setup_.save_again_after},
+             parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }) {}
 
 TrainLoop::~TrainLoop() = default;
 
@@ -114,15 +119,14 @@ void TrainLoop::resume() {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
                  setup_.identity.processor, saved.processor);
   }
-  saved_at_ = state_.step;
+  saver_.is_saved();
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
   for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
   spdlog::info("resumed from {}", newest.string());
 }
 
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
-  const TrainConfig& train = setup_.train;
-  writer_.reset();
+  saver_.close();
   try {
     if (!has_weights_) draw_weights();
   } catch (const Stopped&) {
@@ -141,8 +145,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   if (begun)
     for (const CorpusPosition& corpus : state_.position->corpora)
       notices_.begin(corpus.corpus, corpus.records.rejected);
-  writer_ = std::make_unique<CheckpointWriter>(
-      setup_.checkpoints, KeepRule{.last = train.keep_last, .every_tokens = train.keep_every_tokens});
+  saver_.open(*log_);
   memory_.round_values();
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
@@ -157,10 +160,10 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     model_.measure(nullptr);  // The step under way may have asked for it.
   }
   clock();
-  if (end == TrainEnd::interrupted && saved_at_ != state_.step && state_.step > 0)
+  if (end == TrainEnd::interrupted && !saver_.has_saved_the_last())
     spdlog::info("stopped: saving step {}, the last whole one, which takes as long as the disk takes", state_.step);
-  if (end != TrainEnd::bad_steps) save_last();
-  if (const auto outcome = writer_->wait()) take_note(*outcome);
+  if (end != TrainEnd::bad_steps) saver_.save_last();
+  saver_.wait();
   clock();
   return end;
 }
@@ -181,15 +184,15 @@ TrainEnd TrainLoop::make_steps(std::uint64_t total_steps, const Hooks& hooks, co
       return TrainEnd::stream_ended;
     }
     const double data_wait = seconds_since(asked);
-    save_if_due();
+    saver_.save_if_due();
     const std::uint64_t step = state_.step + 1;
     const bool details = step == total_steps || due_at(step, train.details_every_steps);
     train_step(*batch, data_wait, details ? Details::yes : Details::no, hooks);
     if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) return TrainEnd::bad_steps;
     if (due_at(step, train.eval_every_steps)) evaluate_now(hooks);
     clock();
-    if (const auto outcome = writer_->poll()) take_note(*outcome);
-    if (due_at(step, train.checkpoint_every_steps)) save_from_ = Clock::now();
+    saver_.poll();
+    if (due_at(step, train.checkpoint_every_steps)) saver_.due_now();
   }
   return TrainEnd::complete;
 }
@@ -202,7 +205,7 @@ std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
       const StreamRow end = hooks.stream_end();
       tell_rejects(end);
       log_->rejects(end, setup_.corpora);
-      save_last();
+      saver_.save_last();
     } catch (const std::runtime_error& error) {
       spdlog::error("{}", error.what());
     }
@@ -378,71 +381,6 @@ const std::optional<ObjectiveRows>& TrainLoop::objective_rows() {
     phase_of_rows_ = phase;
   }
   return objective_rows_;
-}
-
-void TrainLoop::save_if_due() {
-  if (!save_from_ || Clock::now() < *save_from_ || state_.bad_in_a_row > 0) return;
-  try {
-    begin_save();
-  } catch (const std::system_error& error) {
-    CheckpointWriter::Outcome outcome;
-    outcome.step = state_.step;
-    outcome.error = error.what();
-    take_note(outcome);
-  }
-}
-
-void TrainLoop::begin_save() {
-  const Clock::time_point start = Clock::now();
-  if (const auto outcome = writer_->wait()) take_note(*outcome);
-  save_from_.reset();
-  check_ledger(state_, seen_, setup_.corpora);
-  log_->retry();
-  writer_->begin(parts(), setup_.identity, [log = log_.get()] { log->sync(); });
-  save_pause_ = seconds_since(start);
-  state_.times.checkpoint += save_pause_;
-}
-
-void TrainLoop::take_note(const CheckpointWriter::Outcome& outcome) {
-  if (!outcome.warning.empty()) spdlog::warn("older checkpoints were not removed: {}", outcome.warning);
-  if (outcome.error.empty()) {
-    saved_at_ = outcome.step;
-    spdlog::info("saved {}: written in {:.2f} s, training paused {:.3f} s for it", outcome.folder.string(),
-                 outcome.seconds, save_pause_);
-    return;
-  }
-  ++state_.failed_saves;
-  spdlog::error(
-      "THE STATE OF STEP {} WAS NOT SAVED: {}. The newest checkpoint is {}; training goes on, and saving is "
-      "tried again within {:.0f} s",
-      outcome.step, outcome.error, newest_checkpoint(), setup_.save_again_after);
-  const auto again = std::chrono::duration<double>(setup_.save_again_after);
-  save_from_ = Clock::now() + std::chrono::duration_cast<Clock::duration>(again);
-}
-
-void TrainLoop::save_last() {
-  if (state_.step == 0 || saved_at_ == state_.step) return;
-  const Clock::time_point start = Clock::now();
-  const double counted_before = state_.times.checkpoint;
-  std::string why;
-  try {
-    begin_save();
-    const std::optional<CheckpointWriter::Outcome> outcome = writer_->wait();
-    why = outcome->error;
-    if (why.empty()) take_note(*outcome);
-  } catch (const std::system_error& error) {
-    why = error.what();
-  }
-  state_.times.checkpoint = counted_before + seconds_since(start);
-  if (why.empty()) return;
-  throw std::runtime_error(
-      fmt::format("the last step, {}, could not be saved: {}. The newest checkpoint is {}; make room and go on with "
-                  "--resume",
-                  state_.step, why, newest_checkpoint()));
-}
-
-std::string TrainLoop::newest_checkpoint() const {
-  return saved_at_ ? fmt::format("that of step {}", *saved_at_) : "none";
 }
 
 }  // namespace millrace

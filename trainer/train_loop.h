@@ -12,12 +12,12 @@
 #include "model/transformer.h"
 #include "pipeline/data_pipeline.h"
 #include "trainer/checkpoint.h"
-#include "trainer/checkpoint_writer.h"
 #include "trainer/evaluation.h"
 #include "trainer/learning_rate.h"
 #include "trainer/ledger_check.h"
 #include "trainer/row_arrays.h"
 #include "trainer/run_log.h"
+#include "trainer/state_saver.h"
 #include "trainer/step_tally.h"
 #include "trainer/train_config.h"
 #include "trainer/train_state.h"
@@ -72,7 +72,7 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_st
 /// given up, but for an update that has begun, and run() goes on to save the last whole step. An evaluation that was
 /// given up is made when the run is resumed.
 ///
-/// Checkpoints are written while training goes on (see CheckpointWriter). One that cannot be written is an error in the
+/// Checkpoints are written while training goes on (see StateSaver). One that cannot be written is an error in the
 /// log and is tried again; only the last one must succeed.
 ///
 /// One calling thread; the model uses OpenMP inside. Given the same rows, the same losses and weights to the last bit,
@@ -113,7 +113,7 @@ class TrainLoop {
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
   /// What the stream's end has come to, the rows of a last, incomplete batch included; nothing if it was not reached.
   const std::optional<Position>& end_of_stream() const { return end_of_stream_; }
-  std::string newest_checkpoint() const;  ///< In words.
+  std::string newest_checkpoint() const { return saver_.newest_checkpoint(); }  ///< In words.
 
   /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
   /// are done, the batches end, hooks.interrupted() is true, or a stop is requested; then the last step is evaluated
@@ -140,10 +140,6 @@ class TrainLoop {
   void enter(const Batch& batch, const Losses& losses, double data_wait);
   void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
   void evaluate_now(const Hooks& hooks);
-  void save_if_due();
-  void begin_save();
-  void take_note(const CheckpointWriter::Outcome& outcome);
-  void save_last();
   const std::optional<ObjectiveRows>& objective_rows();
   TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
 
@@ -159,12 +155,9 @@ class TrainLoop {
   TrainState state_;
   SeenByTrainer seen_;
   std::unique_ptr<RunLog> log_;
-  std::unique_ptr<CheckpointWriter> writer_;     // Behind log_, which it uses to its end.
+  StateSaver saver_;                             ///< Behind log_, which it uses to its end, and all that it saves.
   std::optional<std::uint32_t> phase_of_rows_;   ///< That objective_rows_ belong to.
   std::optional<ObjectiveRows> objective_rows_;  ///< Of one phase at a time: bounds memory.
-  std::optional<std::uint64_t> saved_at_;
-  std::optional<Clock::time_point> save_from_;  // A checkpoint is due from then on.
-  double save_pause_ = 0;                       // Seconds that training stood still for the save begun last.
   std::uint64_t dropped_rows_ = 0;
   std::optional<Position> end_of_stream_;
   RejectNotices notices_;
