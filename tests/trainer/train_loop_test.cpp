@@ -1,17 +1,11 @@
 #include "trainer/train_loop.h"
 
-#include <cmath>
-
 #include <gtest/gtest.h>
 
-#include "stages/errors.h"
 #include "tests/trainer/train_loop_fixture.h"
-#include "trainer/summary.h"
 
 namespace millrace {
 namespace {
-
-namespace fs = std::filesystem;
 
 TEST_F(TrainLoopTest, LearnsAndLogsEachStep) {
   run("a", 40);
@@ -74,27 +68,6 @@ TEST_F(TrainLoopTest, EvaluatesWithTheObjectiveOfThePhaseOfTheLastRow) {
   EXPECT_EQ(nlohmann::json::parse(loop.state().own_evaluations[0].last).at("step"), 4);
 }
 
-TEST_F(TrainLoopTest, ResumedRunEqualsUninterruptedRun) {
-  run("whole", 11);
-  run("killed", 11, 5);
-  run("killed", 11, 1);
-  run("killed", 11, 4);
-  run("killed", 11);
-  EXPECT_EQ(metrics("killed"), metrics("whole"));
-  EXPECT_EQ(weights("killed", 11), weights("whole", 11));
-  EXPECT_FALSE(weights("whole", 11).empty());
-}
-
-TEST_F(TrainLoopTest, ResumedBf16RunEqualsUninterruptedRun) {
-  precision_ = "bf16";
-  if (!processor_has_bf16()) GTEST_SKIP() << "this processor has no bf16 products";
-  run("whole", 7);
-  run("killed", 7, 5);
-  run("killed", 7);
-  EXPECT_EQ(metrics("killed"), metrics("whole"));
-  EXPECT_EQ(weights("killed", 7), weights("whole", 7));
-}
-
 TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {
   TrainSetup measured = setup("measured");
   measured.profile = true;
@@ -109,62 +82,6 @@ TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {
   }
   EXPECT_GT(seconds, 0);
   EXPECT_LE(seconds, loop.state().times.wall);
-}
-
-TEST_F(TrainLoopTest, StartsAtTheBeginningIfKilledBeforeTheFirstCheckpoint) {
-  run("whole", 4);
-  run("killed", 4, 2);
-  run("killed", 4);
-  EXPECT_EQ(metrics("killed"), metrics("whole"));
-}
-
-TEST_F(TrainLoopTest, GoesOnFromAnOlderCheckpointIfTheNewestIsDamaged) {
-  run("whole", 9);
-  run("hurt", 7);
-  const fs::path state = checkpoint_path(folder_.path() / "hurt" / "checkpoints", 7) / "state.json";
-  write_text(state, text_of(state) + " ");
-  run("hurt", 9);
-  EXPECT_EQ(metrics("hurt").size(), metrics("whole").size() + 0);
-  EXPECT_EQ(weights("hurt", 9), weights("whole", 9));
-  EXPECT_TRUE(fs::exists(folder_.path() / "hurt" / "checkpoints" / "damaged-step-000007"));
-}
-
-TEST_F(TrainLoopTest, LeavesTheLogsAsTheyAreUntilItRuns) {
-  run("killed", 11, 5);
-  const auto before = metrics("killed");
-  TrainLoop loop(setup("killed"));
-  loop.resume();
-  EXPECT_EQ(loop.state().step, 3u);
-  EXPECT_EQ(metrics("killed"), before);
-}
-
-TEST_F(TrainLoopTest, RefusesToBeginAgainIfTheCheckpointsFolderIsGone) {
-  run("lost", 4);
-  const auto before = metrics("lost");
-  fs::remove_all(folder_.path() / "lost" / "checkpoints");
-  EXPECT_THROW(TrainLoop(setup("lost")).resume(), ConfigError);
-  EXPECT_EQ(metrics("lost"), before);
-  fs::create_directory(folder_.path() / "lost" / "checkpoints");
-  EXPECT_NO_THROW(TrainLoop(setup("lost")).resume());
-}
-
-TEST_F(TrainLoopTest, RefusesToBeginAgainIfAllCheckpointsAreDamaged) {
-  run("hurt", 7);
-  const fs::path checkpoints = folder_.path() / "hurt" / "checkpoints";
-  for (const std::uint64_t step : checkpoint_steps(checkpoints))
-    fs::remove(checkpoint_path(checkpoints, step) / "state.json");
-  const auto before = metrics("hurt");
-  TrainLoop loop(setup("hurt"));
-  EXPECT_THROW(loop.resume(), ConfigError);
-  EXPECT_EQ(metrics("hurt"), before);
-}
-
-TEST_F(TrainLoopTest, RefusesToGoOnWithStepsOfAnotherSize) {
-  run("a", 4);
-  TrainSetup larger = setup("a");
-  larger.train.batch_rows = 8;
-  TrainLoop loop(larger);
-  EXPECT_THROW(loop.resume(), ConfigError);
 }
 
 TEST_F(TrainLoopTest, HasTheSameBitsOnOneThreadAndOnTwoAndOnThree) {
@@ -198,97 +115,6 @@ TEST_F(TrainLoopTest, LogsWhatTheStepWasLike) {
   EXPECT_EQ(line.at("dropped_by_position").size(), static_cast<std::size_t>(kLength));
 }
 
-TEST_F(TrainLoopTest, SavesWhenInterruptedAndGoesOnAsIfNothingHadHappened) {
-  run("whole", 6);
-  {
-    TrainLoop loop(setup("interrupted"));
-    Stream stream(0);
-    TrainLoop::Hooks hooks;
-    hooks.next_batch = [&] { return stream(); };
-    hooks.interrupted = [&] { return loop.state().step == 2; };
-    EXPECT_EQ(loop.run(6, hooks), TrainEnd::interrupted);
-    EXPECT_EQ(loop.state().step, 2u);
-  }
-  run("interrupted", 6);
-  EXPECT_EQ(metrics("interrupted"), metrics("whole"));
-}
-
-TEST_F(TrainLoopTest, CountsTheRowsOfALastIncompleteBatch) {
-  TrainLoop loop(setup("short"));
-  Stream stream(0, 11);
-  TrainLoop::Hooks hooks;
-  hooks.next_batch = [&] { return stream(); };
-  EXPECT_EQ(loop.run(6, hooks), TrainEnd::stream_ended);
-  EXPECT_EQ(loop.state().step, 2u);
-  EXPECT_EQ(loop.dropped_rows(), 3u);
-  EXPECT_EQ(loop.state().evaluated_at, 2u);
-}
-
-/// A row without tokens: what lies behind the last one, with a reject of its own.
-StreamRow end_behind(std::uint64_t rows) {
-  StreamRow end;
-  end.number = rows;
-  Position after = *stream_row(rows - 1).after;
-  after.corpora[1].tail_tokens = 77;
-  end.after = std::make_shared<const Position>(after);
-  end.rejects.push_back({{"code.jsonl", 8, 9, 100}, RejectCause::bad_json, "torn"});
-  end.reject_corpora.push_back(1);
-  return end;
-}
-
-TEST_F(TrainLoopTest, TellsWhatLiesBehindTheLastRow) {
-  const auto rejects = [&](const char* name) { return text_of(folder_.path() / name / "rejects.jsonl"); };
-  for (const bool complete : {false, true}) {
-    const char* name = complete ? "complete" : "ended";
-    TrainLoop loop(setup(name));
-    Stream stream(0, 11);
-    TrainLoop::Hooks hooks;
-    hooks.next_batch = [&] { return stream(); };
-    hooks.stream_end = [] { return end_behind(11); };
-    EXPECT_EQ(loop.run(complete ? 2 : 6, hooks), complete ? TrainEnd::complete : TrainEnd::stream_ended);
-    if (complete) {
-      EXPECT_FALSE(loop.end_of_stream()) << "not asked for yet";
-      loop.end_stream(hooks);
-    }
-    EXPECT_EQ(loop.dropped_rows(), 3u);
-    EXPECT_EQ(loop.end_of_stream(), *end_behind(11).after);
-    EXPECT_EQ(loop.position()->row, 8u) << "a run goes on behind the last row trained on";
-    EXPECT_NE(rejects(name).find("\"torn\""), std::string::npos);
-  }
-}
-
-TEST_F(TrainLoopTest, TellsWhatWasPassedOverBeforeTheDataBroke) {
-  TrainLoop loop(setup("broken"));
-  Stream stream(0);
-  TrainLoop::Hooks hooks;
-  hooks.next_batch = [&]() -> std::optional<Batch> {
-    if (stream.next == 8) throw DataError("too much is lost");
-    return stream();
-  };
-  hooks.stream_end = [] { return end_behind(8); };
-  EXPECT_THROW(loop.run(6, hooks), DataError);
-  EXPECT_NE(text_of(folder_.path() / "broken" / "rejects.jsonl").find("\"torn\""), std::string::npos);
-}
-
-TEST_F(TrainLoopTest, HasEvaluatedWhatItSavesWhereTheStreamEnds) {
-  const auto run_to_the_end = [&](TrainLoop& loop, std::uint64_t first) {
-    Stream stream(first, 12);
-    int evaluations = 0;
-    TrainLoop::Hooks hooks;
-    hooks.next_batch = [&] { return stream(); };
-    hooks.on_evaluation = [&](std::uint64_t, const Evaluation&) { ++evaluations; };
-    EXPECT_EQ(loop.run(6, hooks), TrainEnd::stream_ended);
-    return evaluations;
-  };
-  TrainSetup three_steps = setup("ended");
-  three_steps.train.eval_every_steps = 0;
-  TrainLoop loop(three_steps);
-  EXPECT_EQ(run_to_the_end(loop, 0), 4) << "before and after, with each objective";
-  TrainLoop again(three_steps);
-  again.resume();
-  EXPECT_EQ(run_to_the_end(again, 12), 0);
-}
-
 TEST_F(TrainLoopTest, DoesNotTakeAPauseForSavingForAWaitForData) {
   TrainSetup always_saving = setup("a");
   always_saving.train.checkpoint_every_steps = 1;
@@ -298,84 +124,6 @@ TEST_F(TrainLoopTest, DoesNotTakeAPauseForSavingForAWaitForData) {
   hooks.next_batch = [&] { return stream(); };
   loop.run(8, hooks);
   EXPECT_LT(loop.state().times.data_wait, loop.state().times.checkpoint);
-}
-
-TEST_F(TrainLoopTest, SavesTheStepBeforeBadDataEndsTheRun) {
-  TrainLoop loop(setup("a"));
-  Stream stream(0);
-  TrainLoop::Hooks hooks;
-  hooks.next_batch = [&]() -> std::optional<Batch> {
-    if (loop.state().step == 2) throw DataError("a torn line");
-    return stream();
-  };
-  EXPECT_THROW(loop.run(6, hooks), DataError);
-  EXPECT_EQ(checkpoint_steps(folder_.path() / "a" / "checkpoints"), std::vector<std::uint64_t>{2});
-}
-
-TEST_F(TrainLoopTest, ChangesNothingWhenACompleteRunIsResumed) {
-  run("a", 4);
-  const auto before = metrics("a");
-  run("a", 4);
-  EXPECT_EQ(metrics("a"), before);
-}
-
-/// One step on rows 0 to 3, of which the loss counts at 12, 12, 12 - `fewer` and 12 - `fewer` positions.
-struct OneStep {
-  OneStep(TrainSetup setup, int micro_rows, int fewer) {
-    setup.held_out.clear();
-    setup.train.micro_rows = micro_rows;
-    setup.train.checkpoint_every_steps = 0;
-    setup.checkpoints /= std::to_string(micro_rows);
-    // What is no mean over positions: the experts' balance and their capacity.
-    setup.model.router_aux_loss_factor = 0;
-    setup.model.capacity_rule = CapacityRule::dropless;
-    TrainLoop loop(std::move(setup));
-    TrainLoop::Hooks hooks;
-    hooks.next_batch = [&]() -> std::optional<Batch> {
-      Batch batch;
-      for (std::uint64_t number = 0; number < 4; ++number) {
-        batch.push_back(stream_row(number));
-        for (int i = 2; number >= 2 && i < 2 + fewer; ++i)
-          batch.back().row.loss_weights[static_cast<std::size_t>(i)] = 0;
-        if (number >= 2) batch.back().examples[0].loss_tokens -= static_cast<std::uint64_t>(fewer);
-      }
-      return batch;
-    };
-    hooks.on_step = [&](const StepReport& report) { loss = report.loss; };
-    loop.run(1, hooks);
-    for (const Parameter<float>& parameter : loop.parameters().all)
-      gradients.insert(gradients.end(), parameter.grad, parameter.grad + parameter.spec.size());
-  }
-  double loss = 0;
-  std::vector<float> gradients;
-};
-
-double distance(const std::vector<float>& a, const std::vector<float>& b) {
-  double apart = 0;
-  double size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    apart += std::pow(static_cast<double>(a[i]) - b[i], 2);
-    size += std::pow(static_cast<double>(a[i]), 2);
-  }
-  return std::sqrt(apart / size);
-}
-
-TEST_F(TrainLoopTest, MicroBatchesOfEqualWeightMakeTheWholeBatchsGradient) {
-  const OneStep whole(setup("whole"), 4, 0);
-  for (const int micro_rows : {1, 2}) {
-    const OneStep parts(setup("whole"), micro_rows, 0);
-    EXPECT_NEAR(parts.loss, whole.loss, 1e-6 * whole.loss);
-    EXPECT_LT(distance(whole.gradients, parts.gradients), 1e-6);
-  }
-}
-
-TEST_F(TrainLoopTest, MicroBatchesAreEachDividedByTheirOwnWeightAndThenAveraged) {
-  const OneStep whole(setup("whole"), 4, 8);
-  const OneStep parts(setup("whole"), 2, 8);
-  const OneStep rows(setup("whole"), 1, 8);
-  EXPECT_NEAR(parts.loss, rows.loss, 1e-6 * rows.loss) << "rows of one micro-batch weigh the same here";
-  EXPECT_LT(distance(parts.gradients, rows.gradients), 1e-6);
-  EXPECT_GT(distance(whole.gradients, parts.gradients), 0.05) << "by weight over all rows: 12, 12, 4, 4 of 32";
 }
 
 TEST_F(TrainLoopTest, ClipsTheNormOfAllGradientsAndLogsWhatItWas) {
@@ -423,31 +171,6 @@ TEST_F(TrainLoopTest, SaysOnceInWhichStepAPhaseBegins) {
   train(3);
   train(5);
   EXPECT_EQ(begun, (decltype(begun){{1, 0}, {3, 1}}));
-}
-
-TEST_F(TrainLoopTest, RefusesMicroBatchesThatDoNotDivideTheBatch) {
-  TrainSetup bad = setup("bad");
-  bad.train.micro_rows = 3;
-  EXPECT_THROW(TrainLoop{std::move(bad)}, ConfigError);
-}
-
-TEST(RealisedShares, AreComparedWithTheLongestExample) {
-  TrainState state;
-  for (std::uint64_t number = 0; number < 8; ++number) state.add(stream_row(number));
-  StreamConfig stream;
-  Phase& phase = stream.phases.emplace_back();
-  phase.mix.name = "m";
-  phase.mix.corpora.resize(2);
-  phase.mix.corpora[0].name = "prose";
-  phase.mix.corpora[0].share = 700'000'000;
-  phase.mix.corpora[1].name = "code";
-  phase.mix.corpora[1].share = 300'000'000;
-  const std::vector<PhaseShares> shares = realised_shares(state, stream, {"prose", "code"});
-  ASSERT_EQ(shares.size(), 1u);
-  EXPECT_EQ(shares[0].longest_example, 14u);
-  EXPECT_DOUBLE_EQ(shares[0].corpora[1].realised, 0.25);
-  EXPECT_NEAR(shares[0].corpora[1].off_by_tokens, 0.05 * 112, 1e-9);
-  EXPECT_TRUE(shares[0].corpora[1].within_one_example);
 }
 
 }  // namespace
