@@ -1,4 +1,5 @@
 #include <exception>
+#include <filesystem>
 #include <new>
 #include <sstream>
 #include <system_error>
@@ -12,6 +13,7 @@
 #include "cli/results.h"
 #include "cli/standard_files.h"
 #include "model/stop.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 #include "trainer/compute_threads.h"
 
@@ -44,6 +46,24 @@ void say_failure(const std::exception& error) {
   } else {
     millrace::say("millrace: {}", error.what());
   }
+}
+
+/// A path that nothing can ever stand at, or that cannot even be looked at, is for whoever named it to mend; wherever
+/// it is met.
+int exit_code_of(const std::exception& error) {
+  const auto* system = dynamic_cast<const std::system_error*>(&error);
+  const auto* place = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
+  const bool is_denied = place != nullptr && system->code() == std::errc::permission_denied;
+  if (system == nullptr || (!is_denied && !millrace::is_impossible_path(system->code()))) {
+    say_failure(error);
+    return kFailure;
+  }
+  if (place != nullptr) {
+    millrace::say("millrace: {}: {}", place->path1().string(), place->code().message());
+  } else {
+    millrace::say("millrace: {}", error.what());
+  }
+  return kWrongUse;
 }
 
 int run(int argc, char** argv) {
@@ -79,8 +99,7 @@ int run(int argc, char** argv) {
     say("millrace: {}", error.what());
     return kWrongUse;
   } catch (const std::exception& error) {
-    say_failure(error);
-    return kFailure;
+    return exit_code_of(error);
   }
 }
 

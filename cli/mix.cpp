@@ -303,9 +303,7 @@ std::string as_text(const Question& question, const Answer& answer) {
   if (question.horizon > 0 && answer.plan.positions < question.horizon)
     out += fmt::format("the stream ends at {} positions: a corpus with at_end = \"stop\" is used up\n",
                        human_count(answer.plan.positions));
-  for (const RunCorpus& corpus : answer.corpora)
-    for (const std::string& folder : corpus.passed_over)
-      out += fmt::format("corpus {}: passed over in {}\n", corpus.corpus.name, folder);
+  for (const std::string& line : passed_over(answer.corpora)) out += line + "\n";
   out += provenance(question, answer);
   if (answer.memory) out += "\n" + memory_table(*answer.memory, answer.machine);
   if (!answer.memory_advice.empty()) out += fmt::format("this machine has too little: {}\n", answer.memory_advice);

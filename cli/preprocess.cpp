@@ -25,6 +25,7 @@
 #include "cli/progress.h"
 #include "cli/results.h"
 #include "cli/run_file.h"
+#include "stages/disk.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -94,6 +95,7 @@ void write(const PreprocessArguments& arguments) {
     try {
       return preprocess(run.stream, vocabulary, options, watch);
     } catch (const std::system_error& error) {
+      if (is_impossible_path(error.code())) throw;
       throw std::runtime_error(fmt::format("{}; the same command goes on from the last save", error.what()));
     }
   }();

@@ -1,6 +1,7 @@
 #include "cli/run_shards.h"
 
 #include <algorithm>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -66,9 +67,8 @@ RunShards find_run_shards(const StreamConfig& stream, const fs::path& run_dir, b
     found.corpora.push_back(corpus.corpus.name);
     found.shards.push_back(corpus.shards);
     found.descriptions.push_back(describe(stream, corpus));
-    for (const std::string& folder : corpus.passed_over)
-      found.descriptions.push_back(fmt::format("corpus {}: passed over in {}", corpus.corpus.name, folder));
   }
+  for (std::string& line : passed_over(corpora)) found.descriptions.push_back(std::move(line));
   const std::vector<ShardFingerprint> now = fingerprints_of(stream, corpora, recorded);
   const std::vector<std::string> changes = differences(recorded, now);
   if (!changes.empty()) refuse(run_dir, changes);

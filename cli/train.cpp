@@ -197,19 +197,22 @@ void train(const TrainOptions& options) {
   check_schedule(run);
   set_compute_threads(options.threads);
   require_threads(2 * compute_threads() + kOtherThreads);
-  const MemoryQuestion memory = memory_question(run, vocabulary_path, compute_threads());
+  MemoryQuestion memory = memory_question(run, vocabulary_path, compute_threads());
   const MachineMemory machine = machine_memory();
-  refuse_what_does_not_fit(run.file.string(), memory, machine);
+  if (options.rows.empty()) refuse_what_does_not_fit(run.file.string(), memory, machine);
   const RunShards shards = find_run_shards(run.stream, run_dir, options.resume);
   require_open_files(kOtherFiles + shards.corpora.size());
   std::optional<RowsFolder> rows;  // What the steps are fed from: these, or the pipeline.
   std::optional<DataPipeline> pipeline;
-  if (!options.rows.empty())
+  if (!options.rows.empty()) {
     rows.emplace(options.rows, RowsFolder::Wanted{.run = whole_stream,
                                                   .trained = run.stream,
                                                   .vocabulary = vocabulary,
                                                   .rows = rows_of_whole_steps(run),
                                                   .batch_rows = run.train.batch_rows});
+    memory.pipeline = rows->memory_bytes();
+    refuse_what_does_not_fit(run.file.string(), memory, machine);
+  }
   if (options.dry_run) {
     const DryRun plan{run, run_dir, options.resume, plan_memory(memory), machine};
     print_results(options.json ? plan.json() : plan.text());

@@ -14,6 +14,7 @@
 
 #include "pipeline/document_chunk.h"
 #include "pipeline/held_out.h"
+#include "pipeline/loss_judge.h"
 
 namespace millrace {
 namespace {
@@ -167,6 +168,9 @@ class Sample {
     const ReadOptions options = reader_options(config_, corpus_.corpus, path);
     note_layout(result_, options.layout.name);
     const std::unique_ptr<RecordReader> reader = open_shard(path, options);
+    const bool is_allowed = std::ranges::any_of(corpus_.shards, [&](const std::string& shard) {
+      return may_be_unreadable(config_, shard) && shard_path(config_, shard) == path;
+    });
     Stretch shard, chunk;
     double text_bytes = 0, encoded_bytes = 0, tokens = 0;
     double chunk_text = 0, chunk_encoded = 0;
@@ -187,7 +191,7 @@ class Sample {
       const bool encode = encoded_bytes <= wanted * progress();
       at_end = !reader->next(record);
       if (at_end) break;
-      expect_readable(record);
+      if (!is_allowed) expect_readable(record);
       const auto* document = std::get_if<Document>(&record);
       if (document == nullptr || is_held_out(document->text, config_.holdout)) continue;
       const auto size = static_cast<double>(document->text.size());

@@ -61,6 +61,14 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
   return corpora;
 }
 
+std::vector<std::string> passed_over(const std::vector<RunCorpus>& corpora) {
+  std::vector<std::string> lines;
+  for (const RunCorpus& corpus : corpora)
+    for (const std::string& folder : corpus.passed_over)
+      lines.push_back(fmt::format("corpus {}: passed over in {}", corpus.corpus.name, folder));
+  return lines;
+}
+
 std::vector<std::size_t> indices_in(const std::vector<RunCorpus>& corpora, const Mix& mix) {
   std::vector<std::size_t> indices;
   for (const Corpus& corpus : mix.corpora) {

@@ -5,6 +5,7 @@
 #include <xxhash.h>
 
 #include "pipeline/corpus_set.h"
+#include "pipeline/loss_judge.h"
 
 namespace millrace {
 namespace {
@@ -20,7 +21,7 @@ HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const
     const auto reader = open_shard(path, reader_options(config, corpus.corpus, path));
     Record record;
     while (gathered.tokens < wanted && reader->next(record)) {
-      expect_readable(record);
+      if (!may_be_unreadable(config, shard)) expect_readable(record);
       const auto* document = std::get_if<Document>(&record);
       if (document == nullptr || !is_held_out(document->text, config.holdout)) continue;
       std::vector<TokenId> ids = vocabulary.encode(document->text);

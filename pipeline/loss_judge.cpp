@@ -89,6 +89,9 @@ std::optional<std::string> LossJudge::verdict(const RecordCounts& counts, bool a
       corpus_, percent(part), max_bad_fraction_, counts.lost.records, all.records, counts.lost.bytes, all.bytes);
   const auto most = std::ranges::max_element(
       causes_, {}, [&](const Cause& cause) { return std::tuple(lost_part(sound, cause.lost), cause.rejects); });
+  Loss noted{0, 0};
+  for (const Cause& cause : causes_) noted += cause.lost;
+  if (noted != counts.lost) text += "\n  part of it before this run was gone on with: rejects.jsonl names it";
   if (most->first) text += fmt::format("\n  most of it, {} rejects, as first: {}", most->rejects, *most->first);
   return text + "\nMend the shards (millrace index names what is wrong with them) or raise [data] max_bad_fraction";
 }

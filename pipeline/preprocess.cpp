@@ -51,8 +51,9 @@ void check_names(const StreamConfig& config) {
   refuse_names_alike(names);
 }
 
-OutputIdentity identity_of(const StreamConfig& config, const Vocabulary& vocabulary, const PreprocessOptions& options,
-                           std::uint64_t part_bytes, const std::vector<ShardFingerprint>& recorded) {
+OutputIdentity identity_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                           const Vocabulary& vocabulary, const PreprocessOptions& options, std::uint64_t part_bytes,
+                           const std::vector<ShardFingerprint>& recorded) {
   OutputIdentity identity;
   identity.format = options.format;
   identity.run = config.name;
@@ -63,7 +64,7 @@ OutputIdentity identity_of(const StreamConfig& config, const Vocabulary& vocabul
   identity.eos = vocabulary.eos();
   identity.tokens = options.tokens;
   identity.part_bytes = part_bytes;
-  identity.shards = fingerprints_of(config, corpora_of(config, FindShards::yes), recorded);
+  identity.shards = fingerprints_of(config, corpora, recorded);
   return identity;
 }
 
@@ -93,8 +94,10 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
   const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);
   std::optional<OutputIdentity> begun;
   if (record) begun = identity_from_json(record->json.at("identity"));
-  const OutputIdentity identity =
-      identity_of(config, vocabulary, options, part_bytes, begun ? begun->shards : std::vector<ShardFingerprint>());
+  const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
+  for (const std::string& line : passed_over(corpora)) watch.notice(line);
+  const OutputIdentity identity = identity_of(config, corpora, vocabulary, options, part_bytes,
+                                              begun ? begun->shards : std::vector<ShardFingerprint>());
   if (begun) refuse_differences(options.out, *begun, identity);
   if (record && record->complete) return {ExportEnd::complete, true, output_manifest_from_json(record->json)};
 

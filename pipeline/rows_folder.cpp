@@ -47,6 +47,11 @@ RowsReader::RowsReader(std::filesystem::path folder)
 }
 
 StreamRow RowsReader::row(std::uint64_t number) {
+  part_of(number);
+  return part_->row(number);
+}
+
+const RowsPartHeader& RowsReader::part_of(std::uint64_t number) {
   const bool is_in_part =
       part_ && number >= part_->header().first_row && number < part_->header().first_row + part_->header().rows;
   if (!is_in_part) {
@@ -59,7 +64,7 @@ StreamRow RowsReader::row(std::uint64_t number) {
       throw DataError(fmt::format("{}: not the part that should be there: see millrace preprocess --check {}",
                                   (folder_ / name_of_part(number / rows)).string(), shell_word(folder_.string())));
   }
-  return part_->row(number);
+  return part_->header();
 }
 
 RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted)
@@ -88,6 +93,17 @@ std::optional<Batch> RowsFolder::next() {
     batch.push_back(std::move(row));
   }
   return batch;
+}
+
+std::uint64_t RowsFolder::memory_bytes() {
+  constexpr std::uint64_t kCopies = 3;         // Of the stories: unpacked, as a stream of lines, and line by line.
+  constexpr std::uint64_t kStoryInMemory = 3;  // Sizes of its text that a row's origins and position take.
+  constexpr std::uint64_t kBatches = 2;
+  if (rows_ == 0) return 0;
+  const RowsPartHeader& part = reader_.part_of(0);
+  const std::uint64_t story = part.stories_size / std::max<std::uint64_t>(part.rows, 1) + sizeof(std::string);
+  const std::uint64_t stories = part.stories_bytes + kCopies * part.stories_size + part.rows * sizeof(std::string);
+  return stories + kBatches * batch_rows_ * (part.row_bytes() + kStoryInMemory * story + sizeof(StreamRow));
 }
 
 StreamRow RowsFolder::end() {

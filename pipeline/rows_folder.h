@@ -22,6 +22,8 @@ class RowsReader {
   const OutputManifest& manifest() const { return manifest_; }
   /// REQUIRES: number < manifest().rows. Throws DataError, naming the bytes, for a row that is damaged.
   StreamRow row(std::uint64_t number);
+  /// The header of the part that has the row. REQUIRES and throws as row().
+  const RowsPartHeader& part_of(std::uint64_t number);
 
  private:
   std::filesystem::path folder_;
@@ -49,6 +51,9 @@ class RowsFolder {
   std::optional<Batch> next();
   /// As DataPipeline::end(); without rejects and position before the last row.
   StreamRow end();
+  /// Bytes of stories and rows that are held at most, if all parts are as the first: while a part's stories are
+  /// unpacked, with the batch being made and the one being trained on. Throws as next().
+  std::uint64_t memory_bytes();
 
  private:
   RowsReader reader_;

@@ -30,6 +30,8 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path) {
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(through_links(path)) {
   std::error_code missing;
   const std::filesystem::file_status there = std::filesystem::status(path_, missing);
+  // No file could have the name: better said now than when all is written.
+  if (there.type() == std::filesystem::file_type::none) disk_failure(path_, missing.value(), "cannot write");
   if (std::filesystem::is_directory(there)) disk_failure(path_, EISDIR, "cannot write");
   if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
     disk_failure(path_, EINVAL, "is no regular file, and none is put in its place");

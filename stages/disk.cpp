@@ -66,6 +66,10 @@ bool is_wrong_path(const std::error_code& error) {
   return false;
 }
 
+bool is_impossible_path(const std::error_code& error) {
+  return error == std::errc::too_many_symbolic_link_levels || error == std::errc::filename_too_long;
+}
+
 bool synced(int descriptor) {
   while (::fsync(descriptor) != 0)
     if (errno != EINTR) return false;

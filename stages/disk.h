@@ -19,6 +19,9 @@ void write_all(int descriptor, const std::filesystem::path& path, std::string_vi
 /// False if the disk fails.
 bool is_wrong_path(const std::error_code& error);
 
+/// True if the error says that nothing can ever stand at a path: a name too long, links in a circle.
+bool is_impossible_path(const std::error_code& error);
+
 /// fsync, again after every signal that interrupts it. False with errno if it fails.
 bool synced(int descriptor);
 

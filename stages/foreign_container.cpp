@@ -181,6 +181,8 @@ constexpr const char* kUnpack = "unpack it, or recompress it with zstd";
 constexpr const char* kExtract = "unpack it, and name the files that it holds";
 constexpr const char* kConvert = "convert it to Parquet or JSON lines, for example with pyarrow";
 constexpr const char* kExport = "write the texts that it holds as JSON lines or Parquet";
+constexpr const char* kEncryptedParquet = "encrypted Parquet";
+constexpr const char* kDecrypt = "decrypt it with its key";
 constexpr const char* kDocument = "one JSON document over several lines";
 
 constexpr std::array kKinds{
@@ -209,7 +211,7 @@ constexpr std::array kKinds{
     Kind{"HDF5", kExport, "\x89HDF\r\n\x1A\n"sv},
     Kind{"SQLite", kExport, "SQLite format 3\0"sv},
     Kind{"PDF", kExport, "%PDF-"sv},
-    Kind{"encrypted Parquet", "decrypt it with its key", "PARE"sv, is_binary},
+    Kind{kEncryptedParquet, kDecrypt, "PARE"sv, is_binary},
     Kind{"Git LFS pointer", "fetch the file that it stands for: git lfs pull",
          "version https://git-lfs.github.com/spec/"sv},
     Kind{"Git LFS pointer", "fetch the file that it stands for: git lfs pull",
@@ -258,6 +260,10 @@ bool is_zstd(std::string_view head) {
 }
 
 }  // namespace
+
+ForeignContainer encrypted_parquet() {
+  return {kEncryptedParquet, kDecrypt};
+}
 
 std::size_t head_bytes(std::string_view head) {
   return is_gzip(head) || is_zstd(head) ? kPackedHeadBytes : kHeadBytes;

@@ -17,6 +17,9 @@ struct ForeignContainer {
   std::string told() const { return name + "; " + remedy; }
 };
 
+/// Parquet whose first bytes say so, or whose footer: see has_encrypted_columns.
+ForeignContainer encrypted_parquet();
+
 /// How many of a file's first bytes are looked at: of a packed one so many that they hold zstd's largest block.
 inline constexpr std::size_t kHeadBytes = 16 << 10;
 inline constexpr std::size_t kPackedHeadBytes = 136 << 10;

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "stages/parquet_lz4.h"
+#include "stages/parquet_values.h"
 #include "stages/thrift_compact.h"
 
 namespace millrace {
@@ -26,7 +27,7 @@ void write_node(ThriftWriter& out, const ParquetNode& node) {
   add(out, 1, node.type);
   add(out, 2, node.type_length);
   add(out, 3, node.repetition);
-  out.binary(4, node.name);
+  out.binary(4, named_field(node.name));
   if (node.children > 0) out.i32(5, static_cast<std::int64_t>(node.children));
   if (!node.is_text()) {
     add(out, 6, node.converted_type);
@@ -73,7 +74,7 @@ std::size_t read(const InputFile& file, std::uint64_t offset, char* into, std::s
 void add_paths(const std::vector<ParquetNode>& nodes, std::size_t& node, std::vector<std::string> path,
                std::vector<std::vector<std::string>>& paths) {
   const ParquetNode& here = nodes[node++];
-  path.push_back(here.name);
+  path.push_back(named_field(here.name));
   if (here.children == 0) paths.push_back(path);
   for (std::uint64_t child = 0; child < here.children; ++child) add_paths(nodes, node, path, paths);
 }

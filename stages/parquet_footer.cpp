@@ -182,6 +182,29 @@ std::uint32_t little_endian(const char* bytes) {
   return value;
 }
 
+struct FooterBytes {
+  std::string bytes;
+  std::uint64_t offset = 0;  ///< In the file.
+};
+
+FooterBytes footer_of(const InputFile& file) {
+  char tail[kTailBytes] = {};
+  const std::uint64_t size = file.size();
+  if (size < 4 + kTailBytes) throw ParquetFooterError(fmt::format("the file has {} bytes, too few for Parquet", size));
+  if (file.read_at(size - kTailBytes, tail, kTailBytes) != kTailBytes)
+    throw ParquetFooterError("the file became shorter while it was read");
+  if (std::memcmp(tail + 4, "PARE", 4) == 0) throw ParquetFooterError("the footer is encrypted");
+  if (std::memcmp(tail + 4, "PAR1", 4) != 0)
+    throw ParquetFooterError("the file does not end in \"PAR1\": it was cut, or is not whole yet");
+  const std::uint64_t length = little_endian(tail);
+  if (length > size - 4 - kTailBytes)
+    throw ParquetFooterError(fmt::format("the footer is said to have {} bytes, the file has {}", length, size));
+  FooterBytes footer{std::string(length, '\0'), size - kTailBytes - length};
+  if (file.read_at(footer.offset, footer.bytes.data(), length) != length)
+    throw ParquetFooterError("the file became shorter while it was read");
+  return footer;
+}
+
 }  // namespace
 
 bool ParquetNode::is_text() const {
@@ -210,28 +233,32 @@ std::uint64_t ParquetFooter::uncompressed_bytes(std::size_t group, const std::ve
 }
 
 ParquetFooter read_parquet_footer(const InputFile& file) {
-  char tail[kTailBytes] = {};
-  const std::uint64_t size = file.size();
-  if (size < 4 + kTailBytes) throw ParquetFooterError(fmt::format("the file has {} bytes, too few for Parquet", size));
-  if (file.read_at(size - kTailBytes, tail, kTailBytes) != kTailBytes)
-    throw ParquetFooterError("the file became shorter while it was read");
-  if (std::memcmp(tail + 4, "PARE", 4) == 0) throw ParquetFooterError("the footer is encrypted");
-  if (std::memcmp(tail + 4, "PAR1", 4) != 0)
-    throw ParquetFooterError("the file does not end in \"PAR1\": it was cut, or is not whole yet");
-  const std::uint64_t length = little_endian(tail);
-  if (length > size - 4 - kTailBytes)
-    throw ParquetFooterError(fmt::format("the footer is said to have {} bytes, the file has {}", length, size));
-  std::string bytes(length, '\0');
-  if (file.read_at(size - kTailBytes - length, bytes.data(), length) != length)
-    throw ParquetFooterError("the file became shorter while it was read");
+  const FooterBytes footer_bytes = footer_of(file);
   try {
-    ThriftReader in(bytes);
+    ThriftReader in(footer_bytes.bytes);
     ParquetFooter footer = read_meta(in);
     find_columns(footer);
     return footer;
   } catch (const ThriftError& error) {
-    throw ParquetFooterError(
-        fmt::format("byte {} of the footer: {}", size - kTailBytes - length + error.at, error.what()));
+    throw ParquetFooterError(fmt::format("byte {} of the footer: {}", footer_bytes.offset + error.at, error.what()));
+  }
+}
+
+bool has_encrypted_columns(const InputFile& file) {
+  constexpr int kEncryptionAlgorithm = 8;
+  try {
+    const FooterBytes footer_bytes = footer_of(file);
+    ThriftReader in(footer_bytes.bytes);
+    bool is_named = false;
+    read_structure(in, [&](int id, Kind) {
+      is_named = is_named || id == kEncryptionAlgorithm;
+      return false;
+    });
+    return is_named;
+  } catch (const ParquetFooterError&) {
+    return false;
+  } catch (const ThriftError&) {
+    return false;
   }
 }
 

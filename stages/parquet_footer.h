@@ -4,11 +4,15 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "stages/input_file.h"
 
 namespace millrace {
+
+/// What a Parquet file begins and ends with.
+inline constexpr std::string_view kParquetMagic = "PAR1";
 
 /// The end of a Parquet file, which says what stands where, cannot be read. The message says why.
 struct ParquetFooterError : std::runtime_error {
@@ -74,5 +78,9 @@ struct ParquetFooter {
 
 /// Throws ParquetFooterError, and std::system_error if the file cannot be read.
 ParquetFooter read_parquet_footer(const InputFile& file);
+
+/// Whether the footer, which may be readable itself, names an encryption of columns. False where it cannot be read.
+/// Throws std::system_error if the file cannot be.
+bool has_encrypted_columns(const InputFile& file);
 
 }  // namespace millrace

@@ -299,8 +299,8 @@ class ParquetReader final : public RecordReader {
 
   [[noreturn]] void blame_query(const DuckdbError& error) const {
     const std::string at = fmt::format("{}: rows {} to {}", path_, row_, group().to - 1);
-    if (options_.filter.where.empty()) throw DataError(fmt::format("{}: DuckDB: {}", at, error.what()));
-    throw ConfigError(fmt::format("{}: where = \"{}\": {}", at, options_.filter.where, error.what()));
+    if (options_.filter.where.empty()) throw DataError(fmt::format("{}: DuckDB: {}", at, of_the_file(error.what())));
+    throw ConfigError(fmt::format("{}: where = \"{}\": {}", at, options_.filter.where, of_the_file(error.what())));
   }
 
   void refuse_out_of_memory(const DuckdbError& error) const {
@@ -311,7 +311,17 @@ class ParquetReader final : public RecordReader {
                     path_, row_, error.what()));
   }
 
-  void lose_group(const std::string& why) {
+  /// What DuckDB says of a copy, said of the file: the copy's path is another each time, and nobody knows it.
+  std::string of_the_file(std::string why) const {
+    if (!copy_) return why;
+    const std::string copy = copy_->path();
+    for (std::size_t at = why.find(copy); at != std::string::npos; at = why.find(copy, at + path_.size()))
+      why.replace(at, copy.size(), path_);
+    return why;
+  }
+
+  void lose_group(const std::string& said) {
+    const std::string why = of_the_file(said);
     const std::uint64_t rows = group().to - row_;
     fault_ = Reject{{path_, row_},
                     RejectCause::damaged_page,

@@ -67,6 +67,10 @@ std::string any_element(const std::string& list, const std::string& name, const 
 
 }  // namespace
 
+std::string named_field(const std::string& name) {
+  return name.empty() ? "#" : name;
+}
+
 std::string sql_values(const std::string& value, const DuckdbType& type, Keys keys) {
   const std::string none = "NULL::VARCHAR[]";
   const auto of_all = [&](const std::string& list, const DuckdbType& element, Keys further) {
@@ -183,7 +187,7 @@ std::string sql_as(const std::string& value, const DuckdbType& declared, const D
     case Kind::structure: {
       std::string parts;
       for (std::size_t i = 0; i < declared.parts.size(); ++i) {
-        parts += fmt::format("{}{} := {}", i == 0 ? "" : ", ", sql_name(declared.parts[i].first),
+        parts += fmt::format("{}{} := {}", i == 0 ? "" : ", ", sql_name(named_field(declared.parts[i].first)),
                              sql_as(part(value, i), declared.parts[i].second, found.parts[i].second));
       }
       return fmt::format("CASE WHEN {} IS NULL THEN NULL ELSE struct_pack({}) END", value, parts);

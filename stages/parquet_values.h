@@ -8,6 +8,9 @@
 
 namespace millrace {
 
+/// A field's name as DuckDB takes it: it binds no struct in which one has none.
+std::string named_field(const std::string& name);
+
 /// SQL for what lies within a column. `value` is SQL for a value of type `type`; `keys` lead further in, as in JSON.
 /// Bytes stand for texts that nobody has checked.
 

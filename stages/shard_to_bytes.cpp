@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "stages/gzip_stream.h"
+#include "stages/parquet_footer.h"
 #include "stages/zstd_stream.h"
 
 namespace millrace {
@@ -26,7 +27,6 @@ class PlainStream final : public ByteStream {
 }  // namespace
 
 Container container_of(InputFile& file) {
-  constexpr std::string_view kParquetMagic = "PAR1";
   const InputFile::View view = file.peek(kParquetMagic.size());
   const std::string_view head(view.data, view.size);
   if (head.size() >= 4 && is_zstd_magic(head.data())) return Container::zstd;

@@ -13,6 +13,7 @@
 #include "stages/errors.h"
 #include "stages/frame_tally.h"
 #include "stages/line_to_document.h"
+#include "stages/parquet_footer.h"
 #include "stages/parquet_to_documents.h"
 #include "stages/shard_to_lines.h"
 
@@ -240,7 +241,10 @@ std::optional<ForeignContainer> foreign_in(InputFile& file, bool is_text) {
   static_assert(kPackedHeadBytes <= InputFile::kMostPeeked);
   InputFile::View head = file.peek(kHeadBytes);
   head = file.peek(head_bytes({head.data, head.size}));
-  return foreign_container({head.data, head.size}, is_text);
+  std::optional<ForeignContainer> foreign = foreign_container({head.data, head.size}, is_text);
+  if (!foreign && !file.is_stream() && container_of(file) == Container::parquet && has_encrypted_columns(file))
+    foreign = encrypted_parquet();
+  return foreign;
 }
 
 bool is_text_name(std::string_view path) {
@@ -313,6 +317,7 @@ std::optional<ForeignContainer> foreign_shard(const std::string& path, const std
       head.resize(wanted);
       head.resize(read + file.read_at(read, head.data() + read, wanted - read));
     }
+    if (head.starts_with(kParquetMagic) && has_encrypted_columns(file)) return encrypted_parquet();
     return foreign_container(head, layout.empty() ? is_text_name(path) : layout_named(layout).is_text());
   } catch (const std::system_error&) {
     return std::nullopt;

@@ -110,6 +110,19 @@ class Plan(Memory):
         self.assertLess(abs(seen - planned), 0.1 * planned + (60 << 20), f"planned {planned}, seen {seen}")
 
 
+    def test_rows_from_a_folder_are_planned_as_what_they_take(self):
+        settings = sets(["train.batch_rows=64", "train.micro_rows=1", "sequence_length=1024", "phase=[{until=2_000_000, "
+                         'mix="mix.toml", objective="causal.toml"}]', "train.tokens=262144", "eval.tokens=2000",
+                         "train.learning_rate=0.1"])
+        rows = self.folder / "rows"
+        subprocess.run([MILLRACE, "preprocess", self.run_file, "--format", "rows", "--tokens", "262144", "--out", rows,
+                        *settings], capture_output=True, check=True)
+        planned = self.planned(*settings, "--rows", rows)
+        self.assertLess(planned["pipeline"], self.planned(*settings)["pipeline"] // 4)
+        seen = self.peak("of-rows", *settings, "--rows", rows)
+        self.assertLess(abs(seen - planned["total"]), 0.1 * planned["total"] + (60 << 20), f"planned {planned}, seen {seen}")
+
+
 class PlanOfLargeRuns(Memory):
     def test_runs_of_more_than_four_gigabytes_hold_what_was_planned_within_a_tenth(self):
         for settings in (["train.micro_rows=10"], ["train.micro_rows=5"], ["train.micro_rows=5", "train.recompute=true"]):

@@ -139,6 +139,30 @@ class Output(unittest.TestCase):
         self.assertEqual(done.returncode, 2, done.stderr)
         self.assertIn("name the file itself", done.stderr)
 
+    def test_a_path_that_nothing_can_stand_at_is_refused_as_such(self):
+        (self.folder / "loop").symlink_to("loop")
+        reasons = {self.folder / ("n" * 256): "File name too long", self.folder / "loop/x": "Too many levels of symbolic"}
+        asked = {**self.files, **self.folders,
+                 "run": lambda path: ("train", path),
+                 "--rows": lambda path: ("train", self.run_file, "--rows", path),
+                 "--from": lambda path: ("train", self.run_file, "--from", path),
+                 "shards": lambda path: ("index", path),
+                 "mix": lambda path: ("mix", "check", path),
+                 "rows": lambda path: ("inspect", path),
+                 "output": lambda path: ("preprocess", "--check", path),
+                 "checkpoint": lambda path: ("logits", path, "--ids", self.ids, "--out", self.folder / "never"),
+                 "vocabulary": lambda path: ("vocab", "show", path)}
+        before = sorted(self.folder.rglob("*"))
+        for name, command in asked.items():
+            for path, reason in reasons.items():
+                with self.subTest(command=name, path=path.name[:4]):
+                    said = millrace(*command(path), code=2).stderr
+                    self.assertIn(reason, said)
+                    self.assertNotIn("filesystem error", said)
+                    self.assertNotIn("goes on from", said)
+        self.assertEqual(sorted(self.folder.rglob("*")), before)
+        (self.folder / "loop").unlink()
+
     def test_a_folder_is_no_file_and_a_file_no_folder(self):
         for name, command in self.files.items():
             place = self.here(name)

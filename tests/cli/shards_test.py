@@ -106,6 +106,8 @@ def foreign_files():
         "UTF-16": LINES.decode().encode("utf-16"),
         "UTF-16 text": LINES.decode().encode("utf-16-be"),
         "encrypted Parquet": b"PARE" + struct.pack("<I", 4096) + bytes(4096) + b"PARE",
+        # A footer in plain text whose one field, the eighth, names the encryption of columns: AES-GCM.
+        "encrypted Parquet; decrypt it": b"PAR1" + bytes([0x0C, 16, 0x1C, 0, 0, 0]) + struct.pack("<I", 6) + b"PAR1",
         "zstd with a dictionary": zstd_with_dictionary(),
     }
     files.update(arrow_files())
@@ -206,6 +208,18 @@ class ForeignContainers(Folder):
         done = run(*command)
         self.assertEqual(done.returncode, 0, done.stderr)
 
+    def test_one_that_may_be_unreadable_stops_neither_evaluation_nor_plan(self):
+        run_file = tiny_run.write_run(self.folder / "run")
+        (self.folder / "run/data/a-strange.jsonl").write_bytes(bz2.compress(LINES))  # The first that is looked at.
+        mix = self.folder / "run/mix.toml"
+        mix.write_text(mix.read_text().replace('["prose.jsonl"]', '["a-strange.jsonl", "prose.jsonl"]'))
+        run_file.write_text(run_file.read_text().replace("[data]\n", '[data]\nallow_unreadable = ["a-strange.jsonl"]\n'))
+        for command in (["mix", "plan", run_file], ["train", run_file, "--run-dir", self.folder / "out", "--set",
+                                                    "train.tokens=512"],
+                        ["eval", "--run", run_file, self.folder / "out/checkpoints/step-000002"]):
+            done = run(*command)
+            self.assertEqual(done.returncode, 0, done.stderr)
+
     def test_all_of_them_are_named_at_once(self):
         for number in range(12):
             self.write(f"data/{number}.jsonl", bz2.compress(LINES))
@@ -267,6 +281,19 @@ class WhatIsRead(Folder):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertIn(f"corpus prose: passed over in {data}/prose: unfinished or temporary: 1 (x.jsonl.part)",
                       (self.folder / "out/train.log").read_text())
+
+    def test_preprocess_says_what_it_passes_over(self):
+        run_file = tiny_run.write_run(self.folder / "run")
+        data = self.folder / "run/data"
+        (data / "prose").mkdir()
+        (data / "prose.jsonl").rename(data / "prose/prose.jsonl")
+        (data / "prose/x.jsonl.part").write_bytes(LINES)
+        mix = self.folder / "run/mix.toml"
+        mix.write_text(mix.read_text().replace('"prose.jsonl"', '"prose"'))
+        done = run("preprocess", run_file, "--format", "rows", "--tokens", 256, "--out", self.folder / "out")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn(f"corpus prose: passed over in {data}/prose: unfinished or temporary: 1 (x.jsonl.part)",
+                      done.stderr.decode())
 
     def test_brackets_and_stars_in_the_data_folder_are_plain(self):
         for name in ("data[1]", "da*ta"):

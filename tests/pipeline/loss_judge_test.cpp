@@ -74,6 +74,16 @@ TEST(Judging, BlamesTheCauseThatLostMostAndItsFirstReject) {
     EXPECT_THAT(verdict, HasSubstr(part));
 }
 
+TEST(Judging, SaysWhereToLookForLossesOfBeforeTheRunWasGoneOnWith) {
+  constexpr const char* kBefore = "before this run was gone on with: rejects.jsonl names it";
+  LossJudge judge("corpus", 0.001);
+  EXPECT_THAT(judge.verdict(counts(100, {5, 500}), true).value_or(""), HasSubstr(kBefore));
+  judge.note(reject(RejectCause::bad_json, {3, 300}));
+  EXPECT_THAT(judge.verdict(counts(100, {5, 500}), true).value_or(""), HasSubstr(kBefore));
+  judge.note(reject(RejectCause::bad_utf8, {2, 200}));
+  EXPECT_THAT(judge.verdict(counts(100, {5, 500}), true).value_or(""), testing::Not(HasSubstr(kBefore)));
+}
+
 TEST(AnUnreadableShard, IsNoneForTextsThatCouldBeReadAndForOneTextFile) {
   const RecordLayout lines = layout_named("c4");
   const RecordLayout text = layout_named("text");

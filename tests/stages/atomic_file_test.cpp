@@ -111,6 +111,13 @@ TEST_F(AtomicFileTest, HasRoomForTheLongestName) {
   EXPECT_EQ(text(at(longest)), "whole");
 }
 
+TEST_F(AtomicFileTest, RefusesANameThatNoFileCanHaveBeforeItIsWritten) {
+  EXPECT_THROW(AtomicFile(at(std::string(256, 'n'))), std::system_error);
+  fs::create_symlink("loop", at("loop"));
+  EXPECT_THROW(AtomicFile(at("loop") / "x"), std::system_error);
+  EXPECT_EQ(entries(), 1U);
+}
+
 TEST(ThroughLinks, RefusesAnOutputThatIsAnOpenFile) {
   const TemporaryFolder folder;
   const fs::path file = folder.write("a", "");

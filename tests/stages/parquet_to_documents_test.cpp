@@ -276,6 +276,64 @@ TEST_F(ParquetShard, LosesAGroupWhosePagesAreDamagedAndNoOther) {
   EXPECT_EQ(reading.documents.size(), 10000U - 2048U);
 }
 
+TEST_F(ParquetShard, IsCalledByItsOwnNameInWhatIsSaidOfDamage) {
+  const std::string path = write("SELECT 'row ' || i AS content FROM range(3000) AS numbers(i)", ", COMPRESSION zstd");
+  std::string bytes = bytes_of(path);
+  for (std::size_t at = 4; at < 300; ++at) bytes[at] = '\x5A';
+  const std::string damaged = folder_.write("damaged.parquet", bytes);
+  const Reading reading = read_shard(damaged, 0, {layout_named("the-stack")});
+  ASSERT_EQ(reading.causes(), (Causes{{"damaged_page", 1}}));
+  EXPECT_EQ(reading.rejects[0].reason.find("/proc/"), std::string::npos) << reading.rejects[0].reason;
+  EXPECT_EQ(reading.rejects[0].reason, read_shard(damaged, 0, {layout_named("the-stack")}).rejects[0].reason);
+}
+
+/// The file with an empty name in its footer wherever there was `name`.
+std::string without_name(const std::string& bytes, const std::string& name) {
+  const auto little_endian = [](std::string_view at) {
+    std::uint32_t value = 0;
+    for (std::size_t i = 4; i-- > 0;) value = value << 8U | static_cast<unsigned char>(at[i]);
+    return value;
+  };
+  const std::uint32_t length = little_endian(std::string_view(bytes).substr(bytes.size() - 8));
+  const std::size_t begin = bytes.size() - 8 - length;
+  const std::string footer =
+      replaced(bytes.substr(begin, length), static_cast<char>(name.size()) + name, std::string(1, '\0'));
+  std::string size;
+  for (unsigned i = 0; i < 4; ++i) size += static_cast<char>(footer.size() >> (8 * i) & 0xFFU);
+  return bytes.substr(0, begin) + footer + size + "PAR1";
+}
+
+TEST_F(ParquetShard, MayHaveFieldsWithoutAName) {
+  const std::string path = write(
+      "SELECT * FROM (VALUES ({'zqz': 'a', 'b': {'zqz': 1}, 'c': ['x']}), ({'zqz': 'd', 'b': {'zqz': 2}, 'c': []}), "
+      "({'zqz': NULL, 'b': NULL, 'c': NULL}), (NULL)) AS v(meta)");
+  const std::string nameless = folder_.write("nameless.parquet", without_name(bytes_of(path), "zqz"));
+  ReadOptions options{{"custom", "meta."}};
+  options.fields = {"meta.b.", "meta.c"};
+  const Reading reading = read_shard(nameless, 0, options);
+  EXPECT_EQ(reading.texts(), (Strings{"a", "d"}));
+  EXPECT_EQ(reading.causes(), (Causes{{"missing_field", 1}, {"wrong_type", 1}}));
+  ASSERT_EQ(reading.documents.size(), 2U);
+  EXPECT_EQ(reading.documents[0].fields, (Strings{"1", "x"}));
+  options.filter.keep = {{"meta.b.", {"2"}}};
+  EXPECT_EQ(read_shard(nameless, 0, options).texts(), Strings{"d"});
+}
+
+TEST_F(ParquetShard, WithEncryptedColumnsIsForeignThoughItsFooterCanBeRead) {
+  const std::string sound = bytes_of(write("SELECT 'row ' || i AS content FROM range(9) AS numbers(i)"));
+  // The last field of the footer, the eighth: an encryption, AES-GCM.
+  std::string bytes =
+      sound.substr(0, sound.size() - 9) + std::string("\x0C\x10\x1C\0\0\0", 6) + sound.substr(sound.size() - 8);
+  bytes[bytes.size() - 8] = static_cast<char>(bytes[bytes.size() - 8] + 5);
+  const std::string path = folder_.write("encrypted.parquet", bytes);
+  ASSERT_TRUE(has_encrypted_columns(InputFile(path)));
+  ASSERT_TRUE(foreign_shard(path, ""));
+  EXPECT_EQ(foreign_shard(path, "")->name, "encrypted Parquet");
+  const Reading reading = read_shard(path, 0, {layout_named("the-stack")});
+  EXPECT_EQ(reading.causes(), (Causes{{"unreadable", 1}}));
+  EXPECT_TRUE(reading.documents.empty());
+}
+
 TEST_F(ParquetShard, SaysHowMuchIsLostWithAGroupOrTheFile) {
   const std::string path = write("SELECT 'row ' || i AS content, i AS size FROM range(5000) AS numbers(i)");
   const std::string bytes = bytes_of(path);
