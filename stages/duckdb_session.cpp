@@ -37,8 +37,15 @@ const char* name_of(DuckdbType::Kind kind) {
 
 std::string sql_string(std::string_view text) {
   std::string quoted = "'";
-  for (const char c : text) quoted += c == '\'' ? "''" : std::string(1, c);
-  return quoted + "'";
+  for (const char c : text) {
+    if (c == '\0') {
+      quoted += "' || chr(0) || '";  // The query itself would end there.
+    } else {
+      quoted += c == '\'' ? "''" : std::string(1, c);
+    }
+  }
+  quoted += "'";
+  return text.find('\0') == std::string_view::npos ? quoted : "(" + quoted + ")";
 }
 
 std::string sql_name(std::string_view name) {

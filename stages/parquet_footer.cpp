@@ -246,13 +246,19 @@ ParquetFooter read_parquet_footer(const InputFile& file) {
 
 bool has_encrypted_columns(const InputFile& file) {
   constexpr int kEncryptionAlgorithm = 8;
+  constexpr int kAesGcm = 1;
+  constexpr int kAesGcmCtr = 2;
   try {
     const FooterBytes footer_bytes = footer_of(file);
     ThriftReader in(footer_bytes.bytes);
     bool is_named = false;
-    read_structure(in, [&](int id, Kind) {
-      is_named = is_named || id == kEncryptionAlgorithm;
-      return false;
+    read_structure(in, [&](int id, Kind kind) {
+      if (id != kEncryptionAlgorithm || kind != Kind::structure) return false;
+      read_structure(in, [&](int algorithm, Kind settings) {
+        is_named = is_named || (settings == Kind::structure && (algorithm == kAesGcm || algorithm == kAesGcmCtr));
+        return false;
+      });
+      return true;
     });
     return is_named;
   } catch (const ParquetFooterError&) {

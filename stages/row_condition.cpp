@@ -250,6 +250,8 @@ class Parser {
 }  // namespace
 
 RowCondition::RowCondition(std::string text) : text_(std::move(text)) {
+  if (const std::size_t at = text_.find('\0'); at != std::string::npos)
+    refuse(at, "a zero byte; for such a character in a text write chr(0)");
   DuckdbSession session;
   Parser(text_, session).parse([this](const std::string& name, std::size_t begin, std::size_t end) {
     mentions_.push_back({name, begin, end});

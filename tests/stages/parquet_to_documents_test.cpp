@@ -319,6 +319,16 @@ TEST_F(ParquetShard, MayHaveFieldsWithoutAName) {
   EXPECT_EQ(read_shard(nameless, 0, options).texts(), Strings{"d"});
 }
 
+TEST_F(ParquetShard, FiltersByTextsWithZeroBytes) {
+  const std::string path =
+      write("SELECT * FROM (VALUES ('a', 'x' || chr(0) || 'y'), ('b', 'x'), ('c', 'xy')) AS v(content, k)");
+  ReadOptions options{layout_named("the-stack")};
+  options.filter.keep = {{"k", {std::string("x\0y", 3)}}};
+  EXPECT_EQ(read_shard(path, 0, options).texts(), Strings{"a"});
+  options.filter = {.drop = {{"k", {std::string("x\0y", 3), "'"}}}};
+  EXPECT_EQ(read_shard(path, 0, options).texts(), (Strings{"b", "c"}));
+}
+
 TEST_F(ParquetShard, WithEncryptedColumnsIsForeignThoughItsFooterCanBeRead) {
   const std::string sound = bytes_of(write("SELECT 'row ' || i AS content FROM range(9) AS numbers(i)"));
   // The last field of the footer, the eighth: an encryption, AES-GCM.

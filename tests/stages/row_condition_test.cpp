@@ -4,6 +4,7 @@
 #include <cctype>
 #include <cstdlib>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "stages/duckdb_session.h"
@@ -222,6 +223,20 @@ TEST_F(Where, ReckonsTimesInTheSameZoneAndCalendarOnEveryMachine) {
       "VARCHAR)");
   ASSERT_TRUE(rows.next_chunk());
   EXPECT_EQ(rows.text(0, 0), "UTC gregorian 2019 2020-06-30 22:00:00+00");
+}
+
+TEST_F(Where, HasNoZeroBytes) {
+  for (const std::string& where :
+       {std::string(1, '\0'), std::string("a = 1\0 garbage", 14), std::string("a = '\0'", 7)}) {
+    try {
+      const RowCondition condition(where);
+      ADD_FAILURE() << where;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find(fmt::format("byte {}: a zero byte", where.find('\0') + 1)),
+                std::string::npos)
+          << error.what();
+    }
+  }
 }
 
 TEST_F(Where, KeepsAllButTheNamesWhereItsColumnsAreReplaced) {
