@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <string>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -23,6 +24,14 @@ void for_each_entry(const fs::path& log, const Use& use) {
   for_each_line(log, [&](const std::string& line, std::uint64_t number) {
     use(JsonValue::parse(line, {log.string(), number, "remove the line"}));
   });
+}
+
+void add_position(std::vector<Position>& positions, const JsonValue& line) {
+  Position position = position_from_json(line);
+  if (!positions.empty() && position.row <= positions.back().row)
+    line.at("row").fail(
+        fmt::format("is {}, expected more than the {} of the line before", position.row, positions.back().row));
+  positions.push_back(std::move(position));
 }
 
 /// Rows can be made again only by a program that makes the same stream.
@@ -62,8 +71,7 @@ RecordedRun open_recorded(const RunOptions& options) {
   check_stream_version(folder / "checkpoints");
   find_run_shards(recorded.run.stream, folder, true);
   if (!fs::exists(recorded.run.vocabulary)) recorded.run.vocabulary = vocabulary_beside(folder / "checkpoints" / "any");
-  for_each_entry(folder / "positions.jsonl",
-                 [&](const JsonValue& line) { recorded.positions.push_back(position_from_json(line)); });
+  for_each_entry(folder / "positions.jsonl", [&](const JsonValue& line) { add_position(recorded.positions, line); });
   const auto length = static_cast<std::uint64_t>(recorded.run.stream.sequence_length);
   for_each_entry(folder / "metrics.jsonl", [&](const JsonValue& line) {
     if (line.has("tokens")) recorded.rows_trained = line.get<std::uint64_t>("tokens") / length;

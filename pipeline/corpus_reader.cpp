@@ -1,5 +1,6 @@
 #include "pipeline/corpus_reader.h"
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 #include <variant>
@@ -35,6 +36,8 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
   damage_reported_ = start.index > 0 || start.offset > 0;
   // A place in the midst of a shard is that of a document.
   is_readable_ = damage_reported_ || start.block > 0;
+  if (is_readable_) least_ = std::max<std::uint64_t>(start.index + (start.offset > 0 ? 1 : 0), 1);
+  start_source_ = start.source;
   ended_ = !start.open;
   begin_epoch();
 }
@@ -129,10 +132,11 @@ bool CorpusReader::read_block() {
   ItemRng rng(config_.seed, Purpose::block_order, item_of({corpus_.id, place_.epoch, place_.shard, place_.block}));
   block_order_ = rng.permutation(static_cast<std::uint32_t>(block_.size()));
   place_.index = std::exchange(skip_, 0);
-  if (place_.index > block_.size())
-    throw DataError(
-        fmt::format("{}: the block at record {} has {} records, but {} were read from it before: the shard has changed",
-                    corpus_.shards[place_.shard], place_.block, block_.size(), place_.index));
+  if (const std::uint64_t least = std::exchange(least_, 0); block_.size() < least)
+    throw DataError(start_source_.told(
+        fmt::format("block is {}, of which {} records were begun, but {} has {} there: the position is damaged, or the "
+                    "shard has changed",
+                    place_.block, least, corpus_.shards[place_.shard], block_.size())));
   return true;
 }
 

@@ -44,7 +44,8 @@ class CorpusReader {
   CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start);
 
   /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws; DataError behind the
-  /// last item of a shard of which nothing could be read, unless it may be so. The damage met before it is in `item`.
+  /// last item of a shard of which nothing could be read, unless it may be so; DataError naming the source of `start`
+  /// if there is no such place. The damage met before it is in `item`.
   bool next(ReadItem& item);
 
  private:
@@ -63,6 +64,8 @@ class CorpusReader {
   std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
   SeekPoint from_;                  ///< From where it can be read.
   std::uint64_t skip_ = 0;          ///< Items of that block that were consumed before.
+  std::uint64_t least_ = 0;         ///< Items that it must have.
+  PositionSource start_source_;     ///< That says so.
   bool damage_reported_ = false;    ///< The container damage in that block was yielded before.
   bool ended_ = false;
   std::vector<std::uint32_t> shard_order_;

@@ -248,6 +248,10 @@ std::string JsonValue::text() const {
   return value_->dump();
 }
 
+std::string JsonValue::place() const {
+  return path_.empty() ? place_of(document_->source) : fmt::format("{}: {}", place_of(document_->source), path_);
+}
+
 std::string JsonValue::place(const std::string& key) const {
   return fmt::format("{}: {}", place_of(document_->source), extended(path_, key));
 }

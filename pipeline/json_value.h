@@ -54,7 +54,8 @@ class JsonValue {
   std::vector<std::pair<std::string, JsonValue>> members() const;  ///< Of an object, in the text's order.
   std::string text() const;                                        ///< The value as JSON, in one line.
   const nlohmann::ordered_json& json() const { return *value_; }   ///< As long as this or a copy lives.
-  std::string place(const std::string& key) const;                 ///< "FILE: PATH" of a member.
+  std::string place() const;                                       ///< "FILE:LINE: PATH", as far as there are such.
+  std::string place(const std::string& key) const;                 ///< Likewise of a member.
   [[noreturn]] void fail(const std::string& complaint) const;      ///< "FILE: PATH COMPLAINT; REMEDY"
 
  private:

@@ -71,6 +71,7 @@ Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corp
 Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
              Position start)
     : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credit_(corpora.size(), 0) {
+  position_.source = {};  // From now on the stream itself comes to positions.
   TokenBuffer::Limits limits;
   limits.on_bad_data = config.on_bad_data;
   limits.max_bad_fraction = config.max_bad_fraction;

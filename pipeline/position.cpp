@@ -78,10 +78,15 @@ CorpusPosition corpus_position_of(const JsonValue& json) {
   place.phase_raw_tokens = json.get<std::uint64_t>("phase_raw_tokens");
   place.phase_examples = json.get<std::vector<std::uint64_t>>("phase_examples");
   place.records = counts_of(json.at("records"));
+  place.source.place = json.place();
   return place;
 }
 
 }  // namespace
+
+std::string PositionSource::told(const std::string& complaint) const {
+  return (place.empty() ? "the position to start from" : place) + ": " + complaint;
+}
 
 std::uint64_t RecordCounts::rejected_total() const {
   return std::accumulate(rejected.begin(), rejected.end(), std::uint64_t{0});
@@ -114,6 +119,7 @@ Position position_from_json(const JsonValue& json) {
   position.example = json.get<std::uint64_t>("example");
   position.phase = json.get<std::uint32_t>("phase");
   for (const JsonValue& place : json.at("corpora").elements()) position.corpora.push_back(corpus_position_of(place));
+  position.source.place = json.place();
   return position;
 }
 

@@ -31,6 +31,16 @@ struct RecordCounts {
   bool operator==(const RecordCounts&) const = default;
 };
 
+/// Where a position was read, for complaints about it: "FILE:LINE: corpora[2]". Empty: a stream came to it. Of no
+/// matter for which position it is.
+struct PositionSource {
+  std::string place;
+
+  bool operator==(const PositionSource& /*other*/) const { return true; }
+  /// The complaint behind the place, or behind "the position to start from".
+  std::string told(const std::string& complaint) const;
+};
+
 /// How far one corpus has been consumed. The next token is token `offset` of the `index`-th record, in shuffled
 /// order, of the block that starts at record `block` of the `shard`-th shard (natural order) in epoch `epoch`.
 struct CorpusPosition {
@@ -48,6 +58,7 @@ struct CorpusPosition {
   std::uint64_t phase_raw_tokens = 0;  ///< Since the phase, or the last redistribution, began.
   std::vector<std::uint64_t> phase_examples;  ///< Per denoiser of the phase's objective, likewise.
   RecordCounts records;                       ///< Since the run began.
+  PositionSource source;
 
   bool operator==(const CorpusPosition&) const = default;
 };
@@ -59,6 +70,7 @@ struct Position {
   std::uint64_t example = 0;  ///< Examples before this place.
   std::uint32_t phase = 0;
   std::vector<CorpusPosition> corpora;  ///< One per corpus of the run, in the order of first mention.
+  PositionSource source;
 
   bool operator==(const Position&) const = default;
 };

@@ -71,12 +71,13 @@ std::string story_of(const StreamRow& row) {
       .dump();
 }
 
-void add_story(StreamRow& row, const std::string& story) {
+void add_story(StreamRow& row, const std::string& story, const std::string& file) {
+  const std::string name = fmt::format("{}: the story of row {}", file, row.number);
   try {
-    const JsonValue json = JsonValue::parse(story, {"its story", 0, ""});
+    const JsonValue json = JsonValue::parse(story, {name, 0, ""});
     for (const JsonValue& origin : json.at("examples").elements()) row.examples.push_back(origin_of(origin));
     row.raw_tokens = json.get<std::vector<TokenId>>("raw_tokens");
-    row.rejects = rejects_from_jsonl(json.get<std::string>("rejects"), "its rejects");
+    row.rejects = rejects_from_jsonl(json.get<std::string>("rejects"), name);
     row.reject_corpora = json.get<std::vector<std::uint32_t>>("reject_corpora");
     if (row.reject_corpora.size() != row.rejects.size())
       json.at("reject_corpora")
@@ -84,7 +85,7 @@ void add_story(StreamRow& row, const std::string& story) {
                             row.rejects.size()));
     row.after = std::make_shared<const Position>(position_from_json(json.at("after")));
   } catch (const ConfigError& error) {
-    throw DataError(fmt::format("row {}: {}", row.number, error.what()));
+    throw DataError(error.what());
   }
 }
 

@@ -10,7 +10,7 @@ namespace millrace {
 /// passed over before it, and the position behind it.
 std::string story_of(const StreamRow& row);
 
-/// Fills `row` with what story_of told. Throws DataError if the text is no story.
-void add_story(StreamRow& row, const std::string& story);
+/// Fills `row` with what story_of told. Throws DataError, naming the file that the text is from, if it is no story.
+void add_story(StreamRow& row, const std::string& story, const std::string& file);
 
 }  // namespace millrace

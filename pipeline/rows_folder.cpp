@@ -112,7 +112,7 @@ StreamRow RowsFolder::end() {
   end.number = rows_;
   if (next_ < rows_) return end;
   if (manifest.stream_ended && rows_ == manifest.rows) {
-    add_story(end, manifest.end);
+    add_story(end, manifest.end, (reader_.folder() / kOutputManifest).string());
   } else if (rows_ > 0) {
     end.after = reader_.row(rows_ - 1).after;
   }

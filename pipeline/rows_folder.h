@@ -19,6 +19,7 @@ class RowsReader {
   /// Throws ConfigError if the folder is not a whole output of that format, DataError if its manifest is damaged.
   explicit RowsReader(std::filesystem::path folder);
 
+  const std::filesystem::path& folder() const { return folder_; }
   const OutputManifest& manifest() const { return manifest_; }
   /// REQUIRES: number < manifest().rows. Throws DataError, naming the bytes, for a row that is damaged.
   StreamRow row(std::uint64_t number);

@@ -151,7 +151,7 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   row.row.segment_ids = numbers.take<std::int32_t>(header_.length);
   row.row.positions = numbers.take<std::int32_t>(header_.length);
   if (stories_.empty()) read_stories();
-  add_story(row, stories_[number - header_.first_row]);
+  add_story(row, stories_[number - header_.first_row], name_);
   return row;
 }
 

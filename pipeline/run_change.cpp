@@ -1,6 +1,7 @@
 #include "pipeline/run_change.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/format.h>
 
@@ -19,6 +20,24 @@ void compare(std::vector<std::string>& changes, const std::string& key, const Va
 
 const char* name_of(Sampling sampling) {
   return sampling == Sampling::random ? "\"random\"" : "\"quota\"";
+}
+
+[[noreturn]] void refuse(const PositionSource& source, const std::string& why) {
+  throw ConfigError(source.told(why + "; it belongs to another run, or is damaged"));
+}
+
+/// A corpus's shards may be unknown: then any turn may be one of theirs.
+void expect_place_in(const RunCorpus& corpus, const CorpusPosition& place, std::size_t denoisers) {
+  if (place.phase_examples.size() != denoisers)
+    refuse(place.source, fmt::format("phase_examples is a list of {}, but the phase has {} denoisers",
+                                     place.phase_examples.size(), denoisers));
+  if (!corpus.shards.empty() && place.shard_turn >= corpus.shards.size())
+    refuse(place.source, fmt::format("shard_turn is {}, but corpus \"{}\" has {} shards, counted from 0",
+                                     place.shard_turn, place.corpus, corpus.shards.size()));
+  const double epochs = std::ceil(corpus.corpus.max_epochs);
+  if (epochs > 0 && static_cast<double>(place.epoch) >= epochs)
+    refuse(place.source, fmt::format("epoch is {}, but corpus \"{}\" has {} epochs, counted from 0", place.epoch,
+                                     place.corpus, epochs));
 }
 
 }  // namespace
@@ -78,11 +97,9 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
 }
 
 Position carried_over(const Position& position, const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
-  const auto refuse = [](const std::string& why) {
-    throw ConfigError("the position to start from belongs to another run: " + why);
-  };
   if (position.phase >= config.phases.size())
-    refuse(fmt::format("it stands in phase {} of {}", position.phase + 1, config.phases.size()));
+    refuse(position.source,
+           fmt::format("phase is {}, but the run has {} phases, counted from 0", position.phase, config.phases.size()));
   const std::size_t denoisers = config.phases[position.phase].objective.denoisers.size();
   Position carried = position;
   carried.corpora.clear();
@@ -92,14 +109,13 @@ Position carried_over(const Position& position, const StreamConfig& config, cons
     if (known != position.corpora.end()) place = *known;
     place.corpus = corpus.corpus.name;
     if (known == position.corpora.end()) place.phase_examples.assign(denoisers, 0);
-    if (place.phase_examples.size() != denoisers)
-      refuse(fmt::format("its phase has {} denoisers, that of the run {}", place.phase_examples.size(), denoisers));
+    expect_place_in(corpus, place, denoisers);
   }
   for (const CorpusPosition& place : position.corpora) {
     const bool kept = std::ranges::any_of(corpora, [&](const RunCorpus& c) { return c.corpus.name == place.corpus; });
     if (!kept && place.raw_tokens > 0)
-      refuse(fmt::format("{} raw tokens of corpus \"{}\" were eaten, which the run has not", place.raw_tokens,
-                         place.corpus));
+      refuse(place.source, fmt::format("{} raw tokens of corpus \"{}\" were eaten, which the run has not",
+                                       place.raw_tokens, place.corpus));
   }
   return carried;
 }

@@ -30,7 +30,7 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
                                              const Position& position, const std::set<std::string>& same_shards = {});
 
 /// `position` in a run whose later phases were changed: corpora that are new begin at their beginning, those that are
-/// gone (and gave nothing) are left out. Throws ConfigError if the position cannot be one of this run.
+/// gone (and gave nothing) are left out. Throws ConfigError naming its source if it cannot be a position of this run.
 Position carried_over(const Position& position, const StreamConfig& config, const std::vector<RunCorpus>& corpora);
 
 }  // namespace millrace

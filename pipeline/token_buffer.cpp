@@ -12,6 +12,7 @@ namespace millrace {
 TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits)
     : corpus_(std::move(corpus)),
       limits_(limits),
+      start_source_(std::exchange(start.source, {})),
       position_(std::move(start)),
       judge_(corpus_, limits.max_bad_fraction),
       arrived_(position_.records) {
@@ -58,7 +59,8 @@ void TokenBuffer::enter(EncodedItem item) {
     return;
   }
   // The document in whose midst a restarted stream begins was counted when its first token was consumed.
-  const bool counted_before = std::exchange(mid_document_, false);
+  const bool counted_before = std::exchange(mid_document_, false) && item.kind != EncodedItem::Kind::failure;
+  if (counted_before && !is_in_midst_of(item)) return;
   if (!counted_before) count(item);
   std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
   switch (item.kind) {
@@ -85,6 +87,15 @@ void TokenBuffer::enter(EncodedItem item) {
       break;
   }
   judge(false);
+}
+
+/// Whether the position to start from can be one in this item; else nothing comes any more.
+bool TokenBuffer::is_in_midst_of(const EncodedItem& item) {
+  if (item.kind == EncodedItem::Kind::document && position_.offset <= item.tokens.size()) return true;
+  failure_ = std::make_exception_ptr(DataError(start_source_.told(fmt::format(
+      "offset is {}, but the record there gives {} tokens: the position is damaged, or the shard has changed",
+      position_.offset, item.tokens.size()))));
+  return false;
 }
 
 void TokenBuffer::count(const EncodedItem& item) {

@@ -82,6 +82,7 @@ class TokenBuffer {
 
   std::uint64_t give_back_credit();
   void enter(EncodedItem item);
+  bool is_in_midst_of(const EncodedItem& item);
   void count(const EncodedItem& item);
   void judge(bool at_epoch_end);
   void begin_document(const Held& document, Cut& cut);
@@ -89,6 +90,7 @@ class TokenBuffer {
 
   std::string corpus_;
   Limits limits_;
+  PositionSource start_source_;
   CorpusPosition position_;
   std::map<std::uint64_t, EncodedItem> early_;  ///< Arrived before their turn.
   std::uint64_t next_number_ = 0;
@@ -96,7 +98,7 @@ class TokenBuffer {
   std::deque<Held> documents_;
   std::uint64_t tokens_ = 0;       ///< Ids in documents_ that are not consumed.
   bool between_documents_ = true;  ///< Nothing of documents_.front() is consumed.
-  bool mid_document_ = false;      ///< The next item is a document of which a part was consumed before the restart.
+  bool mid_document_ = false;      ///< The next item must be a document, some of it consumed before the restart.
 
   LossJudge judge_;
   RecordCounts arrived_;  ///< Since the run began, up to the last item in order.

@@ -10,16 +10,17 @@
 namespace millrace {
 namespace {
 
+class DoesNotAddUp : public std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 void expect_equal(const std::string& what, std::uint64_t in_ledger, const char* elsewhere, std::uint64_t count) {
   if (in_ledger == count) return;
-  throw std::logic_error(
-      fmt::format("the ledger does not add up: it has {} {}, {} {}; training stopped, the last checkpoint is good",
-                  in_ledger, what, elsewhere, count));
+  throw DoesNotAddUp(fmt::format("the ledger does not add up: it has {} {}, {} {}", in_ledger, what, elsewhere, count));
 }
 
-}  // namespace
-
-void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
+/// Throws DoesNotAddUp.
+void add_up(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
   std::uint64_t examples = 0;
   std::map<std::string, std::uint64_t> raw_tokens;
   for (const auto& [key, entry] : state.ledger.entries()) {
@@ -42,7 +43,17 @@ void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std:
   expect_equal("raw tokens", state.ledger.raw_tokens(), kReached, all_tokens);
 }
 
-void expect_known(const TrainState& state, const std::vector<std::string>& corpora,
+}  // namespace
+
+void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
+  try {
+    add_up(state, seen, corpora);
+  } catch (const DoesNotAddUp& error) {
+    throw std::logic_error(fmt::format("{}; training stopped, the last checkpoint is good", error.what()));
+  }
+}
+
+void expect_sound(const TrainState& state, const std::vector<std::string>& corpora,
                   const std::vector<std::vector<std::string>>& denoisers, const std::string& where) {
   const auto expect_below = [&where](const char* what, std::uint64_t number, std::size_t count) {
     if (number < count) return;
@@ -55,6 +66,11 @@ void expect_known(const TrainState& state, const std::vector<std::string>& corpo
     expect_below("denoiser", key.denoiser, denoisers[key.phase].size());
   }
   if (!state.longest_example.empty()) expect_below("phase", state.longest_example.size() - 1, denoisers.size());
+  try {
+    add_up(state, {state.ledger.positions(), state.ledger.loss_tokens()}, corpora);
+  } catch (const DoesNotAddUp& error) {
+    throw ConfigError(fmt::format("{}: {}", where, error.what()));
+  }
 }
 
 }  // namespace millrace

@@ -19,8 +19,8 @@ struct SeenByTrainer {
 void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora);
 
 /// Throws ConfigError beginning with `where` if a saved state tells of phases, corpora or denoisers that the run has
-/// not: `denoisers` names those of each phase.
-void expect_known(const TrainState& state, const std::vector<std::string>& corpora,
+/// not, or its ledger and its position of different figures: `denoisers` names those of each phase.
+void expect_sound(const TrainState& state, const std::vector<std::string>& corpora,
                   const std::vector<std::vector<std::string>>& denoisers, const std::string& where);
 
 }  // namespace millrace

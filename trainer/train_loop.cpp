@@ -136,8 +136,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   const bool begun = state_.position.has_value();
   if (begun) {
     const fs::path saved = checkpoint_path(setup_.checkpoints, state_.step) / "state.json";
-    expect_known(state_, setup_.corpora, setup_.denoisers, saved.string());
-    check_ledger(state_, seen_, setup_.corpora);
+    expect_sound(state_, setup_.corpora, setup_.denoisers, saved.string());
   }
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);

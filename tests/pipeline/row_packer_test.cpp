@@ -73,7 +73,7 @@ class PackedRows : public testing::Test {
 TEST_F(PackedRows, AreToldWholeInTheirStory) {
   for (const Packed& packed : rows()) {
     StreamRow again;
-    add_story(again, story_of(packed.row));
+    add_story(again, story_of(packed.row), "part-00000.rows");
     EXPECT_EQ(again.examples, packed.row.examples);
     EXPECT_EQ(again.raw_tokens, packed.row.raw_tokens);
     EXPECT_EQ(to_json(*again.after), to_json(*packed.row.after));

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/data_pipeline.h"
+#include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
@@ -139,6 +140,45 @@ TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
   now_ = then_;
   now_.phases[0].mix = now_.phases[1].mix = now_.phases[2].mix;
   EXPECT_THROW(run(now_, stop), ConfigError) << "corpus a was eaten from";
+}
+
+/// Whatever is wrong with a position that a file brought is told of that file's line, found while it is looked at or
+/// only when the shards are.
+TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
+  const Run whole = run(then_);
+  const auto sound = [&](std::size_t row) {
+    return position_from_json(JsonValue::parse(to_json(*whole.after.at(row)), {"positions.jsonl", 3, ""}));
+  };
+  const auto refusal = [&](const std::function<void(Position&)>& damage, std::size_t row = 149) {
+    Position position = sound(row);
+    damage(position);
+    try {
+      run(then_, position);
+    } catch (const std::exception& error) {
+      return std::string(error.what());
+    }
+    return std::string("taken");
+  };
+  EXPECT_EQ(refusal([](Position&) {}), "taken");
+  using testing::StartsWith;
+  EXPECT_THAT(refusal([](Position& p) { p.phase = 3; }),
+              StartsWith("positions.jsonl:3: phase is 3, but the run has 3 phases, counted from 0"));
+  EXPECT_THAT(
+      refusal([](Position& p) { p.corpora[1].phase_examples.push_back(0); }),
+      StartsWith("positions.jsonl:3: corpora[1]: phase_examples is a list of 2, but the phase has 1 denoisers"));
+  EXPECT_THAT(refusal([](Position& p) { p.corpora[1].shard_turn = 1; }),
+              StartsWith("positions.jsonl:3: corpora[1]: shard_turn is 1, but corpus \"b\" has 1 shards"));
+  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].corpus = "d"; }),
+              testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: [0-9]+ raw tokens of corpus \"d\" were eaten, "
+                                    "which the run has not; it belongs to another run, or is damaged"));
+  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].block = 60; }),
+              StartsWith("positions.jsonl:3: corpora[0]: block is 60, of which "));
+  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].index = 1000; }),
+              StartsWith("positions.jsonl:3: corpora[0]: block is "));
+  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].offset = 1'000'000; }),
+              testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: offset is 1000000, but the record there gives "
+                                    "[0-9]+ tokens: .*"));
+  EXPECT_THAT(*whole.after.at(149), testing::Field(&Position::source, testing::Field(&PositionSource::place, "")));
 }
 
 }  // namespace

@@ -83,10 +83,19 @@ TEST(LedgerCheck, NoticesEveryEntryThatIsLost) {
 TEST(LedgerCheck, RefusesAStateThatTellsOfWhatTheRunHasNot) {
   TrainState state;
   for (std::uint64_t number = 0; number < 8; ++number) state.add(stream_row(number));
-  EXPECT_NO_THROW(expect_known(state, {"prose", "code"}, {{"causal"}}, "state.json"));
-  EXPECT_THROW(expect_known(state, {"prose", "code"}, {}, "state.json"), ConfigError);
-  EXPECT_THROW(expect_known(state, {"prose"}, {{"causal"}}, "state.json"), ConfigError);
-  EXPECT_THROW(expect_known(state, {"prose", "code"}, {{}}, "state.json"), ConfigError);
+  EXPECT_NO_THROW(expect_sound(state, {"prose", "code"}, {{"causal"}}, "state.json"));
+  EXPECT_THROW(expect_sound(state, {"prose", "code"}, {}, "state.json"), ConfigError);
+  EXPECT_THROW(expect_sound(state, {"prose"}, {{"causal"}}, "state.json"), ConfigError);
+  EXPECT_THROW(expect_sound(state, {"prose", "code"}, {{}}, "state.json"), ConfigError);
+  state.position->corpora[1].raw_tokens += 1;
+  try {
+    expect_sound(state, {"prose", "code"}, {{"causal"}}, "state.json");
+    ADD_FAILURE() << "a position that the ledger does not add up to was taken";
+  } catch (const ConfigError& error) {
+    EXPECT_STREQ(
+        error.what(),
+        "state.json: the ledger does not add up: it has 28 raw tokens of code, the stream's position is behind 29");
+  }
 }
 
 }  // namespace
