@@ -19,6 +19,7 @@
 #include "model/machine_limit.h"
 #include "model/product_operations.h"
 #include "model/transformer.h"
+#include "trainer/make_optimizer.h"
 #include "trainer/optimizer.h"
 
 namespace millrace {

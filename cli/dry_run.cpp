@@ -5,6 +5,7 @@
 
 #include "cli/memory_report.h"
 #include "cli/progress.h"
+#include "model/parameter_spec.h"
 #include "trainer/run_folder.h"
 
 namespace millrace {

@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
 #include "pipeline/stream_config.h"
+#include "pipeline/stream_row.h"
 #include "stages/document_to_tokens.h"
 
 namespace millrace {

@@ -10,7 +10,6 @@
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"
-#include "pipeline/document_chunk.h"
 #include "pipeline/mix_file.h"
 #include "pipeline/objective_file.h"
 #include "stages/errors.h"

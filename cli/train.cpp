@@ -31,6 +31,7 @@
 #include "cli/train_report.h"
 #include "cli/vocabulary_match.h"
 #include "model/machine_limit.h"
+#include "model/parameter_spec.h"
 #include "pipeline/data_pipeline.h"
 #include "pipeline/rows_folder.h"
 #include "pipeline/run_change.h"

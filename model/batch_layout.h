@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/transformer.h"
+#include "model/token_batch.h"
 
 namespace millrace {
 

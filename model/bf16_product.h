@@ -1,8 +1,8 @@
 #pragma once
 
 #include "model/bf16.h"
-#include "model/matmul.h"
 #include "model/matrix.h"
+#include "model/operand.h"
 
 namespace millrace {
 

@@ -7,16 +7,9 @@
 
 #include "model/model_config.h"
 #include "model/parameter.h"
+#include "model/sampling.h"
 
 namespace millrace {
-
-/// How the next token is drawn from the logits.
-struct SamplingOptions {
-  double temperature = 1.0;  ///< 0: the most likely token.
-  int top_k = 0;             ///< Keep the k most likely; 0: all.
-  double top_p = 1.0;        ///< Keep the fewest tokens whose probabilities sum to p.
-  std::uint64_t seed = 0;
-};
 
 /// Continues a prompt token by token with a KV cache. OpenMoE's code caches keys before RoPE and turns all of them at
 /// every step; a key's position never changes, so they are cached turned here, which gives the same numbers.

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace millrace {
 
@@ -48,26 +47,5 @@ struct ModelConfig {
 /// "openmoe-base", "openmoe-8b", "openmoe-34b", and for tests and the quickstart "openmoe-nano", "openmoe-micro".
 /// Throws std::invalid_argument naming the known presets.
 ModelConfig model_preset(const std::string& name);
-
-/// How a parameter is drawn before training (openmoe-facts 3.3).
-struct Initializer {
-  enum class Law : std::uint8_t { ones, normal, truncated_normal };
-  Law law = Law::normal;
-  double stddev = 0;
-};
-
-/// A parameter's name and shape as in released checkpoints (openmoe-facts 7).
-struct ParameterSpec {
-  std::string name;
-  std::vector<std::int64_t> shape;
-  Initializer initializer;
-  bool per_expert = false;  ///< First axis counts experts: optimizers treat each slice as its own tensor.
-
-  std::int64_t size() const;
-};
-
-/// Every parameter of a model, in a fixed order.
-std::vector<ParameterSpec> parameter_specs(const ModelConfig& config);
-std::int64_t parameter_count(const ModelConfig& config);
 
 }  // namespace millrace

@@ -8,6 +8,7 @@
 #include "model/matmul.h"
 #include "model/matrix.h"
 #include "model/model_config.h"
+#include "model/parameter_spec.h"
 
 namespace millrace {
 

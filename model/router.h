@@ -6,8 +6,10 @@
 
 #include "model/batch_layout.h"
 #include "model/matrix.h"
+#include "model/model_config.h"
 #include "model/parameter.h"
-#include "model/transformer.h"
+#include "model/router_statistics.h"
+#include "model/token_batch.h"
 
 namespace millrace {
 

@@ -7,34 +7,10 @@
 #include "model/model_config.h"
 #include "model/parameter.h"
 #include "model/profile.h"
+#include "model/router_statistics.h"
+#include "model/token_batch.h"
 
 namespace millrace {
-
-/// B rows of T positions; views, row-major (B, T). Not owned. Without segment ids a trailing run of
-/// token 0 in a row is padding.
-struct TokenBatch {
-  int rows = 0;    ///< B
-  int length = 0;  ///< T
-  const std::int32_t* tokens = nullptr;
-  const std::int32_t* labels = nullptr;  ///< May be null where no loss is asked for.
-  const float* loss_weights = nullptr;   ///< Likewise.
-  /// Null: one segment a row. Attention stays within a segment; 0 is padding; equal ids of a row stand together.
-  const std::int32_t* segment_ids = nullptr;
-  const std::int32_t* positions = nullptr;  ///< Null: 0 .. T-1.
-};
-
-/// What one MoE layer's router did with one micro-batch.
-struct RouterStatistics {
-  double aux_loss = 0;       ///< Load-balance loss, unweighted; balanced value = k (openmoe-facts 4.4).
-  double z_loss = 0;         ///< Unweighted.
-  double entropy = 0;        ///< Mean over tokens, nats.
-  double dropped = 0;        ///< Share of (token, choice) pairs over capacity.
-  std::int64_t kept = 0;     ///< Pairs within capacity.
-  std::vector<double> load;  ///< (E) share of (token, choice) pairs per expert, before capacity.
-  /// (T) (token, choice) pairs of each position in the row, and those of them over capacity: counts over the rows of
-  /// the micro-batch. Without padding, whose places in the row say nothing of text.
-  std::vector<std::int64_t> pairs_at, dropped_at;
-};
 
 /// Losses of one micro-batch: means over loss weight (ce, z) and over MoE layers (aux, router z); unweighted parts.
 struct Losses {
@@ -56,8 +32,6 @@ struct TokenScores {
 /// Whether backward finds what the layers kept, or only each layer's input, and runs its forward pass again: the same
 /// bits, for one layer's activations in memory and a third more time.
 enum class Recompute : bool { no, yes };
-
-enum class Mode : std::uint8_t { train, eval };  ///< Chooses the capacity factor.
 
 /// Everything the forward pass computes that the checks look at. (rows, columns) row-major.
 template <class Scalar>

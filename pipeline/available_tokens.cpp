@@ -12,9 +12,10 @@
 
 #include <oneapi/tbb/parallel_for.h>
 
-#include "pipeline/document_chunk.h"
 #include "pipeline/held_out.h"
 #include "pipeline/loss_judge.h"
+#include "stages/record_reader.h"
+#include "stages/shard_to_records.h"
 
 namespace millrace {
 namespace {

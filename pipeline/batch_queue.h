@@ -6,8 +6,8 @@
 #include <functional>
 #include <optional>
 
-#include "pipeline/data_pipeline.h"
 #include "pipeline/mutex.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

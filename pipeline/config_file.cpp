@@ -15,7 +15,7 @@
 
 #include "pipeline/large_integer.h"
 #include "stages/errors.h"
-#include "stages/line_to_document.h"
+#include "stages/utf8.h"
 #include "stages/whole_file.h"
 
 namespace millrace {

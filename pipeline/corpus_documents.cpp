@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "pipeline/loss_judge.h"
+#include "stages/shard_to_records.h"
 
 namespace millrace {
 namespace {

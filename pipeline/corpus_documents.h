@@ -7,17 +7,10 @@
 #include <vector>
 
 #include "pipeline/corpus_set.h"
-#include "stages/shard_to_records.h"
+#include "pipeline/read_cursor.h"
+#include "stages/record_reader.h"
 
 namespace millrace {
-
-/// A place between two records of a corpus that is read in shard and record order.
-struct DocumentPlace {
-  std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
-  std::uint64_t record = 0;  ///< As Where::record, of the next one.
-  SeekPoint seek;            ///< From where it can be read.
-  bool is_readable = false;  ///< Something of the shard before it could be read.
-};
 
 /// Consecutive records of one shard.
 struct RecordBatch {

@@ -1,17 +1,32 @@
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "pipeline/corpus_documents.h"
 #include "pipeline/corpus_set.h"
-#include "pipeline/document_export.h"
+#include "pipeline/document_writer.h"
+#include "pipeline/encoded_record.h"
+#include "pipeline/export_account.h"
+#include "pipeline/export_watch.h"
 #include "pipeline/loss_judge.h"
 #include "pipeline/record_to_item.h"
 #include "pipeline/reject_notices.h"
+#include "pipeline/staged_folder.h"
 
 namespace millrace {
+
+/// What is written of a run's documents, and how.
+struct DocumentExport {
+  const DocumentFormat* format = nullptr;
+  std::optional<std::uint64_t> tokens;  ///< Raw tokens of all corpora; none: every document.
+  std::uint64_t part_bytes = 0;
+  std::string tokenizer;
+  int threads = 0;  ///< 0: all cores. The files do not depend on it.
+};
 
 /// A batch on its way into files: records, and then what they became.
 struct BatchInMaking {

@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/staged_folder.h"
+#include "pipeline/output_names.h"
 #include "stages/errors.h"
-#include "stages/line_to_document.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {

@@ -10,6 +10,7 @@
 #include "pipeline/loss_judge.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
+#include "stages/shard_to_records.h"
 
 namespace millrace {
 namespace {
@@ -26,19 +27,19 @@ std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corp
   return rng.permutation(static_cast<std::uint32_t>(corpus.shards.size()));
 }
 
-CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start)
+CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadStart& start)
     : config_(config), corpus_(corpus), epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))) {
-  place_.epoch = start.epoch;
-  next_turn_ = start.shard_turn;
-  first_record_ = start.block;
-  from_ = start.seek;
-  skip_ = start.index;
-  damage_reported_ = start.index > 0 || start.offset > 0;
+  place_.epoch = start.at.epoch;
+  next_turn_ = start.at.shard_turn;
+  first_record_ = start.at.block;
+  from_ = start.at.seek;
+  skip_ = start.at.index;
+  damage_reported_ = start.at.index > 0 || start.within_document;
   // A place in the midst of a shard is that of a document.
-  is_readable_ = damage_reported_ || start.block > 0;
-  if (is_readable_) least_ = std::max<std::uint64_t>(start.index + (start.offset > 0 ? 1 : 0), 1);
+  is_readable_ = damage_reported_ || start.at.block > 0;
+  if (is_readable_) least_ = std::max<std::uint64_t>(start.at.index + (start.within_document ? 1 : 0), 1);
   start_source_ = start.source;
-  ended_ = !start.open;
+  ended_ = start.ended;
   begin_epoch();
 }
 

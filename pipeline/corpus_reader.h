@@ -8,20 +8,10 @@
 #include <vector>
 
 #include "pipeline/corpus_set.h"
-#include "pipeline/position.h"
-#include "stages/shard_to_records.h"
+#include "pipeline/read_cursor.h"
+#include "stages/record_reader.h"
 
 namespace millrace {
-
-/// Where a record stands in its corpus's order of reading.
-struct Place {
-  std::uint64_t epoch = 0;
-  std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
-  std::uint32_t shard = 0;       ///< Index in natural order.
-  std::uint64_t block = 0;       ///< Record at which the block starts.
-  std::uint64_t index = 0;       ///< In the block's shuffled order.
-  SeekPoint seek;                ///< From where the block can be read.
-};
 
 /// What a corpus's reading yields, in order.
 struct ReadItem {
@@ -40,8 +30,8 @@ std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corp
 /// shuffled within a shard. The order depends on (seed, corpus, shards' bytes) only. One object, one thread at a time.
 class CorpusReader {
  public:
-  /// Begins at `start`: the first item is the record at its (epoch, shard_turn, block, index).
-  CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& start);
+  /// The first item is the record at the (epoch, shard_turn, block, index) of `start`, whose shard need not be given.
+  CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadStart& start);
 
   /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws; DataError behind the
   /// last item of a shard of which nothing could be read, unless it may be so; DataError naming the source of `start`

@@ -9,9 +9,9 @@
 
 #include "pipeline/corpus_name.h"
 #include "pipeline/foreign_shards.h"
-#include "pipeline/loss_judge.h"
 #include "stages/errors.h"
 #include "stages/shard_list.h"
+#include "stages/shard_to_records.h"
 
 namespace millrace {
 namespace {
@@ -89,6 +89,19 @@ ReadOptions reader_options(const StreamConfig& config, const Corpus& corpus, con
   if (!corpus.text_field.empty()) options.layout.text_field = corpus.text_field;
   options.filter = corpus.filter;
   return options;
+}
+
+bool may_be_unreadable(const StreamConfig& config, const std::string& shard) {
+  const auto normal = [&](const std::string& path) {
+    return std::filesystem::path(shard_path(config, path)).lexically_normal();
+  };
+  const auto same_file = [&](const std::string& allowed) {
+    std::error_code not_there;
+    return std::filesystem::equivalent(shard_path(config, allowed), shard_path(config, shard), not_there);
+  };
+  return std::ranges::any_of(config.allow_unreadable, [&](const std::string& allowed) {
+    return normal(allowed) == normal(shard) || same_file(allowed);
+  });
 }
 
 }  // namespace millrace

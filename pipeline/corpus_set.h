@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "pipeline/stream_config.h"
-#include "stages/shard_to_records.h"
+#include "stages/record_layout.h"
 
 namespace millrace {
 
@@ -33,5 +33,8 @@ std::vector<std::size_t> indices_in(const std::vector<RunCorpus>& corpora, const
 /// Where a shard lies on disk, and how its records are read.
 std::string shard_path(const StreamConfig& config, const std::string& shard);
 ReadOptions reader_options(const StreamConfig& config, const Corpus& corpus, const std::string& path);
+
+/// Whether `[data] allow_unreadable` names a shard; `shard` as in RunCorpus::shards.
+bool may_be_unreadable(const StreamConfig& config, const std::string& shard);
 
 }  // namespace millrace

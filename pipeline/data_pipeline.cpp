@@ -131,7 +131,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
   readers.reserve(corpora.size());
   for (std::size_t i = 0; i < corpora.size(); ++i) {
     names.push_back(corpora[i].corpus.name);
-    readers.emplace_back(config, corpora[i], first.corpora[i]);
+    readers.emplace_back(config, corpora[i], first.corpora[i].read_start());
   }
   const auto threads = static_cast<std::size_t>(options.threads);
   if (threads > oneapi::tbb::global_control::active_value(oneapi::tbb::global_control::max_allowed_parallelism))

@@ -4,9 +4,6 @@
 #include <cstddef>
 #include <vector>
 
-#include <fmt/format.h>
-
-#include "stages/errors.h"
 #include "stages/philox.h"
 
 namespace millrace {
@@ -22,18 +19,6 @@ void keep_one_chunk(EncodedItem& item, std::uint64_t limit, std::uint64_t seed, 
                                      item.tokens.begin() + static_cast<std::ptrdiff_t>(to));
   item.first_token = from;
   item.dropped_tokens = length - item.tokens.size();
-}
-
-std::uint64_t max_document_tokens_of(const StreamConfig& config) {
-  const Objective& first = config.phases.front().objective;
-  for (const Phase& phase : config.phases) {
-    if (phase.objective.max_document_tokens != first.max_document_tokens)
-      throw ConfigError(fmt::format(
-          "objectives \"{}\" and \"{}\": max_document_tokens is {} and {}; a run has one for all its phases, since a "
-          "document may begin in one and end in the next",
-          first.name, phase.objective.name, first.max_document_tokens, phase.objective.max_document_tokens));
-  }
-  return first.max_document_tokens;
 }
 
 }  // namespace millrace

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/corpus_export.h"
 #include "pipeline/document_writer.h"
 #include "pipeline/export_account.h"
 #include "pipeline/export_watch.h"
@@ -13,15 +14,6 @@
 #include "stages/document_to_tokens.h"
 
 namespace millrace {
-
-/// What is written of a run's documents, and how.
-struct DocumentExport {
-  const DocumentFormat* format = nullptr;
-  std::optional<std::uint64_t> tokens;  ///< Raw tokens of all corpora; none: every document.
-  std::uint64_t part_bytes = 0;
-  std::string tokenizer;
-  int threads = 0;  ///< 0: all cores. The files do not depend on it.
-};
 
 /// Writes each corpus's documents that are not held out, once, in shard and record order, eos after each; and
 /// rejects.jsonl. A corpus with a budget ends with the document that reaches it. Goes on from the folder's last save.

@@ -59,7 +59,4 @@ struct DocumentFormat {
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenCorpus& corpus, const IdRules& rules);
 };
 
-/// megatron, olmo or nanotron; nullptr if it is none of them.
-const DocumentFormat* document_format(const std::string& name);
-
 }  // namespace millrace

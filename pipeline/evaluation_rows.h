@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/mixer.h"
+#include "pipeline/prepared_phase.h"
 #include "pipeline/stream_config.h"
 #include "stages/document_to_tokens.h"
 #include "stages/records.h"

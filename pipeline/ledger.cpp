@@ -2,8 +2,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "pipeline/data_pipeline.h"
 #include "pipeline/json_value.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

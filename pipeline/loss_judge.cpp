@@ -7,7 +7,6 @@
 #include <fmt/format.h>
 
 #include "pipeline/config_file.h"
-#include "pipeline/corpus_set.h"
 
 namespace millrace {
 namespace {
@@ -34,19 +33,6 @@ bool is_of_a_record(RejectCause cause) {
 bool says_unreadable(RejectCause cause, const RecordLayout& layout) {
   if (cause == RejectCause::empty_text || cause == RejectCause::too_long) return false;
   return !layout.is_text() || !is_of_a_record(cause);
-}
-
-bool may_be_unreadable(const StreamConfig& config, const std::string& shard) {
-  const auto normal = [&](const std::string& path) {
-    return std::filesystem::path(shard_path(config, path)).lexically_normal();
-  };
-  const auto same_file = [&](const std::string& allowed) {
-    std::error_code not_there;
-    return std::filesystem::equivalent(shard_path(config, allowed), shard_path(config, shard), not_there);
-  };
-  return std::ranges::any_of(config.allow_unreadable, [&](const std::string& allowed) {
-    return normal(allowed) == normal(shard) || same_file(allowed);
-  });
 }
 
 std::string text_of(const Reject& reject) {

@@ -6,8 +6,7 @@
 #include <string>
 #include <utility>
 
-#include "pipeline/position.h"
-#include "pipeline/stream_config.h"
+#include "pipeline/record_counts.h"
 #include "stages/record_layout.h"
 #include "stages/records.h"
 
@@ -30,9 +29,6 @@ bool is_of_a_record(RejectCause cause);
 /// Whether a reject of this cause says that what it names could not be read. One for an empty or too long text says
 /// that it could; and a text file is one record, so that a bad one is no unreadable shard.
 bool says_unreadable(RejectCause cause, const RecordLayout& layout);
-
-/// Whether `[data] allow_unreadable` names a shard; `shard` as in RunCorpus::shards.
-bool may_be_unreadable(const StreamConfig& config, const std::string& shard);
 
 /// "SHARD:LINE (record N, byte B): cause: reason"; a container's damage has no line.
 std::string text_of(const Reject& reject);

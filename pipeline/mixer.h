@@ -7,25 +7,13 @@
 #include <vector>
 
 #include "pipeline/corpus_set.h"
-#include "pipeline/data_pipeline.h"
 #include "pipeline/position.h"
+#include "pipeline/prepared_phase.h"
+#include "pipeline/stream_row.h"
 #include "pipeline/token_buffer.h"
 #include "stages/segment_to_example.h"
 
 namespace millrace {
-
-/// The denoisers of every phase, made ready for the vocabulary and the row length.
-struct PhasePlan {
-  std::vector<SegmentToExample> denoisers;
-  std::vector<ShareUnits> denoiser_shares;
-  std::vector<std::size_t> corpora;  ///< Index in the run's corpora of each corpus of the mix.
-  std::vector<ShareUnits> corpus_shares;
-  std::optional<TokenId> separator;
-  std::uint64_t longest = 0;  ///< M: raw tokens of the longest example.
-  int shortest_example = 0;   ///< Positions: a row with less room than this is full.
-};
-std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                   const Vocabulary& vocabulary);
 
 /// One example, decided and cut: or the stream's end, or the error that ends it, with what was passed over before it.
 struct Ticket {
@@ -89,8 +77,5 @@ class Mixer {
   std::uint64_t tickets_ = 0;
   bool finished_ = false;
 };
-
-/// The beginning of the stream.
-Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
 
 }  // namespace millrace

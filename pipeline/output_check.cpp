@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/document_writer.h"
+#include "pipeline/formats.h"
 #include "pipeline/preprocess.h"
 #include "pipeline/row_writer.h"
 #include "stages/errors.h"

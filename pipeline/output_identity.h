@@ -7,6 +7,7 @@
 
 #include "pipeline/shard_fingerprint.h"
 #include "pipeline/stream_facts.h"
+#include "pipeline/stream_row.h"
 #include "stages/document_to_tokens.h"
 
 namespace millrace {

@@ -7,6 +7,8 @@
 #include <optional>
 #include <utility>
 
+#include "pipeline/run_change.h"
+
 namespace millrace {
 namespace {
 

@@ -1,7 +1,5 @@
 #include "pipeline/position.h"
 
-#include <numeric>
-
 #include <nlohmann/json.hpp>
 
 #include "pipeline/json_value.h"
@@ -83,28 +81,6 @@ CorpusPosition corpus_position_of(const JsonValue& json) {
 }
 
 }  // namespace
-
-std::string PositionSource::told(const std::string& complaint) const {
-  return (place.empty() ? "the position to start from" : place) + ": " + complaint;
-}
-
-std::uint64_t RecordCounts::rejected_total() const {
-  return std::accumulate(rejected.begin(), rejected.end(), std::uint64_t{0});
-}
-
-RecordCounts& RecordCounts::operator+=(const RecordCounts& other) {
-  read += other.read;
-  held_out += other.held_out;
-  filtered += other.filtered;
-  skipped += other.skipped;
-  rejected_records += other.rejected_records;
-  bytes += other.bytes;
-  lost += other.lost;
-  for (std::size_t cause = 0; cause < rejected.size(); ++cause) rejected[cause] += other.rejected[cause];
-  shortened += other.shortened;
-  dropped_tokens += other.dropped_tokens;
-  return *this;
-}
 
 std::string to_json(const Position& position) {
   Json corpora = Json::array();

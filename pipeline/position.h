@@ -5,41 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/read_cursor.h"
+#include "pipeline/record_counts.h"
 #include "stages/records.h"
 
 namespace millrace {
 
 class JsonValue;
-
-/// What became of a corpus's records, in stream order.
-struct RecordCounts {
-  std::uint64_t read = 0;  ///< Documents, and those held out, filtered, skipped and rejected.
-  std::uint64_t held_out = 0;
-  std::uint64_t filtered = 0;  ///< Left out by the corpus's keep, drop or where.
-  std::uint64_t skipped = 0;   ///< Left out of a fractional epoch.
-  std::uint64_t rejected_records = 0;
-  std::array<std::uint64_t, kRejectCauses> rejected{};  ///< By cause; with damage of containers, which is no record.
-  std::uint64_t bytes = 0;                              ///< Of content, of the records that were not rejected.
-  Loss lost{0, 0};                                      ///< What the rejects stand for.
-  std::uint64_t shortened = 0;       ///< Documents longer than max_document_tokens, of which one chunk is read.
-  std::uint64_t dropped_tokens = 0;  ///< Their ids outside that chunk.
-
-  std::uint64_t rejected_total() const;
-  /// What could be read.
-  Loss sound() const { return {read - rejected_records, bytes}; }
-  RecordCounts& operator+=(const RecordCounts& other);
-  bool operator==(const RecordCounts&) const = default;
-};
-
-/// Where a position was read, for complaints about it: "FILE:LINE: corpora[2]". Empty: a stream came to it. Of no
-/// matter for which position it is.
-struct PositionSource {
-  std::string place;
-
-  bool operator==(const PositionSource& /*other*/) const { return true; }
-  /// The complaint behind the place, or behind "the position to start from".
-  std::string told(const std::string& complaint) const;
-};
 
 /// How far one corpus has been consumed. The next token is token `offset` of the `index`-th record, in shuffled
 /// order, of the block that starts at record `block` of the `shard`-th shard (natural order) in epoch `epoch`.
@@ -60,6 +32,8 @@ struct CorpusPosition {
   RecordCounts records;                       ///< Since the run began.
   PositionSource source;
 
+  /// What its reader goes on from.
+  ReadStart read_start() const { return {{epoch, shard_turn, 0, block, index, seek}, offset > 0, !open, source}; }
   bool operator==(const CorpusPosition&) const = default;
 };
 

@@ -7,6 +7,7 @@
 
 #include "pipeline/corpus_name.h"
 #include "pipeline/document_export.h"
+#include "pipeline/formats.h"
 #include "pipeline/row_export.h"
 #include "stages/disk.h"
 #include "stages/errors.h"

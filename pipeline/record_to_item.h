@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "pipeline/corpus_reader.h"
-#include "pipeline/token_buffer.h"
+#include "pipeline/encoded_record.h"
 #include "stages/document_to_tokens.h"
 
 namespace millrace {

@@ -10,6 +10,7 @@
 #include "pipeline/reject_json.h"
 #include "pipeline/reject_notices.h"
 #include "pipeline/row_story.h"
+#include "pipeline/run_change.h"
 
 namespace millrace {
 namespace {

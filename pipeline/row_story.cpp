@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "pipeline/json_value.h"
+#include "pipeline/position.h"
+#include "pipeline/reject_json.h"
 #include "stages/errors.h"
 
 namespace millrace {

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

@@ -8,10 +8,10 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "pipeline/data_pipeline.h"
 #include "pipeline/document_writer.h"
 #include "pipeline/output_identity.h"
 #include "pipeline/staged_folder.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 
@@ -52,8 +52,5 @@ struct RowFormat {
   /// Holds the files of `folder` against each other and what was written.
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenRows& rows);
 };
-
-/// mds or rows; nullptr if it is neither.
-const RowFormat* row_format(const std::string& name);
 
 }  // namespace millrace

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 #include "stages/input_file.h"
 
 namespace millrace {

@@ -42,6 +42,16 @@ void expect_place_in(const RunCorpus& corpus, const CorpusPosition& place, std::
 
 }  // namespace
 
+Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+  Position start;
+  for (const RunCorpus& corpus : corpora) {
+    CorpusPosition& place = start.corpora.emplace_back();
+    place.corpus = corpus.corpus.name;
+    place.phase_examples.assign(config.phases.front().objective.denoisers.size(), 0);
+  }
+  return start;
+}
+
 std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase) {
   std::vector<ConfigDifference> all =
       differences(to_toml(then.mix), to_toml(now.mix), fmt::format("phase.{}.mix", phase + 1));

@@ -11,6 +11,9 @@
 
 namespace millrace {
 
+/// The beginning of the stream.
+Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
+
 /// What two phases say otherwise of their mixes and objectives, by dotted key: "phase.1.mix.corpus.prose.share".
 /// `phase` counts from 0, the key from 1.
 std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase);

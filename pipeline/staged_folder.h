@@ -12,14 +12,9 @@
 
 #include "pipeline/file_sums.h"
 #include "pipeline/json_value.h"
+#include "pipeline/output_names.h"
 
 namespace millrace {
-
-/// Name of the file that names what was passed over, in every format.
-inline constexpr const char* kRejects = "rejects.jsonl";
-
-/// Name of the file that makes an output folder whole: written last.
-inline constexpr const char* kOutputManifest = "preprocess.json";
 
 /// What to do about one that is damaged.
 inline constexpr const char* kDamagedManifest =

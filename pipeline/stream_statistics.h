@@ -4,8 +4,8 @@
 #include <map>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
 #include "pipeline/stream_config.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

@@ -2,7 +2,8 @@
 
 #include <memory>
 
-#include "stages/shard_to_bytes.h"
+#include "stages/byte_stream.h"
+#include "stages/input_file.h"
 
 namespace millrace {
 

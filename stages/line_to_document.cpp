@@ -186,8 +186,4 @@ std::vector<std::string> keys_of(std::string_view line) {
   return keys;
 }
 
-bool is_utf8(std::string_view text) {
-  return simdjson::validate_utf8(text);
-}
-
 }  // namespace millrace

@@ -51,6 +51,4 @@ class LineToDocument {
 /// The keys of the JSON object on `line`, escapes resolved; empty if it is none. REQUIRES: as LineToDocument.
 std::vector<std::string> keys_of(std::string_view line);
 
-bool is_utf8(std::string_view text);
-
 }  // namespace millrace

@@ -10,11 +10,11 @@
 #include "stages/errors.h"
 #include "stages/frame_tally.h"
 #include "stages/input_file.h"
-#include "stages/line_to_document.h"
 #include "stages/parquet_copy.h"
 #include "stages/parquet_footer.h"
 #include "stages/parquet_query.h"
 #include "stages/sql_file.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {

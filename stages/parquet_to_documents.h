@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "stages/shard_to_records.h"
+#include "stages/record_layout.h"
+#include "stages/record_reader.h"
 
 namespace millrace {
 

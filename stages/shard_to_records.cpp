@@ -16,6 +16,7 @@
 #include "stages/parquet_footer.h"
 #include "stages/parquet_to_documents.h"
 #include "stages/shard_to_lines.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {

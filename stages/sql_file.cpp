@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "stages/duckdb_session.h"
-#include "stages/line_to_document.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
-#include "stages/line_to_document.h"
 #include "stages/piece_trie.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {

@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "stages/line_to_document.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {

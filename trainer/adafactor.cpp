@@ -6,6 +6,7 @@
 #include <limits>
 #include <stdexcept>
 
+#include "model/parameter_spec.h"
 #include "trainer/fixed_chunks.h"
 
 namespace millrace {

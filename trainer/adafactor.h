@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "model/parameter_spec.h"
 #include "trainer/optimizer.h"
 
 namespace millrace {

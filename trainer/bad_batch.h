@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

@@ -9,6 +9,7 @@
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
+#include "model/parameter_spec.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/whole_file.h"

@@ -1,5 +1,7 @@
 #include "trainer/mapped_weights.h"
 
+#include "model/parameter_spec.h"
+
 namespace millrace {
 
 namespace {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/activation_memory.h"
+#include "model/parameter_spec.h"
 #include "trainer/optimizer_memory.h"
 
 namespace millrace {

@@ -2,11 +2,6 @@
 
 #include <cmath>
 
-#include <fmt/format.h>
-
-#include "stages/errors.h"
-#include "trainer/adafactor.h"
-#include "trainer/adamw.h"
 #include "trainer/fixed_chunks.h"
 
 namespace millrace {
@@ -15,17 +10,6 @@ std::int64_t StateTensor::size() const {
   std::int64_t product = 1;
   for (const std::int64_t extent : shape) product *= extent;
   return product;
-}
-
-std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Parameters<float>& parameters) {
-  if (config.optimizer == "adafactor") return std::make_unique<Adafactor>(parameters);
-  if (config.optimizer == "adamw") {
-    return std::make_unique<AdamW>(
-        parameters,
-        AdamW::Settings{
-            .beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps, .weight_decay = config.weight_decay});
-  }
-  throw ConfigError(fmt::format("train.optimizer is \"{}\", expected \"adafactor\" or \"adamw\"", config.optimizer));
 }
 
 double gradient_norm(const Parameters<float>& parameters) {

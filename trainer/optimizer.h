@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "model/parameter.h"
-#include "trainer/train_config.h"
 
 namespace millrace {
 
@@ -54,9 +53,6 @@ class Optimizer {
  protected:
   std::uint64_t steps_ = 0;
 };
-
-/// The optimizer that config.optimizer names. Throws ConfigError naming those that exist.
-std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Parameters<float>& parameters);
 
 /// Square root of the sum of all gradients' squares.
 double gradient_norm(const Parameters<float>& parameters);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/parameter_spec.h"
 #include "trainer/adafactor.h"
 
 namespace millrace {

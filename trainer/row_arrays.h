@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "model/transformer.h"
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 #include "stages/records.h"
 
 namespace millrace {

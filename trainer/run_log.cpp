@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
+#include "pipeline/reject_json.h"
 #include "trainer/line_filter.h"
 
 namespace millrace {

@@ -7,7 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/position.h"
+#include "pipeline/stream_row.h"
 #include "trainer/append_file.h"
 #include "trainer/event_log.h"
 

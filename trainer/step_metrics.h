@@ -9,7 +9,8 @@
 
 #include "model/profile.h"
 #include "model/transformer.h"
-#include "pipeline/data_pipeline.h"
+#include "pipeline/ledger.h"
+#include "pipeline/stream_row.h"
 #include "trainer/optimizer.h"
 
 namespace millrace {

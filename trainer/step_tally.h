@@ -8,7 +8,7 @@
 
 #include "model/product_operations.h"
 #include "model/transformer.h"
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

@@ -4,7 +4,8 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_config.h"
+#include "pipeline/stream_row.h"
 #include "trainer/train_loop.h"
 
 namespace millrace {

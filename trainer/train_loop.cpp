@@ -18,6 +18,7 @@
 #include "trainer/bad_step.h"
 #include "trainer/checkpoint_folder.h"
 #include "trainer/finite.h"
+#include "trainer/make_optimizer.h"
 #include "trainer/process_memory.h"
 #include "trainer/step_metrics.h"
 #include "trainer/weights.h"

@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "model/transformer.h"
-#include "pipeline/data_pipeline.h"
+#include "pipeline/stream_row.h"
 #include "trainer/checkpoint.h"
 #include "trainer/evaluation.h"
 #include "trainer/learning_rate.h"

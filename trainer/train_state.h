@@ -5,7 +5,10 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/data_pipeline.h"
+#include "pipeline/ledger.h"
+#include "pipeline/position.h"
+#include "pipeline/reject_notices.h"
+#include "pipeline/stream_row.h"
 
 namespace millrace {
 

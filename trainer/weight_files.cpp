@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "model/parameter_spec.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 

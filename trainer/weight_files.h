@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model/model_config.h"
+#include "model/parameter_spec.h"
 #include "trainer/safetensors.h"
 
 namespace millrace {

@@ -1,5 +1,6 @@
 #include "trainer/weights.h"
 
+#include "model/parameter_spec.h"
 #include "trainer/safetensors.h"
 #include "trainer/weight_files.h"
 

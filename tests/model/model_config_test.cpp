@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include "model/parameter_spec.h"
+
 namespace millrace {
 namespace {
 

@@ -34,7 +34,7 @@ class Reading : public testing::Test {
     return std::get<Document>(item.record).text;
   }
 
-  std::vector<ReadItem> read(const CorpusPosition& start, std::size_t count) {
+  std::vector<ReadItem> read(const ReadStart& start, std::size_t count) {
     CorpusReader reader(config_, corpus_, start);
     std::vector<ReadItem> items(count);
     for (ReadItem& item : items)
@@ -42,7 +42,7 @@ class Reading : public testing::Test {
     return items;
   }
 
-  std::vector<std::string> names(const CorpusPosition& start, std::size_t count) {
+  std::vector<std::string> names(const ReadStart& start, std::size_t count) {
     std::vector<std::string> names;
     for (const ReadItem& item : read(start, count)) names.push_back(name_of_item(item));
     return names;
@@ -77,12 +77,12 @@ TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
   const std::vector<ReadItem> items = read({}, 86);
   for (std::size_t i = 0; i < items.size(); ++i) {
     if (items[i].kind != ReadItem::Kind::record) continue;
-    CorpusPosition start;
-    start.epoch = items[i].place.epoch;
-    start.shard_turn = items[i].place.shard_turn;
-    start.block = items[i].place.block;
-    start.index = items[i].place.index;
-    start.seek = items[i].place.seek;
+    ReadStart start;
+    start.at.epoch = items[i].place.epoch;
+    start.at.shard_turn = items[i].place.shard_turn;
+    start.at.block = items[i].place.block;
+    start.at.index = items[i].place.index;
+    start.at.seek = items[i].place.seek;
     const std::vector<ReadItem> rest = read(start, items.size() - i);
     for (std::size_t j = 0; j < rest.size(); ++j) {
       ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i;
@@ -126,8 +126,8 @@ TEST_F(Reading, EndsABlockWhereItsTextGrowsTooLarge) {
 }
 
 TEST_F(Reading, NoticesThatAShardHasShrunk) {
-  CorpusPosition start;
-  start.index = 8;
+  ReadStart start;
+  start.at.index = 8;
   const std::vector<ReadItem> first = read({}, 1);
   folder_.write(corpus_.shards[first[0].place.shard], "{\"text\":\"one\"}\n");
   EXPECT_THROW(read(start, 1), DataError);

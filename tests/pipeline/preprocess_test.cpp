@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/formats.h"
 #include "pipeline/row_writer.h"
 #include "pipeline/rows_folder.h"
 #include "pipeline/token_budget.h"

@@ -9,6 +9,7 @@
 #include "pipeline/corpus_reader.h"
 #include "pipeline/mixer.h"
 #include "pipeline/record_to_item.h"
+#include "pipeline/run_change.h"
 #include "tests/tiny_vocabulary.h"
 
 namespace millrace {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/document_writer.h"
+#include "pipeline/formats.h"
 #include "pipeline/mds_shard.h"
 #include "stages/errors.h"
 #include "stages/gzip_member.h"

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
+#include "model/parameter_spec.h"
 #include "tests/trainer/tensors.h"
 
 namespace millrace {

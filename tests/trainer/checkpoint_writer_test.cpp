@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/trainer/train_loop_fixture.h"
+#include "trainer/make_optimizer.h"
 
 namespace millrace {
 namespace {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "model/parameter_spec.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 

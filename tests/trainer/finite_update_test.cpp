@@ -8,8 +8,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "model/parameter_spec.h"
 #include "tests/trainer/tensors.h"
 #include "trainer/finite.h"
+#include "trainer/make_optimizer.h"
 #include "trainer/optimizer.h"
 
 namespace millrace {

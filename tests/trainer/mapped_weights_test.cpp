@@ -6,6 +6,7 @@
 #include <fmt/ranges.h>
 
 #include "model/generator.h"
+#include "model/parameter_spec.h"
 #include "tests/trainer/weights_fixture.h"
 
 namespace millrace {

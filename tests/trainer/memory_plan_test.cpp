@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "model/parameter_spec.h"
+#include "trainer/make_optimizer.h"
 #include "trainer/optimizer.h"
 #include "trainer/optimizer_memory.h"
 

@@ -8,6 +8,7 @@
 #include "stages/philox.h"
 #include "tests/trainer/tiny_model.h"
 #include "trainer/compute_threads.h"
+#include "trainer/make_optimizer.h"
 #include "trainer/optimizer.h"
 
 namespace millrace {

@@ -1,4 +1,4 @@
-#include "model/model_config.h"
+#include "model/parameter_spec.h"
 
 #include <algorithm>
 #include <cmath>

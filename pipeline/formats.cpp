@@ -1,10 +1,13 @@
-#include "pipeline/document_writer.h"
+#include "pipeline/formats.h"
 
 #include <array>
+#include <limits>
 
+#include "pipeline/mds_format.h"
 #include "pipeline/megatron_format.h"
 #include "pipeline/nanotron_format.h"
 #include "pipeline/olmo_format.h"
+#include "pipeline/rows_format.h"
 
 namespace millrace {
 
@@ -15,6 +18,16 @@ const DocumentFormat* document_format(const std::string& name) {
       {"nanotron", nanotron_id_type, make_nanotron_writer, damage_of_nanotron},
   }};
   for (const DocumentFormat& format : formats)
+    if (name == format.name) return &format;
+  return nullptr;
+}
+
+const RowFormat* row_format(const std::string& name) {
+  static const std::array<RowFormat, 2> formats{{
+      {"mds", std::numeric_limits<std::uint32_t>::max(), make_mds_writer, damage_of_mds},
+      {"rows", std::numeric_limits<std::uint64_t>::max(), make_rows_writer, damage_of_rows},
+  }};
+  for (const RowFormat& format : formats)
     if (name == format.name) return &format;
   return nullptr;
 }

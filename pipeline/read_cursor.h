@@ -1,0 +1,46 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "stages/records.h"
+
+namespace millrace {
+
+/// Where a record stands in its corpus's order of reading.
+struct Place {
+  std::uint64_t epoch = 0;
+  std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
+  std::uint32_t shard = 0;       ///< Index in natural order.
+  std::uint64_t block = 0;       ///< Record at which the block starts.
+  std::uint64_t index = 0;       ///< In the block's shuffled order.
+  SeekPoint seek;                ///< From where the block can be read.
+};
+
+/// Where a position was read, for complaints about it: "FILE:LINE: corpora[2]". Empty: a stream came to it. Of no
+/// matter for which position it is.
+struct PositionSource {
+  std::string place;
+
+  bool operator==(const PositionSource& /*other*/) const { return true; }
+  /// The complaint behind the place, or behind "the position to start from".
+  std::string told(const std::string& complaint) const;
+};
+
+/// Where reading a corpus begins, or goes on.
+struct ReadStart {
+  Place at;
+  bool within_document = false;  ///< A part of the record there was consumed.
+  bool ended = false;            ///< The corpus has given all its epochs.
+  PositionSource source;
+};
+
+/// A place between two records of a corpus that is read in shard and record order.
+struct DocumentPlace {
+  std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
+  std::uint64_t record = 0;  ///< As Where::record, of the next one.
+  SeekPoint seek;            ///< From where it can be read.
+  bool is_readable = false;  ///< Something of the shard before it could be read.
+};
+
+}  // namespace millrace
