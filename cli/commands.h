@@ -1,7 +1,5 @@
 #pragma once
 
-#include <exception>
-
 namespace CLI {
 class App;
 }
@@ -25,10 +23,5 @@ void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_report(CLI::App& app);
-
-/// Ctrl-C came and what should be saved has been saved.
-struct Interrupted : std::exception {
-  const char* what() const noexcept override { return "interrupted"; }
-};
 
 }  // namespace millrace

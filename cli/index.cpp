@@ -11,10 +11,10 @@
 #include "cli/commands.h"
 #include "cli/index_report.h"
 #include "cli/interrupt.h"
+#include "cli/job_progress.h"
 #include "cli/messages.h"
 #include "cli/option_checks.h"
 #include "cli/output_file.h"
-#include "cli/progress.h"
 #include "cli/results.h"
 #include "pipeline/corpus_name.h"
 #include "pipeline/foreign_shards.h"
@@ -84,8 +84,8 @@ std::optional<ShardIndex> earlier_index(const fs::path& file) {
 void save(const ShardIndex& index, const fs::path& file) {
   std::string rejects;
   for (const Reject& reject : index.rejects) rejects += to_json(reject) + "\n";
-  write_output(rejects_beside(file), OutputKind::file, rejects);
-  write_output(file, OutputKind::file, to_json(index.manifest, fs::absolute(file).parent_path()));
+  write_output(rejects_beside(file), OutputKind::file, rejects, interrupt_requested);
+  write_output(file, OutputKind::file, to_json(index.manifest, fs::absolute(file).parent_path()), interrupt_requested);
 }
 
 /// Throws DataError naming shards of which nothing could be read.
@@ -119,18 +119,12 @@ void index(const IndexArguments& arguments) {
   options.holdout = arguments.holdout;
   options.by = arguments.by;
   options.named_rejects = std::max(kLeastNamedRejects, kNamedRejects / shards.names.size());
-  std::optional<Progress> progress;
-  IndexWatch watch;
-  watch.progress = [&](std::uint64_t behind, std::uint64_t all) {
-    if (!progress) progress.emplace("indexing", all, "bytes");
-    progress->update(behind);
-  };
-  watch.interrupted = interrupt_requested;
+  JobProgress progress;
   std::optional<SavesWhenInterrupted> saves;
   if (!arguments.out.empty()) saves.emplace();
   const ShardIndex made =
-      build_index(root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, watch);
-  progress.reset();
+      build_index(root, shards.names, options, arguments.threads, earlier ? &*earlier : nullptr, progress.callbacks());
+  progress.finish();
 
   if (!arguments.out.empty()) {
     save(made, arguments.out);

@@ -12,8 +12,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "cli/commands.h"
-#include "cli/interrupt.h"
 #include "stages/atomic_file.h"
 #include "stages/disk.h"
 #include "stages/errors.h"
@@ -34,8 +32,8 @@ bool is_stream(const fs::path& path) {
   return fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there);
 }
 
-/// Waits for a pipe's reader. Throws Interrupted after Ctrl-C.
-int open_stream(const fs::path& stream) {
+/// Waits for a pipe's reader. Throws Interrupted.
+int open_stream(const fs::path& stream, const std::function<bool()>& interrupted) {
   constexpr auto kWait = std::chrono::milliseconds(50);
   while (true) {
     const int descriptor = ::open(stream.c_str(), O_WRONLY | O_NONBLOCK | O_CLOEXEC);
@@ -45,13 +43,13 @@ int open_stream(const fs::path& stream) {
     }
     std::error_code error(errno, std::generic_category());
     if (error != std::errc::no_such_device_or_address || !fs::is_fifo(stream)) refuse(stream, error.message());
-    if (interrupt_requested()) throw Interrupted();
+    if (interrupted()) throw Interrupted();
     std::this_thread::sleep_for(kWait);
   }
 }
 
-void write_stream(const fs::path& stream, std::string_view bytes) {
-  const int descriptor = open_stream(stream);
+void write_stream(const fs::path& stream, std::string_view bytes, const std::function<bool()>& interrupted) {
+  const int descriptor = open_stream(stream, interrupted);
   try {
     write_all(descriptor, stream, bytes);
   } catch (...) {
@@ -94,9 +92,10 @@ void require_writable(const fs::path& out, OutputKind kind) {
   }
 }
 
-void write_output(const fs::path& out, OutputKind kind, std::string_view bytes) {
+void write_output(const fs::path& out, OutputKind kind, std::string_view bytes,
+                  const std::function<bool()>& interrupted) {
   require_writable(out, kind);
-  is_stream(out) ? write_stream(out, bytes) : write_file_atomically(out, bytes);
+  is_stream(out) ? write_stream(out, bytes, interrupted) : write_file_atomically(out, bytes);
 }
 
 PartialFolder::PartialFolder(const fs::path& target) : target_(through_links(fs::absolute(target))) {

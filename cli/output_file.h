@@ -1,6 +1,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
 namespace millrace {
@@ -22,8 +23,9 @@ enum class OutputKind { file, file_or_stream };
 void require_writable(const std::filesystem::path& out, OutputKind kind);
 
 /// Writes all of an output. Throws ConfigError as require_writable does; std::system_error with the path; Interrupted
-/// (commands.h) if a pipe that nobody reads was waited for until Ctrl-C.
-void write_output(const std::filesystem::path& out, OutputKind kind, std::string_view bytes);
+/// if a pipe that nobody reads was waited for until `interrupted`.
+void write_output(const std::filesystem::path& out, OutputKind kind, std::string_view bytes,
+                  const std::function<bool()>& interrupted);
 
 /// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in
 /// .NAME.unfinished beside it, which goes with the object.

@@ -17,12 +17,12 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/job_progress.h"
 #include "cli/messages.h"
 #include "cli/open_vocabulary.h"
 #include "cli/option_checks.h"
 #include "cli/output_file.h"
 #include "cli/preprocess_report.h"
-#include "cli/progress.h"
 #include "cli/results.h"
 #include "cli/run_file.h"
 #include "stages/disk.h"
@@ -43,21 +43,6 @@ struct PreprocessArguments {
   int threads = 0;
   int save_seconds = 15;
   bool json = false;
-};
-
-/// A line for each part of the work in turn.
-class PartsProgress {
- public:
-  void update(const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit) {
-    if (what != what_) line_.emplace(what, total, unit);
-    what_ = what;
-    line_->update(std::min(done, total));
-  }
-  void finish() { line_.reset(); }
-
- private:
-  std::string what_;
-  std::optional<Progress> line_;
 };
 
 void check(const PreprocessArguments& arguments) {
@@ -82,14 +67,8 @@ void write(const PreprocessArguments& arguments) {
   options.tokenizer = run.vocabulary.filename().string();
   options.threads = arguments.threads;
 
-  PartsProgress progress;
-  ExportWatch watch;
-  watch.progress = [&](const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit) {
-    progress.update(what, done, total, unit);
-  };
-  watch.notice = [](const std::string& line) { say_line(line); };
-  watch.interrupted = interrupt_requested;
-  watch.save_every = std::chrono::seconds(arguments.save_seconds);
+  JobProgress progress;
+  const ExportWatch watch{progress.callbacks(), std::chrono::seconds(arguments.save_seconds)};
   const PreprocessResult result = [&] {
     const SavesWhenInterrupted saves;
     try {

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include "cli/commands.h"
+#include "cli/interrupt.h"
 #include "cli/output_file.h"
 #include "cli/report_data.h"
 #include "cli/report_page.h"
@@ -29,7 +30,7 @@ void report(const ReportOptions& options) {
     return;
   }
   const fs::path out = options.out.empty() ? fs::path(options.run_dir) / "report.html" : fs::path(options.out);
-  write_output(out, OutputKind::file_or_stream, report_page(data));
+  write_output(out, OutputKind::file_or_stream, report_page(data), interrupt_requested);
   print_results(out.string() + "\n");
 }
 

@@ -10,6 +10,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/job_progress.h"
 #include "cli/messages.h"
 #include "cli/option_checks.h"
 #include "cli/output_file.h"
@@ -156,7 +157,9 @@ void sample(const Arguments& arguments) {
   std::vector<std::string> roots = arguments.from;
   if (!arguments.only_from) roots.insert(roots.begin(), "/");
   SampleCollector collector(roots, arguments.megabytes * 1e6);
-  collector.collect();
+  JobProgress progress;
+  collector.collect(progress.callbacks());
+  progress.finish();
   const double found = static_cast<double>(collector.bytes()) / 1e6;
   if (collector.bytes() == 0) throw DataError("found no text at all on this machine; --from names a folder with some");
   Summary summary;

@@ -5,10 +5,6 @@
 
 #include <xxhash.h>
 
-#include "cli/commands.h"
-#include "cli/interrupt.h"
-#include "cli/progress.h"
-
 namespace millrace {
 namespace {
 
@@ -24,13 +20,11 @@ SampleCollector::SampleCollector(const std::vector<std::string>& roots, double b
   }
 }
 
-void SampleCollector::collect() {
-  Progress progress("reading files", static_cast<std::uint64_t>(wanted_), "bytes");
+void SampleCollector::collect(const JobCallbacks& callbacks) {
   for (int round = 0; round < kRounds && missing() > 0; ++round) {
-    for (std::size_t i = 0; i < kSampleCorpora; ++i) fill(i, progress);
+    for (std::size_t i = 0; i < kSampleCorpora; ++i) fill(i, callbacks);
     raise_targets();
   }
-  progress.finish();
 }
 
 std::uint64_t SampleCollector::bytes() const {
@@ -54,11 +48,11 @@ void SampleCollector::raise_targets() {
   }
 }
 
-void SampleCollector::fill(std::size_t corpus, Progress& progress) {
+void SampleCollector::fill(std::size_t corpus, const JobCallbacks& callbacks) {
   Filling& filling = fillings_[corpus];
   std::string text;
   while (static_cast<double>(filling.bytes) < filling.target && !filling.exhausted()) {
-    if (interrupt_requested()) throw Interrupted();
+    callbacks.leave_if_interrupted();
     SampleSource source = std::move(filling.sources[filling.next++]);
     LeftOut reason = load_sample_text(source, static_cast<SampleCorpus>(corpus), text);
     const bool new_text = reason != LeftOut::none || seen_.insert(XXH3_64bits(text.data(), text.size())).second;
@@ -71,7 +65,7 @@ void SampleCollector::fill(std::size_t corpus, Progress& progress) {
     }
     filling.bytes += text.size();
     documents[corpus].push_back({std::move(source), text});
-    progress.update(std::min(bytes(), static_cast<std::uint64_t>(wanted_)));
+    callbacks.progress("reading files", bytes(), static_cast<std::uint64_t>(wanted_), "bytes");
   }
 }
 

@@ -9,10 +9,9 @@
 #include "cli/sample_shards.h"
 #include "cli/sample_sources.h"
 #include "cli/sample_text.h"
+#include "pipeline/job.h"
 
 namespace millrace {
-
-class Progress;
 
 /// What a sample is made of, in the order of SampleCorpus.
 struct SamplePlan {
@@ -31,8 +30,8 @@ class SampleCollector {
  public:
   SampleCollector(const std::vector<std::string>& roots, double bytes);
 
-  /// Shows progress; throws Interrupted.
-  void collect();
+  /// Throws Interrupted.
+  void collect(const JobCallbacks& callbacks);
   std::uint64_t bytes() const;  ///< Of the documents chosen.
 
   std::array<std::vector<SampleDocument>, kSampleCorpora> documents;
@@ -48,7 +47,7 @@ class SampleCollector {
   };
   double missing() const;
   void raise_targets();
-  void fill(std::size_t corpus, Progress& progress);
+  void fill(std::size_t corpus, const JobCallbacks& callbacks);
 
   double wanted_;
   std::array<Filling, kSampleCorpora> fillings_;

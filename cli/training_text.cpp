@@ -8,9 +8,6 @@
 
 #include <fmt/format.h>
 
-#include "cli/commands.h"
-#include "cli/interrupt.h"
-#include "cli/progress.h"
 #include "stages/errors.h"
 #include "stages/shard_to_records.h"
 #include "stages/vocabulary_training.h"
@@ -35,11 +32,12 @@ std::string_view take_piece(std::string_view& document) {
   return piece;
 }
 
-void read_shard(const std::string& shard, std::uint64_t most, TrainingText& text, std::vector<std::string>& documents) {
+void read_shard(const std::string& shard, std::uint64_t most, TrainingText& text, std::vector<std::string>& documents,
+                const JobCallbacks& callbacks) {
   const std::unique_ptr<RecordReader> reader = open_shard(shard, {detect_layout(shard)});
   std::uint64_t read = 0;
   for (Record record; read < most && reader->next(record);) {
-    if (interrupt_requested()) throw Interrupted();
+    callbacks.leave_if_interrupted();
     auto* document = std::get_if<Document>(&record);
     if (document == nullptr) {
       expect_readable(record);
@@ -55,17 +53,16 @@ void read_shard(const std::string& shard, std::uint64_t most, TrainingText& text
 
 }  // namespace
 
-TrainingText choose_training_text(const std::vector<std::string>& shards, std::uint64_t bytes) {
+TrainingText choose_training_text(const std::vector<std::string>& shards, std::uint64_t bytes,
+                                  const JobCallbacks& callbacks) {
   TrainingText text;
   std::vector<std::string> documents;
   const std::uint64_t most = std::max(kLeastFromAShard, kReadAhead * bytes / std::max<std::uint64_t>(shards.size(), 1));
-  Progress progress("reading shards", shards.size(), "shards");
   for (std::size_t i = 0; i < shards.size(); ++i) {
-    progress.update(i);
-    read_shard(shards[i], most, text, documents);
+    callbacks.progress("reading shards", i, shards.size(), "shards");
+    read_shard(shards[i], most, text, documents, callbacks);
   }
-  progress.update(shards.size());
-  progress.finish();
+  callbacks.progress("reading shards", shards.size(), shards.size(), "shards");
   const std::uint64_t wanted = std::min(bytes, text.read_bytes);
   std::uint64_t passed = 0;
   for (const std::string& document : documents) {

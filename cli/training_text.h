@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/job.h"
+
 namespace millrace {
 
 /// Lines to train a vocabulary on, and how they were come by.
@@ -16,7 +18,8 @@ struct TrainingText {
 
 /// Chooses about `bytes` of text, evenly from what the shards hold: every shard is read from its start, up to eight
 /// times its part of `bytes`, and pieces of about 4 KB are taken at even distances. The same shards give the same
-/// lines. Layouts are detected. Shows progress; throws Interrupted, and ConfigError if there is no text.
-TrainingText choose_training_text(const std::vector<std::string>& shards, std::uint64_t bytes);
+/// lines. Layouts are detected. Throws Interrupted, and ConfigError if there is no text.
+TrainingText choose_training_text(const std::vector<std::string>& shards, std::uint64_t bytes,
+                                  const JobCallbacks& callbacks);
 
 }  // namespace millrace

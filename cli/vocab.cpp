@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/interrupt.h"
+#include "cli/job_progress.h"
 #include "cli/messages.h"
 #include "cli/option_checks.h"
 #include "cli/output_file.h"
@@ -54,12 +55,15 @@ void train(const TrainArguments& arguments) {
   const std::filesystem::path out = through_links(arguments.out);
   make_folder(out.parent_path());
   require_writable(out, OutputKind::file);
-  const TrainingText text = choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6));
+  JobProgress progress;
+  const TrainingText text =
+      choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6), progress.callbacks());
+  progress.finish();
   if (text.rejects > 0) say("left out {} records that cannot be read", text.rejects);
   say("training {} pieces on {} of {} read from {} shards", arguments.size,
       human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)), shards.size());
   const auto start = std::chrono::steady_clock::now();
-  write_output(out, OutputKind::file, train_until_interrupted(text.lines, arguments.size));
+  write_output(out, OutputKind::file, train_until_interrupted(text.lines, arguments.size), interrupt_requested);
   const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
   const Vocabulary vocabulary(out);
   print_results(fmt::format("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out,

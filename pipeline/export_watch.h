@@ -2,20 +2,13 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
-#include <string>
+
+#include "pipeline/job.h"
 
 namespace millrace {
 
-/// How writing token files is watched, and how often it is saved. The functions are called from any thread, each of
-/// them one call at a time.
-struct ExportWatch {
-  /// How far the present part of the work is, in `unit`s.
-  std::function<void(const std::string& what, std::uint64_t done, std::uint64_t total, const char* unit)> progress =
-      [](const std::string&, std::uint64_t, std::uint64_t, const char*) {};
-  /// A line for the log.
-  std::function<void(const std::string& line)> notice = [](const std::string&) {};
-  std::function<bool()> interrupted = [] { return false; };
+/// How writing token files is watched, and how often it is saved.
+struct ExportWatch : JobCallbacks {
   std::chrono::seconds save_every{15};  ///< 0: whenever there is something to save.
 };
 

@@ -62,7 +62,7 @@ class HashBeside {
 /// One shard's work: reading its records and hashing its bytes, which are read once but in Parquet and behind damage.
 class ShardIndexer {
  public:
-  ShardIndexer(std::string path, const std::string& shard, const IndexOptions& options, const GoOn& go_on)
+  ShardIndexer(std::string path, const std::string& shard, const IndexOptions& options, const BytesBehind& go_on)
       : path_(std::move(path)), options_(options), go_on_(go_on) {
     indexed_.entry.path = shard;
     if (options_.vocabulary != nullptr) indexed_.entry.tokens = 0;
@@ -169,7 +169,7 @@ class ShardIndexer {
 
   std::string path_;
   const IndexOptions& options_;
-  const GoOn& go_on_;
+  const BytesBehind& go_on_;
   IndexedShard indexed_;
   std::vector<TokenId> ids_;
   HashBeside hash_;
@@ -178,16 +178,16 @@ class ShardIndexer {
 /// Adds up what the threads are through with.
 class SharedProgress {
  public:
-  SharedProgress(const IndexWatch& watch, std::uint64_t all) : watch_(watch), all_(all) {}
+  SharedProgress(const JobCallbacks& watch, std::uint64_t all) : watch_(watch), all_(all) {}
 
   void add(std::uint64_t bytes) {
     const MutexLock lock(mutex_);
     behind_ += bytes;
-    watch_.progress(behind_, all_);
+    watch_.progress("indexing", behind_, all_, "bytes");
   }
 
  private:
-  const IndexWatch& watch_;
+  const JobCallbacks& watch_;
   const std::uint64_t all_;
   Mutex mutex_;
   std::uint64_t behind_ GUARDED_BY(mutex_) = 0;
@@ -236,12 +236,12 @@ void FieldValues::add(const FieldValues& values) {
 }
 
 std::optional<IndexedShard> index_shard(const fs::path& root, const std::string& shard, const IndexOptions& options,
-                                        const GoOn& go_on) {
+                                        const BytesBehind& go_on) {
   return ShardIndexer((root / shard).string(), shard, options, go_on).run();
 }
 
 ShardIndex build_index(const fs::path& root, const std::vector<std::string>& shards, const IndexOptions& options,
-                       int threads, const ShardIndex* earlier, const IndexWatch& watch) {
+                       int threads, const ShardIndex* earlier, const JobCallbacks& watch) {
   ShardIndex index;
   index.manifest.root = root;
   index.manifest.layout = options.layout;
@@ -270,7 +270,7 @@ ShardIndex build_index(const fs::path& root, const std::vector<std::string>& sha
   std::atomic<bool> failed = false;
   const auto index_one = [&](std::size_t i) {
     std::uint64_t told = 0;
-    const GoOn go_on = [&](std::uint64_t behind) {
+    const BytesBehind go_on = [&](std::uint64_t behind) {
       if (behind >= told + kProgressPiece && behind <= bytes[i]) {
         progress.add(behind - told);
         told = behind;

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "pipeline/job.h"
 #include "pipeline/manifest.h"
 #include "stages/document_to_tokens.h"
 #include "stages/records.h"
@@ -49,13 +50,13 @@ struct IndexedShard {
 };
 
 /// Told how many bytes of a shard's file are behind; false asks to give up.
-using GoOn = std::function<bool(std::uint64_t bytes_behind)>;
+using BytesBehind = std::function<bool(std::uint64_t bytes)>;
 
 /// Reads a shard from its first record to its last, and hashes its bytes. Never throws for what is wrong with the
 /// shard: one that cannot be opened, or that vanishes or changes while it is read, has an `unreadable` reject.
 /// Any thread. Empty if `go_on` asked to give up.
 std::optional<IndexedShard> index_shard(const std::filesystem::path& root, const std::string& shard,
-                                        const IndexOptions& options, const GoOn& go_on);
+                                        const IndexOptions& options, const BytesBehind& go_on);
 
 /// A manifest and what does not stand in it.
 struct ShardIndex {
@@ -65,18 +66,11 @@ struct ShardIndex {
   std::size_t taken_over = 0;  ///< Shards whose entries were taken from an earlier index.
 };
 
-/// How build_index is watched. Both are called from any of its threads.
-struct IndexWatch {
-  /// Bytes of shards behind, and of all that are read. One call at a time.
-  std::function<void(std::uint64_t behind, std::uint64_t all)> progress = [](std::uint64_t, std::uint64_t) {};
-  std::function<bool()> interrupted = [] { return false; };
-};
-
 /// Indexes shards, given in natural order relative to `root`, on `threads` threads (0: all cores), the largest first.
 /// The result does not depend on `threads`. What `earlier` knows of shards that have the same size and time is taken
 /// over if it was made with the same options; with `by`, nothing is. Once interrupted, returns what is done, with
 /// manifest.complete false.
 ShardIndex build_index(const std::filesystem::path& root, const std::vector<std::string>& shards,
-                       const IndexOptions& options, int threads, const ShardIndex* earlier, const IndexWatch& watch);
+                       const IndexOptions& options, int threads, const ShardIndex* earlier, const JobCallbacks& watch);
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <exception>
 #include <stdexcept>
 #include <string>
 
@@ -14,6 +15,11 @@ struct ConfigError : std::runtime_error {
 /// The data cannot be used any further: too many rejects, a corpus without a single document. Exit code 1.
 struct DataError : std::runtime_error {
   using std::runtime_error::runtime_error;
+};
+
+/// The user asked that the work end, and what should be saved has been saved. Exit code 130.
+struct Interrupted : std::exception {
+  const char* what() const noexcept override { return "interrupted"; }
 };
 
 // The world failing (disk full, permission) is std::system_error with the path. A bug of ours is std::logic_error.

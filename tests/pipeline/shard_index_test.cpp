@@ -36,7 +36,7 @@ class Indexing : public testing::Test {
   }
 
   fs::path file(int shard) const { return folder_.path() / names_[static_cast<std::size_t>(shard)]; }
-  ShardIndex build(const ShardIndex* earlier = nullptr, int threads = 2, const IndexWatch& watch = {}) const {
+  ShardIndex build(const ShardIndex* earlier = nullptr, int threads = 2, const JobCallbacks& watch = {}) const {
     return build_index(folder_.path(), names_, options_, threads, earlier, watch);
   }
   IndexedShard index_one(const std::string& name) const {
@@ -153,8 +153,8 @@ TEST_F(Indexing, ReadsAShardAgainWhoseRejectsWereLost) {
 
 TEST_F(Indexing, KeepsWhatIsDoneWhenInterruptedAndGoesOnFromThere) {
   std::atomic<bool> interrupted = false;
-  IndexWatch watch;
-  watch.progress = [&](std::uint64_t, std::uint64_t) { interrupted = true; };
+  JobCallbacks watch;
+  watch.progress = [&](const std::string&, std::uint64_t, std::uint64_t, const char*) { interrupted = true; };
   watch.interrupted = [&] { return interrupted.load(); };
   const ShardIndex part = build(nullptr, 1, watch);
   EXPECT_FALSE(part.manifest.complete);
@@ -168,8 +168,8 @@ TEST_F(Indexing, KeepsWhatIsDoneWhenInterruptedAndGoesOnFromThere) {
 TEST_F(Indexing, TellsOfAllBytesInTheEnd) {
   std::uint64_t behind = 0;
   std::uint64_t all = 0;
-  IndexWatch watch;
-  watch.progress = [&](std::uint64_t so_far, std::uint64_t total) {
+  JobCallbacks watch;
+  watch.progress = [&](const std::string&, std::uint64_t so_far, std::uint64_t total, const char*) {
     EXPECT_GE(so_far, behind);
     behind = so_far;
     all = total;
