@@ -16,11 +16,11 @@
 #include <sys/resource.h>
 
 #include "model/bf16.h"
-#include "model/machine_limit.h"
-#include "model/product_operations.h"
-#include "model/transformer.h"
-#include "trainer/make_optimizer.h"
-#include "trainer/optimizer.h"
+#include "model/cost/flops.h"
+#include "model/cost/peak_flops.h"
+#include "model/transformer/transformer.h"
+#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/optimizer/optimizer.h"
 
 namespace millrace {
 namespace {

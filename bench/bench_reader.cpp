@@ -20,9 +20,9 @@
 #include <simdjson.h>
 
 #include "bench/json_shards.h"
-#include "stages/shard_to_bytes.h"
-#include "stages/shard_to_lines.h"
-#include "stages/shard_to_records.h"
+#include "stages/shards/shard_to_bytes.h"
+#include "stages/shards/shard_to_lines.h"
+#include "stages/shards/shard_to_records.h"
 #include "tests/temporary_folder.h"
 
 namespace millrace {

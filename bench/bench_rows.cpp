@@ -5,8 +5,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "stages/examples_to_row.h"
-#include "stages/segment_to_example.h"
+#include "stages/objectives/examples_to_row.h"
+#include "stages/objectives/segment_to_example.h"
 
 namespace millrace {
 namespace {

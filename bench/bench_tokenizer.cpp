@@ -17,12 +17,12 @@
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
 
-#include "stages/input_file.h"
+#include "stages/io/input_file.h"
+#include "stages/listing/shard_list.h"
 #include "stages/philox.h"
-#include "stages/shard_list.h"
-#include "stages/shard_to_bytes.h"
-#include "stages/shard_to_records.h"
-#include "stages/unigram_encoder.h"
+#include "stages/shards/shard_to_bytes.h"
+#include "stages/shards/shard_to_records.h"
+#include "stages/tokenizer/unigram_encoder.h"
 
 namespace millrace {
 namespace {

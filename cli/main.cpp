@@ -7,15 +7,15 @@
 #include <CLI/CLI.hpp>
 #include <sys/prctl.h>
 
-#include "cli/commands.h"
-#include "cli/interrupt.h"
-#include "cli/messages.h"
-#include "cli/results.h"
-#include "cli/standard_files.h"
+#include "cli/commands/commands.h"
+#include "cli/console/interrupt.h"
+#include "cli/console/messages.h"
+#include "cli/console/results.h"
+#include "cli/console/standard_files.h"
 #include "model/stop.h"
-#include "stages/disk.h"
 #include "stages/errors.h"
-#include "trainer/compute_threads.h"
+#include "stages/io/disk.h"
+#include "trainer/run/compute_threads.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "stages/errors.h"
-#include "stages/whole_file.h"
+#include "stages/io/whole_file.h"
 
 namespace millrace {
 namespace {

@@ -1,13 +1,78 @@
 #!/usr/bin/env python3
-"""Who may include whom: the table of docs/architecture.md, folder by folder.
+"""Who may include whom, room by room: ROOMS below, which docs/architecture.md shows as a picture.
 
-usage: check_includes.py [ROOT]      exit 0: all is well, 1: named offences
+usage: check_includes.py [ROOT]            exit 0: all is well, 1: named offences
+       check_includes.py --picture         the rooms by layer, as Markdown
 """
 import re
 import sys
 from pathlib import Path
 
-from source_text import blank_comments, line_of, sources
+from source_text import FOLDERS, blank_comments, line_of, sources
+
+# A room may include itself and what its line names; "folder/*" is a folder with all its rooms. What stands directly in a
+# folder is that folder's own line.
+ROOMS = {
+    "stages": "",
+    "stages/io": "stages",
+    "stages/compression": "stages stages/io",
+    "stages/parquet": "stages stages/io stages/compression",
+    "stages/shards": "stages stages/io stages/compression stages/parquet",
+    "stages/listing": "stages stages/io stages/shards",
+    "stages/tokenizer": "stages stages/io",
+    "stages/objectives": "stages stages/tokenizer",
+    "pipeline": "stages stages/io",
+    "pipeline/config": "stages/* pipeline",
+    "pipeline/corpora": "stages/* pipeline pipeline/config",
+    "pipeline/rows": "stages pipeline pipeline/config pipeline/corpora",
+    "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/rows",
+    "pipeline/stream": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/plan": "stages/* pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/formats": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows",
+    "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix pipeline/stream "
+                       "pipeline/plan pipeline/formats",
+    "pipeline/sample": "stages/* pipeline",
+    "model": "",
+    "model/config": "",
+    "model/ops": "model",
+    "model/parameters": "model model/config model/ops",
+    "model/layers": "model model/config model/ops model/parameters",
+    "model/transformer": "model model/config model/ops model/parameters model/layers",
+    "model/cost": "model model/config model/ops model/parameters model/layers model/transformer",
+    "trainer": "stages pipeline/rows model model/transformer",
+    "trainer/config": "stages pipeline/config model model/config",
+    "trainer/weights": "stages stages/io pipeline model model/config model/parameters",
+    "trainer/optimizer": "stages model model/parameters trainer/config",
+    "trainer/evaluation": "stages model/transformer trainer trainer/weights",
+    "trainer/metrics": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/cost "
+                       "trainer/optimizer",
+    "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/config model/parameters "
+                          "trainer/weights trainer/optimizer trainer/evaluation",
+    "trainer/loop": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/config model/parameters "
+                    "model/transformer trainer trainer/config trainer/weights trainer/optimizer trainer/evaluation "
+                    "trainer/metrics trainer/checkpoint",
+    "trainer/plan": "stages model/config model/parameters model/cost trainer/config trainer/optimizer trainer/metrics",
+    "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/config pipeline/corpora pipeline/rows "
+                   "pipeline/stream model/config trainer/config trainer/evaluation trainer/metrics trainer/checkpoint "
+                   "trainer/loop",
+    "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
+    "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
+                 "pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
+                 "trainer/evaluation trainer/plan trainer/run cli/console",
+    "cli/report": "stages stages/io pipeline pipeline/config trainer/config trainer/checkpoint trainer/run cli/console",
+    "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/config "
+                    "pipeline/corpora pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export "
+                    "pipeline/sample model model/parameters model/transformer model/cost trainer/config trainer/weights "
+                    "trainer/optimizer trainer/evaluation trainer/checkpoint trainer/loop trainer/plan trainer/run "
+                    "cli/console cli/views cli/report",
+    "cli": "stages stages/io model trainer/run cli/console cli/commands",
+}
+
+# Pairs of a header and its source: a room that holds more is two rooms. The program's sub-commands are a list.
+MOST_PAIRS = 16
+LISTS = {"cli/commands"}
+# Pairs that need one another, through their sources too.
+MOST_PAIRS_IN_CIRCLES = 4
 
 # Libraries by the beginning of their headers' names. What is not here and has no "/" or ".h" is the standard library.
 LIBRARIES = {
@@ -38,43 +103,31 @@ THREADS = {"thread", "mutex", "shared_mutex", "condition_variable", "future", "s
            "stop_token", "execution"}
 FILES = {"fstream", "filesystem"}
 
-# Per folder: headers of this project (folders, or single headers), libraries, and standard headers that are refused.
-RULES = {
-    "stages": {
-        "own": ("stages/",),
-        "libraries": {"POSIX", "intrinsics", "fmt", "zstd", "lz4", "zlib", "simdjson", "sentencepiece", "DuckDB", "xxHash"},
-        "refused": THREADS,
-        "why": "stages are pure transformations: no threads, and nothing of pipeline, model or trainer",
-    },
-    "pipeline": {
-        "own": ("stages/", "pipeline/"),
-        "libraries": {"POSIX", "fmt", "oneTBB", "toml++", "nlohmann_json", "xxHash"},
-        "refused": set(),
-        "why": "the pipeline decides what runs when; it knows stages and oneTBB, not model, trainer or Eigen",
-    },
-    "model": {
-        "own": ("model/",),
-        "libraries": {"Eigen", "oneDNN", "OpenMP", "intrinsics"},
-        "refused": THREADS | FILES,
-        "why": "the model is arithmetic: std, Eigen, oneDNN and OpenMP; no files, threads or data",
-    },
-    "trainer": {
-        "own": ("trainer/", "model/", "pipeline/stream_row.h", "pipeline/position.h",
-                "pipeline/ledger.h", "pipeline/reject_notices.h", "pipeline/reject_json.h",
-                "pipeline/stream_config.h", "pipeline/json_value.h", "stages/records.h", "stages/errors.h",
-                "stages/philox.h", "stages/input_file.h", "stages/disk.h", "stages/atomic_file.h",
-                "stages/whole_file.h"),
-        "libraries": {"POSIX", "fmt", "spdlog", "nlohmann_json", "xxHash", "OpenMP"},
-        "refused": set(),
-        "why": "the trainer is handed rows and positions, knows nothing of who makes them, and no TBB",
-    },
-    "cli": {
-        "own": ("stages/", "pipeline/", "model/", "trainer/", "cli/"),
-        "libraries": {"POSIX", "fmt", "spdlog", "nlohmann_json", "CLI11", "toml++", "zstd", "zlib", "simdjson",
-                      "sentencepiece", "DuckDB", "xxHash"},
-        "refused": set(),
-        "why": "sub-commands are thin: no TBB, oneDNN, Eigen or OpenMP of their own",
-    },
+# Who may use which library: rooms, or folders with all their rooms. What is not named may be used anywhere but in model/.
+LIBRARY_ROOMS = {
+    "fmt": ("stages", "pipeline", "trainer", "cli"),
+    "nlohmann_json": ("pipeline", "trainer", "cli"),
+    "toml++": ("pipeline/config", "cli"),
+    "CLI11": ("cli",),
+    "spdlog": ("trainer", "cli"),
+    "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan", "pipeline/export"),
+    "oneDNN": ("model/ops", "model/cost"),
+    "Eigen": ("model",),
+    "OpenMP": ("model", "trainer"),
+    "zstd": ("stages/compression", "stages/parquet", "stages/shards"),
+    "lz4": ("stages/parquet",),
+    "zlib": ("stages/compression", "stages/parquet", "stages/shards"),
+    "simdjson": ("stages", "cli"),
+    "sentencepiece": ("stages/tokenizer",),
+    "DuckDB": ("stages/parquet",),
+    "xxHash": ("stages", "pipeline", "trainer", "cli"),
+    "intrinsics": ("stages", "model"),
+    "POSIX": ("stages", "pipeline", "trainer", "cli"),
+}
+# Standard headers that a folder does without, and why.
+REFUSED = {
+    "stages": (THREADS, "stages are pure transformations: no threads"),
+    "model": (THREADS | FILES, "the model is arithmetic: no files, threads or data"),
 }
 
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*(?P<name><[^>\n]+>|"[^"\n]+")', re.MULTILINE)
@@ -87,42 +140,164 @@ def library_of(header):
     return None
 
 
-def offence(root, folder, include):
-    """Why `include` (with its <> or "") may not stand in `folder`, or None."""
-    rule, header = RULES[folder], include[1:-1]
+def is_within(path, room):
+    return path == room or path.startswith(room + "/")
+
+
+def room_of(path):
+    """The longest line of ROOMS that fits the file's folder; None: it stands in none."""
+    fitting = [room for room in ROOMS if is_within(str(Path(path).parent), room)]
+    return max(fitting, key=len, default=None)
+
+
+def allowed(room):
+    """The rooms that `room` may include, itself among them."""
+    named = {room}
+    for entry in ROOMS[room].split():
+        if entry.endswith("/*"):
+            named.update(other for other in ROOMS if is_within(other, entry[:-2]))
+        else:
+            named.add(entry)
+    return named
+
+
+def offence(root, path, include):
+    """Why `include` (with its <> or "") may not stand in `path`, or None."""
+    room, header = room_of(path), include[1:-1]
+    if room is None or str(Path(path).parent) != room:
+        return f"{Path(path).parent} is no room: see ROOMS in scripts/check_includes.py"
     if include[0] == '"':
         if not (root / header).is_file():
             return f"{include} is no file of this project, counted from its top folder; libraries go in <>"
-        if not header.startswith(rule["own"]):
-            return rule["why"]
+        if room_of(header) not in allowed(room):
+            return f"{room} may include {', '.join(sorted(allowed(room) - {room})) or 'no other room'}"
         return None
     library = library_of(header)
     if library is None and ("/" in header or header.endswith((".h", ".hpp"))):
-        return "no known library; if it is meant, add it to LIBRARIES and RULES"
-    if library is not None and library not in rule["libraries"]:
-        return f"{library}: {rule['why']}"
-    return rule["why"] if header in rule["refused"] else None
+        return "no known library; if it is meant, add it to LIBRARIES and LIBRARY_ROOMS"
+    rooms = LIBRARY_ROOMS.get(library)
+    if library is not None and (rooms is None or not any(is_within(room, other) for other in rooms)):
+        return f"{library} is for {', '.join(rooms) if rooms else 'nobody'}"
+    headers, why = REFUSED.get(path.parts[0], ((), ""))
+    return why if header in headers else None
+
+
+def circles(graph):
+    """The sets of nodes that reach each other, of two or more (Tarjan)."""
+    index, low, stack, found = {}, {}, [], []
+
+    def visit(node):
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in sorted(graph.get(node, ())):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            at = stack.index(node)
+            circle = stack[at:]
+            del stack[at:]
+            if len(circle) > 1:
+                found.append(sorted(circle))
+
+    sys.setrecursionlimit(10_000)
+    for node in sorted(graph):
+        if node not in index:
+            visit(node)
+    return found
+
+
+def includes_of(root):
+    """What each source or header includes of this project."""
+    return {str(path): {match["name"][1:-1] for match in INCLUDE.finditer(blank_comments((root / path).read_text(encoding="utf-8")))
+                        if match["name"][0] == '"'}
+            for path in sources(root)}
+
+
+def pair_of(path):
+    return re.sub(r"\.(h|cpp)$", "", path)
+
+
+def pairs_in_circles(root):
+    """Headers with their sources that need one another."""
+    graph = {}
+    for path, included in includes_of(Path(root)).items():
+        graph.setdefault(pair_of(path), set()).update(pair_of(other) for other in included if pair_of(other) != pair_of(path))
+    return circles(graph)
 
 
 def offences(root):
+    """Includes that may not be."""
     root = Path(root)
-    for path in sources(root, RULES):
+    for path in sources(root):
         text = blank_comments((root / path).read_text(encoding="utf-8"))
         for match in INCLUDE.finditer(text):
-            reason = offence(root, path.parts[0], match["name"])
+            reason = offence(root, path, match["name"])
             if reason:
                 yield f"{path}:{line_of(text, match.start('name'))}: {match['name']}: {reason}"
 
 
+def faults_of_shape(root):
+    """Rooms that are too large, and circles among rooms, headers and pairs."""
+    root = Path(root)
+    pairs = {}
+    for path in sources(root):
+        pairs.setdefault(str(path.parent), set()).add(path.stem)
+    for room, names in sorted(pairs.items()):
+        if len(names) > MOST_PAIRS and room not in LISTS:
+            yield f"{room}: {len(names)} pairs of header and source, at most {MOST_PAIRS}: make two rooms of it"
+    for circle in circles({room: allowed(room) - {room} for room in ROOMS}):
+        yield f"rooms in a circle: {', '.join(circle)}"
+    headers = {path: {other for other in included if other.endswith(".h")}
+               for path, included in includes_of(root).items() if path.endswith(".h")}
+    for circle in circles(headers):
+        yield f"headers in a circle: {', '.join(circle)}"
+    circling = pairs_in_circles(root)
+    if sum(map(len, circling)) > MOST_PAIRS_IN_CIRCLES:
+        yield f"more than {MOST_PAIRS_IN_CIRCLES} pairs of header and source in circles: {'; '.join(map(', '.join, circling))}"
+
+
+def layers():
+    """The rooms by how many others must stand below them: layer 0 includes nobody."""
+    depth = {}
+
+    def depth_of(room):
+        if room not in depth:
+            depth[room] = 1 + max((depth_of(other) for other in allowed(room) - {room}), default=-1)
+        return depth[room]
+
+    rows = {}
+    for room in ROOMS:
+        rows.setdefault(depth_of(room), []).append(room)
+    return [rows[level] for level in sorted(rows)]
+
+
+def picture():
+    """The rooms as a table: a layer a line, a folder a column; whoever stands higher may include what stands lower."""
+    lines = ["| layer | " + " | ".join(f"`{folder}/`" for folder in FOLDERS) + " |", "| ---: " + "| --- " * len(FOLDERS) + "|"]
+    for level, rooms in reversed(list(enumerate(layers()))):
+        cells = [", ".join(room.split("/", 1)[1] if "/" in room else "(top)" for room in rooms if is_within(room, folder))
+                 for folder in FOLDERS]
+        lines.append(f"| {level} | " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
 def main():
+    if sys.argv[1:] == ["--picture"]:
+        print(picture(), end="")
+        return
     root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
-    files = len(sources(root, RULES))
+    files = len(sources(root))
     if files == 0:
         sys.exit(f"check_includes: no sources under {root}")
-    found = list(offences(root))
+    found = [*offences(root), *faults_of_shape(root)]
     for line in found:
         print(line)
-    print(f"check_includes: {files} files, {len(found)} offences")
+    circling = pairs_in_circles(root)
+    print(f"check_includes: {files} files in {len(ROOMS)} rooms, {len(found)} offences, "
+          f"{sum(map(len, circling))} pairs of header and source in circles")
     sys.exit(1 if found else 0)
 
 

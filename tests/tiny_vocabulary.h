@@ -8,7 +8,7 @@
 
 #include <sentencepiece_trainer.h>
 
-#include "stages/document_to_tokens.h"
+#include "stages/tokenizer/vocabulary.h"
 #include "tests/temporary_folder.h"
 
 namespace millrace {

@@ -30,29 +30,40 @@ class SourceTreeTest(unittest.TestCase):
 
 
 class IncludeRules(SourceTreeTest):
-    headers = {name: "" for name in ("stages/records.h", "stages/errors.h", "stages/denoiser.h", "pipeline/position.h",
-                                     "pipeline/data_pipeline.h", "model/parameter.h", "trainer/adafactor.h")}
+    headers = {name: "" for name in ("stages/records.h", "stages/errors.h", "stages/shards/shard_to_records.h",
+                                     "stages/objectives/objective.h", "pipeline/rows/position.h",
+                                     "pipeline/stream/data_pipeline.h", "model/parameters/parameter.h",
+                                     "trainer/optimizer/adafactor.h", "trainer/loop/train_loop.h")}
 
     def offences(self, path, line):
         return list(check_includes.offences(self.tree({**self.headers, path: line + "\n"})))
 
-    def test_names_file_and_line_of_what_a_folder_must_not_know(self):
+    def test_names_file_and_line_of_what_a_room_must_not_know(self):
         for path, line in [
-            ("stages/a.cpp", '#include "pipeline/position.h"'),
-            ("stages/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
-            ("stages/a.cpp", "#include <Eigen/Core>"),
+            ("stages/io/a.cpp", '#include "pipeline/rows/position.h"'),
+            ("stages/io/a.cpp", '#include "stages/shards/shard_to_records.h"'),
+            ("stages/io/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
+            ("stages/io/a.cpp", "#include <Eigen/Core>"),
+            ("stages/io/a.cpp", "#include <zstd.h>"),
             ("stages/a.cpp", "#include <thread>"),
             ("stages/a.cpp", '#  include "no_such_file.h"'),
             ("stages/a.cpp", "#include <some_library/thing.h>"),
-            ("pipeline/a.h", '#include "model/parameter.h"'),
-            ("pipeline/a.h", "#include <dnnl.hpp>"),
-            ("model/a.cpp", '#include "stages/records.h"'),
-            ("model/a.cpp", "#include <fstream>"),
-            ("model/a.cpp", "#include <fmt/format.h>"),
-            ("trainer/a.cpp", '#include "pipeline/position.h"'),
-            ("trainer/a.cpp", '#include "stages/denoiser.h"'),
-            ("trainer/a.cpp", "#include <tbb/task_arena.h>"),
-            ("cli/a.cpp", "#include <tbb/tbb.h>"),
+            ("pipeline/rows/a.h", '#include "model/parameters/parameter.h"'),
+            ("pipeline/rows/a.h", '#include "pipeline/stream/data_pipeline.h"'),
+            ("pipeline/rows/a.h", "#include <dnnl.hpp>"),
+            ("pipeline/mix/a.cpp", "#include <oneapi/tbb/parallel_for.h>"),
+            ("model/ops/a.cpp", '#include "stages/records.h"'),
+            ("model/ops/a.cpp", '#include "model/parameters/parameter.h"'),
+            ("model/ops/a.cpp", "#include <fstream>"),
+            ("model/ops/a.cpp", "#include <fmt/format.h>"),
+            ("trainer/optimizer/a.cpp", '#include "pipeline/rows/position.h"'),
+            ("trainer/loop/a.cpp", '#include "pipeline/stream/data_pipeline.h"'),
+            ("trainer/metrics/a.cpp", '#include "stages/objectives/objective.h"'),
+            ("trainer/optimizer/a.cpp", "#include <tbb/task_arena.h>"),
+            ("trainer/config/a.cpp", "#include <CLI/CLI.hpp>"),
+            ("cli/commands/a.cpp", "#include <tbb/tbb.h>"),
+            ("cli/console/a.cpp", '#include "trainer/loop/train_loop.h"'),
+            ("pipeline/attic/a.cpp", '#include "stages/records.h"'),
         ]:
             with self.subTest(path=path, line=line):
                 found = self.offences(path, line)
@@ -61,18 +72,58 @@ class IncludeRules(SourceTreeTest):
 
     def test_lets_pass_what_the_table_allows(self):
         for path, line in [
-            ("stages/a.cpp", "#include <zstd.h>"),
-            ("stages/a.cpp", "#include <fcntl.h>"),
-            ("stages/a.cpp", '// #include "pipeline/position.h"'),
-            ("stages/a.cpp", '/* #include <thread>\n#include <mutex> */'),
-            ("pipeline/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
-            ("model/a.cpp", "#include <Eigen/Core>"),
-            ("trainer/a.cpp", '#include "pipeline/data_pipeline.h"'),
-            ("cli/a.cpp", '#include "trainer/adafactor.h"'),
+            ("stages/compression/a.cpp", "#include <zstd.h>"),
+            ("stages/io/a.cpp", "#include <fcntl.h>"),
+            ("stages/io/a.cpp", '// #include "pipeline/rows/position.h"'),
+            ("stages/io/a.cpp", '/* #include <thread>\n#include <mutex> */'),
+            ("pipeline/mix/a.cpp", '#include "stages/objectives/objective.h"'),
+            ("pipeline/stream/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
+            ("model/layers/a.cpp", "#include <Eigen/Core>"),
+            ("trainer/run/a.cpp", '#include "pipeline/stream/data_pipeline.h"'),
+            ("cli/commands/a.cpp", '#include "trainer/optimizer/adafactor.h"'),
             ("tests/a.cpp", "#include <tbb/tbb.h>"),
         ]:
             with self.subTest(path=path, line=line):
                 self.assertEqual(self.offences(path, line), [])
+
+    def test_finds_every_include_that_no_line_of_the_table_allows(self):
+        """Each room with each other: what ROOMS does not name is an offence, wherever it is put."""
+        tree = self.tree({f"{room}/x.h": "" for room in check_includes.ROOMS})
+        for room in check_includes.ROOMS:
+            named = check_includes.allowed(room)
+            for other in check_includes.ROOMS:
+                (tree / room / "y.cpp").write_text(f'#include "{other}/x.h"\n', encoding="utf-8")
+                self.assertEqual(len(list(check_includes.offences(tree))), 0 if other in named else 1, (room, other))
+            (tree / room / "y.cpp").unlink()
+
+    def faults(self, files):
+        return list(check_includes.faults_of_shape(self.tree(files)))
+
+    def test_a_room_holds_sixteen_pairs_at_most(self):
+        pairs = {f"model/ops/op{i}.{end}": "" for i in range(16) for end in ("h", "cpp")}
+        self.assertEqual(self.faults(pairs), [])
+        found = self.faults({**pairs, "model/ops/one_more.h": ""})
+        self.assertEqual([line.split(":")[0] for line in found], ["model/ops"])
+        self.assertEqual(self.faults({f"cli/commands/command{i}.cpp": "" for i in range(30)}), [])
+
+    def test_names_headers_in_a_circle(self):
+        found = self.faults({"model/ops/a.h": '#include "model/ops/b.h"\n', "model/ops/b.h": '#include "model/ops/a.h"\n'})
+        self.assertEqual(found, ["headers in a circle: model/ops/a.h, model/ops/b.h"])
+
+    def test_names_pairs_in_circles_once_there_are_more_than_four(self):
+        def ring(name, length):
+            return {f"model/ops/{name}{i}.h": "" for i in range(length)} | {
+                f"model/ops/{name}{i}.cpp": f'#include "model/ops/{name}{(i + 1) % length}.h"\n' for i in range(length)}
+        self.assertEqual(self.faults({**ring("a", 2), **ring("b", 2)}), [])
+        self.assertEqual(len(self.faults(ring("a", 5))), 1)
+
+    def test_the_table_itself_has_no_circle(self):
+        self.assertEqual(check_includes.circles({r: check_includes.allowed(r) - {r} for r in check_includes.ROOMS}), [])
+        self.assertEqual(check_includes.circles({"a": {"b"}, "b": {"c"}, "c": {"a"}}), [["a", "b", "c"]])
+
+    def test_the_picture_in_the_pages_is_that_of_the_table(self):
+        page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+        self.assertIn(check_includes.picture(), page, "put there what `scripts/check_includes.py --picture` prints")
 
     def test_an_empty_tree_is_a_failure(self):
         script = [sys.executable, str(SCRIPTS / "check_includes.py"), str(self.tree({}))]

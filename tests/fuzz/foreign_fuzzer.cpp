@@ -4,8 +4,8 @@
 #include <string>
 #include <string_view>
 
-#include "stages/foreign_container.h"
-#include "stages/gzip_member.h"
+#include "stages/compression/gzip_member.h"
+#include "stages/shards/foreign_container.h"
 #include "tests/fuzz/require.h"
 
 namespace millrace {

@@ -2,20 +2,20 @@
 // has read what comes back the same from the text that the program itself writes of it.
 #include <string>
 
-#include "model/model_config.h"
+#include "model/config/model_config.h"
+#include "pipeline/corpora/data_manifest.h"
+#include "pipeline/corpora/reject_json.h"
+#include "pipeline/corpora/shard_fingerprint.h"
+#include "pipeline/export/export_manifest.h"
+#include "pipeline/formats/export_identity.h"
 #include "pipeline/json_value.h"
-#include "pipeline/ledger.h"
-#include "pipeline/manifest.h"
-#include "pipeline/output_identity.h"
-#include "pipeline/output_manifest.h"
-#include "pipeline/position.h"
-#include "pipeline/reject_json.h"
-#include "pipeline/shard_fingerprint.h"
+#include "pipeline/rows/ledger.h"
+#include "pipeline/rows/position.h"
 #include "stages/errors.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
-#include "trainer/config_json.h"
-#include "trainer/train_state.h"
+#include "trainer/checkpoint/train_state.h"
+#include "trainer/weights/model_json.h"
 
 namespace millrace {
 namespace {

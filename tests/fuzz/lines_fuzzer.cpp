@@ -9,7 +9,7 @@
 
 #include <fuzzer/FuzzedDataProvider.h>
 
-#include "stages/shard_to_lines.h"
+#include "stages/shards/shard_to_lines.h"
 #include "tests/fuzz/require.h"
 
 namespace millrace {

@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
-#include "stages/line_to_document.h"
-#include "stages/shard_to_lines.h"
+#include "stages/shards/line_to_document.h"
+#include "stages/shards/shard_to_lines.h"
 #include "tests/fuzz/require.h"
 
 namespace millrace {

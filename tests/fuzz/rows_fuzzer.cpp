@@ -5,9 +5,9 @@
 
 #include <xxhash.h>
 
-#include "pipeline/rows_part.h"
+#include "pipeline/formats/rows_part.h"
+#include "stages/compression/zstd_frame.h"
 #include "stages/errors.h"
-#include "stages/zstd_frame.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 

@@ -5,9 +5,9 @@
 
 #include <unistd.h>
 
-#include "cli/run_file.h"
 #include "stages/errors.h"
 #include "tests/fuzz/require.h"
+#include "trainer/config/run_config.h"
 
 namespace millrace {
 namespace {

@@ -8,7 +8,7 @@
 #include "stages/errors.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
-#include "trainer/safetensors.h"
+#include "trainer/weights/safetensors.h"
 
 namespace millrace {
 namespace {

@@ -10,8 +10,8 @@
 
 #include "stages/philox.h"
 #include "tests/fuzz/require.h"
-#include "tests/stages/random_model.h"
-#include "tests/stages/unigram_peer.h"
+#include "tests/stages/tokenizer/random_model.h"
+#include "tests/stages/tokenizer/unigram_peer.h"
 
 namespace millrace {
 namespace {

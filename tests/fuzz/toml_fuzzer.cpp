@@ -2,8 +2,8 @@
 // from the text that the program itself writes of it.
 #include <string>
 
-#include "pipeline/mix_file.h"
-#include "pipeline/objective_file.h"
+#include "pipeline/config/mix_file.h"
+#include "pipeline/config/objective_file.h"
 #include "stages/errors.h"
 #include "tests/fuzz/require.h"
 

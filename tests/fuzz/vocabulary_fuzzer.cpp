@@ -1,8 +1,8 @@
 // A vocabulary's file: it is refused with its name, or text goes through it and back without harm.
 #include <string>
 
-#include "stages/document_to_tokens.h"
 #include "stages/errors.h"
+#include "stages/tokenizer/vocabulary.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 

@@ -10,8 +10,8 @@
 
 #include <zstd.h>
 
-#include "stages/shard_to_bytes.h"
-#include "stages/zstd_stream.h"
+#include "stages/compression/zstd_stream.h"
+#include "stages/shards/shard_to_bytes.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 

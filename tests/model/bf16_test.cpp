@@ -7,9 +7,9 @@
 #include <gtest/gtest.h>
 #include <omp.h>
 
-#include "model/matmul.h"
+#include "model/ops/gemm.h"
 #include "tests/model/test_support.h"
-#include "trainer/adafactor.h"
+#include "trainer/optimizer/adafactor.h"
 
 namespace millrace {
 namespace {

@@ -5,10 +5,10 @@
 
 #include <gtest/gtest.h>
 
-#include "model/generator.h"
-#include "model/matmul.h"
+#include "model/ops/gemm.h"
+#include "model/ops/product_cut.h"
 #include "model/parallel.h"
-#include "model/product_cut.h"
+#include "model/transformer/generator.h"
 #include "tests/model/test_support.h"
 
 namespace millrace {

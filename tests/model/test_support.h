@@ -9,10 +9,10 @@
 
 #include <omp.h>
 
-#include "model/batch_layout.h"
+#include "model/layers/batch_layout.h"
 #include "model/matrix.h"
-#include "model/parameter.h"
-#include "model/transformer.h"
+#include "model/parameters/parameter.h"
+#include "model/transformer/transformer.h"
 
 namespace millrace::test {
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "pipeline/stream_config.h"
+#include "pipeline/config/stream_config.h"
 
 namespace millrace {
 

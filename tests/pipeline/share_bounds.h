@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/stream_config.h"
+#include "pipeline/config/stream_config.h"
 #include "stages/philox.h"
 
 namespace millrace {

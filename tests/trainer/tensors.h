@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "model/parameter.h"
+#include "model/parameters/parameter.h"
 #include "stages/philox.h"
 
 namespace millrace {

@@ -1,0 +1,163 @@
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands/commands.h"
+#include "cli/console/messages.h"
+#include "cli/console/open_vocabulary.h"
+#include "cli/console/option_checks.h"
+#include "cli/console/results.h"
+#include "cli/console/text_table.h"
+#include "cli/views/training_view.h"
+#include "stages/errors.h"
+#include "stages/tokenizer/vocabulary.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/config/run_config.h"
+#include "trainer/evaluation/evaluation.h"
+#include "trainer/optimizer/finite.h"
+#include "trainer/run/compute_threads.h"
+#include "trainer/run/held_out_set.h"
+#include "trainer/run/vocabulary_check.h"
+#include "trainer/weights/mapped_weights.h"
+#include "trainer/weights/model_json.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct EvalOptions {
+  std::string checkpoint;
+  RunOptions run;
+  std::uint64_t tokens = 0;
+  int threads = 0;
+  bool json = false;
+};
+
+std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile& run, const Vocabulary& vocabulary) {
+  const fs::path kept = fs::path(options.run.run) / "heldout.safetensors";
+  if (options.tokens == 0 && fs::exists(kept)) return load_held_out(kept, vocabulary.hash());
+  const std::uint64_t tokens = options.tokens > 0 ? options.tokens : run.train.eval_tokens;
+  return held_out_ids(run.stream, vocabulary, tokens);
+}
+
+/// The phase whose objective the checkpoint was last trained on; of one that does not say, the run's last.
+std::uint32_t phase_of(const fs::path& checkpoint, const RunFile& run) {
+  const auto last = static_cast<std::uint32_t>(run.stream.phases.size() - 1);
+  const std::optional<TrainState> state = load_train_state(checkpoint);
+  return state && state->position ? std::min(state->position->phase, last) : last;
+}
+
+void add_to(TextTable& table, const Evaluation& evaluation) {
+  const auto add = [&](const std::string& name, const EvaluationScore& score) {
+    if (score.tokens == 0) {
+      table.add({evaluation.objective, name, "none", "-", "-", "-", "-", "-"});
+      return;
+    }
+    const std::optional<double> bits = score.bits_per_byte();
+    const std::optional<double> bound = score.unigram_loss();
+    table.add({evaluation.objective, name, fmt::format("{}", score.tokens), finite_text(score.loss(), 4),
+               finite_text(score.perplexity(), 1), bits ? finite_text(*bits, 3) : "-",
+               fmt::format("{:.2f} %", 100 * score.accuracy()), bound ? finite_text(*bound, 4) : "-"});
+  };
+  for (const CorpusScore& corpus : evaluation.corpora) add(corpus.corpus, corpus.score);
+  add("all", evaluation.overall);
+}
+
+/// Of the weights, or else of what is computed with them.
+std::string why_not_finite(const Parameters<float>& weights) {
+  const std::string tensors = not_finite_in(weights);
+  return tensors.empty() ? "the weights are finite, what the model computes with them is not" : tensors;
+}
+
+std::string table_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
+  using Align = TextTable::Align;
+  TextTable table({{"objective", Align::left},
+                   {"held out", Align::left},
+                   {"tokens"},
+                   {"loss"},
+                   {"perplexity"},
+                   {"bits/byte"},
+                   {"accuracy"},
+                   {"unigram bound"}});
+  add_to(table, causal);
+  if (own) add_to(table, *own);
+  return table.text();
+}
+
+std::string json_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
+  const std::string own_json =
+      own ? fmt::format(R"({{"objective":{},"eval":{},"overall":{}}})", nlohmann::json(own->objective).dump(),
+                        own->corpora_json(), own->overall_json())
+          : "null";
+  return fmt::format(R"({{"eval":{},"overall":{},"own":{}}})", causal.corpora_json(), causal.overall_json(), own_json);
+}
+
+/// Throws ConfigError if the folder is a run's, DataError if it is a checkpoint of ours whose bytes are not those that
+/// were written.
+void check_checkpoint(const fs::path& folder) {
+  if (const std::vector<std::uint64_t> steps = checkpoint_steps(folder / "checkpoints"); !steps.empty())
+    throw ConfigError(fmt::format("{}: the folder of a run; name one of its checkpoints, the newest is {}",
+                                  folder.string(), checkpoint_path(folder / "checkpoints", steps.back()).string()));
+  if (!fs::exists(folder / "manifest.json")) return;  // From elsewhere.
+  if (const std::string damage = damage_of(folder); !damage.empty())
+    throw DataError(fmt::format("{}: {}", folder.string(), damage));
+}
+
+void eval(const EvalOptions& options) {
+  const fs::path checkpoint = options.checkpoint;
+  check_checkpoint(checkpoint);
+  const ModelConfig config = load_model_config(checkpoint);
+  const RunFile run = load_run(options.run);
+  const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
+  check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, run.vocabulary);
+  set_compute_threads(options.threads);
+  require_threads(compute_threads());
+  const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
+  if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
+  const auto rows = held_out_rows(run.stream, phase_of(checkpoint, run), held_out, vocabulary);
+
+  MappedWeights weights(checkpoint, config, precision_named(run.train.precision));
+  Transformer<float> model(config, weights.views());
+  const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
+  const UnigramCounts* unigram = counts ? &*counts : nullptr;
+  const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
+  const Evaluation causal =
+      evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
+  std::optional<Evaluation> own;
+  if (rows) own = evaluate(model, *rows, batch_rows, unigram);
+  if (!causal.overall.is_finite() || (own && !own->overall.is_finite()))
+    say("{}: the loss is not finite: {}", checkpoint.string(), why_not_finite(weights.views()));
+  print_results(options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app) {
+  auto options = std::make_shared<EvalOptions>();
+  CLI::App* command = app.add_subcommand("eval", "Loss of a checkpoint on a run's held-out documents, per corpus");
+  command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
+  command->add_option("--run", options->run.run, "Run file, or the folder of a run")->required();
+  command->add_option("--data", options->run.data, "Folder where the mixes' relative shard patterns start")
+      ->envname("MILLRACE_DATA");
+  command->add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")
+      ->type_name("KEY=VALUE")
+      ->take_all();
+  command
+      ->add_option("--tokens", options->tokens,
+                   "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says")
+      ->check(whole_number_from(0, kMostWhole));
+  add_threads_option(*command, options->threads, "Threads", "all cores");
+  command->add_flag("--json", options->json, "Print JSON");
+  command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000256 --run runs/quickstart");
+  command->callback([options] { eval(*options); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,158 @@
+#include <chrono>
+#include <filesystem>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+
+#include "cli/commands/commands.h"
+#include "cli/console/interrupt.h"
+#include "cli/console/messages.h"
+#include "cli/console/open_vocabulary.h"
+#include "cli/console/option_checks.h"
+#include "cli/console/results.h"
+#include "cli/console/text_stream.h"
+#include "model/stop.h"
+#include "model/transformer/generator.h"
+#include "stages/errors.h"
+#include "stages/tokenizer/vocabulary.h"
+#include "trainer/optimizer/finite.h"
+#include "trainer/run/compute_threads.h"
+#include "trainer/run/run_folder.h"
+#include "trainer/run/vocabulary_check.h"
+#include "trainer/weights/mapped_weights.h"
+#include "trainer/weights/model_json.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct GenerateOptions {
+  std::string checkpoint;
+  std::string prompt;
+  std::string vocabulary;
+  int tokens = 64;
+  SamplingOptions sampling;
+  int threads = 0;
+  bool json = false;
+};
+
+fs::path vocabulary_of(const GenerateOptions& options) {
+  if (!options.vocabulary.empty()) return options.vocabulary;
+  fs::path found = vocabulary_beside(options.checkpoint);
+  if (found.empty())
+    throw ConfigError(
+        fmt::format("{}: no vocab.model beside it or in its run folder: name one by --vocab", options.checkpoint));
+  return found;
+}
+
+void report(const MappedWeights& weights) {
+  constexpr double kMegabyte = 1e6;
+  say("weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted to f32 in memory",
+      static_cast<double>(weights.mapped_bytes()) / kMegabyte,
+      static_cast<double>(weights.converted_bytes()) / kMegabyte);
+}
+
+/// What `ids` add to the prompt's text: behind it, unlike at a text's beginning, a piece's leading blank is text.
+std::string text_behind(std::vector<TokenId> prompt, const std::vector<TokenId>& ids, const Vocabulary& vocabulary) {
+  const std::size_t before = vocabulary.decode(prompt).size();
+  prompt.insert(prompt.end(), ids.begin(), ids.end());
+  return vocabulary.decode(prompt).substr(before);
+}
+
+void generate(const GenerateOptions& options) {
+  const fs::path checkpoint = options.checkpoint;
+  const ModelConfig config = load_model_config(checkpoint);
+  const fs::path vocabulary_file = vocabulary_of(options);
+  const Vocabulary vocabulary = open_vocabulary(vocabulary_file);
+  check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, vocabulary_file);
+  set_compute_threads(options.threads);
+  require_threads(compute_threads());
+
+  std::vector<TokenId> prompt{vocabulary.pad()};
+  vocabulary.encode(options.prompt, prompt);
+  const auto length = static_cast<int>(prompt.size());
+  const int room = config.max_position_embeddings - length;
+  if (room <= 0)
+    throw ConfigError(
+        fmt::format("--prompt: {} tokens, and one that opens the text: the model has {} positions, which leaves none "
+                    "for a token to come; shorten the prompt to at most {} tokens",
+                    length - 1, config.max_position_embeddings, std::max(0, config.max_position_embeddings - 2)));
+  const int count = std::min(options.tokens, room);
+
+  MappedWeights weights(checkpoint, config);
+  report(weights);
+  Generator generator(config, weights.views(), length + count);
+  // For a terminal control characters are shown; elsewhere the text is data.
+  const bool is_terminal = isatty(STDOUT_FILENO) == 1;
+  TextStream text([&](const std::vector<TokenId>& ids) { return vocabulary.decode(ids); },
+                  [&](std::string_view more) {
+                    if (options.json) return;
+                    is_terminal ? print_results(more) : print_raw_results(more);
+                    flush_results();
+                  });
+  text.add({prompt.begin() + 1, prompt.end()});
+  std::vector<TokenId> drawn;
+  const auto start = std::chrono::steady_clock::now();
+  try {
+    generator.generate(prompt, count, vocabulary.size(), options.sampling, [&](TokenId id) {
+      if (id == vocabulary.eos()) return false;
+      drawn.push_back(id);
+      text.add({id});
+      return !interrupt_requested();
+    });
+  } catch (const Stopped&) {
+    // What was drawn is shown.
+  } catch (const std::domain_error& error) {
+    if (!options.json) print_results("\n");  // The prompt stands there.
+    flush_results();
+    const std::string tensors = not_finite_in(weights.views());
+    throw std::runtime_error(fmt::format("{}: {}: {}", checkpoint.string(), error.what(),
+                                         tensors.empty() ? "its weights are finite, but too large" : tensors));
+  }
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  if (options.json) {
+    const nlohmann::ordered_json json{
+        {"prompt", options.prompt}, {"ids", drawn}, {"text", text_behind(prompt, drawn, vocabulary)}};
+    print_results(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  } else {
+    text.finish();
+    print_results("\n");
+  }
+  flush_results();
+  say("{} tokens in {:.2f} s", drawn.size(), seconds);
+  if (static_cast<int>(drawn.size()) == count && count < options.tokens)
+    say("{} of the {} tokens asked for: the model's {} positions are full", count, options.tokens,
+        config.max_position_embeddings);
+  if (interrupt_requested()) throw Interrupted();
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app) {
+  auto options = std::make_shared<GenerateOptions>();
+  SamplingOptions& sampling = options->sampling;
+  CLI::App* command = app.add_subcommand("generate", "Continue a text with a checkpoint's model");
+  command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
+  command->add_option("--prompt", options->prompt, "Text to continue")->required();
+  command->add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
+  command->add_option("--tokens", options->tokens, "At most this many")->check(whole_number_from(1, kMostInt));
+  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")->check(not_negative());
+  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")
+      ->check(whole_number_from(0, kMostInt));
+  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(number_from(0, 1));
+  command->add_option("--seed", sampling.seed, "Another seed, another text")->check(whole_number_from(0, kMostWhole));
+  add_threads_option(*command, options->threads, "Threads", "all cores");
+  command->add_flag("--json", options->json, "Print JSON when done");
+  command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000256 --prompt \"The file\"");
+  command->callback([options] { generate(*options); });
+}
+
+}  // namespace millrace

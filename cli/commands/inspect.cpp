@@ -1,0 +1,135 @@
+#include <algorithm>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/commands/commands.h"
+#include "cli/commands/inspect_rows.h"
+#include "cli/console/interrupt.h"
+#include "cli/console/messages.h"
+#include "cli/console/open_vocabulary.h"
+#include "cli/console/option_checks.h"
+#include "cli/console/progress.h"
+#include "cli/console/results.h"
+#include "cli/console/run_options.h"
+#include "cli/views/row_view.h"
+#include "cli/views/statistics_view.h"
+#include "pipeline/stream/data_pipeline.h"
+#include "stages/errors.h"
+#include "stages/tokenizer/vocabulary.h"
+#include "trainer/run/recorded_run.h"
+
+namespace millrace {
+namespace {
+
+struct InspectOptions {
+  RunOptions run;
+  std::string vocabulary;
+  std::optional<std::uint64_t> rows;
+  std::uint64_t from = 0;
+  std::optional<std::uint64_t> row;
+  int threads = 0;
+  bool statistics = false;
+  bool json = false;
+};
+
+constexpr std::uint64_t kShownRows = 4;
+constexpr std::uint64_t kCountedRows = 1000;
+
+std::uint64_t rows_wanted(const InspectOptions& options) {
+  return options.row ? 1 : options.rows.value_or(options.statistics ? kCountedRows : kShownRows);
+}
+
+void inspect_folder(const InspectOptions& options) {
+  if (!options.run.sets.empty())
+    throw ConfigError(
+        fmt::format("{}: --set {}: these rows are made already", options.run.run, options.run.sets.front()));
+  inspect_rows({.folder = options.run.run,
+                .vocabulary = options.vocabulary,
+                .first = options.row.value_or(options.from),
+                .rows = rows_wanted(options),
+                .statistics = options.statistics,
+                .json = options.json});
+}
+
+void inspect(const InspectOptions& options) {
+  if (is_preprocessed(options.run.run)) return inspect_folder(options);
+  if (!options.vocabulary.empty())
+    throw ConfigError(fmt::format("--vocab is for a folder of rows; {} names its own, --set vocab=FILE replaces it",
+                                  options.run.run));
+  const RecordedRun recorded = open_recorded(options.run);
+  const RunFile& run = recorded.run;
+  const std::uint64_t rows = recorded.rows();
+  if (options.row.value_or(options.from) >= rows)
+    throw ConfigError(fmt::format("{}: the stream has {} rows: there is no row {}", run.file.string(), rows,
+                                  options.row.value_or(options.from)));
+  const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
+  DataPipeline::Options pipeline_options;
+  pipeline_options.threads = options.threads;
+  const std::uint64_t first = options.row.value_or(options.from);
+  const std::optional<Position> start = recorded.position_before(first);
+  const std::uint64_t start_row = start ? start->row : 0;
+  DataPipeline pipeline(run.stream, vocabulary, start, pipeline_options);
+  const std::uint64_t end = std::min(first + rows_wanted(options), rows);
+  RowContext context{run.stream, &vocabulary, pipeline.corpora(), {}};
+  for (std::size_t corpus = 0; corpus < context.corpora.size(); ++corpus)
+    context.shards.push_back(pipeline.shards(corpus));
+  StreamStatistics statistics(run.stream, vocabulary.pieces());
+  if (first > start_row)
+    say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
+  if (recorded.rows_trained && end > *recorded.rows_trained)
+    say("the run has been trained on {} rows so far; those behind are still to come", *recorded.rows_trained);
+  Progress progress("replay", first - start_row, "rows");
+  std::optional<Progress> count;
+  if (options.statistics) count.emplace("count", end - first, "rows");
+  std::uint64_t shown_rows = 0;
+  while (auto batch = pipeline.next()) {
+    const StreamRow& row = batch->front();
+    if (interrupt_requested()) throw Interrupted();
+    if (row.number < first) {
+      progress.update(row.number + 1 - start_row);
+      continue;
+    }
+    progress.finish();
+    if (row.number >= end) break;
+    ++shown_rows;
+    if (options.statistics) {
+      statistics.add(row);
+      count->update(shown_rows);
+    } else {
+      print_row(row, context, options.json);
+    }
+  }
+  if (count) count->finish();
+  if (shown_rows == 0) throw ConfigError(fmt::format("the stream ends before row {}", first));
+  if (!options.statistics) return;
+  const auto report = options.json ? statistics_json : statistics_text;
+  print_results(report(statistics, run.stream, pipeline.corpora()));
+}
+
+}  // namespace
+
+void add_inspect(CLI::App& app) {
+  const auto options = std::make_shared<InspectOptions>();
+  CLI::App* command = app.add_subcommand(
+      "inspect", "Show examples of a run's stream, or of a folder of rows, as the model will see them");
+  add_run_options(*command, options->run);
+  command->get_option("run")->description("Run file, the folder of a run, or a folder of preprocess --format rows");
+  command->add_option("--vocab", options->vocabulary, "Of a folder of rows: the vocabulary, to show text");
+  command->add_option("--rows,--examples", options->rows, "How many rows; without it 4, or 1000 with --stats")
+      ->check(whole_number_from(1, kMostWhole));
+  command->add_option("--from", options->from, "Number of the first row")->check(whole_number_from(0, kMostWhole));
+  command->add_flag("--stats", options->statistics,
+                    "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
+  command->add_option("--row", options->row, "Only this row")->check(whole_number_from(0, kMostWhole));
+  add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
+  command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
+  command->footer(
+      "Example:\n  millrace inspect mixes/runs/quickstart.toml --data data/sample --rows 2\n"
+      "  millrace inspect mixes/runs/quickstart.toml --data data/sample --stats --rows 10000\n"
+      "  millrace inspect data/rows --vocab data/vocab.model --row 7");
+  command->callback([options] { inspect(*options); });
+}
+
+}  // namespace millrace

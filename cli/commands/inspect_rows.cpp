@@ -1,0 +1,82 @@
+#include "cli/commands/inspect_rows.h"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "cli/commands/commands.h"
+#include "cli/console/interrupt.h"
+#include "cli/console/open_vocabulary.h"
+#include "cli/console/results.h"
+#include "cli/views/row_view.h"
+#include "cli/views/statistics_view.h"
+#include "pipeline/config/stream_identity.h"
+#include "pipeline/export/stored_rows.h"
+#include "pipeline/formats/staged_folder.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+/// Nothing if none is at hand and none is needed.
+std::optional<Vocabulary> vocabulary_of(const RowsView& view, const OutputIdentity& identity) {
+  if (view.vocabulary.empty()) {
+    if (view.json || view.statistics) return std::nullopt;
+    throw ConfigError(
+        fmt::format("{}: a folder of rows holds ids: name the vocabulary they were made with ({}, hash {}) with "
+                    "--vocab to read them as text, or ask for --json or --stats",
+                    view.folder.string(), identity.tokenizer, identity.vocabulary));
+  }
+  Vocabulary vocabulary = open_vocabulary(view.vocabulary);
+  if (vocabulary.hash() != identity.vocabulary)
+    throw ConfigError(fmt::format("{}: made with another vocabulary ({}, hash {}) than {} (hash {})",
+                                  view.folder.string(), identity.tokenizer, identity.vocabulary, view.vocabulary,
+                                  vocabulary.hash()));
+  return vocabulary;
+}
+
+/// Names as the rows' stories number them: corpora in the order of first mention, their shards in natural order.
+RowContext context_of(const StreamConfig& config, const OutputIdentity& identity, const Vocabulary* vocabulary) {
+  RowContext context{config, vocabulary, {}, {}};
+  for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) {
+    context.corpora.push_back(corpus.corpus.name);
+    std::vector<std::string>& shards = context.shards.emplace_back();
+    for (const ShardFingerprint& shard : identity.shards)
+      if (shard.corpus == corpus.corpus.name) shards.push_back(shard.shard);
+  }
+  return context;
+}
+
+}  // namespace
+
+bool is_preprocessed(const std::filesystem::path& folder) {
+  return std::filesystem::exists(folder / kOutputManifest) || StagedFolder::is_begun(folder);
+}
+
+void inspect_rows(const RowsView& view) {
+  RowsReader reader(view.folder);
+  const OutputManifest& manifest = reader.manifest();
+  const OutputIdentity& identity = manifest.identity;
+  if (view.first >= manifest.rows)
+    throw ConfigError(
+        fmt::format("{}: holds {} rows: there is no row {}", view.folder.string(), manifest.rows, view.first));
+  const std::optional<Vocabulary> vocabulary = vocabulary_of(view, identity);
+  const StreamConfig config = phases_in(identity.facts, (view.folder / kOutputManifest).string());
+  const RowContext context = context_of(config, identity, vocabulary ? &*vocabulary : nullptr);
+  StreamStatistics statistics(config, static_cast<TokenId>(identity.vocabulary_size) - Vocabulary::kExtraIds);
+  const std::uint64_t end = view.first + std::min(view.rows, manifest.rows - view.first);
+  for (std::uint64_t number = view.first; number < end; ++number) {
+    if (interrupt_requested()) throw Interrupted();
+    const StreamRow row = reader.row(number);
+    if (view.statistics) {
+      statistics.add(row);
+    } else {
+      print_row(row, context, view.json);
+    }
+  }
+  if (!view.statistics) return;
+  const auto report = view.json ? statistics_json : statistics_text;
+  print_results(report(statistics, config, context.corpora));
+}
+
+}  // namespace millrace

@@ -1,0 +1,105 @@
+#include <chrono>
+#include <cstdlib>
+#include <future>
+#include <memory>
+
+#include <CLI/CLI.hpp>
+#include <fmt/format.h>
+
+#include "cli/commands/commands.h"
+#include "cli/console/interrupt.h"
+#include "cli/console/job_progress.h"
+#include "cli/console/messages.h"
+#include "cli/console/option_checks.h"
+#include "cli/console/progress.h"
+#include "cli/console/results.h"
+#include "cli/views/vocabulary_view.h"
+#include "pipeline/corpora/foreign_shards.h"
+#include "pipeline/corpora/vocabulary_text.h"
+#include "stages/errors.h"
+#include "stages/io/disk.h"
+#include "stages/io/output_file.h"
+#include "stages/listing/shard_list.h"
+#include "stages/tokenizer/vocabulary.h"
+#include "stages/tokenizer/vocabulary_training.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kDefaultMegabytes = 8;
+constexpr int kInterruptedExit = 130;
+
+constexpr std::uint64_t kMostPieces = 1 << 28;
+constexpr double kFewestMegabytes = 1e-6;
+constexpr double kMostMegabytes = 1e12;
+
+struct TrainArguments {
+  std::vector<std::string> shards;
+  int size = 8192;
+  std::string out;
+  double megabytes = kDefaultMegabytes;
+};
+
+/// libsentencepiece cannot be stopped. Nothing has been written while it works, so the process may simply end.
+std::string train_until_interrupted(const std::vector<std::string>& lines, int pieces) {
+  auto training = std::async(std::launch::async, [&lines, pieces] { return train_vocabulary(lines, pieces); });
+  while (training.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
+    if (interrupt_requested()) std::_Exit(kInterruptedExit);
+  }
+  return training.get();
+}
+
+void train(const TrainArguments& arguments) {
+  const std::vector<std::string> shards = list_shards(arguments.shards, "").names;
+  refuse_foreign(shards, "");
+  const std::filesystem::path out = through_links(arguments.out);
+  make_folder(out.parent_path());
+  require_writable(out, OutputKind::file);
+  JobProgress progress;
+  const TrainingText text =
+      choose_training_text(shards, static_cast<std::uint64_t>(arguments.megabytes * 1e6), progress.callbacks());
+  progress.finish();
+  if (text.rejects > 0) say("left out {} records that cannot be read", text.rejects);
+  say("training {} pieces on {} of {} read from {} shards", arguments.size,
+      human_bytes(static_cast<double>(text.bytes)), human_bytes(static_cast<double>(text.read_bytes)), shards.size());
+  const auto start = std::chrono::steady_clock::now();
+  write_output(out, OutputKind::file, train_until_interrupted(text.lines, arguments.size), interrupt_requested);
+  const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+  const Vocabulary vocabulary(out);
+  print_results(fmt::format("{}: {} pieces, {} with sentinels, hash {}, trained in {:.0f} s\n", arguments.out,
+                            vocabulary.pieces(), vocabulary.size(), vocabulary.hash(), took.count()));
+}
+
+void add_vocab_train(CLI::App& vocab) {
+  auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = vocab.add_subcommand("train", "Train a SentencePiece vocabulary with umT5's own settings");
+  command->add_option("--shards", arguments->shards, "Shards: files, folders, globs, @lists")->required();
+  command->add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count")
+      ->check(whole_number_from(1, kMostPieces));
+  command->add_option("--out", arguments->out, "The .model file")->required();
+  command->add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes")
+      ->check(number_from(kFewestMegabytes, kMostMegabytes));
+  command->footer(
+      "The text is taken evenly from the shards. The same shards give the same bytes. Training time grows with the\n"
+      "text: about a minute for the default on two cores.\n\n"
+      "Example:\n  millrace vocab train --shards data/sample --size 8192 --out data/vocab.model");
+  command->callback([arguments] { train(*arguments); });
+}
+
+}  // namespace
+
+void add_vocab(CLI::App& app) {
+  CLI::App* vocab = app.add_subcommand("vocab", "Train a vocabulary, or show what one is");
+  vocab->require_subcommand(1);
+  vocab->footer("Example:\n  millrace vocab show data/vocab.model");
+  add_vocab_train(*vocab);
+  auto file = std::make_shared<std::string>();
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command = vocab->add_subcommand("show", "Kind, size, special ids and settings of a vocabulary");
+  command->add_option("FILE", *file, "A SentencePiece .model file")->required();
+  command->add_flag("--json", *json, "Print one JSON object");
+  command->footer("Example:\n  millrace vocab show data/vocab.model");
+  command->callback([file, json] { show_vocabulary(*file, *json); });
+}
+
+}  // namespace millrace

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "cli/console/progress.h"
+#include "pipeline/job.h"
+
+namespace millrace {
+
+/// A job on the terminal: a progress line for each of its parts, its notices on standard error, and Ctrl-C asked about.
+class JobProgress {
+ public:
+  /// What the job is given; refers to this object.
+  JobCallbacks callbacks();
+  /// Ends the line.
+  void finish() { line_.reset(); }
+
+ private:
+  std::string what_;
+  std::optional<Progress> line_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,25 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+#include "trainer/config/run_config.h"
+#include "trainer/plan/machine_memory.h"
+#include "trainer/plan/memory_plan.h"
+
+namespace millrace {
+
+/// What training would do, for `train --dry-run`.
+struct DryRun {
+  const RunFile& run;
+  std::filesystem::path run_dir;
+  bool resume = false;
+  MemoryPlan memory;
+  MachineMemory machine;
+
+  std::string text() const;
+  std::string json() const;
+};
+
+}  // namespace millrace

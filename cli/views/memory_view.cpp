@@ -1,0 +1,100 @@
+#include "cli/views/memory_view.h"
+
+#include <array>
+#include <system_error>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "cli/console/progress.h"
+#include "cli/console/text_table.h"
+#include "pipeline/corpora/corpus_set.h"
+#include "pipeline/stream/pipeline_memory.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+struct PlanPart {
+  const char* name;
+  std::uint64_t MemoryPlan::*bytes;
+  const char* of;
+};
+constexpr std::array<PlanPart, 7> kParts{{{"weights", &MemoryPlan::weights, "and their bf16 images"},
+                                          {"gradients", &MemoryPlan::gradients, ""},
+                                          {"optimizer", &MemoryPlan::optimizer, "state and scratch"},
+                                          {"activations", &MemoryPlan::activations, "of a micro-batch, and evaluation"},
+                                          {"checkpoint", &MemoryPlan::checkpoint, "copied, to be written meanwhile"},
+                                          {"pipeline", &MemoryPlan::pipeline, "text and rows on their way"},
+                                          {"program", &MemoryPlan::program, "libraries and vocabulary"}}};
+
+std::string human(std::uint64_t bytes) {
+  return human_bytes(static_cast<double>(bytes));
+}
+
+}  // namespace
+
+MemoryQuestion memory_question(const RunFile& run, const std::filesystem::path& vocabulary, int threads) {
+  const StreamConfig stream = trained_stream(run);
+  std::error_code none;
+  const std::uintmax_t vocabulary_bytes = std::filesystem::file_size(vocabulary, none);
+  const std::size_t corpora = corpora_of(stream, FindShards::no).size();
+  const std::uint64_t pipeline =
+      pipeline_bytes(stream, corpora, {.threads = threads, .batch_rows = run.train.batch_rows});
+  return {.model = run.model,
+          .train = run.train,
+          .sequence_length = run.stream.sequence_length,
+          .corpora = static_cast<int>(corpora),
+          .threads = threads,
+          .pipeline = pipeline,
+          .vocabulary = none ? 0 : vocabulary_bytes};
+}
+
+std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
+  using Align = TextTable::Align;
+  TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
+  for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
+  table.add({"together", human(plan.total()), ""});
+  table.add({"this machine", human(machine.bytes), machine.limit});
+  return table.text();
+}
+
+std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine) {
+  std::string parts;
+  for (const PlanPart& part : kParts)
+    parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.name, human(plan.*part.bytes));
+  return fmt::format("memory: {} planned ({}), {} there ({})", human(plan.total()), parts, human(machine.bytes),
+                     machine.limit);
+}
+
+nlohmann::ordered_json memory_json(const MemoryPlan& plan, const MachineMemory& machine) {
+  nlohmann::ordered_json json;
+  for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
+  json["total"] = plan.total();
+  json["available"] = machine.bytes;
+  json["available_limit"] = machine.limit;
+  return json;
+}
+
+std::string memory_advice(const MemoryQuestion& question, const MachineMemory& machine) {
+  if (plan_memory(question).total() <= machine.bytes) return "";
+  if (const auto settings = settings_that_fit(question, machine.bytes))
+    return fmt::format("it would fit with {}", *settings);
+  const MemoryPlan least = least_memory(question);
+  std::string advice =
+      fmt::format("with train.micro_rows=1 and train.recompute=true it would still take {}", human(least.total()));
+  if (least.pipeline > least.total() / 4)
+    advice += fmt::format(", {} of it for rows on their way: choose a smaller train.batch_rows", human(least.pipeline));
+  return advice + "; take a smaller [model], or a machine with more memory";
+}
+
+void refuse_what_does_not_fit(const std::string& where, const MemoryQuestion& question, const MachineMemory& machine) {
+  const std::string advice = memory_advice(question, machine);
+  if (advice.empty()) return;
+  const MemoryPlan plan = plan_memory(question);
+  throw ConfigError(fmt::format("{}: the run takes {} of memory, this machine has {} ({}): {}\n{}", where,
+                                human(plan.total()), human(machine.bytes), machine.limit, advice,
+                                memory_table(plan, machine)));
+}
+
+}  // namespace millrace

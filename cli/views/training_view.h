@@ -1,0 +1,20 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "trainer/evaluation/evaluation.h"
+
+namespace millrace {
+
+/// The number with so many decimals, or that it is not finite.
+std::string finite_text(double number, int decimals);
+
+/// One line on an evaluation: loss, unigram bound, accuracy.
+std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
+
+/// How a run ended, as tables for a person: losses on held-out tokens against the unigram bound, asked and realised
+/// shares, rejects, time. `summary` is the text of summary.json.
+std::string outcome_text(const std::string& summary);
+
+}  // namespace millrace

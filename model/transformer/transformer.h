@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "model/config/model_config.h"
+#include "model/layers/router_statistics.h"
+#include "model/layers/token_batch.h"
+#include "model/parameters/parameter.h"
+#include "model/profile.h"
+
+namespace millrace {
+
+/// Losses of one micro-batch: means over loss weight (ce, z) and over MoE layers (aux, router z); unweighted parts.
+struct Losses {
+  double total = 0;  ///< ce + z_loss + router_aux_loss_factor * aux_loss + router_z_loss_factor * router_z_loss
+  double ce = 0;
+  double z_loss = 0;  ///< z_loss_factor * mean(lse^2), as it enters the total.
+  double aux_loss = 0;
+  double router_z_loss = 0;
+  double loss_weight = 0;                 ///< Sum of loss weights.
+  std::vector<RouterStatistics> routers;  ///< Per MoE layer, in order.
+};
+
+/// Per-position results of an evaluation.
+struct TokenScores {
+  std::vector<float> cross_entropy;   ///< (B*T) nats, 0 where the loss weight is 0.
+  std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the label's logit is larger than all others.
+};
+
+/// Whether backward finds what the layers kept, or only each layer's input, and runs its forward pass again: the same
+/// bits, for one layer's activations in memory and a third more time.
+enum class Recompute : bool { no, yes };
+
+/// Everything the forward pass computes that the checks look at. (rows, columns) row-major.
+template <class Scalar>
+struct Trace {
+  std::vector<Scalar> logits;                      ///< (B*T, V)
+  std::vector<std::vector<Scalar>> router_logits;  ///< Per MoE layer (B*T, E)
+  std::vector<std::vector<std::uint8_t>> kept;     ///< Per MoE layer (B*T, E)
+  std::vector<RouterStatistics> routers;           ///< Per MoE layer
+};
+
+/// OpenMoE (arXiv 2402.01739) as coded, forward and backward: openmoe-facts 3.2.
+///   h = Embed[ids]
+///   h += Attention(norm(h));  h += FFN(norm(h))                                  dense layer
+///   h += Attention(norm(h));  h += MoE(norm(h));  h += SharedFFN(own norm(h))    MoE layer
+///   logits = norm(h) W_head
+/// Holds activations between forward and backward; one object, one calling thread (it uses OpenMP inside).
+/// Same bits for any number of OpenMP threads.
+template <class Scalar>
+class Transformer {
+ public:
+  /// `parameters` must outlive the model.
+  Transformer(const ModelConfig& config, Parameters<Scalar>& parameters, Recompute recompute = Recompute::no);
+  ~Transformer();
+
+  /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
+  /// `scores`, if given, receives each position's loss. What is returned lasts until the next pass. Once a batch of the
+  /// same shape has passed, none allocates memory, but for oneDNN's own. All passes throw Stopped once a stop is
+  /// requested (stop.h): gradients and scores are worth nothing then.
+  const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
+  /// Loss per position, eval capacity, no gradients.
+  TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
+  /// Logits and routing of a batch.
+  Trace<Scalar> trace(const TokenBatch& batch, Mode mode);
+
+  /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: no more.
+  void measure(Profile* profile);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+extern template class Transformer<float>;
+extern template class Transformer<double>;
+
+}  // namespace millrace

@@ -1,0 +1,389 @@
+#include "pipeline/config/config_table.h"
+
+#include <algorithm>
+#include <cctype>
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+#include <optional>
+#include <set>
+#include <sstream>
+#include <utility>
+
+#include <fmt/format.h>
+#include <toml++/toml.h>
+
+#include "pipeline/config/large_integer.h"
+#include "stages/errors.h"
+#include "stages/io/whole_file.h"
+#include "stages/utf8.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kLargestWholeDouble = 9007199254740992.0;
+
+/// Edits (insert, delete, replace) between two words.
+std::size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+/// Begins the texts that stand for integers which TOML has no room for.
+constexpr std::string_view kBeyondToml = "\x01integer beyond TOML\x01";
+
+/// The digits of an integer that TOML has no room for, or nothing.
+std::optional<std::string> beyond_toml(const toml::node& node) {
+  const auto* text = node.as_string();
+  return text == nullptr ? std::nullopt : digits_of_large_integer(text->get());
+}
+
+bool is_text(const toml::node& node) {
+  return node.is_string() && !beyond_toml(node);
+}
+
+/// Puts a text in the place of the decimal integer that ends at `error`, if one does; false: none does.
+bool set_integer_aside(std::string& text, const toml::source_position& error) {
+  std::size_t line = 0;
+  for (toml::source_index i = 1; i < error.line && line != std::string::npos; ++i)
+    line = std::min(text.find('\n', line), text.size() - 1) + 1;
+  const std::size_t end = line + error.column - 1;
+  if (error.column == 0 || end > text.size()) return false;
+  std::size_t begin = end;
+  while (begin > line && (std::isdigit(static_cast<unsigned char>(text[begin - 1])) != 0 || text[begin - 1] == '_'))
+    --begin;
+  std::string digits = text.substr(begin, end - begin);
+  std::erase(digits, '_');
+  constexpr std::size_t kFewest = 19;  // TOML's integers end at 9,223,372,036,854,775,807.
+  if (digits.size() < kFewest || (begin > line && text[begin - 1] == '-')) return false;
+  text.replace(begin, end - begin, quoted(std::string(kBeyondToml) + digits));
+  return true;
+}
+
+/// As toml::parse, and integers of more than 64 bits with a sign become texts that beyond_toml() knows.
+toml::table parse_toml(std::string text) {
+  return toml::parse(with_large_integers_set_aside(std::move(text)));
+}
+
+std::string kind_of(const toml::node& node) {
+  if (beyond_toml(node)) return "a number";
+  if (node.is_string()) return "a text";
+  if (node.is_integer() || node.is_floating_point()) return "a number";
+  if (node.is_boolean()) return "true or false";
+  if (node.is_array()) return "a list";
+  if (node.is_table()) return "a table";
+  return "a date or time";
+}
+
+/// The node that `assignment`, "dotted.key=value", put into the table.
+const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
+  const std::size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw ConfigError(fmt::format("--set {}: expected dotted.key=value", assignment));
+  const std::string dotted = assignment.substr(0, equals);
+  const std::string value = assignment.substr(equals + 1);
+  toml::table parsed;
+  try {
+    parsed = parse_toml("value = " + value);
+  } catch (const toml::parse_error&) {
+    parsed.insert_or_assign("value", value);
+  }
+  if (parsed.size() != 1) throw ConfigError(fmt::format("--set {}: expected one value, found several", assignment));
+  toml::table* table = &root;
+  std::istringstream parts(dotted);
+  std::string part;
+  std::vector<std::string> path;
+  while (std::getline(parts, part, '.')) path.push_back(part);
+  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
+    if (!table->contains(path[i])) table->insert(path[i], toml::table{});
+    table = table->get(path[i])->as_table();
+    if (table == nullptr) throw ConfigError(fmt::format("--set {}: \"{}\" is no table", assignment, path[i]));
+  }
+  return &table->insert_or_assign(path.back(), std::move(*parsed.get("value"))).first->second;
+}
+
+}  // namespace
+
+std::string with_large_integers_set_aside(std::string toml) {
+  for (;;) {
+    try {
+      static_cast<void>(toml::parse(toml));
+      return toml;
+    } catch (const toml::parse_error& error) {
+      if (!set_integer_aside(toml, error.source().begin)) throw;
+    }
+  }
+}
+
+std::optional<std::string> digits_of_large_integer(std::string_view text) {
+  if (!text.starts_with(kBeyondToml)) return std::nullopt;
+  return std::string(text.substr(kBeyondToml.size()));
+}
+
+struct ConfigTable::Impl {
+  std::filesystem::path file;
+  std::shared_ptr<toml::table> root;
+  std::set<const toml::node*> from_command_line;
+  const toml::table* table = nullptr;
+  std::string name;  ///< "[train] " in complaints; empty for the file's top.
+  mutable std::set<std::string> asked;
+
+  const toml::node* find(const std::string& key) const {
+    asked.insert(key);
+    return table->get(key);
+  }
+};
+
+ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vector<std::string>& sets) {
+  if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
+  ConfigTable table = parse(read_whole_file(file), file);
+  for (const std::string& set : sets) table.impl_->from_command_line.insert(set_dotted(*table.impl_->root, set));
+  return table;
+}
+
+ConfigTable ConfigTable::parse(const std::string& text, const std::filesystem::path& name) {
+  auto impl = std::make_shared<Impl>();
+  impl->file = name;
+  try {
+    impl->root = std::make_shared<toml::table>(parse_toml(text));
+  } catch (const toml::parse_error& error) {
+    const auto& at = error.source().begin;
+    throw ConfigError(fmt::format("{}:{}:{}: {}", name.string(), at.line, at.column, error.description()));
+  }
+  impl->table = impl->root.get();
+  return ConfigTable(std::move(impl));
+}
+
+bool ConfigTable::has(const std::string& key) const {
+  return impl_->find(key) != nullptr;
+}
+
+std::string ConfigTable::text(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  if (!is_text(*node)) fail(key, fmt::format("is {}, expected a text", kind_of(*node)));
+  return node->as_string()->get();
+}
+
+std::string ConfigTable::text(const std::string& key, const std::string& fallback) const {
+  return has(key) ? text(key) : fallback;
+}
+
+double ConfigTable::number(const std::string& key, NumberRange range) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  double value = 0;
+  if (const auto* whole = node->as_integer()) {
+    value = static_cast<double>(whole->get());
+  } else if (const auto* real = node->as_floating_point()) {
+    value = real->get();
+  } else if (const std::optional<std::string> digits = beyond_toml(*node)) {
+    value = std::strtod(digits->c_str(), nullptr);
+  } else {
+    fail(key, fmt::format("is {}, expected a number", kind_of(*node)));
+  }
+  if (!std::isfinite(value)) fail(key, "is not finite");
+  if (value < range.least || value > range.most)
+    fail(key, fmt::format("is {}, expected a number from {:.6g} to {:.6g}", value, range.least, range.most));
+  return value;
+}
+
+double ConfigTable::number(const std::string& key, double fallback, NumberRange range) const {
+  return has(key) ? number(key, range) : fallback;
+}
+
+std::uint64_t ConfigTable::count(const std::string& key, WholeRange range) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) fail(key, "is missing");
+  const auto refuse = [&](const auto& found, const char* advice = "") {
+    fail(key, fmt::format("is {}, expected a whole number from {} to {}{}", found, range.least, range.most, advice));
+  };
+  std::uint64_t value = 0;
+  if (const auto* whole = node->as_integer()) {
+    if (whole->get() < 0) refuse(whole->get());
+    value = static_cast<std::uint64_t>(whole->get());
+  } else if (const auto* real = node->as_floating_point()) {
+    const double number = real->get();
+    if (number > kLargestWholeDouble) refuse(number, "; from 2^53 on it must be written without point and exponent");
+    if (!(number >= 0) || number != std::floor(number)) refuse(number);
+    value = static_cast<std::uint64_t>(number);
+  } else if (const std::optional<std::string> digits = beyond_toml(*node)) {
+    const auto [end, error] = std::from_chars(digits->data(), digits->data() + digits->size(), value);
+    if (error != std::errc()) refuse(*digits);
+  } else {
+    refuse(kind_of(*node));
+  }
+  if (value < range.least || value > range.most) refuse(value);
+  return value;
+}
+
+std::uint64_t ConfigTable::count(const std::string& key, std::uint64_t fallback, WholeRange range) const {
+  return has(key) ? count(key, range) : fallback;
+}
+
+bool ConfigTable::flag(const std::string& key, bool fallback) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return fallback;
+  if (!node->is_boolean()) fail(key, fmt::format("is {}, expected true or false", kind_of(*node)));
+  return node->as_boolean()->get();
+}
+
+std::vector<std::string> ConfigTable::texts(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  if (is_text(*node)) return {text(key)};
+  if (!node->is_array()) fail(key, fmt::format("is {}, expected a list of texts", kind_of(*node)));
+  std::vector<std::string> texts;
+  for (const toml::node& element : *node->as_array()) {
+    if (!is_text(element)) fail(key, fmt::format("holds {}, expected texts only", kind_of(element)));
+    texts.push_back(element.as_string()->get());
+  }
+  return texts;
+}
+
+std::vector<std::string> ConfigTable::values(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  std::vector<std::string> values;
+  const auto add = [&](const toml::node& value) {
+    if (const std::optional<std::string> digits = beyond_toml(value)) {
+      values.push_back(*digits);
+    } else if (const auto* text = value.as_string()) {
+      values.push_back(text->get());
+    } else if (const auto* whole = value.as_integer()) {
+      values.push_back(fmt::format("{}", whole->get()));
+    } else if (const auto* flag = value.as_boolean()) {
+      values.emplace_back(flag->get() ? "true" : "false");
+    } else {
+      fail(key, fmt::format("holds {}, expected texts, whole numbers or booleans", kind_of(value)));
+    }
+  };
+  if (const auto* list = node->as_array()) {
+    for (const toml::node& element : *list) add(element);
+  } else {
+    add(*node);
+  }
+  return values;
+}
+
+bool ConfigTable::is_table(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  return node != nullptr && node->is_table();
+}
+
+std::string ConfigTable::choice(const std::string& key, const std::string& fallback,
+                                const std::vector<std::string>& choices) const {
+  const std::string value = text(key, fallback);
+  if (std::ranges::find(choices, value) == choices.end())
+    fail(key,
+         fmt::format("is \"{}\", expected one of {}{}", value, fmt::join(choices, ", "), did_you_mean(value, choices)));
+  return value;
+}
+
+ConfigTable ConfigTable::table(const std::string& key) const {
+  static const toml::table empty;
+  const toml::node* node = impl_->find(key);
+  if (node != nullptr && !node->is_table()) fail(key, fmt::format("is {}, expected a table [{}]", kind_of(*node), key));
+  auto impl = std::make_shared<Impl>(*impl_);
+  impl->table = node == nullptr ? &empty : node->as_table();
+  impl->name = fmt::format("[{}] ", key);
+  impl->asked.clear();
+  return ConfigTable(std::move(impl));
+}
+
+std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
+  const toml::node* node = impl_->find(key);
+  if (node == nullptr) return {};
+  const toml::array* array = node->as_array();
+  if (array == nullptr || (!array->empty() && !array->is_homogeneous(toml::node_type::table)))
+    fail(key, fmt::format("is {}, expected tables [[{}]]", kind_of(*node), key));
+  std::vector<ConfigTable> tables;
+  for (const toml::node& element : *array) {
+    auto impl = std::make_shared<Impl>(*impl_);
+    impl->table = element.as_table();
+    impl->name = fmt::format("[[{}]] ", key);
+    impl->asked.clear();
+    tables.push_back(ConfigTable(std::move(impl)));
+  }
+  return tables;
+}
+
+std::vector<std::string> ConfigTable::keys() const {
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : *impl_->table) keys.emplace_back(key.str());
+  return keys;
+}
+
+std::filesystem::path ConfigTable::path(const std::string& key) const {
+  const std::string path = text(key);
+  const bool from_command_line = impl_->from_command_line.contains(impl_->find(key));
+  const std::filesystem::path start = from_command_line ? std::filesystem::path() : impl_->file.parent_path();
+  return std::filesystem::absolute(start / path).lexically_normal();
+}
+
+void ConfigTable::refuse_unknown_keys() const {
+  for (const auto& [key, value] : *impl_->table) {
+    const std::string name(key.str());
+    if (impl_->asked.contains(name)) continue;
+    fail(name, "is not a known key" + did_you_mean(name, {impl_->asked.begin(), impl_->asked.end()}));
+  }
+}
+
+std::string ConfigTable::place_of(const std::string& key) const {
+  toml::source_region where = impl_->table->source();
+  const auto found = impl_->table->find(key);
+  if (found != impl_->table->end() && impl_->from_command_line.contains(&found->second))
+    return impl_->file.string() + ", --set";
+  if (found != impl_->table->end()) where = found->first.source();
+  return where.begin.line == 0 ? impl_->file.string()
+                               : fmt::format("{}:{}:{}", impl_->file.string(), where.begin.line, where.begin.column);
+}
+
+void ConfigTable::fail(const std::string& key, const std::string& complaint) const {
+  throw ConfigError(fmt::format("{}: {}{} {}", place_of(key), impl_->name, key, complaint));
+}
+
+const std::filesystem::path& ConfigTable::file() const {
+  return impl_->file;
+}
+
+std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
+  std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;
+  std::string closest;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edit_distance(word, candidate);
+    if (distance >= best) continue;
+    best = distance;
+    closest = candidate;
+  }
+  return closest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", closest);
+}
+
+std::string quoted(const std::string& text) {
+  if (!is_utf8(text))
+    throw ConfigError(fmt::format("{}: not valid UTF-8, so it can be in no TOML file; rename it", text));
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
+      out += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace millrace

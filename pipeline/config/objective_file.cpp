@@ -1,0 +1,115 @@
+#include "pipeline/config/objective_file.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <utility>
+
+#include <fmt/format.h>
+
+#include "pipeline/config/config_table.h"
+#include "pipeline/config/share_percent.h"
+
+namespace millrace {
+namespace {
+
+/// Spans have a mean that f32 counts exactly.
+constexpr double kLongestSpan = 1 << 20;
+
+Denoiser read_denoiser(const ConfigTable& table) {
+  Denoiser denoiser;
+  denoiser.name = table.text("name");
+  const std::string kind = table.choice("kind", "span", {"span", "prefix", "causal"});
+  denoiser.kind = kind == "span" ? DenoiserKind::span : kind == "prefix" ? DenoiserKind::prefix : DenoiserKind::causal;
+  denoiser.share = static_cast<double>(read_share(table)) / static_cast<double>(kShareUnits);
+  denoiser.prompt = table.text("prompt", "");
+  if (denoiser.kind == DenoiserKind::span) {
+    denoiser.mean_span = table.number("mean_span", NumberRange{1, kLongestSpan});
+    denoiser.mask_ratio = table.number("mask_ratio", NumberRange{0, 1});
+    if (denoiser.mask_ratio <= 0 || denoiser.mask_ratio >= 1)
+      table.fail("mask_ratio", fmt::format("is {}, expected a number between 0 and 1", denoiser.mask_ratio));
+  }
+  if (denoiser.kind == DenoiserKind::causal && !denoiser.prompt.empty())
+    table.fail("prompt", "is not possible for kind \"causal\", whose rows are text from the start");
+  table.refuse_unknown_keys();
+  return denoiser;
+}
+
+/// Layout openmoe: how long inputs and targets may be.
+FeatureLengths read_lengths(const ConfigTable& table, RowLayout layout, bool all_causal) {
+  for (const char* key : {"inputs", "targets"}) {
+    if (!table.has(key)) continue;
+    if (layout == RowLayout::full) table.fail(key, "has no meaning with layout \"full\", where a row's length decides");
+    table.count(key, WholeRange{2, kLongestRow});
+  }
+  if (all_causal && table.has("inputs")) table.fail("inputs", "has no meaning: causal examples are targets only");
+  if (layout == RowLayout::full) return {};
+  return {all_causal ? 0 : static_cast<int>(table.count("inputs")), static_cast<int>(table.count("targets"))};
+}
+
+Objective read_objective(const ConfigTable& table) {
+  Objective objective;
+  objective.name = table.text("name", table.file().stem().string());
+  objective.layout =
+      table.choice("layout", "full", {"full", "openmoe"}) == "openmoe" ? RowLayout::openmoe : RowLayout::full;
+  std::uint64_t sum = 0;
+  bool all_causal = true;
+  for (const ConfigTable& denoiser_table : table.tables("denoiser")) {
+    Denoiser denoiser = read_denoiser(denoiser_table);
+    if (std::ranges::find(objective.denoisers, denoiser.name, &Denoiser::name) != objective.denoisers.end())
+      denoiser_table.fail("name", fmt::format("\"{}\" names two denoisers", denoiser.name));
+    sum += read_share(denoiser_table);
+    all_causal = all_causal && denoiser.kind == DenoiserKind::causal;
+    objective.denoisers.push_back(std::move(denoiser));
+  }
+  if (objective.name == "causal" && !all_causal)
+    table.fail("name", "is \"causal\", but not all denoisers are: evaluations are told apart by this name");
+  objective.separator = table.choice("separator", all_causal ? "eos" : "none", {"none", "eos"}) == "eos"
+                            ? Separator::eos
+                            : Separator::none;
+  objective.attention = table.choice("attention", "packed", {"packed", "document"}) == "document"
+                            ? AttentionReach::document
+                            : AttentionReach::packed;
+  if (objective.attention == AttentionReach::document && !all_causal)
+    table.fail("attention",
+               "is \"document\", which only causal denoisers can keep: the targets of a span or prefix example must "
+               "attend to inputs that may come from several documents");
+  objective.lengths = read_lengths(table, objective.layout, all_causal);
+  objective.max_document_tokens = table.count("max_document_tokens", 0);
+  table.refuse_unknown_keys();
+  if (objective.denoisers.empty()) table.fail("denoiser", "is missing: an objective needs at least one [[denoiser]]");
+  if (sum != kShareUnits) table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
+  return objective;
+}
+
+}  // namespace
+
+Objective load_objective(const std::filesystem::path& file) {
+  return read_objective(ConfigTable::read(file));
+}
+
+Objective objective_from_toml(const std::string& text, const std::string& name) {
+  return read_objective(ConfigTable::parse(text, name));
+}
+
+std::string to_toml(const Objective& objective) {
+  const bool full = objective.layout == RowLayout::full;
+  std::string out = fmt::format("name = {}\nlayout = \"{}\"\n", quoted(objective.name), full ? "full" : "openmoe");
+  if (objective.lengths.inputs > 0) out += fmt::format("inputs = {}\n", objective.lengths.inputs);
+  if (objective.lengths.targets > 0) out += fmt::format("targets = {}\n", objective.lengths.targets);
+  out += fmt::format("separator = \"{}\"\n", objective.separator == Separator::eos ? "eos" : "none");
+  if (objective.attention == AttentionReach::document) out += "attention = \"document\"\n";
+  if (objective.max_document_tokens > 0)
+    out += fmt::format("max_document_tokens = {}\n", objective.max_document_tokens);
+  for (const Denoiser& denoiser : objective.denoisers) {
+    static constexpr std::array<const char*, 3> kinds{"span", "prefix", "causal"};
+    out += fmt::format("\n[[denoiser]]\nname = {}\nkind = \"{}\"\nshare = {}\n", quoted(denoiser.name),
+                       kinds[static_cast<std::size_t>(denoiser.kind)], denoiser.share * kPercent);
+    if (denoiser.kind == DenoiserKind::span)
+      out += fmt::format("mean_span = {}\nmask_ratio = {}\n", denoiser.mean_span, denoiser.mask_ratio);
+    if (!denoiser.prompt.empty()) out += fmt::format("prompt = {}\n", quoted(denoiser.prompt));
+  }
+  return out;
+}
+
+}  // namespace millrace

@@ -1,0 +1,144 @@
+#include "pipeline/corpora/corpus_reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+
+#include "pipeline/corpora/loss_judge.h"
+#include "stages/errors.h"
+#include "stages/philox.h"
+#include "stages/shards/shard_to_records.h"
+
+namespace millrace {
+namespace {
+
+/// A reject of a whole container, or of a part of it, takes no place among the records.
+bool is_record(const Record& record, std::uint64_t next_before, std::uint64_t next_after) {
+  return !std::holds_alternative<Reject>(record) || next_after > next_before;
+}
+
+}  // namespace
+
+std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch) {
+  ItemRng rng(seed, Purpose::shard_order, item_of({corpus.id, epoch}));
+  return rng.permutation(static_cast<std::uint32_t>(corpus.shards.size()));
+}
+
+CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadStart& start)
+    : config_(config), corpus_(corpus), epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))) {
+  place_.epoch = start.at.epoch;
+  next_turn_ = start.at.shard_turn;
+  first_record_ = start.at.block;
+  from_ = start.at.seek;
+  skip_ = start.at.index;
+  damage_reported_ = start.at.index > 0 || start.within_document;
+  // A place in the midst of a shard is that of a document.
+  is_readable_ = damage_reported_ || start.at.block > 0;
+  if (is_readable_) least_ = std::max<std::uint64_t>(start.at.index + (start.within_document ? 1 : 0), 1);
+  start_source_ = start.source;
+  ended_ = start.ended;
+  begin_epoch();
+}
+
+bool CorpusReader::next(ReadItem& item) {
+  if (ended_) return false;
+  item = ReadItem{};
+  item.number = number_++;
+  while (place_.index == block_.size()) {
+    if (failure_) {
+      item.container_rejects = std::exchange(container_rejects_, {});
+      throw DataError(*std::exchange(failure_, std::nullopt));
+    }
+    if (!read_block()) break;
+  }
+  item.container_rejects = std::exchange(container_rejects_, {});
+  item.place = place_;
+  if (place_.index < block_.size()) {
+    item.record = std::move(block_[block_order_[place_.index++]]);
+    return true;
+  }
+  ++place_.epoch;
+  ended_ = epochs_ > 0 && place_.epoch >= epochs_;
+  item.kind = ended_ ? ReadItem::Kind::corpus_end : ReadItem::Kind::epoch_end;
+  if (!ended_) {
+    next_turn_ = 0;
+    begin_epoch();
+  }
+  return true;
+}
+
+void CorpusReader::begin_epoch() {
+  shard_order_ = shard_order(config_.seed, corpus_, place_.epoch);
+  shard_.reset();
+}
+
+bool CorpusReader::begin_shard() {
+  if (next_turn_ >= shard_order_.size()) return false;
+  place_.shard_turn = next_turn_++;
+  place_.shard = shard_order_[place_.shard_turn];
+  const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
+  const ReadOptions options = reader_options(config_, corpus_.corpus, path);
+  shard_ = open_shard(path, options, std::exchange(first_record_, 0), std::exchange(from_, {}));
+  layout_ = options.layout;
+  is_allowed_ = may_be_unreadable(config_, corpus_.shards[place_.shard]);
+  return true;
+}
+
+/// Keeps account of what could be read of the shard. Rejects of one that may be unreadable stand for nothing.
+void CorpusReader::note(Record& record) {
+  auto* reject = std::get_if<Reject>(&record);
+  if (reject == nullptr || !says_unreadable(reject->cause, layout_)) {
+    is_readable_ = true;
+  } else if (!unreadable_) {
+    unreadable_ = *reject;
+  }
+  if (reject != nullptr && is_allowed_) reject->loss = {0, 0};
+}
+
+void CorpusReader::end_shard() {
+  if (unreadable_ && !is_readable_ && !is_allowed_)
+    failure_ = unreadable_shard(corpus_.corpus.name, corpus_.shards[place_.shard], *unreadable_);
+  shard_.reset();
+  unreadable_.reset();
+  is_readable_ = false;
+}
+
+/// The next block into block_; false at the epoch's end. A shard without any record left gives an empty block.
+bool CorpusReader::read_block() {
+  block_.clear();
+  place_.index = 0;
+  if (shard_ == nullptr && !begin_shard()) return false;
+  place_.block = shard_->next_record();
+  place_.seek = shard_->seek_point();
+  const bool report_damage = !std::exchange(damage_reported_, false);
+  std::uint64_t text_bytes = 0;
+  Record record;
+  while (block_.size() < config_.shuffle_block && text_bytes < config_.shuffle_bytes) {
+    const std::uint64_t before = shard_->next_record();
+    if (!shard_->next(record)) {
+      end_shard();
+      break;
+    }
+    note(record);
+    if (!is_record(record, before, shard_->next_record())) {
+      if (report_damage) container_rejects_.push_back(std::get<Reject>(std::move(record)));
+      continue;
+    }
+    if (const auto* document = std::get_if<Document>(&record)) text_bytes += document->text.size();
+    block_.push_back(std::move(record));
+  }
+  ItemRng rng(config_.seed, Purpose::block_order, item_of({corpus_.id, place_.epoch, place_.shard, place_.block}));
+  block_order_ = rng.permutation(static_cast<std::uint32_t>(block_.size()));
+  place_.index = std::exchange(skip_, 0);
+  if (const std::uint64_t least = std::exchange(least_, 0); block_.size() < least)
+    throw DataError(start_source_.told(
+        fmt::format("block is {}, of which {} records were begun, but {} has {} there: the position is damaged, or the "
+                    "shard has changed",
+                    place_.block, least, corpus_.shards[place_.shard], block_.size())));
+  return true;
+}
+
+}  // namespace millrace

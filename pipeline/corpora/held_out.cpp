@@ -1,0 +1,59 @@
+#include "pipeline/corpora/held_out.h"
+
+#include <variant>
+
+#include <xxhash.h>
+
+#include "pipeline/corpora/corpus_set.h"
+#include "pipeline/corpora/loss_judge.h"
+#include "stages/shards/shard_to_records.h"
+
+namespace millrace {
+namespace {
+
+constexpr double kTwoTo64 = 0x1p64;
+
+HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary,
+                      std::uint64_t wanted) {
+  HeldOut gathered;
+  gathered.corpus = corpus.corpus.name;
+  for (const std::string& shard : corpus.shards) {
+    const std::string path = shard_path(config, shard);
+    const auto reader = open_shard(path, reader_options(config, corpus.corpus, path));
+    Record record;
+    while (gathered.tokens < wanted && reader->next(record)) {
+      if (!may_be_unreadable(config, shard)) expect_readable(record);
+      const auto* document = std::get_if<Document>(&record);
+      if (document == nullptr || !is_held_out(document->text, config.holdout)) continue;
+      std::vector<TokenId> ids = vocabulary.encode(document->text);
+      const std::uint64_t room = wanted - gathered.tokens;
+      if (ids.size() > room) {
+        ids.resize(room);
+        gathered.last_is_cut = true;
+        gathered.text_bytes += vocabulary.decode(ids).size();
+      } else {
+        gathered.text_bytes += document->text.size();
+      }
+      gathered.tokens += ids.size();
+      if (!ids.empty()) gathered.documents.push_back(std::move(ids));
+    }
+    if (gathered.tokens >= wanted) break;
+  }
+  return gathered;
+}
+
+}  // namespace
+
+bool is_held_out(std::string_view text, double fraction) {
+  return static_cast<double>(XXH3_64bits(text.data(), text.size())) < fraction * kTwoTo64;
+}
+
+std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
+                                     std::uint64_t tokens_per_corpus) {
+  std::vector<HeldOut> all;
+  for (const RunCorpus& corpus : corpora_of(config, FindShards::yes))
+    all.push_back(gather_corpus(config, corpus, vocabulary, tokens_per_corpus));
+  return all;
+}
+
+}  // namespace millrace

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "pipeline/config/stream_config.h"
+#include "stages/tokenizer/vocabulary.h"
+
+namespace millrace {
+
+/// True iff xxh3_64(text, seed 0) < fraction * 2^64: a document is held out in every corpus and run alike.
+bool is_held_out(std::string_view text, double fraction);
+
+/// Held-out documents of one corpus, as ids.
+struct HeldOut {
+  std::string corpus;
+  std::vector<std::vector<TokenId>> documents;  ///< In shard and record order.
+  bool last_is_cut = false;                     ///< The last one goes on behind the tokens that were wanted.
+  std::uint64_t tokens = 0;                     ///< Sum of the documents' lengths.
+  std::uint64_t text_bytes = 0;                 ///< UTF-8 bytes those tokens stand for: for bits per byte.
+};
+
+/// Reads each corpus's shards in natural order until it has `tokens_per_corpus` held-out tokens (or the shards end).
+/// Corpora in the order of first mention in the run's phases. Blocks on disk reads.
+std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
+                                     std::uint64_t tokens_per_corpus);
+
+}  // namespace millrace

@@ -1,0 +1,9 @@
+#include "pipeline/corpora/read_cursor.h"
+
+namespace millrace {
+
+std::string PositionSource::told(const std::string& complaint) const {
+  return (place.empty() ? "the position to start from" : place) + ": " + complaint;
+}
+
+}  // namespace millrace

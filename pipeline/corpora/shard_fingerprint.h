@@ -1,0 +1,55 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
+
+namespace millrace {
+
+/// What a run remembers of a shard, so that it is not gone on with on other data.
+struct ShardFingerprint {
+  std::string corpus;
+  std::string shard;                ///< As in RunCorpus::shards.
+  std::uint64_t bytes = 0;          ///< Of the file.
+  std::uint64_t sampled_bytes = 0;  ///< How many of them are hashed.
+  std::string hash;                 ///< xxh3_64 of size and sample, 16 hex digits.
+  std::string xxh3;                 ///< Of the whole file, where a manifest says it; else empty.
+
+  bool operator==(const ShardFingerprint&) const = default;
+};
+
+/// Bytes that are hashed of each of a run's shards: 1 GiB over all, at least 128 KiB each.
+std::uint64_t sample_size(std::size_t shards);
+
+/// Size and hash of a file. One no longer than `sample` is hashed whole; of a longer one the first and the last quarter
+/// of the sample, and the rest in blocks of 4 KiB spaced evenly between. REQUIRES: `sample` is one that sample_size or
+/// an earlier fingerprint named. Throws std::system_error with the path.
+ShardFingerprint fingerprint_of(const std::filesystem::path& file, std::uint64_t sample);
+
+/// The fingerprints of a run's shards, corpus by corpus, read in parallel. Shards that are in `recorded` are sampled as
+/// they were then. Throws ConfigError naming a shard that cannot be read.
+std::vector<ShardFingerprint> fingerprints_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                              const std::vector<ShardFingerprint>& recorded);
+
+/// What is not as it was recorded, one line a shard: changed (how), missing, extra. Corpora that only one of the two
+/// knows do not count.
+std::vector<std::string> differences(const std::vector<ShardFingerprint>& recorded,
+                                     const std::vector<ShardFingerprint>& now);
+
+/// The recorded shards of the run's corpora that are gone, in the words of differences().
+std::vector<std::string> vanished(const std::vector<ShardFingerprint>& recorded, const StreamConfig& config);
+
+/// `recorded`, and behind it the fingerprints of corpora that it does not know.
+std::vector<ShardFingerprint> with_new_corpora(std::vector<ShardFingerprint> recorded,
+                                               const std::vector<ShardFingerprint>& now);
+
+/// One JSON object a line.
+std::string to_jsonl(const std::vector<ShardFingerprint>& fingerprints);
+/// Throws ConfigError naming `file` and the line that is none.
+std::vector<ShardFingerprint> fingerprints_from_jsonl(const std::string& text, const std::string& file);
+
+}  // namespace millrace

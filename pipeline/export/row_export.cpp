@@ -1,0 +1,134 @@
+#include "pipeline/export/row_export.h"
+
+#include <optional>
+
+#include <nlohmann/json.hpp>
+
+#include "pipeline/corpora/reject_json.h"
+#include "pipeline/corpora/reject_notices.h"
+#include "pipeline/json_value.h"
+#include "pipeline/mix/mixer.h"
+#include "pipeline/rows/row_provenance.h"
+#include "pipeline/rows/start_position.h"
+#include "pipeline/stream/data_pipeline.h"
+
+namespace millrace {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kRowsAhead = 64;
+
+/// How far the writing is: between parts.
+struct Progress {
+  std::optional<Position> position;
+  Ledger ledger;
+  std::optional<JsonValue> writer;  ///< What it said it needs to go on.
+};
+
+std::string to_json(const Progress& progress, const Json& writer) {
+  return Json{{"position", Json::parse(to_json(*progress.position))},
+              {"ledger", Json::parse(progress.ledger.to_json())},
+              {"writer", writer}}
+      .dump();
+}
+
+Progress progress_from_json(const JsonValue& json) {
+  return {position_from_json(json.at("position")), Ledger::from_json(json.at("ledger")), json.at("writer")};
+}
+
+/// Names rejects in rejects.jsonl, and some of them in the log.
+class RejectsFile {
+ public:
+  RejectsFile(StagedFolder& folder, const std::vector<std::string>& corpora, const ExportWatch& watch,
+              const std::optional<Position>& position)
+      : folder_(folder), corpora_(corpora), watch_(watch) {
+    folder.create(kRejects);
+    if (!position) return;
+    for (const CorpusPosition& place : position->corpora) notices_.begin(place.corpus, place.records.rejected);
+  }
+
+  void add(const StreamRow& row) {
+    for (std::size_t i = 0; i < row.rejects.size(); ++i) {
+      const std::string& corpus = corpora_[row.reject_corpora[i]];
+      if (const auto notice = notices_.line(corpus, row.rejects[i])) watch_.notice(*notice);
+      Json line{{"corpus", corpus}, {"row", row.number}};
+      line.update(Json::parse(to_json(row.rejects[i])));
+      folder_.append(kRejects, line.dump() + "\n");
+    }
+  }
+
+ private:
+  StagedFolder& folder_;
+  const std::vector<std::string>& corpora_;
+  const ExportWatch& watch_;
+  RejectNotices notices_;
+};
+
+std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const Progress& progress) {
+  const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
+  const Position position = progress.position ? *progress.position : start_of(config, corpora);
+  std::vector<CorpusAccount> accounts;
+  for (std::size_t i = 0; i < corpora.size(); ++i) {
+    const CorpusPosition& place = position.corpora[i];
+    CorpusAccount& account =
+        accounts.emplace_back(account_of_rows(place, progress.ledger, static_cast<std::uint32_t>(i)));
+    if (place.epoch > 0 || !place.open) {
+      account.not_reached = 0;
+    } else if (const auto known = records_in(config, corpora[i]); known && *known >= account.records.read) {
+      account.not_reached = *known - account.records.read;
+    }
+    check_account(account);
+  }
+  return accounts;
+}
+
+}  // namespace
+
+ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, const RowFormat& format,
+                      const OutputIdentity& identity, int threads, StagedFolder& folder, const ExportWatch& watch,
+                      RowsWritten& written) {
+  const auto length = static_cast<std::uint64_t>(config.sequence_length);
+  const std::uint64_t tokens = identity.tokens.value_or(config.phases.back().until);
+  const std::uint64_t wanted = (tokens + length - 1) / length;
+  Progress progress;
+  if (folder.state()) progress = progress_from_json(*folder.state());
+  const std::unique_ptr<RowWriter> writer =
+      format.writer(folder, {config.sequence_length, identity, progress.writer ? &*progress.writer : nullptr});
+
+  DataPipeline::Options options;
+  options.threads = threads;
+  options.queued_batches = kRowsAhead;  // Of one row each.
+  options.interrupted = watch.interrupted;
+  DataPipeline pipeline(config, vocabulary, progress.position, options);
+  RejectsFile rejects(folder, pipeline.corpora(), watch, progress.position);
+  std::uint64_t rows = progress.position ? progress.position->row : 0;
+  while (rows < wanted) {
+    const std::optional<Batch> batch = pipeline.next();
+    if (watch.interrupted()) return ExportEnd::interrupted;  // What is not in a part yet is made again.
+    if (!batch) break;
+    const StreamRow& row = batch->front();
+    rejects.add(row);
+    writer->add(row);
+    progress.ledger.add(row);
+    progress.position = *row.after;
+    rows = row.number + 1;
+    if (writer->is_between_parts()) folder.save(to_json(progress, writer->state()));
+    watch.progress(format.name, rows * length, wanted * length, "tokens");
+  }
+  if (rows < wanted) {
+    const StreamRow& end = pipeline.end();
+    rejects.add(end);
+    progress.position = *end.after;
+    written.end = story_of(end);
+  }
+  pipeline.stop();
+  writer->end_part();
+  writer->finish();
+  folder.close(kRejects);
+  written.rows = rows;
+  written.accounts = accounts_of(config, progress);
+  return ExportEnd::complete;
+}
+
+}  // namespace millrace

@@ -1,0 +1,31 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "pipeline/config/stream_config.h"
+#include "pipeline/export/export_account.h"
+#include "pipeline/export/save_clock.h"
+#include "pipeline/formats/export_identity.h"
+#include "pipeline/formats/row_writer.h"
+#include "pipeline/formats/staged_folder.h"
+#include "stages/tokenizer/vocabulary.h"
+
+namespace millrace {
+
+/// What became of the rows that were asked for.
+struct RowsWritten {
+  std::uint64_t rows = 0;
+  std::string end;  ///< OutputManifest::end; empty: there were as many as asked for.
+  std::vector<CorpusAccount> accounts;
+};
+
+/// Writes the stream's rows from the first on, until they have `identity.tokens` positions or the stream ends; and
+/// rejects.jsonl. Goes on from the folder's last save, which is made behind every part. Nothing is published. Fills
+/// `written` once complete. Throws what DataPipeline throws; std::system_error if the disk fails.
+ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, const RowFormat& format,
+                      const OutputIdentity& identity, int threads, StagedFolder& folder, const ExportWatch& watch,
+                      RowsWritten& written);
+
+}  // namespace millrace

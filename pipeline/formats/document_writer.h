@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "pipeline/formats/staged_folder.h"
+#include "pipeline/formats/token_file.h"
+#include "stages/records.h"
+
+namespace millrace {
+
+/// A document as other trainers are given it.
+struct TokenDocument {
+  std::vector<TokenId> tokens;  ///< Its ids, and eos.
+  std::string id;               ///< By the record's layout; empty if it has none.
+  Where where;                  ///< `shard` as in RunCorpus::shards.
+};
+
+/// Writes one corpus's documents in a format. Begins where the staged files end: they are all that it remembers.
+/// One thread.
+class DocumentWriter {
+ public:
+  virtual ~DocumentWriter() = default;
+  virtual void add(const TokenDocument& document) = 0;
+  /// Makes the corpus's files whole. Call once, last.
+  virtual void finish() = 0;
+};
+
+/// What writing a corpus needs to know.
+struct DocumentFiles {
+  std::string corpus;
+  IdType id_type = IdType::i32;
+  std::string tokenizer;                  ///< Its file's name, for formats that name one.
+  std::uint64_t part_bytes = 1ull << 30;  ///< Of formats in parts: no part is longer, but for a document that is.
+};
+
+/// What a corpus's files should hold.
+struct WrittenCorpus {
+  std::string corpus;
+  std::uint64_t documents = 0;
+  std::uint64_t tokens = 0;  ///< With each document's eos.
+};
+
+/// A file and what is wrong with it.
+struct Damage {
+  std::string file;
+  std::string what;
+};
+
+/// A format that holds documents.
+struct DocumentFormat {
+  const char* name;
+  IdType (*id_type)(std::uint64_t vocabulary_size);
+  std::unique_ptr<DocumentWriter> (*writer)(StagedFolder& folder, const DocumentFiles& files);
+  /// Holds a corpus's files in `folder` against each other, the rules and what was written.
+  std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenCorpus& corpus, const IdRules& rules);
+};
+
+}  // namespace millrace

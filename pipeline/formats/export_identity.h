@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/config/stream_identity.h"
+#include "pipeline/corpora/shard_fingerprint.h"
+#include "pipeline/rows/stream_row.h"
+#include "stages/tokenizer/vocabulary.h"
+
+namespace millrace {
+
+class JsonValue;
+
+/// All that decides what preprocess writes: two outputs of the same identity are the same bytes.
+struct OutputIdentity {
+  std::string format;
+  std::string run;  ///< Its name.
+  StreamFacts facts;
+  int stream_version = kStreamVersion;
+  std::string vocabulary;             ///< Its hash.
+  std::string tokenizer;              ///< Its file's name.
+  std::uint64_t vocabulary_size = 0;  ///< Pieces and sentinels: every id is below.
+  TokenId eos = 0;
+  std::optional<std::uint64_t> tokens;  ///< What --tokens asked for.
+  std::uint64_t part_bytes = 0;
+  std::vector<ShardFingerprint> shards;
+};
+
+/// JSON, and back. Throws ConfigError if it is none.
+std::string to_json(const OutputIdentity& identity);
+OutputIdentity identity_from_json(const JsonValue& json);
+
+/// What differs, a line each; empty if both are the same.
+std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here);
+
+}  // namespace millrace

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
+
+#include "pipeline/formats/document_writer.h"
+#include "pipeline/formats/export_identity.h"
+#include "pipeline/formats/staged_folder.h"
+#include "pipeline/rows/stream_row.h"
+
+namespace millrace {
+
+/// Writes the stream's rows in a format, in parts that are each put down whole. One thread.
+class RowWriter {
+ public:
+  virtual ~RowWriter() = default;
+  virtual void add(const StreamRow& row) = 0;
+  /// Puts down what is held, if anything.
+  virtual void end_part() = 0;
+  /// True if nothing is held: the files and state() say it all.
+  virtual bool is_between_parts() const = 0;
+  /// What a writer that goes on is given.
+  virtual nlohmann::ordered_json state() const = 0;
+  /// Makes the files whole. Call once, last, between parts.
+  virtual void finish() = 0;
+};
+
+/// What writing rows needs to know.
+struct RowFiles {
+  int length = 0;  ///< T
+  OutputIdentity identity;
+  const JsonValue* state = nullptr;  ///< To go on from; nullptr: the beginning.
+};
+
+/// What a folder of rows should hold.
+struct WrittenRows {
+  std::uint64_t rows = 0;
+  int length = 0;
+  OutputIdentity identity;
+};
+
+/// A format that holds rows.
+struct RowFormat {
+  const char* name;
+  std::uint64_t most_part_bytes;  ///< What its parts can be at most.
+  std::unique_ptr<RowWriter> (*writer)(StagedFolder& folder, const RowFiles& files);
+  /// Holds the files of `folder` against each other and what was written.
+  std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenRows& rows);
+};
+
+}  // namespace millrace

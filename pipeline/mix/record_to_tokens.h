@@ -1,0 +1,29 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/mix/encoded_record.h"
+#include "stages/tokenizer/vocabulary.h"
+
+namespace millrace {
+
+/// Which documents of a corpus are read.
+struct DocumentChoice {
+  double holdout = 0;
+  double max_epochs = 0;  ///< 0: no limit.
+  std::uint64_t seed = 0;
+  std::uint64_t corpus = 0;  ///< RunCorpus::id
+};
+
+/// Whether an epoch leaves a document out: none but the last one does, if max_epochs has a fraction, and it takes a
+/// document with that probability. Drawn for the seed, the corpus, the epoch and the text; alike texts share their
+/// fate.
+bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoice& choice);
+
+/// What a record becomes for the mixer: ids, or the reason why there are none (held out, filtered, left out of a
+/// fractional epoch, rejected). Pure; any thread. A document that gives no ids counts as rejected (empty_text).
+EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, const DocumentChoice& choice);
+
+}  // namespace millrace

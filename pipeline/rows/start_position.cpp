@@ -1,0 +1,133 @@
+#include "pipeline/rows/start_position.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include <fmt/format.h>
+
+#include "pipeline/config/config_table.h"
+#include "pipeline/config/mix_file.h"
+#include "pipeline/config/objective_file.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+template <class Value>
+void compare(std::vector<std::string>& changes, const std::string& key, const Value& then, const Value& now) {
+  if (then != now) changes.push_back(fmt::format("{} {} -> {}", key, then, now));
+}
+
+const char* name_of(Sampling sampling) {
+  return sampling == Sampling::random ? "\"random\"" : "\"quota\"";
+}
+
+[[noreturn]] void refuse(const PositionSource& source, const std::string& why) {
+  throw ConfigError(source.told(why + "; it belongs to another run, or is damaged"));
+}
+
+/// A corpus's shards may be unknown: then any turn may be one of theirs.
+void expect_place_in(const RunCorpus& corpus, const CorpusPosition& place, std::size_t denoisers) {
+  if (place.phase_examples.size() != denoisers)
+    refuse(place.source, fmt::format("phase_examples is a list of {}, but the phase has {} denoisers",
+                                     place.phase_examples.size(), denoisers));
+  if (!corpus.shards.empty() && place.shard_turn >= corpus.shards.size())
+    refuse(place.source, fmt::format("shard_turn is {}, but corpus \"{}\" has {} shards, counted from 0",
+                                     place.shard_turn, place.corpus, corpus.shards.size()));
+  const double epochs = std::ceil(corpus.corpus.max_epochs);
+  if (epochs > 0 && static_cast<double>(place.epoch) >= epochs)
+    refuse(place.source, fmt::format("epoch is {}, but corpus \"{}\" has {} epochs, counted from 0", place.epoch,
+                                     place.corpus, epochs));
+}
+
+}  // namespace
+
+Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+  Position start;
+  for (const RunCorpus& corpus : corpora) {
+    CorpusPosition& place = start.corpora.emplace_back();
+    place.corpus = corpus.corpus.name;
+    place.phase_examples.assign(config.phases.front().objective.denoisers.size(), 0);
+  }
+  return start;
+}
+
+std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase) {
+  std::vector<ConfigDifference> all =
+      differences(to_toml(then.mix), to_toml(now.mix), fmt::format("phase.{}.mix", phase + 1));
+  for (ConfigDifference& one :
+       differences(to_toml(then.objective), to_toml(now.objective), fmt::format("phase.{}.objective", phase + 1)))
+    all.push_back(std::move(one));
+  return all;
+}
+
+bool is_only_a_name(const ConfigDifference& difference) {
+  const std::string& key = difference.key;
+  return key.ends_with(".mix.name") || key.ends_with(".objective.name") ||
+         (key.find(".mix.corpus.") != std::string::npos && key.ends_with(".kind"));
+}
+
+bool is_only_a_path(const ConfigDifference& difference, const std::set<std::string>& same_shards) {
+  return std::ranges::any_of(same_shards, [&](const std::string& corpus) {
+    return difference.key.ends_with(".mix.corpus." + corpus + ".shards") ||
+           difference.key.ends_with(".mix.corpus." + quoted(corpus) + ".shards");
+  });
+}
+
+std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
+                                             const Position& position, const std::set<std::string>& same_shards) {
+  std::vector<std::string> changes;
+  if (position.row == 0) return changes;
+  compare(changes, "seed", then.seed, now.seed);
+  compare(changes, "sequence_length", then.sequence_length, now.sequence_length);
+  compare(changes, "data.holdout", then.holdout, now.holdout);
+  compare(changes, "data.shuffle_block", then.shuffle_block, now.shuffle_block);
+  compare(changes, "data.shuffle_bytes", then.shuffle_bytes, now.shuffle_bytes);
+  compare(changes, "data.sampling", name_of(then.sampling), name_of(now.sampling));
+  compare(changes, "data.max_record_bytes", then.max_record_bytes, now.max_record_bytes);
+  const std::uint64_t behind = position.row * static_cast<std::uint64_t>(then.sequence_length);
+  for (std::size_t p = 0; p <= position.phase && p < then.phases.size(); ++p) {
+    if (p >= now.phases.size()) {
+      changes.push_back(fmt::format("phase.{} is gone", p + 1));
+      break;
+    }
+    const Phase& old_phase = then.phases[p];
+    const Phase& new_phase = now.phases[p];
+    const std::string until = fmt::format("phase.{}.until", p + 1);
+    if (p < position.phase) {
+      compare(changes, until, old_phase.until, new_phase.until);
+    } else if (new_phase.until != old_phase.until && new_phase.until <= behind) {
+      changes.push_back(
+          fmt::format("{} {} -> {}: {} positions are behind already", until, old_phase.until, new_phase.until, behind));
+    }
+    for (const ConfigDifference& one : phase_differences(old_phase, new_phase, p))
+      if (!is_only_a_name(one) && !is_only_a_path(one, same_shards)) changes.push_back(one.text());
+  }
+  return changes;
+}
+
+Position carried_over(const Position& position, const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+  if (position.phase >= config.phases.size())
+    refuse(position.source,
+           fmt::format("phase is {}, but the run has {} phases, counted from 0", position.phase, config.phases.size()));
+  const std::size_t denoisers = config.phases[position.phase].objective.denoisers.size();
+  Position carried = position;
+  carried.corpora.clear();
+  for (const RunCorpus& corpus : corpora) {
+    const auto known = std::ranges::find(position.corpora, corpus.corpus.name, &CorpusPosition::corpus);
+    CorpusPosition& place = carried.corpora.emplace_back();
+    if (known != position.corpora.end()) place = *known;
+    place.corpus = corpus.corpus.name;
+    if (known == position.corpora.end()) place.phase_examples.assign(denoisers, 0);
+    expect_place_in(corpus, place, denoisers);
+  }
+  for (const CorpusPosition& place : position.corpora) {
+    const bool kept = std::ranges::any_of(corpora, [&](const RunCorpus& c) { return c.corpus.name == place.corpus; });
+    if (!kept && place.raw_tokens > 0)
+      refuse(place.source, fmt::format("{} raw tokens of corpus \"{}\" were eaten, which the run has not",
+                                       place.raw_tokens, place.corpus));
+  }
+  return carried;
+}
+
+}  // namespace millrace

@@ -1,0 +1,346 @@
+#include "pipeline/stream/data_pipeline.h"
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <iterator>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <variant>
+
+#include <fmt/format.h>
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+
+#include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/corpora/corpus_set.h"
+#include "pipeline/mix/document_chunk.h"
+#include "pipeline/mix/mixer.h"
+#include "pipeline/mix/record_to_tokens.h"
+#include "pipeline/rows/start_position.h"
+#include "pipeline/stream/batch_queue.h"
+#include "pipeline/stream/row_packer.h"
+#include "stages/errors.h"
+
+namespace millrace {
+namespace {
+
+namespace flow = oneapi::tbb::flow;
+
+/// What flows through the graph. Messages are copied, so each is a pointer with a number or two.
+struct ReadMessage {
+  std::size_t corpus = 0;
+  std::shared_ptr<ReadItem> item;
+  std::exception_ptr failure;
+  std::uint64_t credit = 0;
+};
+struct DocumentMessage {
+  std::size_t corpus = 0;
+  std::shared_ptr<EncodedItem> item;
+};
+struct ExamplePacked {};
+using MixMessage = std::variant<DocumentMessage, ExamplePacked>;
+
+/// A ticket on its way to becoming part of a row.
+struct ExampleInMaking {
+  Ticket ticket;
+  Example example;
+};
+using ExampleMessage = std::shared_ptr<ExampleInMaking>;
+
+/// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
+constexpr std::size_t kTicketsPerThread = 4;
+
+/// What an item takes beside its text, read and encoded: about.
+constexpr std::uint64_t kItemBytes = 1024;
+
+std::uint64_t size_of(const ReadItem& item) {
+  std::uint64_t bytes = kItemBytes;
+  if (const auto* document = std::get_if<Document>(&item.record)) bytes += document->text.size();
+  for (const Reject& reject : item.container_rejects) bytes += reject.reason.size();
+  return bytes;
+}
+
+void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& corpora, StreamRow& row) {
+  std::ranges::move(rejects, std::back_inserter(row.rejects));
+  row.reject_corpora.insert(row.reject_corpora.end(), corpora.begin(), corpora.end());
+}
+
+}  // namespace
+
+struct DataPipeline::Impl {
+  Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
+       const Options& given);
+  void run();
+
+  // The bodies of the graph's nodes, in the data's order.
+  std::optional<ReadMessage> read(std::size_t corpus);
+  DocumentMessage encode(const ReadMessage& message) const;
+  std::vector<ExampleMessage> mix(const MixMessage& message);
+  void corrupt(ExampleInMaking& making) const;
+  void pack(ExampleInMaking& making);
+  bool deliver(std::optional<StreamRow> row);
+  void finish(Ticket& ticket);
+
+  // Constant.
+  const StreamConfig config;
+  const Vocabulary& vocabulary;
+  const Options options;
+  const std::vector<RunCorpus> corpora;
+  const std::vector<PhasePlan> plans;
+  const Position first;
+  const std::uint64_t max_document_tokens;
+  const std::size_t max_tickets;
+  std::vector<std::string> names;
+
+  // Each touched by one serial node only.
+  std::vector<CorpusReader> readers;
+  std::vector<char> reader_failed;
+  std::vector<std::uint64_t> in_flight;  ///< Bytes.
+  Mixer mixer;
+  std::size_t tickets_in_flight = 0;
+  RowPacker packer;
+  Batch batch;
+  bool ended = false;
+
+  // Synchronise themselves.
+  std::atomic<bool> stopping = false;
+  std::atomic<std::uint64_t> records_read = 0;
+  BatchQueue queue;
+  std::optional<oneapi::tbb::global_control> more_threads;
+  std::thread thread;
+};
+
+DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
+                         const Options& given)
+    : config(stream),
+      vocabulary(vocabulary_of_run),
+      options(given),
+      corpora(corpora_of(config, FindShards::yes)),
+      plans(plan_phases(config, corpora, vocabulary)),
+      first(start ? carried_over(*start, config, corpora) : start_of(config, corpora)),
+      max_document_tokens(max_document_tokens_of(config)),
+      max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
+      reader_failed(corpora.size(), 0),
+      in_flight(corpora.size(), 0),
+      mixer(config, corpora, plans, first),
+      packer(config, vocabulary.pad()),
+      queue(given.queued_batches) {
+  readers.reserve(corpora.size());
+  for (std::size_t i = 0; i < corpora.size(); ++i) {
+    names.push_back(corpora[i].corpus.name);
+    readers.emplace_back(config, corpora[i], first.corpora[i].read_start());
+  }
+  const auto threads = static_cast<std::size_t>(options.threads);
+  if (threads > oneapi::tbb::global_control::active_value(oneapi::tbb::global_control::max_allowed_parallelism))
+    more_threads.emplace(oneapi::tbb::global_control::max_allowed_parallelism, threads);
+}
+
+//   read > encode >  mix  > corrupt > order > pack > (batch queue)
+//    ^--- credit ---'   ^----- examples packed -'
+// One read > encode per corpus; one of each of the others.
+void DataPipeline::Impl::run() {
+  using ReadNode = flow::multifunction_node<std::uint64_t, std::tuple<ReadMessage>>;
+  flow::graph graph;
+  std::vector<std::unique_ptr<ReadNode>> reads;
+  std::vector<std::unique_ptr<flow::function_node<ReadMessage, MixMessage>>> encodes;
+  for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
+    reads.push_back(std::make_unique<ReadNode>(
+        graph, flow::serial, [this, corpus](std::uint64_t credit, ReadNode::output_ports_type& ports) {
+          std::uint64_t& bytes = in_flight[corpus];
+          bytes -= credit;
+          while (bytes < options.bytes_in_flight) {
+            const std::optional<ReadMessage> message = read(corpus);
+            if (!message) break;
+            bytes += message->credit;
+            std::get<0>(ports).try_put(*message);
+          }
+        }));
+    encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
+        graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
+  }
+  using MixNode = flow::multifunction_node<MixMessage, std::tuple<ExampleMessage>>;
+  MixNode mix_node(graph, flow::serial, [this, &reads](const MixMessage& message, MixNode::output_ports_type& ports) {
+    for (const ExampleMessage& making : mix(message)) std::get<0>(ports).try_put(making);
+    for (std::size_t corpus = 0; corpus < reads.size(); ++corpus)
+      if (const std::uint64_t credit = mixer.take_credit(corpus); credit > 0) reads[corpus]->try_put(credit);
+  });
+  flow::function_node<ExampleMessage, ExampleMessage> corrupt_node(graph, flow::unlimited,
+                                                                   [this](ExampleMessage making) {
+                                                                     corrupt(*making);
+                                                                     return making;
+                                                                   });
+  flow::sequencer_node<ExampleMessage> order_node(
+      graph, [](const ExampleMessage& making) { return static_cast<std::size_t>(making->ticket.number); });
+  flow::function_node<ExampleMessage, MixMessage> pack_node(graph, flow::serial, [this](const ExampleMessage& making) {
+    pack(*making);
+    return MixMessage(ExamplePacked{});
+  });
+
+  for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
+    flow::make_edge(flow::output_port<0>(*reads[corpus]), *encodes[corpus]);
+    flow::make_edge(*encodes[corpus], mix_node);
+  }
+  flow::make_edge(flow::output_port<0>(mix_node), corrupt_node);
+  flow::make_edge(corrupt_node, order_node);
+  flow::make_edge(order_node, pack_node);
+  flow::make_edge(pack_node, mix_node);
+  for (const auto& node : reads) node->try_put(0);
+  graph.wait_for_all();
+}
+
+/// Nothing once the corpus has ended or failed, or nobody wants more.
+std::optional<ReadMessage> DataPipeline::Impl::read(std::size_t corpus) {
+  if (stopping || reader_failed[corpus] != 0) return std::nullopt;
+  ReadMessage message;
+  message.corpus = corpus;
+  message.item = std::make_shared<ReadItem>();
+  try {
+    if (!readers[corpus].next(*message.item)) return std::nullopt;
+    ++records_read;
+  } catch (...) {
+    message.failure = std::current_exception();
+    reader_failed[corpus] = 1;
+  }
+  message.credit = size_of(*message.item);
+  return message;
+}
+
+DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
+  DocumentMessage encoded{message.corpus, std::make_shared<EncodedItem>()};
+  encoded.item->number = message.item->number;
+  encoded.item->failure = message.failure;
+  try {
+    const RunCorpus& corpus = corpora[message.corpus];
+    if (message.failure != nullptr) {
+      encoded.item->rejects = std::move(message.item->container_rejects);
+    } else {
+      *encoded.item = record_to_item(std::move(*message.item), vocabulary,
+                                     {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
+    }
+    keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpus.id);
+  } catch (...) {
+    encoded.item->failure = std::current_exception();
+  }
+  if (encoded.item->failure != nullptr) encoded.item->kind = EncodedItem::Kind::failure;
+  encoded.item->credit = message.credit;
+  return encoded;
+}
+
+std::vector<ExampleMessage> DataPipeline::Impl::mix(const MixMessage& message) {
+  std::vector<ExampleMessage> examples;
+  if (const auto* document = std::get_if<DocumentMessage>(&message)) {
+    mixer.arrive(document->corpus, std::move(*document->item));
+  } else {
+    --tickets_in_flight;
+  }
+  while (!stopping && tickets_in_flight < max_tickets) {
+    std::optional<Ticket> ticket = mixer.next();
+    if (!ticket) break;
+    ++tickets_in_flight;
+    if (ticket->kind != Ticket::Kind::example) stopping = true;
+    examples.push_back(std::make_shared<ExampleInMaking>(ExampleInMaking{std::move(*ticket), {}}));
+  }
+  return examples;
+}
+
+void DataPipeline::Impl::corrupt(ExampleInMaking& making) const {
+  Ticket& ticket = making.ticket;
+  if (ticket.kind != Ticket::Kind::example) return;
+  try {
+    const SegmentToExample& denoise = plans[ticket.origin.phase].denoisers[ticket.origin.denoiser];
+    ItemRng rng(config.seed, Purpose::span_lengths, ticket.origin.example);
+    making.example = denoise(ticket.segment, rng);
+  } catch (...) {
+    ticket.kind = Ticket::Kind::failure;
+    ticket.failure = std::current_exception();
+  }
+}
+
+void DataPipeline::Impl::pack(ExampleInMaking& making) {
+  Ticket& ticket = making.ticket;
+  if (ended) return;
+  ended = ticket.kind != Ticket::Kind::example;
+  if (ended) return finish(ticket);
+  if (!packer.belongs_to_open_row(ticket) && !deliver(packer.take())) return;
+  const bool ends_row = ticket.ends_row;
+  packer.add(std::move(ticket), std::move(making.example));
+  if (ends_row) deliver(packer.take());
+}
+
+/// The stream's end, or what broke it. Rows that make no whole batch are handed out before an end; before a failure,
+/// only what was passed over on the way to them is.
+void DataPipeline::Impl::finish(Ticket& ticket) {
+  stopping = true;
+  StreamRow end;
+  end.number = ticket.row;
+  end.after = std::move(ticket.after);
+  if (ticket.kind == Ticket::Kind::failure) {
+    if (std::optional<StreamRow> open = packer.take()) batch.push_back(std::move(*open));
+    for (StreamRow& row : batch) pass_on(row.rejects, row.reject_corpora, end);
+    pass_on(ticket.rejects, ticket.reject_corpora, end);
+    return queue.fail(ticket.failure, std::move(end));
+  }
+  pass_on(ticket.rejects, ticket.reject_corpora, end);
+  if (!deliver(packer.take())) return;
+  if (batch.empty() || queue.push(std::exchange(batch, {}))) queue.finish(std::move(end));
+}
+
+/// False if nobody wants rows any more.
+bool DataPipeline::Impl::deliver(std::optional<StreamRow> row) {
+  if (!row) return true;
+  batch.push_back(std::move(*row));
+  if (batch.size() < static_cast<std::size_t>(options.batch_rows)) return true;
+  if (queue.push(std::exchange(batch, {}))) return true;
+  stopping = true;
+  return false;
+}
+
+DataPipeline::DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,
+                           Options options) {
+  if (options.threads <= 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
+  impl_ = std::make_unique<Impl>(config, vocabulary, std::move(start), options);
+  impl_->thread = std::thread([impl = impl_.get()] {
+    try {
+      // The arena's own thread takes part, so that one thread is enough.
+      oneapi::tbb::task_arena arena(impl->options.threads);
+      arena.execute([impl] { impl->run(); });
+    } catch (...) {
+      impl->queue.fail(std::current_exception());
+    }
+  });
+}
+
+DataPipeline::~DataPipeline() {
+  stop();
+  impl_->thread.join();
+}
+
+std::optional<Batch> DataPipeline::next() {
+  return impl_->queue.pop(impl_->options.interrupted);
+}
+
+const StreamRow& DataPipeline::end() {
+  return impl_->queue.end();
+}
+
+void DataPipeline::stop() {
+  impl_->stopping = true;
+  impl_->queue.stop();
+}
+
+const std::vector<std::string>& DataPipeline::corpora() const {
+  return impl_->names;
+}
+
+const std::vector<std::string>& DataPipeline::shards(std::size_t corpus) const {
+  return impl_->corpora[corpus].shards;
+}
+
+std::uint64_t DataPipeline::records_read_ahead() const {
+  return impl_->records_read;
+}
+
+}  // namespace millrace

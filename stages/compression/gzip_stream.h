@@ -1,0 +1,13 @@
+#pragma once
+
+#include <memory>
+
+#include "stages/compression/byte_stream.h"
+#include "stages/io/input_file.h"
+
+namespace millrace {
+
+/// See open_bytes. Zero bytes behind the last member are padding, as for gzip itself.
+std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file, const SeekPoint& from);
+
+}  // namespace millrace

@@ -1,0 +1,295 @@
+#include "model/layers/router.h"
+
+#include <cmath>
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include "tests/model/test_support.h"
+
+namespace millrace {
+namespace {
+
+using namespace test;
+
+/// A router whose logits are its input: the weight is the identity.
+struct Identity {
+  ModelConfig config;
+  OwnedParameter<double> weight;
+  Router<double>::Routing routing;
+
+  explicit Identity(int experts, ModelConfig base = model_preset("openmoe-micro"))
+      : config(base), weight({experts, experts}, 1) {
+    config.hidden_size = config.num_experts = experts;
+    weight.value.fill(0);
+    for (int e = 0; e < experts; ++e) weight.value.data()[e * experts + e] = 1;
+  }
+  void route(const Matrix<double>& logits, const BatchLayout& layout) {
+    Router<double>(config, weight.view).forward(logits.view(), layout, Mode::train, routing);
+  }
+  void route(const Matrix<double>& logits) { route(logits, full_rows(1, static_cast<int>(logits.rows()))); }
+};
+
+Matrix<double> logits_of(const std::vector<std::vector<double>>& rows) {
+  Matrix<double> logits(static_cast<Index>(rows.size()), static_cast<Index>(rows[0].size()));
+  for (std::size_t i = 0; i < rows.size(); ++i)
+    std::copy(rows[i].begin(), rows[i].end(), logits.row(static_cast<Index>(i)));
+  return logits;
+}
+
+TEST(Router, DropsPairsBeyondCapacityFirstChoicesFirst) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::flaxformer;
+  router.config.router_min_capacity = 2;  // round(1.25 * 6 / 4) = 2
+  router.route(logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}}));
+  const auto& routing = router.routing;
+  EXPECT_EQ(routing.capacity.pairs, 2);
+  EXPECT_EQ(routing.expert, (std::vector<std::int32_t>{0, 1, 0, 2, 0, 1, 1, 2, 0, 1, 3, 0}));
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0}));
+  EXPECT_NEAR(routing.probabilities.row(0)[0], 0.610296, 1e-6);
+  EXPECT_NEAR(routing.probabilities.row(0)[1], 0.224515, 1e-6);
+  EXPECT_NEAR(routing.probabilities.row(4)[1], 0.25, 1e-12);
+  EXPECT_NEAR(routing.statistics.aux_loss, 2.324705, 1e-6);
+  EXPECT_NEAR(routing.statistics.z_loss, 5.502883, 1e-6);
+  EXPECT_NEAR(routing.statistics.dropped, 5.0 / 12, 1e-12);
+}
+
+TEST(Router, GivesTiesToTheLowestExpert) {
+  Identity router(5);
+  router.route(logits_of({{0, 0, 0, 0, 0}, {1, 3, 3, 3, 0}}));
+  EXPECT_EQ(router.routing.expert, (std::vector<std::int32_t>{0, 1, 1, 2}));
+  EXPECT_NEAR(router.routing.statistics.entropy,
+              (std::log(5.0) + std::log(std::exp(1) + 3 * std::exp(3) + 1) -
+               (std::exp(1) + 9 * std::exp(3)) / (std::exp(1) + 3 * std::exp(3) + 1)) /
+                  2,
+              1e-12);
+}
+
+TEST(Router, BalancedLossIsTheNumberOfChoices) {
+  Identity router(4);
+  router.route(logits_of({{9, 9, 0, 0}, {0, 0, 9, 9}}));
+  EXPECT_NEAR(router.routing.statistics.aux_loss, 2.0, 1e-12);
+}
+
+TEST(Capacity, FollowsEachRule) {
+  ModelConfig config = model_preset("openmoe-8b");
+  EXPECT_EQ(capacity_of(config, 8192, Mode::train).pairs, 160);
+  EXPECT_EQ(capacity_of(config, 8192, Mode::eval).pairs, 256);
+  EXPECT_EQ(capacity_of(config, 8192, Mode::eval).group, 4096);
+  EXPECT_EQ(capacity_of(config, 6000, Mode::eval).group, 3000);
+  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).group, 1);  // A prime: groups of one, capacity the least.
+  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).pairs, 4);
+  config.capacity_rule = CapacityRule::colossalai;
+  EXPECT_EQ(capacity_of(config, 4096, Mode::train).pairs, 320);
+  EXPECT_EQ(capacity_of(config, 2048, Mode::eval).pairs, 256);
+  EXPECT_EQ(capacity_of(config, 1, Mode::eval).pairs, 4);
+  config.capacity_rule = CapacityRule::dropless;
+  EXPECT_EQ(capacity_of(config, 77, Mode::train).pairs, 77);
+}
+
+TEST(Capacity, OfAnyFactorIsNoMoreThanTheTokensThereAre) {
+  ModelConfig config = model_preset("openmoe-8b");
+  for (const double factor : {33.0, 1e19, 3e38}) {
+    config.router_capacity_factor_train = config.router_capacity_factor_eval = factor;
+    config.capacity_rule = CapacityRule::flaxformer;
+    EXPECT_EQ(capacity_of(config, 8192, Mode::train).pairs, 4096) << factor;
+    config.capacity_rule = CapacityRule::colossalai;
+    EXPECT_EQ(capacity_of(config, 8192, Mode::eval).pairs, 8192) << factor;
+  }
+}
+
+TEST(Capacity, GroupsAreFoundAtOnceHoweverManyTokensThereAre) {
+  ModelConfig config = model_preset("openmoe-8b");
+  config.router_group_size = 2'147'483'647;
+  EXPECT_EQ(capacity_of(config, Index{1} << 44, Mode::train).group, Index{1} << 30);
+  config.router_group_size = 4096;
+  EXPECT_EQ(capacity_of(config, Index{1} << 44, Mode::train).group, 4096);
+}
+
+RC_GTEST_PROP(Router, FillsEveryExpertOfEveryGroupUpToItsCapacityAndNoFurther, ()) {
+  Identity router(*rc::gen::inRange(1, 7));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 5);
+  const Index tokens = *rc::gen::inRange<Index>(1, 120);
+  const Index experts = router.config.num_experts;
+  router.route(random_matrix<double>(tokens, experts, *rc::gen::arbitrary<std::uint32_t>(), 2.0));
+  const auto& routing = router.routing;
+  const Index group = routing.capacity.group;
+  RC_ASSERT(tokens % group == 0);
+  for (Index first = 0; first < tokens; first += group) {
+    std::vector<Index> asked(static_cast<std::size_t>(experts)), kept(static_cast<std::size_t>(experts));
+    for (Index pair = first * routing.choices; pair < (first + group) * routing.choices; ++pair) {
+      const auto e = static_cast<std::size_t>(routing.expert[static_cast<std::size_t>(pair)]);
+      ++asked[e];
+      kept[e] += routing.kept[static_cast<std::size_t>(pair)];
+    }
+    for (std::size_t e = 0; e < asked.size(); ++e) RC_ASSERT(kept[e] == std::min(asked[e], routing.capacity.pairs));
+  }
+}
+
+TEST(Router, CountsDroppedPairsByPositionInTheRow) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::flaxformer;
+  router.config.router_min_capacity = 2;
+  const auto logits = logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}});
+  router.route(logits, full_rows(1, 6));
+  EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{2, 2, 2, 2, 2, 2}));
+  EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0, 2, 1}));
+  router.route(logits, full_rows(2, 3));
+  EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{4, 4, 4}));
+  EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 2, 3}));
+}
+
+/// Which pairs find no place, by looking back over the queue for each: first choices in token order, then second.
+bool is_dropped(const Router<double>::Routing& routing, Index token, Index choice) {
+  const auto expert_of = [&](Index t, Index c) {
+    return routing.expert[static_cast<std::size_t>(t * routing.choices + c)];
+  };
+  const Index first = token / routing.capacity.group * routing.capacity.group;
+  Index before = 0;
+  for (Index c = 0; c <= choice; ++c) {
+    const Index end = c < choice ? first + routing.capacity.group : token;
+    for (Index t = first; t < end; ++t) before += expert_of(t, c) == expert_of(token, choice) ? 1 : 0;
+  }
+  return before >= routing.capacity.pairs;
+}
+
+RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, ()) {
+  Identity router(*rc::gen::inRange(1, 6));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 4);
+  const int rows = *rc::gen::inRange(1, 5);
+  const int length = *rc::gen::inRange(1, 20);
+  BatchLayout layout = full_rows(rows, length);
+  for (std::uint8_t& real : layout.real) real = *rc::gen::arbitrary<bool>() ? 1 : 0;
+  router.route(random_matrix<double>(rows * length, router.config.num_experts, *rc::gen::arbitrary<std::uint32_t>()),
+               layout);
+  const auto& routing = router.routing;
+  std::vector<std::int64_t> pairs(static_cast<std::size_t>(length)), dropped(static_cast<std::size_t>(length));
+  for (int row = 0; row < rows; ++row) {
+    for (int t = 0; t < length; ++t) {
+      const Index token = row * length + t;
+      if (layout.real[static_cast<std::size_t>(token)] == 0) continue;
+      for (Index c = 0; c < routing.choices; ++c) {
+        ++pairs[static_cast<std::size_t>(t)];
+        dropped[static_cast<std::size_t>(t)] += is_dropped(routing, token, c) ? 1 : 0;
+      }
+    }
+  }
+  RC_ASSERT(routing.statistics.pairs_at == pairs);
+  RC_ASSERT(routing.statistics.dropped_at == dropped);
+}
+
+/// Two groups of four tokens and capacity 2; padding is all of zeros and stands at the end of each row.
+struct PaddedRows {
+  Identity router{4};
+  BatchLayout layout = full_rows(2, 4);
+  Matrix<double> logits = logits_of(
+      {{2, 0, 0, 0}, {0, 0, 3, 1}, {0, 0, 0, 0}, {0, 0, 0, 0}, {2, 1, 0, 0}, {2, 1, 0, 0}, {2, 1, 0, 0}, {0, 0, 0, 0}});
+
+  explicit PaddedRows(bool pads_routed) {
+    router.config.pads_routed = pads_routed;
+    router.config.capacity_rule = CapacityRule::flaxformer;
+    router.config.router_group_size = 4;
+    router.config.router_min_capacity = 2;
+    for (const std::size_t pad : {2U, 3U, 7U}) layout.real[pad] = 0;
+    router.route(logits, layout);
+  }
+};
+
+TEST(Router, SendsPaddingToTheFirstTwoExpertsWhereItIsRouted) {
+  const PaddedRows rows(true);
+  const auto& routing = rows.router.routing;
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0}));
+  const RouterStatistics& statistics = routing.statistics;
+  EXPECT_NEAR(statistics.dropped, 6.0 / 16, 1e-12);
+  EXPECT_NEAR(statistics.load[0], 7.0 / 16, 1e-12);
+  EXPECT_NEAR(statistics.load[1], 7.0 / 16, 1e-12);
+  const double zeros = 3 * std::log(4.0) * std::log(4.0);
+  const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
+               three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.z_loss, (zeros + one * one + two * two + 3 * three * three) / 8, 1e-12);
+  EXPECT_EQ(statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0}));
+}
+
+TEST(Router, LeavesPaddingOutOfQueuesAndLossesWhereItIsNotRouted) {
+  const PaddedRows rows(false);
+  const auto& routing = rows.router.routing;
+  EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0}));
+  const RouterStatistics& statistics = routing.statistics;
+  EXPECT_NEAR(statistics.dropped, 2.0 / 10, 1e-12);
+  EXPECT_NEAR(statistics.load[0], 4.0 / 10, 1e-12);
+  EXPECT_NEAR(statistics.load[3], 1.0 / 10, 1e-12);
+  const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
+               three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.z_loss, (one * one + two * two + 3 * three * three) / 5, 1e-12);
+  // Each group's E sum_e m_e p_e over its real tokens alone: two in the first, three alike in the second.
+  const double p0 = (std::exp(2) + 1) / 2, sum_one = std::exp(one), sum_two = std::exp(two),
+               sum_three = std::exp(three);
+  const double first =
+      4 * 0.5 * (2 * p0 / sum_one + 1 / sum_one + 1 / sum_one + (std::exp(3) + std::exp(1) + 2) / sum_two) / 2;
+  const double second = 4 * (std::exp(2) + std::exp(1)) / sum_three;
+  EXPECT_NEAR(statistics.aux_loss, (first + second) / 2, 1e-12);
+  EXPECT_EQ(statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0}));
+}
+
+TEST(Router, TakesAGroupOfPaddingAlone) {
+  PaddedRows rows(false);
+  for (std::size_t t = 0; t < 4; ++t) rows.layout.real[t] = 0;
+  rows.router.route(rows.logits, rows.layout);
+  const RouterStatistics& statistics = rows.router.routing.statistics;
+  const double three = std::log(std::exp(2) + std::exp(1) + 2);
+  EXPECT_NEAR(statistics.aux_loss, 4 * (std::exp(2) + std::exp(1)) / std::exp(three), 1e-12);
+  EXPECT_NEAR(statistics.z_loss, three * three, 1e-12);
+  std::fill(rows.layout.real.begin(), rows.layout.real.end(), 0);
+  rows.router.route(rows.logits, rows.layout);
+  EXPECT_EQ(statistics.aux_loss, 0.0);
+  EXPECT_EQ(statistics.dropped, 0.0);
+}
+
+void expect_gradient(bool pads_routed) {
+  ModelConfig config = model_preset("openmoe-micro");
+  config.pads_routed = pads_routed;
+  config.hidden_size = 5;
+  config.router_group_size = 6;
+  config.router_min_capacity = 2;
+  OwnedParameter<double> weight({4, 5}, 3);
+  const Router<double> router(config, weight.view);
+  auto x = random_matrix<double>(12, 5, 4);
+  const auto d_gates = random_matrix<double>(12, 2, 5);
+  BatchLayout layout = full_rows(2, 6);
+  layout.real[5] = layout.real[10] = layout.real[11] = 0;
+  Router<double>::Routing routing;
+  const auto loss = [&] {
+    router.forward(x.view(), layout, Mode::train, routing);
+    double sum = 0.7 * routing.statistics.aux_loss + 0.3 * routing.statistics.z_loss;
+    for (std::size_t pair = 0; pair < routing.kept.size(); ++pair) {
+      if (routing.kept[pair] == 0) continue;
+      const auto token = static_cast<Index>(pair / 2);
+      sum += d_gates.data()[pair] * routing.probabilities.row(token)[routing.expert[pair]];
+    }
+    return sum;
+  };
+  loss();
+  EXPECT_GT(routing.statistics.dropped, 0.0);
+  auto dx = zeros<double>(12, 5);
+  Matrix<double> scratch;
+  router.backward(d_gates.view(), x.view(), routing, {0.7, 0.3}, scratch, dx.view());
+  EXPECT_LT(gradient_error(x.data(), 60, dx.data(), loss), 1e-5);
+  EXPECT_LT(gradient_error(weight.value.data(), 20, weight.grad.data(), loss), 1e-5);
+  if (!pads_routed) {
+    for (int i = 0; i < 5; ++i) EXPECT_EQ(dx.row(11)[i], 0.0);
+  }
+}
+
+TEST(Router, GradientMatchesFiniteDifferences) {
+  expect_gradient(true);
+}
+
+TEST(Router, GradientMatchesFiniteDifferencesWithPaddingLeftOut) {
+  expect_gradient(false);
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,99 @@
+#include "pipeline/stream/document_search.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include <gtest/gtest.h>
+
+#include "pipeline/stream/data_pipeline.h"
+#include "tests/temporary_folder.h"
+#include "tests/tiny_vocabulary.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kRowLength = 32;
+constexpr std::uint64_t kRows = 1200;
+
+/// Two corpora of several shards read more than once; every fiftieth row's position is recorded.
+class DocumentRows : public testing::Test {
+ protected:
+  using Document = std::pair<std::uint32_t, std::uint64_t>;  ///< Shard, record.
+
+  DocumentRows() {
+    config_.seed = 11;
+    config_.sequence_length = kRowLength;
+    config_.data_directory = folder_.path().string();
+    config_.shuffle_block = 8;
+    Mix mix{"mix", "mix.toml", {}};
+    for (const char* name : {"a", "b"}) {
+      for (int shard = 0; shard < 4; ++shard) {
+        std::string lines;
+        for (int i = 0; i < 40; ++i)
+          lines += "{\"text\": \"" +
+                   tiny_text(static_cast<std::uint64_t>(1000 * name[0] + 100 * shard + i), 1 + i * 7 % 60) + "\"}\n";
+        folder_.write(std::string(name) + "/part-" + std::to_string(shard) + ".jsonl", lines);
+      }
+      Corpus corpus;
+      corpus.name = name;
+      corpus.share = kShareUnits / 2;
+      corpus.patterns = {name};
+      mix.corpora.push_back(corpus);
+    }
+    Objective causal;
+    causal.name = "causal";
+    causal.separator = Separator::eos;
+    causal.denoisers = {{"causal", DenoiserKind::causal, 1.0, 0, 0, ""}};
+    config_.phases = {{kRows * kRowLength, mix, causal}};
+    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+    while (const auto batch = pipeline.next()) {
+      const StreamRow& row = batch->front();
+      for (const ExampleOrigin& origin : row.examples) {
+        for (const DocumentSpan& span : origin.documents)
+          rows_[origin.corpus][{span.shard, span.record}].insert(row.number);
+      }
+      if (row.after->row % 50 == 0) recorded_.push_back(*row.after);
+    }
+  }
+
+  TemporaryFolder folder_;
+  StreamConfig config_;
+  std::vector<Position> recorded_;
+  std::map<std::uint32_t, std::map<Document, std::set<std::uint64_t>>> rows_;  ///< By corpus.
+};
+
+TEST_F(DocumentRows, HoldEveryRowOfEveryDocumentAndFewOthers) {
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  std::uint64_t replayed = 0, documents = 0;
+  for (const auto& [corpus, rows_of_corpus] : rows_) {
+    for (const auto& [document, rows] : rows_of_corpus) {
+      const std::vector<RowRange> ranges =
+          rows_that_may_hold(corpora[corpus], document.first, document.second, config_.seed, recorded_, kRows);
+      for (const std::uint64_t row : rows) {
+        EXPECT_TRUE(std::ranges::any_of(ranges, [&](const RowRange& r) { return r.from <= row && row < r.to; }))
+            << "row " << row << " of corpus " << corpus << ", shard " << document.first << ", record "
+            << document.second;
+      }
+      for (const RowRange& range : ranges) {
+        EXPECT_EQ(range.start ? range.start->row : 0, range.from);
+        replayed += range.to - range.from;
+      }
+      ++documents;
+    }
+  }
+  EXPECT_GT(rows_[0].begin()->second.size(), 1U) << "several epochs, or this proves little";
+  EXPECT_LT(replayed, documents * kRows / 2) << "and not the whole stream again";
+}
+
+TEST_F(DocumentRows, AreAllOfThemWhereNoPositionWasRecorded) {
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const std::vector<RowRange> ranges = rows_that_may_hold(corpora[0], 1, 5, config_.seed, {}, kRows);
+  ASSERT_EQ(ranges.size(), 1U);
+  EXPECT_EQ(ranges[0].from, 0U);
+  EXPECT_EQ(ranges[0].to, kRows);
+  EXPECT_FALSE(ranges[0].start);
+}
+
+}  // namespace
+}  // namespace millrace

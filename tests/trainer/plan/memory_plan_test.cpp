@@ -1,0 +1,71 @@
+#include "trainer/plan/memory_plan.h"
+
+#include <gtest/gtest.h>
+
+#include "model/parameters/parameter_spec.h"
+#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/optimizer/optimizer.h"
+#include "trainer/plan/optimizer_memory.h"
+
+namespace millrace {
+namespace {
+
+class MemoryPlanTest : public testing::Test {
+ protected:
+  MemoryPlanTest() {
+    model_.vocab_size = 4096;
+    train_.batch_rows = 24;
+    train_.micro_rows = 12;
+  }
+  MemoryQuestion question() const { return {.model = model_, .train = train_, .sequence_length = 512, .threads = 2}; }
+  std::uint64_t planned(int micro_rows, bool recompute) const {
+    TrainConfig train = train_;
+    train.micro_rows = micro_rows;
+    train.recompute = recompute;
+    return plan_memory({.model = model_, .train = train, .sequence_length = 512, .threads = 2}).total();
+  }
+
+  ModelConfig model_ = model_preset("openmoe-nano");
+  TrainConfig train_;
+};
+
+TEST_F(MemoryPlanTest, CountsTheOptimizersStateAsItIsMade) {
+  model_.hidden_size = 160;  // Some matrices are factored, some are not.
+  for (const char* name : {"adafactor", "adamw"}) {
+    train_.optimizer = name;
+    ParameterMemory<float> memory(model_, ParameterMemory<float>::Gradients::none);
+    std::uint64_t state = 0;
+    for (const StateTensor& tensor : make_optimizer(train_, memory.views())->state())
+      state += static_cast<std::uint64_t>(tensor.size()) * sizeof(float);
+    EXPECT_EQ(optimizer_memory(train_, model_).state, state) << name;
+  }
+}
+
+TEST_F(MemoryPlanTest, CountsWeightsGradientsImagesAndTheCopyForCheckpoints) {
+  const auto parameters = static_cast<std::uint64_t>(parameter_count(model_));
+  train_.optimizer = "adamw";
+  const MemoryPlan f32 = plan_memory(question());
+  EXPECT_EQ(f32.weights, 4 * parameters);
+  EXPECT_EQ(f32.gradients, 4 * parameters);
+  EXPECT_EQ(f32.optimizer, 8 * parameters);
+  EXPECT_EQ(f32.checkpoint, 12 * parameters + 8 * 4096);
+  train_.precision = "bf16";
+  EXPECT_EQ(plan_memory(question()).weights, 6 * parameters);
+}
+
+TEST_F(MemoryPlanTest, ProposesTheLargestMicroBatchThatFitsAndRecomputingOnlyWhereItMust) {
+  EXPECT_EQ(settings_that_fit(question(), planned(8, false)), "--set train.micro_rows=8");
+  EXPECT_EQ(settings_that_fit(question(), planned(8, false) - 1), "--set train.micro_rows=6");
+  EXPECT_EQ(settings_that_fit(question(), planned(1, false) - 1).value_or("").find("--set train.micro_rows="), 0U);
+  EXPECT_NE(settings_that_fit(question(), planned(1, false) - 1).value_or("").find("train.recompute=true"),
+            std::string::npos);
+  EXPECT_EQ(settings_that_fit(question(), least_memory(question()).total() - 1), std::nullopt);
+}
+
+TEST_F(MemoryPlanTest, GrowsWithTheMicroBatch) {
+  EXPECT_GT(planned(24, false), planned(12, false));
+  EXPECT_GT(planned(12, false), planned(12, true));
+}
+
+}  // namespace
+}  // namespace millrace

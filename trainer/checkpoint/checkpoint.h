@@ -1,0 +1,89 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <stdexcept>
+#include <vector>
+
+#include "model/config/model_config.h"
+#include "model/parameters/parameter.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/checkpoint/train_state.h"
+#include "trainer/evaluation/unigram_counts.h"
+#include "trainer/optimizer/optimizer.h"
+
+namespace millrace {
+
+/// What a checkpoint folder holds:
+///   config.json, model.safetensors   the model, in OpenMoE's names: opens in the Python ecosystem
+///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
+///   unigram.safetensors              "counts" (vocab_size) I64
+///   state.json                       TrainState and RunIdentity
+///   manifest.json                    see checkpoint_folder.h
+
+/// The parts of a run that a checkpoint saves and restores. Views.
+struct TrainedParts {
+  const ModelConfig& config;
+  Parameters<float>& parameters;
+  Optimizer& optimizer;
+  UnigramCounts& unigram;
+  TrainState& state;
+};
+
+/// All parts as they were at one moment: what is saved while training goes on. As large as parameters (not gradients)
+/// and optimizer state together; the memory is allocated by the first take() and kept.
+class CheckpointCopy {
+ public:
+  /// Copies, on all OpenMP threads. REQUIRES: parts of one and the same run each time.
+  void take(const TrainedParts& parts, const RunIdentity& identity);
+
+  const ModelConfig& config() const { return config_; }
+  const Parameters<float>& parameters() const { return parameters_; }  ///< Without gradients.
+  const std::vector<StateTensor>& optimizer() const { return optimizer_; }
+  const std::vector<std::int64_t>& unigram() const { return unigram_; }
+  const TrainState& state() const { return state_; }
+  const RunIdentity& identity() const { return identity_; }
+
+ private:
+  void allocate(const TrainedParts& parts);
+
+  ModelConfig config_;
+  std::unique_ptr<float[]> memory_;
+  Parameters<float> parameters_;
+  std::vector<StateTensor> optimizer_;
+  std::vector<std::int64_t> unigram_;
+  TrainState state_;
+  RunIdentity identity_;
+};
+
+/// Publishes `parent`/step-NNNNNN. Throws std::system_error.
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy);
+
+/// A checkpoint that is whole, but holds numbers that are not finite; what() names its tensors.
+struct NotFiniteCheckpoint : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
+/// Throws ConfigError if it is another model's or another optimizer's, NotFiniteCheckpoint: some parts are restored
+/// then.
+RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
+
+struct Restored {
+  std::filesystem::path folder;
+  RunIdentity identity;
+};
+
+/// Restores the newest checkpoint that is whole and finite, and returns what was restored; empty: there is none.
+/// `damaged` gets the newer ones, which are named in the log. Throws as load_checkpoint.
+std::optional<Restored> restore_newest(const std::filesystem::path& parent, const TrainedParts& parts,
+                                       std::vector<DamagedCheckpoint>& damaged);
+
+/// Parts of a checkpoint that a folder from elsewhere lacks: empty then. Throw ConfigError if there but damaged.
+std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);
+std::optional<RunIdentity> load_identity(const std::filesystem::path& folder);
+std::optional<TrainState> load_train_state(const std::filesystem::path& folder);
+
+}  // namespace millrace

@@ -1,0 +1,198 @@
+#include "trainer/checkpoint/checkpoint_folder.h"
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <set>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "pipeline/json_value.h"
+#include "stages/errors.h"
+#include "stages/io/atomic_file.h"
+#include "stages/io/disk.h"
+#include "stages/io/input_file.h"
+#include "stages/io/whole_file.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kFormat = "millrace-checkpoint";
+constexpr int kVersion = 1;
+constexpr std::string_view kPrefix = "step-";
+constexpr std::string_view kDamaged = "damaged-";
+constexpr std::string_view kUnfinished = ".unfinished-";
+constexpr std::string_view kRemoved = ".removed-";
+
+/// Read, not mapped: of a mapped file a bad sector is SIGBUS, not an error that a checkpoint can be passed over for.
+std::string hash_of(const fs::path& path) {
+  InputFile file(path.string());
+  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
+  XXH3_64bits_reset(state.get());
+  std::vector<char> block(std::size_t{1} << 20);
+  while (const std::size_t bytes = file.read(block.data(), block.size()))
+    XXH3_64bits_update(state.get(), block.data(), bytes);
+  return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
+}
+
+std::set<std::string> files_in(const fs::path& folder) {
+  std::set<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder))
+    names.insert(entry.path().filename().string());
+  names.erase(kManifest);
+  return names;
+}
+
+void write_manifest(const fs::path& folder, const CheckpointPlace& place) {
+  Json files = Json::object();
+  for (const std::string& name : files_in(folder))
+    files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
+  const Json manifest{
+      {"format", kFormat}, {"version", kVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
+  write_file_atomically(folder / kManifest, manifest.dump(1) + "\n");
+}
+
+/// Positions trained on; 0 where the manifest does not say.
+std::uint64_t tokens_of(const fs::path& folder) {
+  try {
+    return JsonValue::read(folder / kManifest).get<std::uint64_t>("tokens", 0);
+  } catch (const ConfigError&) {
+    return 0;  // A damaged one is not kept for its tokens' sake.
+  }
+}
+
+std::optional<std::uint64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::uint64_t step = 0;
+  const char* end = name.data() + name.size();
+  const auto [stop, error] = std::from_chars(name.data() + kPrefix.size(), end, step);
+  if (error != std::errc() || stop != end) return std::nullopt;
+  return step;
+}
+
+std::string damage_of_file(const fs::path& path, const JsonValue& expected) {
+  const std::string name = path.filename().string();
+  if (!fs::is_regular_file(path)) return name + " is missing";
+  const auto bytes = expected.get<std::uint64_t>("bytes");
+  if (fs::file_size(path) != bytes)
+    return fmt::format("{} has {} bytes, the manifest says {}", name, fs::file_size(path), bytes);
+  if (hash_of(path) != expected.get<std::string>("xxh3"))
+    return fmt::format("{} is damaged: its checksum is not the manifest's", name);
+  return "";
+}
+
+/// Whoever looks meanwhile sees the whole checkpoint or none.
+void remove_at_once(const fs::path& folder) {
+  const fs::path removed = folder.parent_path() / fmt::format("{}{}", kRemoved, folder.filename().string());
+  fs::rename(folder, removed);
+  fs::remove_all(removed);
+}
+
+}  // namespace
+
+fs::path publish_checkpoint(const fs::path& parent, const CheckpointPlace& place,
+                            const std::function<void(const fs::path&)>& fill) {
+  const fs::path folder = checkpoint_path(parent, place.step);
+  if (fs::exists(folder)) {
+    if (damage_of(folder).empty()) return folder;
+    fs::remove_all(folder);
+  }
+  fs::create_directories(parent);
+  const fs::path unfinished = parent / fmt::format("{}{}", kUnfinished, folder.filename().string());
+  fs::remove_all(unfinished);
+  fs::create_directory(unfinished);
+  try {
+    fill(unfinished);
+    write_manifest(unfinished, place);
+    fs::rename(unfinished, folder);
+  } catch (...) {
+    std::error_code ignored;
+    fs::remove_all(unfinished, ignored);
+    throw;
+  }
+  sync_to_disk(parent);
+  return folder;
+}
+
+std::string damage_of(const fs::path& folder) {
+  if (!fs::exists(folder / kManifest)) return fmt::format("{} is missing", kManifest);
+  try {
+    const JsonValue manifest = JsonValue::parse(read_whole_file(folder / kManifest), {kManifest, 0, ""});
+    if (manifest.get<std::string>("format") != kFormat || manifest.get<int>("version") != kVersion)
+      return fmt::format("{} is not of \"{}\" version {}", kManifest, kFormat, kVersion);
+    for (const auto& [name, expected] : manifest.at("files").members())
+      if (std::string damage = damage_of_file(folder / name, expected); !damage.empty()) return damage;
+    return "";
+  } catch (const ConfigError& error) {
+    return error.what();
+  } catch (const std::system_error& error) {
+    return error.what();
+  }
+}
+
+std::vector<std::uint64_t> checkpoint_steps(const fs::path& parent) {
+  std::vector<std::uint64_t> steps;
+  if (!fs::is_directory(parent)) return steps;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent))
+    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
+      steps.push_back(*step);
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+fs::path checkpoint_path(const fs::path& parent, std::uint64_t step) {
+  return parent / fmt::format("{}{:06}", kPrefix, step);
+}
+
+std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<DamagedCheckpoint>& damaged) {
+  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
+  for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
+    fs::path folder = checkpoint_path(parent, *step);
+    if (std::ranges::find(damaged, folder, &DamagedCheckpoint::folder) != damaged.end()) continue;
+    std::string damage = damage_of(folder);
+    if (damage.empty()) return folder;
+    damaged.push_back({std::move(folder), std::move(damage)});
+  }
+  return std::nullopt;
+}
+
+fs::path set_aside(const fs::path& checkpoint) {
+  fs::path aside = checkpoint.parent_path() / fmt::format("{}{}", kDamaged, checkpoint.filename().string());
+  fs::remove_all(aside);
+  fs::rename(checkpoint, aside);
+  return aside;
+}
+
+void prune_checkpoints(const fs::path& parent, const KeepRule& keep) {
+  const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
+  const std::size_t last = static_cast<std::size_t>(std::max(keep.last, 1));
+  std::uint64_t multiple = 0;
+  for (std::size_t i = 0; i + last < steps.size(); ++i) {
+    const fs::path folder = checkpoint_path(parent, steps[i]);
+    const std::uint64_t reached = keep.every_tokens == 0 ? 0 : tokens_of(folder) / keep.every_tokens;
+    if (reached > multiple) {
+      multiple = reached;
+      continue;
+    }
+    remove_at_once(folder);
+  }
+}
+
+void remove_unfinished_checkpoints(const fs::path& parent) {
+  if (!fs::is_directory(parent)) return;
+  std::vector<fs::path> unfinished;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kUnfinished) || name.starts_with(kRemoved)) unfinished.push_back(entry.path());
+  }
+  for (const fs::path& folder : unfinished) fs::remove_all(folder);
+}
+
+}  // namespace millrace

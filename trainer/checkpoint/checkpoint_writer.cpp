@@ -1,0 +1,57 @@
+#include "trainer/checkpoint/checkpoint_writer.h"
+
+#include <chrono>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+
+#include <spdlog/spdlog.h>
+
+namespace millrace {
+
+CheckpointWriter::CheckpointWriter(std::filesystem::path parent, KeepRule keep)
+    : parent_(std::move(parent)), keep_(keep) {}
+
+CheckpointWriter::~CheckpointWriter() {
+  const std::optional<Outcome> outcome = wait();
+  if (outcome && !outcome->error.empty())
+    spdlog::error("the state of step {} was not saved: {}", outcome->step, outcome->error);
+}
+
+void CheckpointWriter::begin(const TrainedParts& parts, const RunIdentity& identity, std::function<void()> before) {
+  if (writing_.valid()) throw std::logic_error("CheckpointWriter: the save before is not done");
+  copy_.take(parts, identity);
+  writing_ = std::async(std::launch::async, [this, before = std::move(before)] { return write(before); });
+}
+
+std::optional<CheckpointWriter::Outcome> CheckpointWriter::poll() {
+  if (!writing_.valid() || writing_.wait_for(std::chrono::seconds(0)) != std::future_status::ready) return std::nullopt;
+  return writing_.get();
+}
+
+std::optional<CheckpointWriter::Outcome> CheckpointWriter::wait() {
+  if (!writing_.valid()) return std::nullopt;
+  return writing_.get();
+}
+
+CheckpointWriter::Outcome CheckpointWriter::write(const std::function<void()>& before) const {
+  const auto start = std::chrono::steady_clock::now();
+  Outcome outcome;
+  outcome.step = copy_.state().step;
+  try {
+    before();
+    outcome.folder = save_checkpoint(parent_, copy_);
+  } catch (const std::exception& error) {
+    outcome.error = error.what();
+    return outcome;
+  }
+  try {
+    prune_checkpoints(parent_, keep_);
+  } catch (const std::exception& error) {
+    outcome.warning = error.what();
+  }
+  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  return outcome;
+}
+
+}  // namespace millrace

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <future>
+#include <optional>
+#include <string>
+
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+
+namespace millrace {
+
+/// Writes checkpoints on a thread of its own while training goes on: one at a time, from a copy. The caller waits for
+/// the copying only, and for a save that is still being written. The copy's memory is kept for the next one.
+/// All functions belong to one thread, the trainer's.
+class CheckpointWriter {
+ public:
+  /// How a save ended.
+  struct Outcome {
+    std::uint64_t step = 0;
+    std::filesystem::path folder;
+    double seconds = 0;   ///< Of writing.
+    std::string error;    ///< Why there is no new checkpoint; empty: it is there.
+    std::string warning;  ///< What else went wrong: older checkpoints that could not be removed.
+  };
+
+  CheckpointWriter(std::filesystem::path parent, KeepRule keep);
+  ~CheckpointWriter();  ///< Waits, and says in the log if a save failed whose outcome nobody took.
+  CheckpointWriter(const CheckpointWriter&) = delete;
+  CheckpointWriter& operator=(const CheckpointWriter&) = delete;
+
+  /// Copies and begins to write. `before` is called first, on the writing thread; if it throws, nothing is saved.
+  /// REQUIRES: the outcome of the save before was taken.
+  void begin(const TrainedParts& parts, const RunIdentity& identity, std::function<void()> before);
+  /// The outcome of the save that was begun, once. poll() is empty while it is being written, wait() waits.
+  std::optional<Outcome> poll();
+  std::optional<Outcome> wait();
+
+ private:
+  Outcome write(const std::function<void()>& before) const;
+
+  std::filesystem::path parent_;
+  KeepRule keep_;
+  CheckpointCopy copy_;
+  std::future<Outcome> writing_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pipeline/corpora/reject_notices.h"
+#include "pipeline/rows/ledger.h"
+#include "pipeline/rows/position.h"
+#include "pipeline/rows/stream_row.h"
+
+namespace millrace {
+
+/// A training loss and the step it was seen at (1 is the first).
+struct StepLoss {
+  std::uint64_t step = 0;
+  double loss = 0;
+};
+
+/// Seconds since the run began, over all its sessions.
+struct RunTimes {
+  double wall = 0;
+  double data_wait = 0;  ///< Blocked in DataPipeline::next().
+  double evaluation = 0;
+  double checkpoint = 0;  ///< Pauses for saving.
+};
+
+/// The first and the last evaluation with an objective: their lines of metrics.jsonl.
+struct EvaluationLines {
+  std::string objective;
+  std::string first;
+  std::string last;
+};
+
+/// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
+/// there had been no stop.
+struct TrainState {
+  std::uint64_t step = 0;            ///< Steps done.
+  std::uint64_t skipped_steps = 0;   ///< Of these, steps without an update: see TrainLoop.
+  std::uint64_t bad_in_a_row = 0;    ///< Of these, the last ones, behind the last update.
+  std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
+  Ledger ledger;
+  std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
+  std::optional<StepLoss> first_loss, best_loss, last_loss;
+  std::uint64_t above_first_loss = 0;         ///< So many updates in a row, the last among them, had a greater loss.
+  std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
+  std::string first_evaluation;               ///< With causal prediction, as metrics.jsonl has it; empty: none.
+  std::string last_evaluation;
+  std::uint64_t failed_saves = 0;
+  std::vector<EvaluationLines> own_evaluations;  ///< With the phases' own objectives, in the order of their first.
+  RunTimes times;
+
+  /// Enters a row that was trained on.
+  void add(const StreamRow& row);
+  /// Enters the loss of the step just done.
+  void add(double loss);
+  /// Enters an evaluation of the step just done with causal prediction, or with an objective of the run's own.
+  void add_evaluation(const std::string& line);
+  void add_own_evaluation(const std::string& objective, const std::string& line);
+};
+
+/// What a checkpoint says about the program and the run it comes from.
+struct RunIdentity {
+  std::string name;
+  std::string program_version;
+  std::string run_hash;  ///< Of the resolved run's files.
+  std::string vocabulary_hash;
+  int stream_version = kStreamVersion;
+  std::string processor;  ///< The instruction set: results have the same bits on one only.
+};
+
+/// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
+std::string this_processor();
+
+/// The text of state.json, and back. Throws ConfigError if it is no state.
+std::string state_json(const TrainState& state, const RunIdentity& identity);
+void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
+
+}  // namespace millrace

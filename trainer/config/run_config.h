@@ -1,0 +1,38 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "model/config/model_config.h"
+#include "pipeline/config/stream_config.h"
+#include "trainer/config/train_config.h"
+
+namespace millrace {
+
+/// A run file with everything it names read and checked: mixes and objectives are inlined, defaults filled in.
+struct RunFile {
+  std::filesystem::path file;
+  std::filesystem::path vocabulary;  ///< Absolute. Not opened by load_run.
+  StreamConfig stream;
+  ModelConfig model;  ///< vocab_size is 0 unless the file sets it: the vocabulary's embedding_rows() then.
+  TrainConfig train;
+  /// The resolved run as files of a run folder: "run.toml", "mixes/....toml", "objectives/....toml" and their text.
+  /// load_run of that run.toml gives the same run again. Two runs are the same iff these are equal.
+  std::vector<std::pair<std::string, std::string>> resolved;
+};
+
+/// Which run, and what of it is to be other than its file says.
+struct RunOptions {
+  std::string run;                ///< A run file, or a run folder (its run.toml).
+  std::string data;               ///< Where relative shard patterns start; empty: as the file says.
+  std::vector<std::string> sets;  ///< "dotted.key=value"
+};
+
+/// Throws ConfigError with file, line, column.
+RunFile load_run(const RunOptions& options);
+
+/// The run's stream as training reads it: it ends where [train] tokens ends.
+StreamConfig trained_stream(const RunFile& run);
+
+}  // namespace millrace

@@ -1,0 +1,118 @@
+#include "trainer/evaluation/evaluation.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+#include <span>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
+
+#include "trainer/rows_to_batch.h"
+
+namespace millrace {
+namespace {
+
+nlohmann::ordered_json to_json(const EvaluationScore& score, const std::string& objective) {
+  if (score.tokens == 0) return nullptr;
+  nlohmann::ordered_json json{{"objective", objective},           {"loss", score.loss()},
+                              {"perplexity", score.perplexity()}, {"accuracy", score.accuracy()},
+                              {"bits_per_byte", nullptr},         {"tokens", score.tokens}};
+  if (score.text_bytes > 0) json["bits_per_byte"] = *score.bits_per_byte();
+  if (score.unigram_nats) json["unigram_loss"] = *score.unigram_loss();
+  return json;
+}
+
+/// Scores rows as one batch.
+void add_batch(EvaluationScore& score, Transformer<float>& model, const TokenBatch& batch,
+               const UnigramCounts* unigram) {
+  const TokenScores scores = model.score(batch);
+  for (std::size_t i = 0; i < scores.cross_entropy.size(); ++i) {
+    if (batch.loss_weights[i] == 0) continue;
+    ++score.tokens;
+    score.nats += static_cast<double>(scores.cross_entropy[i]);
+    score.correct += scores.correct[i];
+    if (unigram != nullptr) score.unigram_nats = score.unigram_nats.value_or(0) + unigram->loss(batch.labels[i]);
+  }
+}
+
+}  // namespace
+
+double EvaluationScore::perplexity() const {
+  return std::exp(loss());
+}
+
+std::optional<double> EvaluationScore::bits_per_byte() const {
+  if (text_bytes == 0) return std::nullopt;
+  return nats / std::numbers::ln2_v<double> / static_cast<double>(text_bytes);
+}
+
+std::optional<double> EvaluationScore::unigram_loss() const {
+  if (!unigram_nats) return std::nullopt;
+  return *unigram_nats / static_cast<double>(tokens);
+}
+
+bool EvaluationScore::is_finite() const {
+  return std::isfinite(nats);
+}
+
+void EvaluationScore::add(const EvaluationScore& other) {
+  tokens += other.tokens;
+  text_bytes += other.text_bytes;
+  nats += other.nats;
+  correct += other.correct;
+  if (other.unigram_nats) unigram_nats = unigram_nats.value_or(0) + *other.unigram_nats;
+}
+
+void Evaluation::add(const std::string& corpus, const EvaluationScore& score) {
+  corpora.push_back({corpus, score});
+  overall.add(score);
+}
+
+std::string Evaluation::corpora_json() const {
+  nlohmann::ordered_json json = nlohmann::ordered_json::object();
+  for (const CorpusScore& corpus : corpora) json[corpus.corpus] = to_json(corpus.score, objective);
+  return json.dump();
+}
+
+std::string Evaluation::overall_json() const {
+  return to_json(overall, objective).dump();
+}
+
+std::string Evaluation::line(std::uint64_t step) const {
+  return fmt::format(R"({{"step":{},"eval":{},"overall":{}}})", step, corpora_json(), overall_json());
+}
+
+Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
+                    TokenId pad, const UnigramCounts* unigram) {
+  Evaluation evaluation;
+  for (const HeldOutTokens& corpus : held_out) {
+    EvaluationScore score;
+    score.text_bytes = corpus.text_bytes;
+    const RowArrays rows = causal_rows(corpus.ids, length, pad);
+    for (int row = 0; row < rows.rows; row += batch_rows)
+      add_batch(score, model, rows.batch(row, std::min(batch_rows, rows.rows - row)), unigram);
+    evaluation.add(corpus.corpus, score);
+  }
+  return evaluation;
+}
+
+Evaluation evaluate(Transformer<float>& model, const ObjectiveRows& rows, int batch_rows,
+                    const UnigramCounts* unigram) {
+  Evaluation evaluation;
+  evaluation.objective = rows.objective;
+  for (const ObjectiveRows::OfCorpus& corpus : rows.corpora) {
+    EvaluationScore score;
+    for (std::size_t row = 0; row < corpus.rows.size(); row += static_cast<std::size_t>(batch_rows)) {
+      const RowArrays batch =
+          rows_of(std::span(corpus.rows)
+                      .subspan(row)
+                      .first(std::min(static_cast<std::size_t>(batch_rows), corpus.rows.size() - row)));
+      add_batch(score, model, batch.batch(0, batch.rows), unigram);
+    }
+    evaluation.add(corpus.corpus, score);
+  }
+  return evaluation;
+}
+
+}  // namespace millrace

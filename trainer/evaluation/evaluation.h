@@ -1,0 +1,73 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/transformer/transformer.h"
+#include "trainer/evaluation/held_out_tokens.h"
+#include "trainer/evaluation/unigram_counts.h"
+
+namespace millrace {
+
+/// The objective that every run is evaluated with, whatever it is trained on.
+inline constexpr const char* kCausalObjective = "causal";
+
+/// Held-out text as rows of a run's own objective.
+struct ObjectiveRows {
+  struct OfCorpus {
+    std::string corpus;
+    std::vector<Row> rows;  ///< Empty: it has too little held-out text for an example, or none.
+  };
+  std::string objective;  ///< Not kCausalObjective.
+  std::vector<OfCorpus> corpora;
+};
+
+/// What a model makes of held-out tokens.
+struct EvaluationScore {
+  std::uint64_t tokens = 0;      ///< Labels whose loss counts.
+  std::uint64_t text_bytes = 0;  ///< 0 where the labels are not the text, all of it and once.
+  double nats = 0;               ///< Sum of the cross-entropy.
+  std::uint64_t correct = 0;
+  std::optional<double> unigram_nats;  ///< The same sum for the unigram distribution, where one is at hand.
+
+  double loss() const { return nats / static_cast<double>(tokens); }
+  double perplexity() const;
+  std::optional<double> bits_per_byte() const;
+  double accuracy() const { return static_cast<double>(correct) / static_cast<double>(tokens); }
+  std::optional<double> unigram_loss() const;
+  /// False where the sum is not a number or infinite: JSON then has null for what is computed of it.
+  bool is_finite() const;
+  void add(const EvaluationScore& other);
+};
+
+struct CorpusScore {
+  std::string corpus;
+  EvaluationScore score;  ///< tokens == 0: there is nothing to evaluate the corpus on.
+};
+
+struct Evaluation {
+  std::string objective = kCausalObjective;
+  std::vector<CorpusScore> corpora;
+  EvaluationScore overall;
+
+  void add(const std::string& corpus, const EvaluationScore& score);
+  /// {CORPUS: {"objective", "loss", "perplexity", "accuracy", "bits_per_byte", "tokens", "unigram_loss"} | null}
+  std::string corpora_json() const;
+  /// The same object for all tokens together, or null.
+  std::string overall_json() const;
+  /// Its line of metrics.jsonl, without its end, after `step` steps.
+  std::string line(std::uint64_t step) const;
+};
+
+/// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
+/// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null. Throws Stopped
+/// (model/stop.h).
+Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
+                    TokenId pad, const UnigramCounts* unigram);
+
+/// The same on rows of another objective, where loss_weights are not 0.
+Evaluation evaluate(Transformer<float>& model, const ObjectiveRows& rows, int batch_rows, const UnigramCounts* unigram);
+
+}  // namespace millrace

@@ -1,0 +1,386 @@
+#include "trainer/loop/train_loop.h"
+
+#include <chrono>
+#include <cmath>
+#include <span>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include "model/stop.h"
+#include "stages/errors.h"
+#include "stages/io/atomic_file.h"
+#include "stages/philox.h"
+#include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/loop/bad_step.h"
+#include "trainer/metrics/bad_batch.h"
+#include "trainer/metrics/process_memory.h"
+#include "trainer/metrics/step_metrics.h"
+#include "trainer/optimizer/finite.h"
+#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/weights/weights.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kBadBatch = "bad_batch.json";
+
+double seconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+TrainSetup checked(TrainSetup setup) {
+  TrainConfig& train = setup.train;
+  if (train.batch_rows < 1)
+    throw ConfigError(fmt::format("train.batch_rows is {}, expected at least 1", train.batch_rows));
+  if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
+  if (train.micro_rows < 1 || train.batch_rows % train.micro_rows != 0) {
+    throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}",
+                                  train.micro_rows, train.batch_rows));
+  }
+  return setup;
+}
+
+}  // namespace
+
+std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
+  return positions / (static_cast<std::uint64_t>(train.batch_rows) * static_cast<std::uint64_t>(sequence_length));
+}
+
+TrainLoop::TrainLoop(TrainSetup setup)
+    : setup_(checked(std::move(setup))),
+      learning_rate_(setup_.train, setup_.steps_in(setup_.train.tokens)),
+      memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
+      optimizer_(make_optimizer(setup_.train, memory_.views())),
+      model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
+      unigram_(setup_.model.vocab_size),
+      saver_({.checkpoints = setup_.checkpoints,
+              .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
+              .identity = setup_.identity,
+              .again_after = setup_.save_again_after},
+             parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }) {}
+
+TrainLoop::~TrainLoop() = default;
+
+void TrainLoop::start_from(const fs::path& checkpoint) {
+  load_parameters(checkpoint, memory_.views());
+  if (const std::string bad = not_finite_in(memory_.views()); !bad.empty())
+    throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), bad));
+  has_weights_ = true;
+}
+
+void TrainLoop::draw_weights() {
+  memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
+    return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
+  });
+  has_weights_ = true;
+}
+
+void TrainLoop::resume() {
+  remove_unfinished_checkpoints(setup_.checkpoints);
+  std::vector<DamagedCheckpoint> damaged;
+  const std::optional<Restored> restored = restore_newest(setup_.checkpoints, parts(), damaged);
+  if (!restored) {
+    if (!damaged.empty()) {
+      throw ConfigError(
+          fmt::format("{}: none of the {} checkpoints is valid (the newest: {}). To train from the beginning again, "
+                      "remove them",
+                      setup_.checkpoints.string(), damaged.size(), damaged.front().damage));
+    }
+    if (holds_logs(setup_.folder) && !fs::is_directory(setup_.checkpoints)) {
+      throw ConfigError(
+          fmt::format("{}: gone, though steps were made: is a disk missing? To train from the beginning again, make an "
+                      "empty folder there",
+                      setup_.checkpoints.string()));
+    }
+    spdlog::info("no checkpoint to resume from: starting at the beginning");
+    return;
+  }
+  const auto& [newest, saved] = *restored;
+  has_weights_ = true;
+  if (saved.stream_version != setup_.identity.stream_version) {
+    throw ConfigError(
+        fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
+                    "would be others",
+                    newest.string(), saved.stream_version, setup_.identity.stream_version));
+  }
+  const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);
+  if (rows != state_.ledger.rows()) {
+    throw ConfigError(
+        fmt::format("{}: {} steps were made of {} rows; train.batch_rows is {} now, but steps are what a run, its "
+                    "schedule and its logs are counted in",
+                    newest.string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
+  }
+  if (saved.processor != setup_.identity.processor) {
+    spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
+                 setup_.identity.processor, saved.processor);
+  }
+  saver_.is_saved();
+  seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
+  for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
+  spdlog::info("resumed from {}", newest.string());
+}
+
+TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
+  saver_.close();
+  try {
+    if (!has_weights_) draw_weights();
+  } catch (const Stopped&) {
+    return TrainEnd::interrupted;
+  }
+  fs::create_directories(setup_.checkpoints);
+  const bool begun = state_.position.has_value();
+  if (begun) {
+    const fs::path saved = checkpoint_path(setup_.checkpoints, state_.step) / "state.json";
+    expect_sound(state_, setup_.corpora, setup_.denoisers, saved.string());
+  }
+  cut_back_logs(setup_.folder,
+                begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
+  log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
+  if (begun)
+    for (const CorpusPosition& corpus : state_.position->corpora)
+      notices_.begin(corpus.corpus, corpus.records.rejected);
+  saver_.open(*log_);
+  memory_.round_values();
+  const Clock::time_point start = Clock::now();
+  const double wall_before = state_.times.wall;
+  const auto clock = [&] { state_.times.wall = wall_before + seconds_since(start); };
+  TrainEnd end = TrainEnd::complete;
+  try {
+    end = make_steps(total_steps, hooks, clock);
+    const bool evaluates = end == TrainEnd::complete || end == TrainEnd::stream_ended;
+    if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
+  } catch (const Stopped&) {
+    end = TrainEnd::interrupted;
+    model_.measure(nullptr);  // The step under way may have asked for it.
+  }
+  clock();
+  if (end == TrainEnd::interrupted && !saver_.has_saved_the_last())
+    spdlog::info("stopped: saving step {}, the last whole one, which takes as long as the disk takes", state_.step);
+  if (end != TrainEnd::bad_steps) saver_.save_last();
+  saver_.wait();
+  clock();
+  return end;
+}
+
+/// Throws Stopped where a step or an evaluation was given up. `clock` enters the time so far.
+TrainEnd TrainLoop::make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock) {
+  const TrainConfig& train = setup_.train;
+  const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
+  const bool evaluation_due = state_.step == 0 || due_at(state_.step, train.eval_every_steps);
+  if (evaluation_due && state_.evaluated_at != state_.step) evaluate_now(hooks);
+  while (state_.step < total_steps) {
+    if (hooks.interrupted()) return TrainEnd::interrupted;
+    const Clock::time_point asked = Clock::now();
+    const std::optional<Batch> batch = next_batch(hooks);
+    if (!batch && hooks.interrupted()) return TrainEnd::interrupted;
+    if (!batch || batch->size() < static_cast<std::size_t>(train.batch_rows)) {
+      take_end(batch, hooks);
+      return TrainEnd::stream_ended;
+    }
+    const double data_wait = seconds_since(asked);
+    saver_.save_if_due();
+    const std::uint64_t step = state_.step + 1;
+    const bool details = step == total_steps || due_at(step, train.details_every_steps);
+    train_step(*batch, data_wait, details ? Details::yes : Details::no, hooks);
+    if (state_.bad_in_a_row >= static_cast<std::uint64_t>(train.max_bad_steps)) return TrainEnd::bad_steps;
+    if (due_at(step, train.eval_every_steps)) evaluate_now(hooks);
+    clock();
+    saver_.poll();
+    if (due_at(step, train.checkpoint_every_steps)) saver_.due_now();
+  }
+  return TrainEnd::complete;
+}
+
+std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
+  try {
+    return hooks.next_batch();
+  } catch (const DataError&) {
+    try {
+      const StreamRow end = hooks.stream_end();
+      tell_rejects(end);
+      log_->rejects(end, setup_.corpora);
+      saver_.save_last();
+    } catch (const std::runtime_error& error) {
+      spdlog::error("{}", error.what());
+    }
+    throw;
+  }
+}
+
+/// Rows that make no whole step are not trained on; what was passed over on the way to them and to the end is told.
+void TrainLoop::take_end(const std::optional<Batch>& incomplete, const Hooks& hooks) {
+  Batch rest = incomplete.value_or(Batch());
+  dropped_rows_ = rest.size();
+  if (incomplete) hooks.next_batch();  // Behind it is nothing.
+  rest.push_back(hooks.stream_end());
+  for (const StreamRow& row : rest) {
+    tell_rejects(row);
+    log_->rejects(row, setup_.corpora);
+  }
+  if (rest.back().after != nullptr) end_of_stream_ = *rest.back().after;
+}
+
+void TrainLoop::end_stream(const Hooks& hooks) {
+  try {
+    const std::optional<Batch> batch = hooks.next_batch();
+    if (!batch && hooks.interrupted()) return;
+    if (!batch || batch->size() < static_cast<std::size_t>(setup_.train.batch_rows)) take_end(batch, hooks);
+  } catch (const DataError& error) {
+    spdlog::warn("behind the last step: {}", error.what());
+  }
+}
+
+void TrainLoop::tell_rejects(const StreamRow& row) {
+  for (std::size_t i = 0; i < row.rejects.size(); ++i) {
+    if (const auto line = notices_.line(setup_.corpora.at(row.reject_corpora.at(i)), row.rejects[i]))
+      spdlog::warn("{}", *line);
+  }
+}
+
+void TrainLoop::train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks) {
+  const Clock::time_point start = Clock::now();
+  const std::size_t phases_before = state_.longest_example.size();
+  const Profile before = profile_;
+  Profile* const profile = setup_.profile ? &profile_ : nullptr;
+  model_.measure(profile);
+  const StepTally tally = forward_backward(batch);
+  const Losses& losses = tally.losses();
+  model_.measure(nullptr);
+  std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
+  const double norm = gradient_norm(memory_.views());
+  const double rate = learning_rate_.at(state_.step);
+  UpdateNorms norms;
+  std::string why = why_bad(losses.total, norm);
+  throw_if_stopped();
+  if (why.empty()) {
+    const double most = setup_.train.clip_norm;
+    if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
+    try {
+      norms = optimizer_->update(memory_.views(), rate);
+      memory_.round_values();
+    } catch (const NotFiniteUpdate& error) {
+      why = error.what();
+    }
+  }
+  timer.reset();
+  if (profile != nullptr) profile_[Part::data_wait] += data_wait;
+
+  enter(batch, losses, data_wait);
+  for (std::size_t phase = phases_before; phase < state_.longest_example.size(); ++phase)
+    hooks.on_phase(state_.step, phase);
+  if (!why.empty()) {
+    skip(batch, why, data_wait + seconds_since(start), data_wait);
+    return;
+  }
+  state_.bad_in_a_row = 0;
+  for (const StreamRow& row : batch) unigram_.add(row.row);
+  state_.add(losses.total);
+  if (const std::string warning = warning_of_losses(state_); !warning.empty()) spdlog::warn("{}", warning);
+  StepMetrics metrics;
+  metrics.step = state_.step;
+  metrics.positions = state_.ledger.positions();
+  metrics.raw_tokens = state_.ledger.raw_tokens();
+  metrics.loss_tokens = state_.ledger.loss_tokens();
+  metrics.phase = tally.phase();
+  metrics.losses = losses;
+  metrics.ce_by_corpus = tally.ce_by_corpus();
+  metrics.ce_by_denoiser = tally.ce_by_denoiser();
+  metrics.learning_rate = rate;
+  metrics.gradient_norm = norm;
+  metrics.norms = norms;
+  metrics.step_positions = batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
+  metrics.seconds = data_wait + seconds_since(start);
+  metrics.data_wait = data_wait;
+  if (setup_.product_rate > 0) {
+    const double operations = product_operations(setup_.model, tally.product_work());
+    metrics.limit_share = operations / metrics.seconds / setup_.product_rate;
+  }
+  metrics.memory = resident_memory();
+  if (profile != nullptr) metrics.profile = profile_.since(before);
+  if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
+  log_->metrics(training_line(metrics));
+  hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
+                 data_wait / metrics.seconds});
+}
+
+/// Whatever the step does: its rows are used up.
+void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait) {
+  ++state_.step;
+  for (const StreamRow& row : batch) {
+    state_.add(row);
+    tell_rejects(row);
+    log_->row(row, setup_.corpora);
+  }
+  seen_.positions += batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
+  seen_.loss_tokens += static_cast<std::uint64_t>(std::llround(losses.loss_weight));
+  state_.times.data_wait += data_wait;
+}
+
+void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds, double data_wait) {
+  ++state_.skipped_steps;
+  ++state_.bad_in_a_row;
+  log_->metrics(skipped_line(state_, why, seconds, data_wait));
+  spdlog::warn("step {} skipped, {} in a row: {} (rows {} to {})", state_.step, state_.bad_in_a_row, why,
+               batch.front().number, batch.back().number);
+  if (state_.bad_in_a_row < static_cast<std::uint64_t>(setup_.train.max_bad_steps)) return;
+  try {
+    write_file_atomically(setup_.folder / kBadBatch,
+                          bad_batch_json(state_.step, why, batch, {setup_.corpora, setup_.shards, setup_.denoisers}));
+  } catch (const std::system_error& error) {
+    spdlog::error("cannot say what the batch was made of: {}", error.what());
+  }
+}
+
+StepTally TrainLoop::forward_backward(const Batch& batch) {
+  const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
+  const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
+  memory_.zero_gradients();
+  StepTally tally(setup_.corpora, setup_.denoisers);
+  TokenScores scores;
+  for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
+    const std::span<const StreamRow> part = std::span(batch).subspan(first, micro_rows);
+    gather_rows(part, rows_);
+    const Losses losses = model_.forward_backward(rows_.batch(0, rows_.rows), share, &scores);
+    tally.add(part, losses, scores, share);
+  }
+  return tally;
+}
+
+void TrainLoop::evaluate_now(const Hooks& hooks) {
+  if (setup_.held_out.empty()) return;
+  const Clock::time_point start = Clock::now();
+  const Evaluation causal =
+      evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
+  std::optional<Evaluation> own;  // Nothing is entered unless all was computed.
+  if (const std::optional<ObjectiveRows>& rows = objective_rows())
+    own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
+  state_.add_evaluation(causal.line(state_.step));
+  log_->metrics(state_.last_evaluation);
+  hooks.on_evaluation(state_.step, causal);
+  if (own) {
+    const std::string line = own->line(state_.step);
+    state_.add_own_evaluation(own->objective, line);
+    log_->metrics(line);
+    hooks.on_evaluation(state_.step, *own);
+  }
+  state_.evaluated_at = state_.step;
+  state_.times.evaluation += seconds_since(start);
+}
+
+/// Of the phase that the last row trained on belongs to; before any, the first.
+const std::optional<ObjectiveRows>& TrainLoop::objective_rows() {
+  const std::uint32_t phase = state_.position ? state_.position->phase : 0;
+  if (phase_of_rows_ != phase) {
+    objective_rows_ = setup_.objective_rows(phase);
+    phase_of_rows_ = phase;
+  }
+  return objective_rows_;
+}
+
+}  // namespace millrace

@@ -1,0 +1,166 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/transformer/transformer.h"
+#include "pipeline/rows/stream_row.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/ledger_check.h"
+#include "trainer/checkpoint/train_state.h"
+#include "trainer/config/train_config.h"
+#include "trainer/evaluation/evaluation.h"
+#include "trainer/loop/state_saver.h"
+#include "trainer/metrics/run_log.h"
+#include "trainer/metrics/step_statistics.h"
+#include "trainer/optimizer/learning_rate.h"
+#include "trainer/rows_to_batch.h"
+
+namespace millrace {
+
+/// What a step loop needs to know of a run.
+struct TrainSetup {
+  ModelConfig model;
+  TrainConfig train;
+  std::uint64_t seed = 0;
+  int sequence_length = 0;  ///< T
+  TokenId pad = 0;
+  std::vector<std::string> corpora;                 ///< Names, as StreamRow numbers them.
+  std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
+  std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
+  std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
+  /// Held-out rows of a phase's own objective, the same whenever asked; nothing: evaluated with causal prediction only.
+  std::function<std::optional<ObjectiveRows>(std::uint32_t phase)> objective_rows = [](std::uint32_t) {
+    return std::nullopt;
+  };
+  std::filesystem::path folder;  ///< Where the logs go.
+  std::filesystem::path checkpoints;
+  RunIdentity identity;
+  double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  double product_rate = 0;  ///< Operations a second that this machine could do: model/cost/peak_flops.h. 0: unknown.
+  bool profile = false;     ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
+
+  /// Whole steps in `positions`.
+  std::uint64_t steps_in(std::uint64_t positions) const;
+};
+
+/// What the loop tells after each step.
+struct StepReport {
+  std::uint64_t step = 0;
+  std::uint64_t tokens = 0;  ///< Positions so far.
+  double loss = 0;
+  double learning_rate = 0;
+  double tokens_per_second = 0;
+  double data_wait_share = 0;
+};
+
+enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_steps };
+
+/// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
+///
+/// A step whose loss is not finite, whose gradients' norm has no finite square in f32, or whose update would leave a
+/// weight not finite, is skipped: it counts, its rows are used up, the schedule goes on, and nothing else changes.
+/// Checkpoints that are due wait until an update is made, so that none of a bad time displaces a good one.
+///
+/// Once a stop is requested (model/stop.h) computing ends within a second or so: the step or evaluation under way is
+/// given up, but for an update that has begun, and run() goes on to save the last whole step. An evaluation that was
+/// given up is made when the run is resumed.
+///
+/// Checkpoints are written while training goes on (see StateSaver). One that cannot be written is an error in the
+/// log and is tried again; only the last one must succeed.
+///
+/// One calling thread; the model uses OpenMP inside. Given the same rows, the same losses and weights to the last bit,
+/// for any number of threads and any number of stops in between.
+class TrainLoop {
+ public:
+  struct Hooks {
+    std::function<std::optional<Batch>()> next_batch;                    ///< As DataPipeline::next().
+    std::function<StreamRow()> stream_end = [] { return StreamRow(); };  ///< As DataPipeline::end().
+    /// Asked between steps, and when there is no batch: next_batch may give up waiting for one.
+    std::function<bool()> interrupted = [] { return false; };
+    /// After the first step that has a row of a phase; 0 is the first phase.
+    std::function<void(std::uint64_t step, std::size_t phase)> on_phase = [](std::uint64_t, std::size_t) {};
+    std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
+    std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
+  };
+
+  /// Weights are 0 until start_from(), resume() or run(), which draws them if neither brought any. Throws ConfigError
+  /// if the configuration cannot be trained with.
+  explicit TrainLoop(TrainSetup setup);
+  ~TrainLoop();
+
+  /// Takes the weights of a checkpoint folder; the run still starts at step 0. Throws ConfigError naming tensors that
+  /// are not finite.
+  void start_from(const std::filesystem::path& checkpoint);
+  /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones, and those with
+  /// numbers that are not finite, are named in the log and set aside. To be called before run(). Throws ConfigError if
+  /// all are damaged, if their folder is gone though steps were made, or if the checkpoint's steps had another number
+  /// of rows.
+  void resume();
+
+  /// Where the data must go on: the position behind the last row trained on; empty at the beginning.
+  const std::optional<Position>& position() const { return state_.position; }
+  const TrainState& state() const { return state_; }
+  const Parameters<float>& parameters() const { return memory_.views(); }
+  /// Seconds of each part, over the steps of this session; zero if not asked for.
+  const Profile& profile() const { return profile_; }
+  std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
+  /// What the stream's end has come to, the rows of a last, incomplete batch included; nothing if it was not reached.
+  const std::optional<Position>& end_of_stream() const { return end_of_stream_; }
+  std::string newest_checkpoint() const { return saver_.newest_checkpoint(); }  ///< In words.
+
+  /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
+  /// are done, the batches end, hooks.interrupted() is true, or a stop is requested; then the last step is evaluated
+  /// (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is then
+  /// described in bad_batch.json, and nothing is saved. Throws what next_batch throws, a DataError after the last step
+  /// was saved; std::runtime_error if the last step could not be saved; std::logic_error instead of saving a ledger
+  /// that does not add up.
+  TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
+
+  /// Takes what the batches have behind the last step, too little for one more: for dropped_rows() and end_of_stream().
+  /// Does nothing if they have a whole batch more. REQUIRES: run() was complete.
+  void end_stream(const Hooks& hooks);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Details : std::uint8_t { no, yes };
+  void draw_weights();
+  TrainEnd make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock);
+  std::optional<Batch> next_batch(const Hooks& hooks);
+  void take_end(const std::optional<Batch>& incomplete, const Hooks& hooks);
+  void tell_rejects(const StreamRow& row);
+  void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
+  StepTally forward_backward(const Batch& batch);
+  void enter(const Batch& batch, const Losses& losses, double data_wait);
+  void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
+  void evaluate_now(const Hooks& hooks);
+  const std::optional<ObjectiveRows>& objective_rows();
+  TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
+
+  TrainSetup setup_;
+  LearningRate learning_rate_;
+  ParameterMemory<float> memory_;
+  bool has_weights_ = false;
+  std::unique_ptr<Optimizer> optimizer_;
+  Transformer<float> model_;
+  UnigramCounts unigram_;
+  RowArrays rows_;  ///< The micro-batch being trained on.
+  Profile profile_;
+  TrainState state_;
+  SeenByTrainer seen_;
+  std::unique_ptr<RunLog> log_;
+  StateSaver saver_;                             ///< Behind log_, which it uses to its end, and all that it saves.
+  std::optional<std::uint32_t> phase_of_rows_;   ///< That objective_rows_ belong to.
+  std::optional<ObjectiveRows> objective_rows_;  ///< Of one phase at a time: bounds memory.
+  std::uint64_t dropped_rows_ = 0;
+  std::optional<Position> end_of_stream_;
+  RejectNotices notices_;
+};
+
+}  // namespace millrace

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/profile.h"
+#include "model/transformer/transformer.h"
+#include "pipeline/rows/ledger.h"
+#include "pipeline/rows/stream_row.h"
+#include "trainer/optimizer/optimizer.h"
+
+namespace millrace {
+
+/// CORPUS: DENOISER: examples, raw tokens, loss tokens; since the run began, over all phases.
+using LedgerCounts = std::map<std::string, std::map<std::string, std::array<std::uint64_t, 3>>>;
+
+/// Names of corpora as StreamRow numbers them, and of denoisers, by phase, likewise.
+LedgerCounts ledger_counts(const Ledger& ledger, const std::vector<std::string>& corpora,
+                           const std::vector<std::vector<std::string>>& denoisers);
+
+/// What a training step is measured by.
+struct StepMetrics {
+  std::uint64_t step = 0;       ///< Steps done: 1 is the first.
+  std::uint32_t phase = 0;      ///< Of the step's last example.
+  std::uint64_t positions = 0;  ///< Since the run began, like the two below.
+  std::uint64_t raw_tokens = 0;
+  std::uint64_t loss_tokens = 0;
+  Losses losses;  ///< Means over the step's micro-batches.
+  std::map<std::string, double> ce_by_corpus, ce_by_denoiser;
+  double learning_rate = 0;
+  double gradient_norm = 0;
+  UpdateNorms norms;
+  std::uint64_t step_positions = 0;
+  double seconds = 0;                 ///< The step's, the wait for its data included.
+  double data_wait = 0;               ///< Seconds.
+  std::optional<double> limit_share;  ///< Of the operations a second that this machine could do.
+  std::uint64_t memory = 0;           ///< Bytes.
+
+  std::optional<Profile> profile;      ///< The step's seconds by part.
+  std::optional<LedgerCounts> ledger;  ///< Given where details are due: the line then has the experts', too.
+
+  double positions_per_second() const { return static_cast<double>(step_positions) / seconds; }
+};
+
+/// The step's line of metrics.jsonl, without its end: docs/metrics.md. Numbers have the fewest digits that read back as
+/// the same double, so that runs can be compared bit by bit.
+std::string training_line(const StepMetrics& step);
+
+}  // namespace millrace

@@ -1,0 +1,99 @@
+#include "trainer/plan/memory_plan.h"
+
+#include <algorithm>
+#include <vector>
+
+#include <fmt/format.h>
+
+#include "model/cost/activation_memory.h"
+#include "model/parameters/parameter_spec.h"
+#include "trainer/plan/optimizer_memory.h"
+
+namespace millrace {
+namespace {
+
+/// What the process holds before anything of a run is made, with the libraries it has then used.
+constexpr std::uint64_t kProgram = std::uint64_t{90} << 20;
+/// oneDNN packs what it multiplies.
+constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
+/// A vocabulary in memory, its search structures included, in sizes of its file.
+constexpr std::uint64_t kVocabularyTimes = 9;
+
+std::vector<int> divisors_from_the_largest(int number) {
+  std::vector<int> divisors;
+  for (int divisor = number; divisor >= 1; --divisor)
+    if (number % divisor == 0) divisors.push_back(divisor);
+  return divisors;
+}
+
+/// Of an evaluation's largest batch: a corpus's held-out tokens, or a micro-batch.
+int scored_rows(const MemoryQuestion& question, int micro_rows) {
+  const auto length = static_cast<std::uint64_t>(question.sequence_length);
+  const auto corpora = static_cast<std::uint64_t>(question.corpora);
+  const std::uint64_t tokens =
+      question.train.eval_tokens / corpora + (question.train.eval_tokens % corpora != 0 ? 1 : 0);
+  const std::uint64_t rows = tokens / length + (tokens % length != 0 ? 1 : 0);
+  return static_cast<int>(std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(micro_rows)));
+}
+
+int micro_rows_of(const TrainConfig& train) {
+  return train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
+}
+
+Precision precision_of(const TrainConfig& train) {
+  return train.precision == "bf16" ? Precision::bf16 : Precision::f32;
+}
+
+std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool recompute) {
+  constexpr std::uint64_t kRowArrays = 5 * sizeof(float);  // RowArrays, a position.
+  const auto positions = static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(question.sequence_length);
+  return activation_bytes(question.model, {.rows = micro_rows,
+                                           .length = question.sequence_length,
+                                           .precision = precision_of(question.train),
+                                           .recompute = recompute ? Recompute::yes : Recompute::no,
+                                           .scored_rows = scored_rows(question, micro_rows),
+                                           .threads = question.threads}) +
+         positions * kRowArrays + static_cast<std::uint64_t>(question.threads) * kPackedPerThread;
+}
+
+}  // namespace
+
+MemoryPlan plan_memory(const MemoryQuestion& question) {
+  const TrainConfig& train = question.train;
+  const auto parameters = static_cast<std::uint64_t>(parameter_count(question.model));
+  const OptimizerMemory optimizer = optimizer_memory(train, question.model);
+  const auto counts = static_cast<std::uint64_t>(question.model.vocab_size) * sizeof(std::int64_t);
+  MemoryPlan plan;
+  plan.weights = parameters * (sizeof(float) + (precision_of(train) == Precision::bf16 ? sizeof(Bf16) : 0));
+  plan.gradients = parameters * sizeof(float);
+  plan.optimizer = optimizer.state + optimizer.scratch;
+  plan.activations = activations(question, micro_rows_of(train), train.recompute);
+  plan.checkpoint = parameters * sizeof(float) + optimizer.state + counts;
+  plan.pipeline = question.pipeline;
+  plan.program = kProgram + kVocabularyTimes * question.vocabulary + counts;
+  return plan;
+}
+
+std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes) {
+  const TrainConfig& train = question.train;
+  const MemoryPlan plan = plan_memory(question);
+  const std::uint64_t others = plan.total() - plan.activations;
+  for (const bool recompute : {train.recompute, true}) {
+    for (const int micro_rows : divisors_from_the_largest(train.batch_rows)) {
+      if (micro_rows > micro_rows_of(train) || others + activations(question, micro_rows, recompute) > bytes) continue;
+      std::string settings;
+      if (micro_rows != micro_rows_of(train)) settings += fmt::format(" --set train.micro_rows={}", micro_rows);
+      if (recompute != train.recompute) settings += " --set train.recompute=true";
+      return settings.empty() ? settings : settings.substr(1);
+    }
+  }
+  return std::nullopt;
+}
+
+MemoryPlan least_memory(const MemoryQuestion& question) {
+  MemoryPlan plan = plan_memory(question);
+  plan.activations = activations(question, 1, true);
+  return plan;
+}
+
+}  // namespace millrace

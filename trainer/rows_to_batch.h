@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "model/transformer/transformer.h"
+#include "pipeline/rows/stream_row.h"
+#include "stages/records.h"
+
+namespace millrace {
+
+/// Rows laid end to end, as the model reads them: (rows, length), row-major.
+struct RowArrays {
+  int rows = 0;
+  int length = 0;
+  std::vector<std::int32_t> tokens;
+  std::vector<std::int32_t> labels;
+  std::vector<float> loss_weights;
+  std::vector<std::int32_t> segment_ids;
+  std::vector<std::int32_t> positions;
+
+  /// A view of some of the rows; valid until the arrays change.
+  TokenBatch batch(int first_row, int count) const;
+};
+
+/// Overwrites `arrays` with the rows; their memory is used again. REQUIRES: at least one row, all of one length.
+void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays);
+RowArrays rows_of(std::span<const Row> rows);
+
+/// A text's ids as CausalLM rows: each row begins with pad as BOS and weighs every real label 1; the last one is filled
+/// up with padding.
+RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad);
+
+}  // namespace millrace
