@@ -267,8 +267,7 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
     for (const std::string& shard : stream.allow_unreadable) shards.push_back(quoted(shard));
     text += fmt::format("allow_unreadable = [{}]\n", fmt::join(shards, ", "));
   }
-  text += "\n" + model_as_toml(run.model);
-  text += "\n" + training_as_toml(run.train);
+  text += fmt::format("\n{}\n{}", model_as_toml(run.model), training_as_toml(run.train));
   files.emplace_back("run.toml", text);
   return files;
 }
