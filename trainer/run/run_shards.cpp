@@ -9,6 +9,7 @@
 #include "pipeline/corpora/shard_fingerprint.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
+#include "stages/shards/shard_to_records.h"
 #include "trainer/run/run_folder.h"
 
 namespace millrace {

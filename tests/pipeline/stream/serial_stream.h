@@ -23,7 +23,8 @@ class SerialStream {
   /// Over the configuration's shards.
   explicit SerialStream(const StreamConfig& config) : SerialStream(config, nullptr, FindShards::yes) {
     const Position start = start_of(config_, corpora_);
-    for (std::size_t i = 0; i < corpora_.size(); ++i) readers_.emplace_back(config_, corpora_[i], start.corpora[i]);
+    for (std::size_t i = 0; i < corpora_.size(); ++i)
+      readers_.emplace_back(config_, corpora_[i], start.corpora[i].read_start());
     source_ = [this](std::size_t corpus) -> std::optional<EncodedItem> {
       ReadItem item;
       if (!readers_[corpus].next(item)) return std::nullopt;
