@@ -42,7 +42,7 @@ check_tidy() { # as the release preset compiles; clang reads no precompiled head
 
 check_asan() {
   cmake --preset asan >/dev/null
-  cmake --build --preset asan --parallel "$jobs"
+  cmake --build --preset asan --parallel "$jobs" --target unit_tests
   ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
     UBSAN_OPTIONS="print_stacktrace=1:suppressions=$PWD/tests/ubsan.supp" \
     ctest --test-dir build/asan --label-regex '^quick$' --tests-regex "$sanitized_tests" --exclude-regex "$not_sanitized" \

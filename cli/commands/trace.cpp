@@ -22,6 +22,8 @@
 #include "pipeline/stream/data_pipeline.h"
 #include "pipeline/stream/document_search.h"
 #include "stages/errors.h"
+#include "stages/record_reader.h"
+#include "stages/shards/shard_to_records.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/run/recorded_run.h"
 
