@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
+#include "pipeline/corpora/corpus_set.h"
 #include "tests/temporary_folder.h"
 
 namespace millrace {
