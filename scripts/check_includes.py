@@ -27,7 +27,7 @@ ROOMS = {
     "pipeline/rows": "stages pipeline pipeline/config pipeline/corpora",
     "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/rows",
     "pipeline/stream": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
-    "pipeline/plan": "stages/* pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/plan": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
     "pipeline/formats": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows",
     "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix pipeline/stream "
                        "pipeline/plan pipeline/formats",
@@ -53,8 +53,8 @@ ROOMS = {
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "stages model/config model/parameters model/cost trainer/config trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/config pipeline/corpora pipeline/rows "
-                   "pipeline/stream model/config trainer/config trainer/evaluation trainer/metrics trainer/checkpoint "
-                   "trainer/loop",
+                   "pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
+                   "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
@@ -62,9 +62,9 @@ ROOMS = {
     "cli/report": "stages stages/io pipeline pipeline/config trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/config "
                     "pipeline/corpora pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export "
-                    "pipeline/sample model model/parameters model/transformer model/cost trainer/config trainer/weights "
-                    "trainer/optimizer trainer/evaluation trainer/checkpoint trainer/loop trainer/plan trainer/run "
-                    "cli/console cli/views cli/report",
+                    "pipeline/sample model model/parameters model/transformer trainer/config trainer/weights "
+                    "trainer/optimizer trainer/evaluation trainer/checkpoint trainer/plan trainer/run cli/console cli/views "
+                    "cli/report",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 

@@ -15,6 +15,7 @@
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -45,7 +46,8 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile
   const fs::path kept = fs::path(options.run.run) / "heldout.safetensors";
   if (options.tokens == 0 && fs::exists(kept)) return load_held_out(kept, vocabulary.hash());
   const std::uint64_t tokens = options.tokens > 0 ? options.tokens : run.train.eval_tokens;
-  return held_out_ids(run.stream, vocabulary, tokens);
+  if (run.stream.holdout <= 0) return {};
+  return held_out_ids(run.stream, corpora_of(run.stream, FindShards::yes), vocabulary, tokens);
 }
 
 /// The phase whose objective the checkpoint was last trained on; of one that does not say, the run's last.
@@ -122,7 +124,8 @@ void eval(const EvalOptions& options) {
   require_threads(compute_threads());
   const std::vector<HeldOutTokens> held_out = held_out_of(options, run, vocabulary);
   if (held_out.empty()) throw ConfigError(run.file.string() + ": [data] holdout is 0: there is nothing to evaluate on");
-  const auto rows = held_out_rows(run.stream, phase_of(checkpoint, run), held_out, vocabulary);
+  const auto rows = held_out_rows(run.stream, corpora_of(run.stream, FindShards::no), phase_of(checkpoint, run),
+                                  held_out, vocabulary);
 
   MappedWeights weights(checkpoint, config, precision_named(run.train.precision));
   Transformer<float> model(config, weights.views());

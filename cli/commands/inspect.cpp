@@ -70,11 +70,10 @@ void inspect(const InspectOptions& options) {
   const std::uint64_t first = options.row.value_or(options.from);
   const std::optional<Position> start = recorded.position_before(first);
   const std::uint64_t start_row = start ? start->row : 0;
-  DataPipeline pipeline(run.stream, vocabulary, start, pipeline_options);
+  DataPipeline pipeline(run.stream, recorded.corpora, vocabulary, start, pipeline_options);
   const std::uint64_t end = std::min(first + rows_wanted(options), rows);
-  RowContext context{run.stream, &vocabulary, pipeline.corpora(), {}};
-  for (std::size_t corpus = 0; corpus < context.corpora.size(); ++corpus)
-    context.shards.push_back(pipeline.shards(corpus));
+  RowContext context{run.stream, &vocabulary, names_of(recorded.corpora), {}};
+  for (const RunCorpus& corpus : recorded.corpora) context.shards.push_back(corpus.shards);
   StreamStatistics statistics(run.stream, vocabulary.pieces());
   if (first > start_row)
     say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
@@ -105,7 +104,7 @@ void inspect(const InspectOptions& options) {
   if (shown_rows == 0) throw ConfigError(fmt::format("the stream ends before row {}", first));
   if (!options.statistics) return;
   const auto report = options.json ? statistics_json : statistics_text;
-  print_results(report(statistics, run.stream, pipeline.corpora()));
+  print_results(report(statistics, run.stream, context.corpora));
 }
 
 }  // namespace

@@ -26,6 +26,7 @@
 #include "pipeline/plan/mix_plan.h"
 #include "trainer/config/run_config.h"
 #include "trainer/run/compute_threads.h"
+#include "trainer/run/run_memory.h"
 #include "trainer/weights/model_json.h"
 
 namespace millrace {

@@ -125,14 +125,14 @@ class Search {
               Progress& progress) {
     DataPipeline::Options options;
     options.threads = threads_;
-    DataPipeline pipeline(stream_, vocabulary_, range.start, options);
+    DataPipeline pipeline(stream_, recorded_.corpora, vocabulary_, range.start, options);
     while (const auto batch = pipeline.next()) {
       if (interrupt_requested()) throw Interrupted();
       const StreamRow& row = batch->front();
       if (row.number >= range.to) break;
       progress.update(++replayed_);
       for (const ExampleOrigin& origin : row.examples) {
-        if (pipeline.corpora()[origin.corpus] != corpus) continue;
+        if (recorded_.corpora[origin.corpus].corpus.name != corpus) continue;
         for (const DocumentSpan& span : origin.documents) {
           if (span.shard != shard || span.record != record) continue;
           hits_.push_back({row.number, origin.example, span.epoch, origin.phase,
@@ -184,7 +184,7 @@ void trace(const TraceOptions& options) {
   const DocumentName document = parse_name(options.document);
   const RecordedRun recorded = open_recorded(options.run);
   const StreamConfig& stream = recorded.run.stream;
-  const std::vector<RunCorpus> corpora = corpora_of(stream, FindShards::yes);
+  const std::vector<RunCorpus>& corpora = recorded.corpora;
   const auto places = find_shard(corpora, document.shard);
   const std::uint64_t end = recorded.rows_trained.value_or(recorded.has_run ? 0 : recorded.rows());
   if (!recorded.has_run)

@@ -1,15 +1,12 @@
 #include "cli/views/memory_view.h"
 
 #include <array>
-#include <system_error>
 
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
-#include "pipeline/corpora/corpus_set.h"
-#include "pipeline/stream/pipeline_memory.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -33,22 +30,6 @@ std::string human(std::uint64_t bytes) {
 }
 
 }  // namespace
-
-MemoryQuestion memory_question(const RunFile& run, const std::filesystem::path& vocabulary, int threads) {
-  const StreamConfig stream = trained_stream(run);
-  std::error_code none;
-  const std::uintmax_t vocabulary_bytes = std::filesystem::file_size(vocabulary, none);
-  const std::size_t corpora = corpora_of(stream, FindShards::no).size();
-  const std::uint64_t pipeline =
-      pipeline_bytes(stream, corpora, {.threads = threads, .batch_rows = run.train.batch_rows});
-  return {.model = run.model,
-          .train = run.train,
-          .sequence_length = run.stream.sequence_length,
-          .corpora = static_cast<int>(corpora),
-          .threads = threads,
-          .pipeline = pipeline,
-          .vocabulary = none ? 0 : vocabulary_bytes};
-}
 
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
   using Align = TextTable::Align;

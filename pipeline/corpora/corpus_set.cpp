@@ -61,6 +61,12 @@ std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find) {
   return corpora;
 }
 
+std::vector<std::string> names_of(const std::vector<RunCorpus>& corpora) {
+  std::vector<std::string> names;
+  for (const RunCorpus& corpus : corpora) names.push_back(corpus.corpus.name);
+  return names;
+}
+
 std::vector<std::string> passed_over(const std::vector<RunCorpus>& corpora) {
   std::vector<std::string> lines;
   for (const RunCorpus& corpus : corpora)

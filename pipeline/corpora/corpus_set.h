@@ -18,11 +18,14 @@ struct RunCorpus {
   std::vector<std::string> passed_over;
 };
 
-/// The corpora of all phases, in the order of first mention. `list` also finds their shards on disk.
+/// The corpora of all phases, in the order of first mention; with FindShards::yes their shards too. To be asked for
+/// once a job, and handed on: listing costs requests where folders are far away, and may find others the next time.
 /// Throws ConfigError if two phases disagree about a corpus's shards, layout, filters or epochs, a pattern matches
 /// nothing, or what it matches is a foreign container that allow_unreadable does not name.
 enum class FindShards : std::uint8_t { no, yes };
 std::vector<RunCorpus> corpora_of(const StreamConfig& config, FindShards find);
+
+std::vector<std::string> names_of(const std::vector<RunCorpus>& corpora);
 
 /// What was passed over among their shards: a line a corpus and folder.
 std::vector<std::string> passed_over(const std::vector<RunCorpus>& corpora);

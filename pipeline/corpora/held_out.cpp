@@ -4,7 +4,6 @@
 
 #include <xxhash.h>
 
-#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/corpora/loss_judge.h"
 #include "stages/shards/shard_to_records.h"
 
@@ -48,11 +47,10 @@ bool is_held_out(std::string_view text, double fraction) {
   return static_cast<double>(XXH3_64bits(text.data(), text.size())) < fraction * kTwoTo64;
 }
 
-std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
-                                     std::uint64_t tokens_per_corpus) {
+std::vector<HeldOut> gather_held_out(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                     const Vocabulary& vocabulary, std::uint64_t tokens_per_corpus) {
   std::vector<HeldOut> all;
-  for (const RunCorpus& corpus : corpora_of(config, FindShards::yes))
-    all.push_back(gather_corpus(config, corpus, vocabulary, tokens_per_corpus));
+  for (const RunCorpus& corpus : corpora) all.push_back(gather_corpus(config, corpus, vocabulary, tokens_per_corpus));
   return all;
 }
 

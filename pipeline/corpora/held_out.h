@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
@@ -23,8 +24,8 @@ struct HeldOut {
 };
 
 /// Reads each corpus's shards in natural order until it has `tokens_per_corpus` held-out tokens (or the shards end).
-/// Corpora in the order of first mention in the run's phases. Blocks on disk reads.
-std::vector<HeldOut> gather_held_out(const StreamConfig& config, const Vocabulary& vocabulary,
-                                     std::uint64_t tokens_per_corpus);
+/// Blocks on disk reads.
+std::vector<HeldOut> gather_held_out(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                     const Vocabulary& vocabulary, std::uint64_t tokens_per_corpus);
 
 }  // namespace millrace

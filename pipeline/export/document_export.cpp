@@ -59,14 +59,14 @@ Progress progress_from_json(const JsonValue& json) {
 /// The whole job: corpora in turn, each through one pipeline.
 class Job {
  public:
-  Job(const StreamConfig& config, const Vocabulary& vocabulary, const DocumentExport& what, StagedFolder& folder,
-      const ExportWatch& watch)
+  Job(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
+      const DocumentExport& what, StagedFolder& folder, const ExportWatch& watch)
       : config_(config),
         vocabulary_(vocabulary),
         what_(what),
         folder_(folder),
         watch_(watch),
-        corpora_(corpora_of(config, FindShards::yes)),
+        corpora_(corpora),
         clock_(watch.save_every),
         threads_(what.threads > 0 ? static_cast<std::size_t>(what.threads)
                                   : std::max(1U, std::thread::hardware_concurrency())) {
@@ -159,7 +159,7 @@ class Job {
   const DocumentExport& what_;
   StagedFolder& folder_;
   const ExportWatch& watch_;
-  const std::vector<RunCorpus> corpora_;
+  const std::vector<RunCorpus>& corpora_;
   SaveClock clock_;
   const std::size_t threads_;
   std::vector<std::uint64_t> budgets_;
@@ -168,9 +168,10 @@ class Job {
 
 }  // namespace
 
-ExportEnd export_documents(const StreamConfig& config, const Vocabulary& vocabulary, const DocumentExport& what,
-                           StagedFolder& folder, const ExportWatch& watch, std::vector<CorpusAccount>& accounts) {
-  Job job(config, vocabulary, what, folder, watch);
+ExportEnd export_documents(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                           const Vocabulary& vocabulary, const DocumentExport& what, StagedFolder& folder,
+                           const ExportWatch& watch, std::vector<CorpusAccount>& accounts) {
+  Job job(config, corpora, vocabulary, what, folder, watch);
   const ExportEnd end = job.run();
   if (end == ExportEnd::complete) accounts = job.accounts();
   return end;

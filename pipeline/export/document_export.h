@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/export/corpus_export.h"
 #include "pipeline/export/export_account.h"
 #include "pipeline/export/save_clock.h"
@@ -20,7 +21,8 @@ namespace millrace {
 /// Nothing is published. Fills `accounts` once complete.
 /// Throws DataError as the run would: too many rejects, on_bad_data = "fail", a corpus without a document;
 /// std::system_error if the disk fails.
-ExportEnd export_documents(const StreamConfig& config, const Vocabulary& vocabulary, const DocumentExport& what,
-                           StagedFolder& folder, const ExportWatch& watch, std::vector<CorpusAccount>& accounts);
+ExportEnd export_documents(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                           const Vocabulary& vocabulary, const DocumentExport& what, StagedFolder& folder,
+                           const ExportWatch& watch, std::vector<CorpusAccount>& accounts);
 
 }  // namespace millrace

@@ -108,14 +108,14 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
   manifest.identity = identity;
   if (documents != nullptr) {
     manifest.id_type = name_of(documents->id_type(identity.vocabulary_size));
-    result.end = export_documents(config, vocabulary,
+    result.end = export_documents(config, corpora, vocabulary,
                                   {documents, options.tokens, part_bytes, options.tokenizer, options.threads}, folder,
                                   watch, manifest.accounts);
   } else {
     manifest.id_type = name_of(IdType::i32);
     manifest.length = config.sequence_length;
     RowsWritten written;
-    result.end = export_rows(config, vocabulary, *rows, identity, options.threads, folder, watch, written);
+    result.end = export_rows(config, corpora, vocabulary, *rows, identity, options.threads, folder, watch, written);
     manifest.rows = written.rows;
     manifest.stream_ended = !written.end.empty();
     manifest.end = std::move(written.end);

@@ -1,6 +1,7 @@
 #include "pipeline/export/row_export.h"
 
 #include <optional>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -40,9 +41,9 @@ Progress progress_from_json(const JsonValue& json) {
 /// Names rejects in rejects.jsonl, and some of them in the log.
 class RejectsFile {
  public:
-  RejectsFile(StagedFolder& folder, const std::vector<std::string>& corpora, const ExportWatch& watch,
+  RejectsFile(StagedFolder& folder, std::vector<std::string> corpora, const ExportWatch& watch,
               const std::optional<Position>& position)
-      : folder_(folder), corpora_(corpora), watch_(watch) {
+      : folder_(folder), corpora_(std::move(corpora)), watch_(watch) {
     folder.create(kRejects);
     if (!position) return;
     for (const CorpusPosition& place : position->corpora) notices_.begin(place.corpus, place.records.rejected);
@@ -60,13 +61,13 @@ class RejectsFile {
 
  private:
   StagedFolder& folder_;
-  const std::vector<std::string>& corpora_;
+  const std::vector<std::string> corpora_;  ///< Names, as rows number them.
   const ExportWatch& watch_;
   RejectNotices notices_;
 };
 
-std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const Progress& progress) {
-  const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
+std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                       const Progress& progress) {
   const Position position = progress.position ? *progress.position : start_of(config, corpora);
   std::vector<CorpusAccount> accounts;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
@@ -85,9 +86,9 @@ std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const Progres
 
 }  // namespace
 
-ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, const RowFormat& format,
-                      const OutputIdentity& identity, int threads, StagedFolder& folder, const ExportWatch& watch,
-                      RowsWritten& written) {
+ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
+                      const RowFormat& format, const OutputIdentity& identity, int threads, StagedFolder& folder,
+                      const ExportWatch& watch, RowsWritten& written) {
   const auto length = static_cast<std::uint64_t>(config.sequence_length);
   const std::uint64_t tokens = identity.tokens.value_or(config.phases.back().until);
   const std::uint64_t wanted = (tokens + length - 1) / length;
@@ -100,8 +101,8 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   options.threads = threads;
   options.queued_batches = kRowsAhead;  // Of one row each.
   options.interrupted = watch.interrupted;
-  DataPipeline pipeline(config, vocabulary, progress.position, options);
-  RejectsFile rejects(folder, pipeline.corpora(), watch, progress.position);
+  DataPipeline pipeline(config, corpora, vocabulary, progress.position, options);
+  RejectsFile rejects(folder, names_of(corpora), watch, progress.position);
   std::uint64_t rows = progress.position ? progress.position->row : 0;
   while (rows < wanted) {
     const std::optional<Batch> batch = pipeline.next();
@@ -117,7 +118,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
     watch.progress(format.name, rows * length, wanted * length, "tokens");
   }
   if (rows < wanted) {
-    const StreamRow& end = pipeline.end();
+    const StreamRow end = pipeline.end();
     rejects.add(end);
     progress.position = *end.after;
     written.end = story_of(end);
@@ -127,7 +128,7 @@ ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, 
   writer->finish();
   folder.close(kRejects);
   written.rows = rows;
-  written.accounts = accounts_of(config, progress);
+  written.accounts = accounts_of(config, corpora, progress);
   return ExportEnd::complete;
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/export/export_account.h"
 #include "pipeline/export/save_clock.h"
 #include "pipeline/formats/export_identity.h"
@@ -24,8 +25,8 @@ struct RowsWritten {
 /// Writes the stream's rows from the first on, until they have `identity.tokens` positions or the stream ends; and
 /// rejects.jsonl. Goes on from the folder's last save, which is made behind every part. Nothing is published. Fills
 /// `written` once complete. Throws what DataPipeline throws; std::system_error if the disk fails.
-ExportEnd export_rows(const StreamConfig& config, const Vocabulary& vocabulary, const RowFormat& format,
-                      const OutputIdentity& identity, int threads, StagedFolder& folder, const ExportWatch& watch,
-                      RowsWritten& written);
+ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
+                      const RowFormat& format, const OutputIdentity& identity, int threads, StagedFolder& folder,
+                      const ExportWatch& watch, RowsWritten& written);
 
 }  // namespace millrace

@@ -30,8 +30,7 @@ void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity
                        there.tokenizer, there.vocabulary, wanted.vocabulary.hash()));
   std::vector<std::string> differences = differences_of(there.facts, facts_of(wanted.run));
   if (differences.empty())
-    differences = millrace::differences(
-        there.shards, fingerprints_of(wanted.trained, corpora_of(wanted.trained, FindShards::yes), there.shards));
+    differences = millrace::differences(there.shards, fingerprints_of(wanted.trained, wanted.corpora, there.shards));
   if (differences.empty()) return;
   refuse(fmt::format("holds rows of another run:\n  {}\nMake them anew with millrace preprocess",
                      fmt::join(differences, "\n  ")));
@@ -70,7 +69,7 @@ const RowsPartHeader& RowsReader::part_of(std::uint64_t number) {
 RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted)
     : reader_(folder),
       trained_(wanted.trained),
-      corpora_(corpora_of(wanted.trained, FindShards::no)),
+      corpora_(wanted.corpora),
       batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
   const OutputManifest& manifest = reader_.manifest();
   const auto length = static_cast<std::uint64_t>(wanted.trained.sequence_length);

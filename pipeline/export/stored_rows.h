@@ -3,12 +3,14 @@
 #include <cstdint>
 #include <filesystem>
 #include <optional>
+#include <vector>
 
 #include "pipeline/config/stream_config.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/export/export_manifest.h"
 #include "pipeline/formats/rows_part.h"
-#include "pipeline/stream/data_pipeline.h"
+#include "pipeline/rows/batch_source.h"
+#include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
 
@@ -33,11 +35,12 @@ class RowsReader {
 };
 
 /// Rows that preprocess wrote, as the stream would give them. One object, one thread.
-class RowsFolder {
+class RowsFolder : public BatchSource {
  public:
   struct Wanted {
-    const StreamConfig& run;      ///< Whole, with the phases that are not trained on.
-    const StreamConfig& trained;  ///< Of which the rows are to be; must outlive the object.
+    const StreamConfig& run;                ///< Whole, with the phases that are not trained on.
+    const StreamConfig& trained;            ///< Of which the rows are to be; must outlive the object.
+    const std::vector<RunCorpus>& corpora;  ///< Of `trained`, with their shards.
     const Vocabulary& vocabulary;
     std::uint64_t rows = 0;  ///< How many are needed.
     int batch_rows = 1;
@@ -48,10 +51,10 @@ class RowsFolder {
 
   /// The next row is this one: the stream's `row` behind a position. 0 at the beginning.
   void go_to(std::uint64_t row) { next_ = row; }
-  /// As DataPipeline::next(). Throws DataError, naming the bytes, for rows that are damaged.
-  std::optional<Batch> next();
-  /// As DataPipeline::end(); without rejects and position before the last row.
-  StreamRow end();
+  /// Throws DataError, naming the bytes, for rows that are damaged.
+  std::optional<Batch> next() override;
+  /// Without rejects and position before the last row.
+  StreamRow end() override;
   /// Bytes of stories and rows that are held at most, if all parts are as the first: while a part's stories are
   /// unpacked, with the batch being made and the one being trained on. Throws as next().
   std::uint64_t memory_bytes();

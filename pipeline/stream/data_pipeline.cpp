@@ -15,7 +15,6 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include "pipeline/corpora/corpus_reader.h"
-#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/mix/document_chunk.h"
 #include "pipeline/mix/mixer.h"
 #include "pipeline/mix/record_to_tokens.h"
@@ -71,8 +70,8 @@ void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& cor
 }  // namespace
 
 struct DataPipeline::Impl {
-  Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
-       const Options& given);
+  Impl(const StreamConfig& stream, std::vector<RunCorpus> found, const Vocabulary& vocabulary_of_run,
+       std::optional<Position> start, const Options& given);
   void run();
 
   // The bodies of the graph's nodes, in the data's order.
@@ -93,7 +92,6 @@ struct DataPipeline::Impl {
   const Position first;
   const std::uint64_t max_document_tokens;
   const std::size_t max_tickets;
-  std::vector<std::string> names;
 
   // Each touched by one serial node only.
   std::vector<CorpusReader> readers;
@@ -113,12 +111,12 @@ struct DataPipeline::Impl {
   std::thread thread;
 };
 
-DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabulary_of_run, std::optional<Position> start,
-                         const Options& given)
+DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> found, const Vocabulary& vocabulary_of_run,
+                         std::optional<Position> start, const Options& given)
     : config(stream),
       vocabulary(vocabulary_of_run),
       options(given),
-      corpora(corpora_of(config, FindShards::yes)),
+      corpora(std::move(found)),
       plans(plan_phases(config, corpora, vocabulary)),
       first(start ? carried_over(*start, config, corpora) : start_of(config, corpora)),
       max_document_tokens(max_document_tokens_of(config)),
@@ -130,7 +128,6 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, const Vocabulary& vocabular
       queue(given.queued_batches) {
   readers.reserve(corpora.size());
   for (std::size_t i = 0; i < corpora.size(); ++i) {
-    names.push_back(corpora[i].corpus.name);
     readers.emplace_back(config, corpora[i], first.corpora[i].read_start());
   }
   const auto threads = static_cast<std::size_t>(options.threads);
@@ -298,10 +295,10 @@ bool DataPipeline::Impl::deliver(std::optional<StreamRow> row) {
   return false;
 }
 
-DataPipeline::DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,
-                           Options options) {
+DataPipeline::DataPipeline(const StreamConfig& config, std::vector<RunCorpus> corpora, const Vocabulary& vocabulary,
+                           std::optional<Position> start, Options options) {
   if (options.threads <= 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
-  impl_ = std::make_unique<Impl>(config, vocabulary, std::move(start), options);
+  impl_ = std::make_unique<Impl>(config, std::move(corpora), vocabulary, std::move(start), options);
   impl_->thread = std::thread([impl = impl_.get()] {
     try {
       // The arena's own thread takes part, so that one thread is enough.
@@ -322,21 +319,13 @@ std::optional<Batch> DataPipeline::next() {
   return impl_->queue.pop(impl_->options.interrupted);
 }
 
-const StreamRow& DataPipeline::end() {
+StreamRow DataPipeline::end() {
   return impl_->queue.end();
 }
 
 void DataPipeline::stop() {
   impl_->stopping = true;
   impl_->queue.stop();
-}
-
-const std::vector<std::string>& DataPipeline::corpora() const {
-  return impl_->names;
-}
-
-const std::vector<std::string>& DataPipeline::shards(std::size_t corpus) const {
-  return impl_->corpora[corpus].shards;
 }
 
 std::uint64_t DataPipeline::records_read_ahead() const {

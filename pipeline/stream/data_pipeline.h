@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/corpora/reject_json.h"
 #include "pipeline/corpora/reject_notices.h"
+#include "pipeline/rows/batch_source.h"
 #include "pipeline/rows/ledger.h"
 #include "pipeline/rows/position.h"
 #include "pipeline/rows/stream_row.h"
@@ -21,7 +23,7 @@ namespace millrace {
 
 /// The face of the pipeline: a stream of batches made ahead of need on its own threads.
 /// next() and stop() belong to one thread, the trainer's.
-class DataPipeline {
+class DataPipeline : public BatchSource {
  public:
   struct Options {
     int threads = 0;                 ///< Threads of the graph; 0: all cores. The rows do not depend on it.
@@ -35,26 +37,20 @@ class DataPipeline {
     std::function<bool()> interrupted = [] { return false; };
   };
 
-  /// Lists the shards and starts reading. Throws ConfigError if a pattern matches nothing, or `start` does not fit.
-  /// `vocabulary` must outlive the pipeline. An empty `start` is the stream's beginning.
-  DataPipeline(const StreamConfig& config, const Vocabulary& vocabulary, std::optional<Position> start,
-               Options options);
-  ~DataPipeline();  ///< Stops and joins.
+  /// Starts reading the shards of `corpora`: corpora_of(config, FindShards::yes). Looks for none itself. Throws
+  /// ConfigError if `start` does not fit. `vocabulary` must outlive the pipeline. An empty `start` is the stream's
+  /// beginning.
+  DataPipeline(const StreamConfig& config, std::vector<RunCorpus> corpora, const Vocabulary& vocabulary,
+               std::optional<Position> start, Options options);
+  ~DataPipeline() override;  ///< Stops and joins.
 
-  /// Waits for the next batch; empty at the stream's end, before which the last batch may be an incomplete one, or if
-  /// options.interrupted() meanwhile. Throws DataError (or what a stage threw) in stream order: all whole batches
-  /// before the fault have been handed out.
-  std::optional<Batch> next();
-  /// What lies behind the last row, as a row without examples and tokens: what was passed over since, and the position
-  /// that the stream's end has come to, tails counted and corpora closed. To be called once next() was empty or threw,
-  /// and not after stop().
-  const StreamRow& end();
-  /// No more batches wanted: wakes and ends everything. next() is empty from now on.
-  void stop();
-
-  /// Names of the corpora of all phases, in the order of first mention, and their shards in natural order.
-  const std::vector<std::string>& corpora() const;
-  const std::vector<std::string>& shards(std::size_t corpus) const;
+  /// Waits for the next batch; empty, too, if options.interrupted() meanwhile. Throws DataError (or what a stage threw)
+  /// in stream order: all whole batches before the fault have been handed out.
+  std::optional<Batch> next() override;
+  /// Tails are counted and corpora closed in it. Not to be called after stop().
+  StreamRow end() override;
+  /// Wakes and ends everything. next() is empty from now on.
+  void stop() override;
 
   /// Records taken from disk so far, for progress and tests; runs ahead of the rows.
   std::uint64_t records_read_ahead() const;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/mix/prepared_phase.h"
 #include "stages/records.h"
 #include "stages/tokenizer/vocabulary.h"
@@ -18,7 +19,8 @@ class EvaluationRows {
  public:
   /// REQUIRES: attention "packed", as every objective with inputs has. Throws ConfigError as the stream does if a
   /// denoiser fits no row.
-  EvaluationRows(const StreamConfig& config, std::uint32_t phase, const Vocabulary& vocabulary);
+  EvaluationRows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, std::uint32_t phase,
+                 const Vocabulary& vocabulary);
 
   /// `ids`: documents one after the other, eos where one ends, which stays where the objective has it as separator.
   /// Examples are cut from the beginning on, denoisers by the quota rule of their shares (never at random), and fill

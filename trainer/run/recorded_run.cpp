@@ -67,9 +67,12 @@ RecordedRun open_recorded(const RunOptions& options) {
   recorded.run.stream = trained_stream(recorded.run);
   const fs::path folder = options.run;
   recorded.has_run = fs::is_directory(folder);
-  if (!recorded.has_run) return recorded;
+  if (!recorded.has_run) {
+    recorded.corpora = corpora_of(recorded.run.stream, FindShards::yes);
+    return recorded;
+  }
   check_stream_version(folder / "checkpoints");
-  find_run_shards(recorded.run.stream, folder, true);
+  recorded.corpora = find_run_shards(recorded.run.stream, folder, true).corpora;
   if (!fs::exists(recorded.run.vocabulary)) recorded.run.vocabulary = vocabulary_beside(folder / "checkpoints" / "any");
   for_each_entry(folder / "positions.jsonl", [&](const JsonValue& line) { add_position(recorded.positions, line); });
   const auto length = static_cast<std::uint64_t>(recorded.run.stream.sequence_length);

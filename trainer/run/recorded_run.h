@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/rows/position.h"
 #include "trainer/config/run_config.h"
 
@@ -12,6 +13,7 @@ namespace millrace {
 /// A run whose rows are to be made again: one that was trained, or a run file that never ran.
 struct RecordedRun {
   RunFile run;                                ///< Its stream is trained_stream().
+  std::vector<RunCorpus> corpora;             ///< Of that stream, with their shards.
   bool has_run = false;                       ///< A run folder; else a run file, and what follows is empty.
   std::vector<Position> positions;            ///< Recorded ones, in the order of their rows.
   std::optional<std::uint64_t> rows_trained;  ///< By metrics.jsonl.

@@ -5,7 +5,6 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/corpora/corpus_set.h"
 #include "pipeline/corpora/shard_fingerprint.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
@@ -63,18 +62,15 @@ RunShards find_run_shards(const StreamConfig& stream, const fs::path& run_dir, b
   const std::vector<ShardFingerprint> recorded =
       goes_on && !found.taken_on_trust ? recorded_in(file) : std::vector<ShardFingerprint>();
 
-  const std::vector<RunCorpus> corpora = find_corpora(stream, run_dir, recorded);
-  for (const RunCorpus& corpus : corpora) {
-    found.corpora.push_back(corpus.corpus.name);
-    found.shards.push_back(corpus.shards);
-    found.descriptions.push_back(describe(stream, corpus));
-  }
-  for (std::string& line : passed_over(corpora)) found.descriptions.push_back(std::move(line));
-  const std::vector<ShardFingerprint> now = fingerprints_of(stream, corpora, recorded);
+  found.corpora = find_corpora(stream, run_dir, recorded);
+  for (const RunCorpus& corpus : found.corpora) found.descriptions.push_back(describe(stream, corpus));
+  for (std::string& line : passed_over(found.corpora)) found.descriptions.push_back(std::move(line));
+  const std::vector<ShardFingerprint> now = fingerprints_of(stream, found.corpora, recorded);
   const std::vector<std::string> changes = differences(recorded, now);
   if (!changes.empty()) refuse(run_dir, changes);
+  const std::vector<std::string> names = names_of(found.corpora);
   for (const ShardFingerprint& shard : recorded)
-    if (std::ranges::find(found.corpora, shard.corpus) != found.corpora.end()) found.same_shards.insert(shard.corpus);
+    if (std::ranges::find(names, shard.corpus) != names.end()) found.same_shards.insert(shard.corpus);
   found.record = to_jsonl(with_new_corpora(recorded, now));
   return found;
 }

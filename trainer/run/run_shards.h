@@ -6,14 +6,14 @@
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
+#include "pipeline/corpora/corpus_set.h"
 
 namespace millrace {
 
 /// A run's shards, found and held against those it was begun with.
 struct RunShards {
-  std::vector<std::string> corpora;              ///< Names, in the order rows number them.
-  std::vector<std::vector<std::string>> shards;  ///< Of each corpus, likewise.
-  std::string record;  ///< What the run folder is to remember of them: RunFolder::Options::shards.
+  std::vector<RunCorpus> corpora;  ///< In the order rows number them.
+  std::string record;              ///< What the run folder is to remember of them: RunFolder::Options::shards.
   /// Per corpus: how many shards, how the first one's records are read, and what was passed over among them.
   std::vector<std::string> descriptions;
   std::set<std::string> same_shards;  ///< Names of the corpora that have the shards that the run was begun with.

@@ -67,7 +67,8 @@ class LostData : public testing::Test {
   };
 
   Outcome run(std::optional<Position> start = std::nullopt) {
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::move(start), {.threads = 2});
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::move(start),
+                          {.threads = 2});
     Outcome outcome;
     const auto take = [&](const StreamRow& row) {
       outcome.rejects.insert(outcome.rejects.end(), row.rejects.begin(), row.rejects.end());
@@ -139,7 +140,7 @@ TEST_F(LostData, IsTheSameAfterAStop) {
   const Outcome whole = run();
   ASSERT_TRUE(whole.end);
   EXPECT_GT(whole.end->corpora[0].records.lost.bytes, lines(0, 80).size());
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
   for (std::uint64_t row = 0; row + 1 < whole.rows; ++row) {
     const Position at = position_from_json(to_json(*pipeline.next()->front().after));
     if (row % 9 != 0) continue;
@@ -199,7 +200,7 @@ TEST_F(LostData, OfAnUnreadableShardStopsARunThatBeganBeforeIt) {
     whole = run();
   }
   EXPECT_THAT(whole.error, HasSubstr("a/part-1.jsonl"));
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
   const Position at = *pipeline.next()->front().after;
   const Outcome rest = run(at);
   EXPECT_EQ(rest.error, whole.error);

@@ -10,6 +10,7 @@
 #include "pipeline/formats/formats.h"
 #include "pipeline/formats/row_writer.h"
 #include "pipeline/plan/token_budget.h"
+#include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
@@ -54,7 +55,7 @@ class Preprocessing : public testing::Test {
     return check_output(folder, [] { return false; });
   }
   RowsFolder rows(std::uint64_t wanted, int batch_rows = 1) {
-    return {out(), {config_, config_, tiny_vocabulary(), wanted, batch_rows}};
+    return {out(), {config_, config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), wanted, batch_rows}};
   }
   /// Rewrites the manifest as another program might have written it.
   template <class Change>
@@ -79,7 +80,7 @@ class Preprocessing : public testing::Test {
 TEST_F(Preprocessing, RowsAreTheStreamsWithTheirStories) {
   run("rows", 50 * 16);
   RowsFolder read = rows(50);
-  DataPipeline stream(config_, tiny_vocabulary(), std::nullopt, {.threads = 1});
+  DataPipeline stream(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 1});
   for (int i = 0; i < 50; ++i) {
     const StreamRow mine = read.next()->front();
     const StreamRow other = stream.next()->front();
@@ -129,6 +130,15 @@ TEST_F(Preprocessing, RowsOfOtherShardsAreRefused) {
   run("rows", 50 * 16);
   folder_.write("data/one/part.jsonl", "{\"text\": \"river\"}\n");
   EXPECT_THAT(refusal(), HasSubstr("part.jsonl: changed"));
+}
+
+TEST_F(Preprocessing, StoredRowsAreHeldAgainstTheShardsThatAreHandedOnAndLookForNone) {
+  run("rows", 50 * 16);
+  const std::vector<RunCorpus> found = corpora_of(config_, FindShards::yes);
+  folder_.write("data/one/later.jsonl", "{\"text\": \"river\"}\n");
+  EXPECT_THAT(refusal(), HasSubstr("later.jsonl: extra"));
+  RowsFolder stored(out(), {config_, config_, found, tiny_vocabulary(), 10, 1});
+  EXPECT_EQ(stored.next()->front().number, 0U);
 }
 
 TEST_F(Preprocessing, AStreamThatEndsEarlyGivesTheRowsThereAre) {

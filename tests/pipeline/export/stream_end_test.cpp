@@ -53,8 +53,7 @@ class StreamEnd : public testing::Test {
     std::optional<Position> end;
   };
 
-  template <class Source>
-  static Whole all_of(Source& source) {
+  static Whole all_of(BatchSource& source) {
     Whole whole;
     const auto take = [&](const StreamRow& row) {
       for (std::size_t i = 0; i < row.rejects.size(); ++i)
@@ -78,7 +77,8 @@ class StreamEnd : public testing::Test {
   }
 
   Whole stream(int batch_rows, int threads = 2) {
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = threads, .batch_rows = batch_rows});
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt,
+                          {.threads = threads, .batch_rows = batch_rows});
     return all_of(pipeline);
   }
 
@@ -137,8 +137,9 @@ TEST_F(StreamEnd, OfRowsInAFolderIsTheStreams) {
   options.threads = 2;
   const PreprocessResult result = preprocess(config_, tiny_vocabulary(), options, {});
   EXPECT_TRUE(result.manifest.stream_ended);
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
   for (const int batch_rows : {1, 8}) {
-    RowsFolder folder(options.out, {config_, config_, tiny_vocabulary(), 60'000, batch_rows});
+    RowsFolder folder(options.out, {config_, config_, corpora, tiny_vocabulary(), 60'000, batch_rows});
     const Whole there = all_of(folder);
     const Whole here = stream(batch_rows);
     EXPECT_EQ(there.batches, here.batches);
@@ -154,7 +155,8 @@ TEST_F(StreamEnd, OfRowsInAFolderIsTheStreams) {
 
 TEST_F(StreamEnd, OfAFailureTellsWhatWasPassedOverBeforeIt) {
   config_.max_bad_fraction = 0.05;
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2, .batch_rows = 1000});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt,
+                        {.threads = 2, .batch_rows = 1000});
   EXPECT_THROW(pipeline.next(), DataError);
   std::uint64_t of_b = 0;
   for (const std::uint32_t corpus : pipeline.end().reject_corpora) of_b += corpus;
@@ -170,7 +172,7 @@ TEST_F(StreamEnd, OfRowsInAFolderThatHasMoreIsTheEndOfThePhasesTrainedOn) {
   preprocess(config_, tiny_vocabulary(), options, {});
   StreamConfig trained = config_;
   trained.phases[0].until = 19 * kRowLength - 3;
-  RowsFolder folder(options.out, {config_, trained, tiny_vocabulary(), 16, 8});
+  RowsFolder folder(options.out, {config_, trained, corpora_of(trained, FindShards::yes), tiny_vocabulary(), 16, 8});
   const Whole there = all_of(folder);
   config_ = trained;
   const Whole here = stream(8);
@@ -202,7 +204,7 @@ TEST_F(RowsAccount, IsRefusedIfARecordIsInNoCountOrInTwo) {
 
 TEST_F(RowsAccount, IsRefusedIfARowIsMissing) {
   Ledger short_ledger;
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
   bool left_out[] = {false, false};
   while (const auto batch = pipeline.next()) {
     const ExampleOrigin& origin = batch->front().examples.front();
@@ -214,7 +216,7 @@ TEST_F(RowsAccount, IsRefusedIfARowIsMissing) {
 }
 
 TEST_F(RowsAccount, HoldsBehindEveryRow) {
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
   Ledger ledger;
   while (const auto batch = pipeline.next()) {
     ledger.add(batch->front());

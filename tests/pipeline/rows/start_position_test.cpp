@@ -52,12 +52,13 @@ class ChangedRun : public testing::Test {
   static Run run(const StreamConfig& config, std::optional<Position> start = std::nullopt) {
     DataPipeline::Options options;
     options.threads = 2;
-    DataPipeline pipeline(config, tiny_vocabulary(), std::move(start), options);
+    const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
+    DataPipeline pipeline(config, corpora, tiny_vocabulary(), std::move(start), options);
     Run run;
     while (const auto batch = pipeline.next()) {
       run.rows.push_back(batch->front().row.tokens);
       run.after.push_back(batch->front().after);
-      for (const ExampleOrigin& origin : batch->front().examples) ++run.examples[pipeline.corpora()[origin.corpus]];
+      for (const ExampleOrigin& origin : batch->front().examples) ++run.examples[corpora[origin.corpus].corpus.name];
     }
     return run;
   }

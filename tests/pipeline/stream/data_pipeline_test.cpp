@@ -87,7 +87,7 @@ class Stream : public testing::Test {
     DataPipeline::Options options;
     options.threads = threads;
     options.bytes_in_flight = bytes_in_flight;
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::move(start), options);
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::move(start), options);
     Run result;
     while (result.rows.size() < rows) {
       const auto batch = pipeline.next();
@@ -166,7 +166,7 @@ TEST_F(Stream, ReadsNoFurtherThanItsCreditWhileTheTrainerStalls) {
   for (int shard = 0; shard < 40; ++shard)
     folder_.write("a/more-" + std::to_string(shard) + ".jsonl",
                   shard_of(50 + static_cast<std::uint64_t>(shard), 500, 20));
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
   std::uint64_t before = 0;
   for (std::uint64_t now = 1; now != before;) {  // until a whole second passes without a record read
     before = now;
@@ -191,7 +191,7 @@ TEST_F(Stream, CountsDocumentsOnTheirWayByTheirBytes) {
     DataPipeline::Options options;
     options.threads = 2;
     options.bytes_in_flight = documents * kDocumentBytes;
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
     std::uint64_t before = 0;
     for (std::uint64_t now = 1; now != before;) {  // until a second passes without a record read
       before = now;
@@ -222,7 +222,7 @@ TEST_F(Stream, StopsAtTheSameRowWhateverTheThreadsWhenTooMuchIsBad) {
   const auto rows_before_the_fault = [this](int threads) {
     DataPipeline::Options options;
     options.threads = threads;
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
     std::size_t rows = 0;
     try {
       while (pipeline.next()) ++rows;
@@ -243,13 +243,25 @@ TEST_F(Stream, NamesEveryRejectOnceWithItsRow) {
   folder_.write("a/zz-bad.jsonl", json_line("mill") + "{\"text\": 5}\nnothing\n" + json_line("stone"));
   config_.phases.resize(1);
   config_.phases[0].mix.corpora = {folder_corpus("a", 100 * kPercent)};
-  DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {});
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {});
   std::map<std::uint64_t, int> lines;
   while (const auto batch = pipeline.next()) {
     if (batch->front().after->corpora[0].epoch > 0) break;
     for (const Reject& reject : batch->front().rejects) ++lines[reject.where.line];
   }
   EXPECT_EQ(lines, (std::map<std::uint64_t, int>{{2, 1}, {3, 1}}));
+}
+
+TEST_F(Stream, ReadsTheShardsThatItIsGivenAndLooksForNone) {
+  const Run whole = run(2);
+  const std::vector<RunCorpus> found = corpora_of(config_, FindShards::yes);
+  folder_.write("a/0-comes-first.jsonl", json_line("mill stone"));
+  for (Phase& phase : config_.phases)
+    for (Corpus& corpus : phase.mix.corpora) corpus.patterns = {"nothing-here/*.jsonl"};
+  DataPipeline pipeline(config_, found, tiny_vocabulary(), std::nullopt, {.threads = 2});
+  std::vector<std::string> rows;
+  while (const auto batch = pipeline.next()) rows.push_back(fingerprint(batch->front()));
+  EXPECT_EQ(rows, whole.rows);
 }
 
 TEST_F(Stream, ClosesACorpusAfterItsEpochsAndGoesOnWithTheOthers) {
@@ -285,7 +297,7 @@ TEST_F(Stream, EndsAtOnceWhenTheTrainerStops) {
   options.threads = 2;
   const auto start = std::chrono::steady_clock::now();
   {
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, options);
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
     EXPECT_TRUE(pipeline.next().has_value());
     pipeline.stop();
     EXPECT_FALSE(pipeline.next().has_value());

@@ -46,7 +46,8 @@ class DocumentRows : public testing::Test {
     causal.separator = Separator::eos;
     causal.denoisers = {{"causal", DenoiserKind::causal, 1.0, 0, 0, ""}};
     config_.phases = {{kRows * kRowLength, mix, causal}};
-    DataPipeline pipeline(config_, tiny_vocabulary(), std::nullopt, {.threads = 2});
+    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt,
+                          {.threads = 2});
     while (const auto batch = pipeline.next()) {
       const StreamRow& row = batch->front();
       for (const ExampleOrigin& origin : row.examples) {

@@ -27,6 +27,10 @@ StreamConfig run_of(const Objective& objective, int length) {
   return config;
 }
 
+EvaluationRows rows_of(const StreamConfig& config) {
+  return {config, corpora_of(config, FindShards::no), 0, tiny_vocabulary()};
+}
+
 Objective three_kinds() {
   Objective objective;
   objective.denoisers = {denoiser("[A] ", DenoiserKind::span, 0.3), denoiser("[B] ", DenoiserKind::prefix, 0.5),
@@ -60,7 +64,7 @@ std::string denoiser_of(const Row& row, const Objective& objective) {
 TEST(EvaluationRows, AreTheTextItselfBehindASplitForAPrefixDenoiser) {
   Objective objective;
   objective.denoisers = {denoiser("", DenoiserKind::prefix, 1)};
-  const EvaluationRows make(run_of(objective, 10), 0, tiny_vocabulary());
+  const EvaluationRows make = rows_of(run_of(objective, 10));
   // Eight raw tokens a row; eos between documents is no raw token; the last three fill no row.
   const std::vector<Row> rows =
       make("a", {10, 11, 12, kEos, 13, 14, 15, 16, 17, 18, 19, kEos, 20, 21, 22, 23, 24, 25, 26, 27, 28, kEos});
@@ -88,7 +92,7 @@ TEST(EvaluationRows, HaveDenoisersByTheirSharesAndRestoreTheText) {
   const Objective objective = three_kinds();
   const StreamConfig config = run_of(objective, 64);
   const std::vector<TokenId> text = held_out_text(2000);
-  const std::vector<Row> rows = EvaluationRows(config, 0, tiny_vocabulary())("a", text);
+  const std::vector<Row> rows = rows_of(config)("a", text);
   std::map<std::string, double> counts;
   std::vector<TokenId> restored;
   const PhasePlan plan = std::move(plan_phases(config, corpora_of(config, FindShards::no), tiny_vocabulary())[0]);
@@ -115,20 +119,20 @@ TEST(EvaluationRows, HaveDenoisersByTheirSharesAndRestoreTheText) {
 TEST(EvaluationRows, AreTheSameWheneverTheyAreMadeAndOthersForAnotherSeedOrCorpus) {
   StreamConfig config = run_of(three_kinds(), 64);
   const std::vector<TokenId> text = held_out_text(600);
-  const auto once = labels_of(EvaluationRows(config, 0, tiny_vocabulary())("a", text));
-  EXPECT_EQ(once, labels_of(EvaluationRows(config, 0, tiny_vocabulary())("a", text)));
-  EXPECT_NE(once, labels_of(EvaluationRows(config, 0, tiny_vocabulary())("b", text)));
+  const auto once = labels_of(rows_of(config)("a", text));
+  EXPECT_EQ(once, labels_of(rows_of(config)("a", text)));
+  EXPECT_NE(once, labels_of(rows_of(config)("b", text)));
   config.sampling = Sampling::random;  // Only the stream's business.
-  EXPECT_EQ(once, labels_of(EvaluationRows(config, 0, tiny_vocabulary())("a", text)));
+  EXPECT_EQ(once, labels_of(rows_of(config)("a", text)));
   config.seed = 8;
-  EXPECT_NE(once, labels_of(EvaluationRows(config, 0, tiny_vocabulary())("a", text)));
+  EXPECT_NE(once, labels_of(rows_of(config)("a", text)));
 }
 
 TEST(EvaluationRows, KeepEosBetweenDocumentsWhereItIsTheSeparator) {
   Objective objective;
   objective.separator = Separator::eos;
   objective.denoisers = {denoiser("", DenoiserKind::prefix, 1)};
-  const auto rows = EvaluationRows(run_of(objective, 10), 0, tiny_vocabulary())("a", held_out_text(16));
+  const auto rows = rows_of(run_of(objective, 10))("a", held_out_text(16));
   ASSERT_EQ(rows.size(), 2u);
   EXPECT_EQ(std::ranges::count(rows[1].labels, kEos), 3);
 }
@@ -137,7 +141,7 @@ TEST(EvaluationRows, HoldAsManyExamplesAsFitInThePackedLayout) {
   Objective objective = three_kinds();
   objective.layout = RowLayout::openmoe;
   objective.lengths = {18, 12};
-  const auto rows = EvaluationRows(run_of(objective, 64), 0, tiny_vocabulary())("a", held_out_text(1000));
+  const auto rows = rows_of(run_of(objective, 64))("a", held_out_text(1000));
   ASSERT_GT(rows.size(), 10u);
   for (const Row& row : rows) {
     EXPECT_EQ(row.labels.size(), 64u);
@@ -146,7 +150,7 @@ TEST(EvaluationRows, HoldAsManyExamplesAsFitInThePackedLayout) {
 }
 
 TEST(EvaluationRows, AreNoneOfATextThatIsTooShort) {
-  EXPECT_TRUE(EvaluationRows(run_of(three_kinds(), 64), 0, tiny_vocabulary())("a", held_out_text(20)).empty());
+  EXPECT_TRUE(rows_of(run_of(three_kinds(), 64))("a", held_out_text(20)).empty());
 }
 
 }  // namespace

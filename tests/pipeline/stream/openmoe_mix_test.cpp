@@ -35,7 +35,7 @@ TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLo
   const std::vector<Denoiser>& denoisers = config.phases[0].objective.denoisers;
 
   const Vocabulary vocabulary(model);
-  DataPipeline pipeline(config, vocabulary, std::nullopt, {});
+  DataPipeline pipeline(config, corpora_of(config, FindShards::yes), vocabulary, std::nullopt, {});
   Ledger ledger;
   StreamStatistics statistics(config, vocabulary.pieces());
   std::uint64_t longest = 0;

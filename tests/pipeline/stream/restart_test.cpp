@@ -99,7 +99,7 @@ struct RunSoFar {
     Ledger eaten = Ledger::from_json(ledger);
     DataPipeline::Options options;
     options.threads = 2;
-    DataPipeline pipeline(config, tiny_vocabulary(), std::move(start), options);
+    DataPipeline pipeline(config, corpora_of(config, FindShards::yes), tiny_vocabulary(), std::move(start), options);
     while (rows.size() < until) {
       const std::optional<Batch> batch = pipeline.next();
       if (!batch) break;

@@ -1,4 +1,4 @@
-#include "cli/console/open_files.h"
+#include "trainer/run/open_files.h"
 
 #include <cerrno>
 #include <stdexcept>

@@ -1,0 +1,295 @@
+#include "trainer/run/training_run.h"
+
+#include <algorithm>
+#include <set>
+#include <system_error>
+#include <utility>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
+
+#include "model/cost/peak_flops.h"
+#include "pipeline/corpora/corpus_set.h"
+#include "pipeline/rows/start_position.h"
+#include "pipeline/stream/data_pipeline.h"
+#include "stages/errors.h"
+#include "stages/io/atomic_file.h"
+#include "stages/io/output_file.h"
+#include "trainer/optimizer/learning_rate.h"
+#include "trainer/run/compute_threads.h"
+#include "trainer/run/held_out_set.h"
+#include "trainer/run/open_files.h"
+#include "trainer/run/run_differences.h"
+#include "trainer/run/run_memory.h"
+#include "trainer/run/summary.h"
+#include "trainer/run/vocabulary_check.h"
+#include "trainer/weights/model_json.h"
+
+namespace millrace {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Beside those that compute and those that read: the pipeline's, the one that writes checkpoints.
+constexpr int kOtherThreads = 4;
+
+/// Beside a corpus's shard that is read: lock, log, lines of metrics, rejects and positions, events, a checkpoint being
+/// written and folders being listed.
+constexpr std::size_t kOtherFiles = 16;
+
+/// Checked, since a run folder is called so.
+fs::path run_dir_of(const TrainingRun::Options& options, const RunFile& run) {
+  const fs::path run_dir = !options.run_dir.empty()            ? options.run_dir
+                           : fs::is_directory(options.run.run) ? fs::path(options.run.run)
+                                                               : fs::path("runs") / run.stream.name;
+  require_name(run_dir);
+  return run_dir;
+}
+
+/// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
+fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resume) {
+  const fs::path kept = run_dir / "vocab.model";
+  const bool is_gone = resume && !fs::exists(run.vocabulary) && fs::exists(kept);
+  return is_gone && load_run({run_dir.string(), "", {}}).vocabulary == run.vocabulary ? kept : run.vocabulary;
+}
+
+std::uint64_t positions_of_a_step(const RunFile& run) {
+  return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
+}
+
+/// What the loop would refuse, before there is a folder or anything was measured.
+void check_schedule(const RunFile& run) {
+  const std::uint64_t steps = run.train.tokens / positions_of_a_step(run);
+  if (steps == 0)
+    throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
+                                  run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
+  try {
+    const LearningRate checked(run.train, steps);
+  } catch (const ConfigError& error) {
+    throw ConfigError(fmt::format("{}: {}", run.file.string(), error.what()));
+  }
+}
+
+void refuse_another_model(const fs::path& from, const RunFile& run) {
+  const ModelConfig config = load_model_config(from);
+  if (config == run.model) return;
+  throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]: {}", from.string(),
+                                model_difference(config, run.model)));
+}
+
+/// Operations a second, measured now, and said.
+double measured_product_rate(const std::string& precision) {
+  constexpr int kSide = 1024;
+  constexpr double kSeconds = 0.1;
+  const double rate = product_rate(precision_named(precision), kSide, kSeconds);
+  spdlog::info("this machine: {:.0f} GFLOP/s in {}, {} threads", rate / 1e9, resolved_precision(precision),
+               compute_threads());
+  return rate;
+}
+
+}  // namespace
+
+TrainingRun::TrainingRun(Options options, Hooks hooks)
+    : options_(std::move(options)),
+      hooks_(std::move(hooks)),
+      run_(load_run(options_.run)),
+      whole_stream_(run_.stream),
+      run_dir_(run_dir_of(options_, run_)),
+      vocabulary_path_(vocabulary_file(run_, run_dir_, options_.resume)),
+      vocabulary_(hooks_.open_vocabulary(vocabulary_path_)),
+      machine_(machine_memory()) {
+  const std::string where = run_.file.string() + ": [model]";
+  if (run_.model.vocab_size == 0) run_.model.vocab_size = vocabulary_.embedding_rows();
+  check_vocabulary_size(run_.model, where, vocabulary_, vocabulary_path_);
+  check_model_config(run_.model, where);
+  if (!options_.from.empty()) refuse_another_model(options_.from, run_);
+  run_.stream = trained_stream(run_);
+  check_schedule(run_);
+  set_compute_threads(options_.threads);
+  require_threads(2 * compute_threads() + kOtherThreads);
+  memory_.emplace(memory_question(run_, vocabulary_path_, compute_threads()));
+  const bool has_stored_rows = !options_.rows.empty();
+  if (!has_stored_rows) hooks_.on_memory(run_, *memory_, machine_);
+  shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
+  require_open_files(kOtherFiles + shards_.corpora.size());
+  if (!has_stored_rows) return;
+  const auto batch_rows = static_cast<std::uint64_t>(run_.train.batch_rows);
+  stored_ = std::make_unique<RowsFolder>(options_.rows, RowsFolder::Wanted{.run = whole_stream_,
+                                                                           .trained = run_.stream,
+                                                                           .corpora = shards_.corpora,
+                                                                           .vocabulary = vocabulary_,
+                                                                           .rows = total_steps() * batch_rows,
+                                                                           .batch_rows = run_.train.batch_rows});
+  memory_->pipeline = stored_->memory_bytes();
+  hooks_.on_memory(run_, *memory_, machine_);
+}
+
+std::uint64_t TrainingRun::total_steps() const {
+  return run_.train.tokens / positions_of_a_step(run_);
+}
+
+void TrainingRun::begin() {
+  folder_.emplace(
+      run_dir_, run_.resolved, vocabulary_path_, vocabulary_.hash(),
+      RunFolder::Options{.resume = options_.resume,
+                         .accept_changes = options_.accept_changes,
+                         .from = options_.from,
+                         .changes = [this] { return run_differences(begun_as(), run_, shards_.same_shards); },
+                         .shards = shards_.record});
+}
+
+void TrainingRun::make_ready() {
+  held_out_ = held_out();
+  loop_.emplace(setup());
+  if (options_.resume) loop_->resume();
+  if (const fs::path& from = folder_->from(); !from.empty() && !loop_->position()) {
+    refuse_another_model(from, run_);
+    loop_->start_from(from);
+    spdlog::info("starting with the weights of {}", from.string());
+  }
+  if (!folder_->changes().asked.empty()) {
+    refuse_changed_past();
+    refuse_an_end_that_is_behind();
+  }
+  open_rows();
+  keep_changes();
+}
+
+/// The run that the folder holds, read once: until changes are kept it is what it was.
+const RunFile& TrainingRun::begun_as() {
+  if (!begun_as_) begun_as_ = load_run({run_dir_.string(), "", {}});
+  return *begun_as_;
+}
+
+/// Those that the folder keeps, and those of corpora that are new. Where now other documents are held out (the run
+/// might train on those kept) or other numbers of tokens, all are gathered anew.
+std::vector<HeldOutTokens> TrainingRun::held_out() {
+  std::vector<HeldOutTokens> kept;
+  if (fs::exists(folder_->held_out())) {
+    kept = load_held_out(folder_->held_out(), vocabulary_.hash());
+    if (folder_->changes().asked.empty()) return kept;
+    const RunFile& then = begun_as();
+    if (then.stream.holdout != run_.stream.holdout || then.train.eval_tokens != run_.train.eval_tokens) kept.clear();
+  }
+  for (HeldOutTokens& corpus : held_out_ids(run_.stream, shards_.corpora, vocabulary_, run_.train.eval_tokens)) {
+    const bool known = std::ranges::any_of(kept, [&](const HeldOutTokens& k) { return k.corpus == corpus.corpus; });
+    if (!known) kept.push_back(std::move(corpus));
+  }
+  return kept;
+}
+
+TrainSetup TrainingRun::setup() {
+  identity_ = {.name = run_.stream.name,
+               .program_version = options_.program_version,
+               .run_hash = hash_of(run_.resolved),
+               .vocabulary_hash = vocabulary_.hash(),
+               .stream_version = kStreamVersion,
+               .processor = this_processor()};
+  TrainSetup setup;
+  setup.model = run_.model;
+  setup.train = run_.train;
+  setup.seed = run_.stream.seed;
+  setup.sequence_length = run_.stream.sequence_length;
+  setup.pad = vocabulary_.pad();
+  setup.corpora = names_of(shards_.corpora);
+  for (const RunCorpus& corpus : shards_.corpora) setup.shards.push_back(corpus.shards);
+  for (const Phase& phase : run_.stream.phases) {
+    std::vector<std::string>& names = setup.denoisers.emplace_back();
+    for (const Denoiser& denoiser : phase.objective.denoisers) names.push_back(denoiser.name);
+  }
+  setup.held_out = held_out_;
+  setup.objective_rows = [this](std::uint32_t phase) {
+    return held_out_rows(run_.stream, shards_.corpora, phase, held_out_, vocabulary_);
+  };
+  setup.folder = folder_->path();
+  setup.checkpoints = folder_->checkpoints();
+  setup.identity = identity_;
+  setup.product_rate = measured_product_rate(run_.train.precision);
+  setup.profile = options_.profile;
+  return setup;
+}
+
+/// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
+void TrainingRun::refuse_changed_past() {
+  const std::optional<Position>& position = loop_->position();
+  if (!position) return;
+  const std::vector<std::string> changes =
+      changes_of_the_past(begun_as().stream, whole_stream_, *position, shards_.same_shards);
+  if (changes.empty()) return;
+  throw ConfigError(
+      fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
+                  "Later phases may be changed; for another past begin a new run with --run-dir",
+                  run_dir_.string(), position->row, fmt::join(changes, "\n  ")));
+}
+
+/// Throws ConfigError if more was trained on than the run is to have.
+void TrainingRun::refuse_an_end_that_is_behind() const {
+  const std::uint64_t trained = loop_->state().ledger.positions();
+  if (run_.train.tokens >= trained) return;
+  throw ConfigError(
+      fmt::format("{}: the run is to have {} tokens (train.tokens, or the last phase's until), but {} were "
+                  "trained on already",
+                  run_.file.string(), run_.train.tokens, trained));
+}
+
+void TrainingRun::open_rows() {
+  const std::optional<Position>& position = loop_->position();
+  if (stored_) {
+    stored_->go_to(position ? position->row : 0);
+    source_ = std::move(stored_);
+  } else {
+    source_ = std::make_unique<DataPipeline>(
+        run_.stream, shards_.corpora, vocabulary_, position,
+        DataPipeline::Options{
+            .threads = options_.threads, .batch_rows = run_.train.batch_rows, .interrupted = hooks_.interrupted});
+  }
+}
+
+void TrainingRun::keep_changes() {
+  const auto& [asked, free] = folder_->changes();
+  for (const std::string& change : asked) spdlog::warn("accepted change: {}", change);
+  for (const std::string& change : free) spdlog::info("changed, and neither rows nor losses with it: {}", change);
+  if (!asked.empty() || !free.empty()) folder_->keep_changes(run_.resolved, shards_.record, loop_->state().step);
+  if (!fs::exists(folder_->held_out()) || !asked.empty())
+    save_held_out(folder_->held_out(), held_out_, vocabulary_.hash());
+}
+
+void TrainingRun::train(const Told& told) {
+  TrainLoop::Hooks hooks;
+  hooks.next_batch = [this] { return source_->next(); };
+  hooks.stream_end = [this] { return source_->end(); };
+  hooks.interrupted = hooks_.interrupted;
+  hooks.on_phase = told.on_phase;
+  hooks.on_step = told.on_step;
+  hooks.on_evaluation = told.on_evaluation;
+  end_ = loop_->run(total_steps(), hooks);
+  if (end_ == TrainEnd::complete) loop_->end_stream(hooks);
+  source_->stop();
+}
+
+TrainingRun::Outcome TrainingRun::sum_up() {
+  if (end_ == TrainEnd::stream_ended)
+    spdlog::info("the stream ended after {} of {} steps", loop_->state().step, total_steps());
+  if (loop_->dropped_rows() > 0)
+    spdlog::info("{} rows of a last, incomplete batch were dropped", loop_->dropped_rows());
+  Outcome outcome{end_,
+                  summary_json({.state = loop_->state(),
+                                .stream = run_.stream,
+                                .corpora = names_of(shards_.corpora),
+                                .identity = identity_,
+                                .end = end_,
+                                .total_steps = total_steps(),
+                                .dropped_rows = loop_->dropped_rows(),
+                                .end_of_stream = loop_->end_of_stream(),
+                                .threads = compute_threads()}),
+                  ""};
+  try {
+    write_file_atomically(folder_->summary(), outcome.summary);
+  } catch (const std::system_error& error) {
+    outcome.not_kept = error.what();
+  }
+  return outcome;
+}
+
+}  // namespace millrace
