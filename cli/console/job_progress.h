@@ -13,8 +13,11 @@ class JobProgress {
  public:
   /// What the job is given; refers to this object.
   JobCallbacks callbacks();
-  /// Ends the line.
-  void finish() { line_.reset(); }
+  /// Ends the line. What comes then begins another.
+  void finish() {
+    line_.reset();
+    what_.clear();
+  }
 
  private:
   std::string what_;

@@ -2,9 +2,20 @@
 
 #include <algorithm>
 #include <map>
+#include <memory>
 #include <tuple>
+#include <utility>
+#include <variant>
 
+#include <fmt/format.h>
+
+#include "pipeline/config/config_table.h"
 #include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/loss_judge.h"
+#include "pipeline/stream/data_pipeline.h"
+#include "stages/errors.h"
+#include "stages/shards/shard_to_records.h"
 
 namespace millrace {
 namespace {
@@ -47,6 +58,76 @@ class Turns {
   std::map<std::uint64_t, std::uint64_t> turns_;
 };
 
+/// Why a record can be in no row; empty if it can. Throws ConfigError if the shard has not so many records.
+std::string why_never_read(const StreamConfig& config, const Corpus& corpus, const std::string& shard,
+                           std::uint64_t wanted) {
+  const std::string path = shard_path(config, shard);
+  const std::unique_ptr<RecordReader> reader = open_shard(path, reader_options(config, corpus, path), wanted);
+  Record record;
+  do {
+    if (reader->next_record() > wanted || !reader->next(record))
+      throw ConfigError(fmt::format("--document: {} has no record {}; it ends before record {}", shard, wanted,
+                                    reader->next_record()));
+    expect_readable(record);
+  } while (reader->next_record() <= wanted);
+  if (const auto* reject = std::get_if<Reject>(&record))
+    return fmt::format("rejected ({}: {})", millrace::name_of(reject->cause), reject->reason);
+  if (std::holds_alternative<Filtered>(record)) return "left out by the corpus's keep, drop or where";
+  return is_held_out(std::get<Document>(record).text, config.holdout) ? "held out for evaluation" : "";
+}
+
+/// Searches one corpus.
+class Search {
+ public:
+  Search(const SearchedRows& rows, ShardOfCorpus shard, std::uint64_t record, const JobCallbacks& callbacks)
+      : rows_(rows), corpus_(shard.corpus), shard_(shard.shard), record_(record), callbacks_(callbacks) {}
+
+  std::vector<DocumentHit> hits() {
+    const RunCorpus& corpus = rows_.corpora[corpus_];
+    const std::vector<RowRange> ranges =
+        rows_that_may_hold(corpus, shard_, record_, rows_.config.seed, rows_.recorded, rows_.end);
+    for (const RowRange& range : ranges) to_make_ += range.to - range.from;
+    callbacks_.notice(fmt::format("corpus {}: making {} of {} rows again", corpus.corpus.name, to_make_, rows_.end));
+    for (const RowRange& range : ranges) replay(range);
+    return std::move(hits_);
+  }
+
+ private:
+  void replay(const RowRange& range) {
+    DataPipeline::Options options;
+    options.threads = rows_.threads;
+    DataPipeline pipeline(rows_.config, rows_.corpora, rows_.vocabulary, range.start, options);
+    while (const auto batch = pipeline.next()) {
+      callbacks_.leave_if_interrupted();
+      const StreamRow& row = batch->front();
+      if (row.number >= range.to) break;
+      callbacks_.progress("replay", ++made_, to_make_, "rows");
+      take_from(row);
+    }
+  }
+
+  void take_from(const StreamRow& row) {
+    for (const ExampleOrigin& origin : row.examples) {
+      if (origin.corpus != corpus_) continue;
+      for (const DocumentSpan& span : origin.documents) {
+        if (span.shard != shard_ || span.record != record_) continue;
+        const Objective& objective = rows_.config.phases[origin.phase].objective;
+        hits_.push_back({row.number, origin.example, span.epoch, origin.phase,
+                         objective.denoisers[origin.denoiser].name, span.from, span.to});
+      }
+    }
+  }
+
+  const SearchedRows& rows_;
+  const std::size_t corpus_;
+  const std::uint32_t shard_;
+  const std::uint64_t record_;
+  const JobCallbacks& callbacks_;
+  std::uint64_t to_make_ = 0;
+  std::uint64_t made_ = 0;
+  std::vector<DocumentHit> hits_;
+};
+
 }  // namespace
 
 std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t record,
@@ -86,6 +167,29 @@ std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t 
     }
   }
   return ranges;
+}
+
+std::vector<ShardOfCorpus> corpora_with(const std::vector<RunCorpus>& corpora, const std::string& shard) {
+  std::vector<ShardOfCorpus> found;
+  std::vector<std::string> all;
+  for (std::size_t i = 0; i < corpora.size(); ++i) {
+    const std::vector<std::string>& shards = corpora[i].shards;
+    const auto place = std::ranges::find(shards, shard);
+    if (place != shards.end()) found.push_back({i, static_cast<std::uint32_t>(place - shards.begin())});
+    all.insert(all.end(), shards.begin(), shards.end());
+  }
+  if (found.empty())
+    throw ConfigError(fmt::format("--document: the run has no shard \"{}\"{}", shard, did_you_mean(shard, all)));
+  return found;
+}
+
+FoundDocument find_document(const SearchedRows& rows, ShardOfCorpus shard, std::uint64_t record,
+                            const JobCallbacks& callbacks) {
+  const RunCorpus& corpus = rows.corpora[shard.corpus];
+  FoundDocument found{corpus.corpus.name, corpus.shards[shard.shard], record, {}, {}};
+  found.never_read_because = why_never_read(rows.config, corpus.corpus, found.shard, record);
+  if (found.never_read_because.empty() && rows.end > 0) found.hits = Search(rows, shard, record, callbacks).hits();
+  return found;
 }
 
 }  // namespace millrace

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "pipeline/stream/data_pipeline.h"
+#include "stages/errors.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
 
@@ -94,6 +95,59 @@ TEST_F(DocumentRows, AreAllOfThemWhereNoPositionWasRecorded) {
   EXPECT_EQ(ranges[0].from, 0U);
   EXPECT_EQ(ranges[0].to, kRows);
   EXPECT_FALSE(ranges[0].start);
+}
+
+TEST_F(DocumentRows, AreFoundWithEveryPartOfADocumentThatTheyHold) {
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  for (const Document& document : {Document(0, 3), Document(2, 21), Document(3, 39)}) {
+    std::uint64_t made = 0, to_make = 0;
+    JobCallbacks callbacks;
+    callbacks.progress = [&](const std::string&, std::uint64_t done, std::uint64_t total, const char*) {
+      EXPECT_EQ(done, ++made);
+      to_make = total;
+    };
+    const FoundDocument found = find_document(searched, {1, document.first}, document.second, callbacks);
+    EXPECT_EQ(found.corpus, "b");
+    EXPECT_EQ(found.shard, corpora[1].shards[document.first]);
+    std::set<std::uint64_t> rows;
+    for (const DocumentHit& hit : found.hits) rows.insert(hit.row);
+    EXPECT_EQ(rows, rows_[1][document]);
+    EXPECT_EQ(made, to_make) << "and no more rows than were announced";
+  }
+}
+
+TEST_F(DocumentRows, AreNotMadeForADocumentThatIsInNone) {
+  folder_.write("a/part-1.jsonl", "{\"text\": 5}\n{\"text\": \"mill\"}\n");
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  JobCallbacks callbacks;
+  callbacks.notice = [](const std::string& line) { FAIL() << line; };
+  const FoundDocument found = find_document(searched, {0, 1}, 0, callbacks);
+  EXPECT_EQ(found.shard, "a/part-1.jsonl");
+  EXPECT_EQ(found.never_read_because.substr(0, 10), "rejected (");
+  EXPECT_TRUE(found.hits.empty());
+  EXPECT_THROW(find_document(searched, {0, 1}, 2, {}), ConfigError) << "the shard has two records";
+}
+
+TEST_F(DocumentRows, AreLookedForInEveryCorpusThatHasTheShard) {
+  config_.phases[0].mix.corpora[1].patterns = {"b", "a/part-2.jsonl"};
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const std::vector<ShardOfCorpus> places = corpora_with(corpora, "a/part-2.jsonl");
+  ASSERT_EQ(places.size(), 2U);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(places[i].corpus, i);
+    EXPECT_EQ(corpora[i].shards[places[i].shard], "a/part-2.jsonl");
+  }
+  EXPECT_THROW(corpora_with(corpora, "a/part-9.jsonl"), ConfigError);
+}
+
+TEST_F(DocumentRows, AreNoLongerLookedForOnceTheSearchIsInterrupted) {
+  const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  JobCallbacks callbacks;
+  callbacks.interrupted = [] { return true; };
+  EXPECT_THROW(find_document(searched, {0, 1}, 5, callbacks), Interrupted);
 }
 
 }  // namespace
