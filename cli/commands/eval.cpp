@@ -4,14 +4,13 @@
 #include <optional>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
@@ -145,22 +144,22 @@ void eval(const EvalOptions& options) {
 
 void add_eval(CLI::App& app) {
   auto options = std::make_shared<EvalOptions>();
-  CLI::App* command = app.add_subcommand("eval", "Loss of a checkpoint on a run's held-out documents, per corpus");
-  command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
-  command->add_option("--run", options->run.run, "Run file, or the folder of a run")->required();
-  command->add_option("--data", options->run.data, "Folder where the mixes' relative shard patterns start")
-      ->envname("MILLRACE_DATA");
-  command->add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")
-      ->type_name("KEY=VALUE")
-      ->take_all();
+  const Command command(app, "eval", "Loss of a checkpoint on a run's held-out documents, per corpus");
+  command.add_option("checkpoint", options->checkpoint, "Checkpoint folder").required();
+  command.add_option("--run", options->run.run, "Run file, or the folder of a run").required();
+  command.add_option("--data", options->run.data, "Folder where the mixes' relative shard patterns start")
+      .environment("MILLRACE_DATA");
+  command.add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")
+      .type_name("KEY=VALUE")
+      .take_all();
   command
-      ->add_option("--tokens", options->tokens,
-                   "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says")
-      ->check(whole_number_from(0, kMostWhole));
-  add_threads_option(*command, options->threads, "Threads", "all cores");
-  command->add_flag("--json", options->json, "Print JSON");
-  command->footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000256 --run runs/quickstart");
-  command->callback([options] { eval(*options); });
+      .add_option("--tokens", options->tokens,
+                  "Held-out tokens, over all corpora; 0: those that the run folder keeps, or as the run file says")
+      .whole_number_from(0, kMostWhole);
+  command.add_threads_option(options->threads, "Threads", "all cores");
+  command.add_flag("--json", options->json, "Print JSON");
+  command.footer("Example:\n  millrace eval runs/quickstart/checkpoints/step-000256 --run runs/quickstart");
+  command.callback([options] { eval(*options); });
 }
 
 }  // namespace millrace

@@ -6,16 +6,15 @@
 #include <string_view>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/console/text_stream.h"
 #include "model/stop.h"
@@ -139,20 +138,19 @@ void generate(const GenerateOptions& options) {
 void add_generate(CLI::App& app) {
   auto options = std::make_shared<GenerateOptions>();
   SamplingOptions& sampling = options->sampling;
-  CLI::App* command = app.add_subcommand("generate", "Continue a text with a checkpoint's model");
-  command->add_option("checkpoint", options->checkpoint, "Checkpoint folder")->required();
-  command->add_option("--prompt", options->prompt, "Text to continue")->required();
-  command->add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
-  command->add_option("--tokens", options->tokens, "At most this many")->check(whole_number_from(1, kMostInt));
-  command->add_option("--temperature", sampling.temperature, "0: always the most likely token")->check(not_negative());
-  command->add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all")
-      ->check(whole_number_from(0, kMostInt));
-  command->add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p")->check(number_from(0, 1));
-  command->add_option("--seed", sampling.seed, "Another seed, another text")->check(whole_number_from(0, kMostWhole));
-  add_threads_option(*command, options->threads, "Threads", "all cores");
-  command->add_flag("--json", options->json, "Print JSON when done");
-  command->footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000256 --prompt \"The file\"");
-  command->callback([options] { generate(*options); });
+  const Command command(app, "generate", "Continue a text with a checkpoint's model");
+  command.add_option("checkpoint", options->checkpoint, "Checkpoint folder").required();
+  command.add_option("--prompt", options->prompt, "Text to continue").required();
+  command.add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
+  command.add_option("--tokens", options->tokens, "At most this many").whole_number_from(1, kMostInt);
+  command.add_option("--temperature", sampling.temperature, "0: always the most likely token").not_negative();
+  command.add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all").whole_number_from(0, kMostInt);
+  command.add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p").number_from(0, 1);
+  command.add_option("--seed", sampling.seed, "Another seed, another text").whole_number_from(0, kMostWhole);
+  command.add_threads_option(options->threads, "Threads", "all cores");
+  command.add_flag("--json", options->json, "Print JSON when done");
+  command.footer("Example:\n  millrace generate runs/quickstart/checkpoints/step-000256 --prompt \"The file\"");
+  command.callback([options] { generate(*options); });
 }
 
 }  // namespace millrace

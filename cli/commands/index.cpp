@@ -5,14 +5,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/views/index_view.h"
 #include "pipeline/config/corpus_name.h"
@@ -144,31 +143,31 @@ void index(const IndexArguments& arguments) {
 
 void add_index(CLI::App& app) {
   auto arguments = std::make_shared<IndexArguments>();
-  CLI::App* command = app.add_subcommand("index", "Say what shards hold: records, text, tokens, and what is wrong");
-  command->add_option("shards", arguments->patterns, "Directories, files, globs, @LIST files of them")
-      ->required()
-      ->type_name("PATH|GLOB|@LIST");
-  command->add_option("--layout", arguments->layout, "Layout of the records; default: told by each shard's content");
-  command->add_option("--text-field", arguments->text_field, "Dotted path of the text; default: the layout's");
-  command->add_option("--vocab", arguments->vocabulary, "Also count tokens, with this SentencePiece .model file");
+  const Command command(app, "index", "Say what shards hold: records, text, tokens, and what is wrong");
+  command.add_option("shards", arguments->patterns, "Directories, files, globs, @LIST files of them")
+      .required()
+      .type_name("PATH|GLOB|@LIST");
+  command.add_option("--layout", arguments->layout, "Layout of the records; default: told by each shard's content");
+  command.add_option("--text-field", arguments->text_field, "Dotted path of the text; default: the layout's");
+  command.add_option("--vocab", arguments->vocabulary, "Also count tokens, with this SentencePiece .model file");
   command
-      ->add_option("--holdout", arguments->holdout,
-                   "Also count the documents that a run with this [data] holdout keeps for evaluation")
-      ->check(number_from(0, 1));
-  command->add_option("--out", arguments->out,
-                      "Write the manifest to this file, and the rejects beside it; shards that it holds already and "
-                      "that did not change are not read again");
-  command->add_option("--by", arguments->by,
-                      "Also count documents per value of this field: lang, license, ... or a dotted path; reads every "
-                      "shard");
-  add_threads_option(*command, arguments->threads, "Threads", "one a processor");
-  command->add_flag("--json", arguments->json, "Print the manifest as JSON");
-  command->footer(
+      .add_option("--holdout", arguments->holdout,
+                  "Also count the documents that a run with this [data] holdout keeps for evaluation")
+      .number_from(0, 1);
+  command.add_option("--out", arguments->out,
+                     "Write the manifest to this file, and the rejects beside it; shards that it holds already and "
+                     "that did not change are not read again");
+  command.add_option("--by", arguments->by,
+                     "Also count documents per value of this field: lang, license, ... or a dotted path; reads every "
+                     "shard");
+  command.add_threads_option(arguments->threads, "Threads", "one a processor");
+  command.add_flag("--json", arguments->json, "Print the manifest as JSON");
+  command.footer(
       fmt::format("Example:\n  millrace index data/sample --out data/sample/{}\n"
                   "is where the other commands look for what a data directory holds.\n"
                   "  millrace index data/sample --by lang  # shows what a mix's keep and drop can choose from",
                   kManifestName));
-  command->callback([arguments] { index(*arguments); });
+  command.callback([arguments] { index(*arguments); });
 }
 
 }  // namespace millrace

@@ -1,15 +1,14 @@
 #include <algorithm>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
 #include "cli/commands/inspect_rows.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
@@ -111,24 +110,24 @@ void inspect(const InspectOptions& options) {
 
 void add_inspect(CLI::App& app) {
   const auto options = std::make_shared<InspectOptions>();
-  CLI::App* command = app.add_subcommand(
-      "inspect", "Show examples of a run's stream, or of a folder of rows, as the model will see them");
-  add_run_options(*command, options->run);
-  command->get_option("run")->description("Run file, the folder of a run, or a folder of preprocess --format rows");
-  command->add_option("--vocab", options->vocabulary, "Of a folder of rows: the vocabulary, to show text");
-  command->add_option("--rows,--examples", options->rows, "How many rows; without it 4, or 1000 with --stats")
-      ->check(whole_number_from(1, kMostWhole));
-  command->add_option("--from", options->from, "Number of the first row")->check(whole_number_from(0, kMostWhole));
-  command->add_flag("--stats", options->statistics,
-                    "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
-  command->add_option("--row", options->row, "Only this row")->check(whole_number_from(0, kMostWhole));
-  add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
-  command->add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
-  command->footer(
+  const Command command(app, "inspect",
+                        "Show examples of a run's stream, or of a folder of rows, as the model will see them");
+  add_run_options(command, options->run);
+  command.get_option("run").description("Run file, the folder of a run, or a folder of preprocess --format rows");
+  command.add_option("--vocab", options->vocabulary, "Of a folder of rows: the vocabulary, to show text");
+  command.add_option("--rows,--examples", options->rows, "How many rows; without it 4, or 1000 with --stats")
+      .whole_number_from(1, kMostWhole);
+  command.add_option("--from", options->from, "Number of the first row").whole_number_from(0, kMostWhole);
+  command.add_flag("--stats", options->statistics,
+                   "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
+  command.add_option("--row", options->row, "Only this row").whole_number_from(0, kMostWhole);
+  command.add_threads_option(options->threads, "Threads of the pipeline", "all cores");
+  command.add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
+  command.footer(
       "Example:\n  millrace inspect mixes/runs/quickstart.toml --data data/sample --rows 2\n"
       "  millrace inspect mixes/runs/quickstart.toml --data data/sample --stats --rows 10000\n"
       "  millrace inspect data/rows --vocab data/vocab.model --row 7");
-  command->callback([options] { inspect(*options); });
+  command.callback([options] { inspect(*options); });
 }
 
 }  // namespace millrace

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/results.h"
 #include "model/transformer/transformer.h"
 #include "stages/errors.h"
@@ -143,19 +143,18 @@ void run(const Options& options) {
 }  // namespace
 
 void add_logits(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("logits", "Computes logits, routing and gradients of given token ids in f32.");
+  const Command command(app, "logits", "Computes logits, routing and gradients of given token ids in f32.");
   const auto options = std::make_shared<Options>();
-  command->add_option("checkpoint", options->checkpoint, "Folder with config.json and model.safetensors")->required();
-  command->add_option("--ids", options->ids, "Safetensors file with input_ids [B, T], i32")->required();
-  command->add_option("--out", options->out, "Safetensors file to write")->required();
-  command->add_option("--mode", options->mode, "Whose capacity factor the routers use")
-      ->check(CLI::IsMember({"eval", "train"}));
-  command->add_flag("--grads", options->gradients, "With --mode train: also the loss and every parameter's gradient");
-  command->footer(
+  command.add_option("checkpoint", options->checkpoint, "Folder with config.json and model.safetensors").required();
+  command.add_option("--ids", options->ids, "Safetensors file with input_ids [B, T], i32").required();
+  command.add_option("--out", options->out, "Safetensors file to write").required();
+  command.add_option("--mode", options->mode, "Whose capacity factor the routers use").one_of({"eval", "train"});
+  command.add_flag("--grads", options->gradients, "With --mode train: also the loss and every parameter's gradient");
+  command.footer(
       "Labels are the next tokens of each row; the last position has none.\n"
       "Example:\n  millrace logits runs/quickstart/checkpoints/step-000256 --ids ids.safetensors --out out.safetensors "
       "--mode train --grads");
-  command->callback([options] {
+  command.callback([options] {
     if (options->gradients && options->mode != "train") throw ConfigError("--grads needs --mode train");
     run(*options);
   });

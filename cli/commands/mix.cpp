@@ -3,13 +3,12 @@
 #include <optional>
 #include <utility>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/memory_view.h"
@@ -97,28 +96,29 @@ void plan(const MixOptions& options) {
 
 void add_plan_command(CLI::App& mix, const std::string& name, const std::string& description) {
   const auto options = std::make_shared<MixOptions>();
-  CLI::App* command = mix.add_subcommand(name, description);
-  add_run_options(*command, options->run);
-  command->add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
-      ->transform(count_from(0, kMostTokens));
-  command->add_option("--vocab", options->vocabulary,
-                      "SentencePiece .model to count tokens with; default: the run's vocab");
-  command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer(
+  const Command command(mix, name, description);
+  add_run_options(command, options->run);
+  command.add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
+      .count_from(0, kMostTokens);
+  command.add_option("--vocab", options->vocabulary,
+                     "SentencePiece .model to count tokens with; default: the run's vocab");
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.footer(
       fmt::format("Example:\n  millrace mix {0} mixes/runs/openmoe-8b.toml --tokens 1.1e12\n"
                   "  millrace mix {0} mixes/runs/quickstart.toml --data data/sample",
                   name));
-  command->callback([options] { plan(*options); });
+  command.callback([options] { plan(*options); });
 }
 
 }  // namespace
 
 void add_mix(CLI::App& app) {
-  CLI::App* mix = app.add_subcommand("mix", "Check, plan and compare mixes");
-  mix->require_subcommand(1);
-  add_plan_command(*mix, "check", "Check a mix or a run: its shares, and that every corpus has shards under --data");
-  add_plan_command(*mix, "plan", "Show what a mix or a run takes from each corpus up to a horizon");
-  add_mix_diff(*mix);
+  const Command mix(app, "mix", "Check, plan and compare mixes");
+  mix.require_subcommand();
+  add_plan_command(mix.app(), "check",
+                   "Check a mix or a run: its shares, and that every corpus has shards under --data");
+  add_plan_command(mix.app(), "plan", "Show what a mix or a run takes from each corpus up to a horizon");
+  add_mix_diff(mix.app());
 }
 
 }  // namespace millrace

@@ -4,12 +4,12 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "pipeline/config/config_table.h"
@@ -182,12 +182,12 @@ void add_mix_diff(CLI::App& mix) {
     bool json = false;
   };
   const auto options = std::make_shared<Options>();
-  CLI::App* command = mix.add_subcommand("diff", "Show what changed between two mixes, as a table and in words");
-  command->add_option("A", options->before, "A mix file")->required();
-  command->add_option("B", options->after, "A mix file")->required();
-  command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer("Example:\n  millrace mix diff mixes/openmoe-v1.toml mixes/openmoe-v2.toml");
-  command->callback([options] {
+  const Command command(mix, "diff", "Show what changed between two mixes, as a table and in words");
+  command.add_option("A", options->before, "A mix file").required();
+  command.add_option("B", options->after, "A mix file").required();
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.footer("Example:\n  millrace mix diff mixes/openmoe-v1.toml mixes/openmoe-v2.toml");
+  command.callback([options] {
     const Mix before = load_one(options->before);
     const Mix after = load_one(options->after);
     const std::vector<Pair> pairs = pairs_of(before, after);

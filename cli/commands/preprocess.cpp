@@ -12,15 +12,14 @@
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/export_view.h"
@@ -94,32 +93,32 @@ void write(const PreprocessArguments& arguments) {
 
 void add_preprocess(CLI::App& app) {
   auto arguments = std::make_shared<PreprocessArguments>();
-  CLI::App* command = app.add_subcommand("preprocess", "Write a run's documents or rows as files for other trainers");
-  add_run_options(*command, arguments->run);
-  command->get_option("run")->required(false);
-  command->add_option("--out", arguments->out, "Folder to write; if it was begun and not finished, goes on there");
-  command->add_option("--format", arguments->format,
-                      "megatron, olmo, nanotron: every document once; mds, rows: the run's rows");
+  const Command command(app, "preprocess", "Write a run's documents or rows as files for other trainers");
+  add_run_options(command, arguments->run);
+  command.get_option("run").required(false);
+  command.add_option("--out", arguments->out, "Folder to write; if it was begun and not finished, goes on there");
+  command.add_option("--format", arguments->format,
+                     "megatron, olmo, nanotron: every document once; mds, rows: the run's rows");
   command
-      ->add_option("--tokens", arguments->tokens,
-                   "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
-      ->transform(count_from(1, kMostTokens));
-  command->add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)")
-      ->check(whole_number_from(1, kMostWhole));
-  add_threads_option(*command, arguments->threads, "Threads", "all cores");
+      .add_option("--tokens", arguments->tokens,
+                  "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
+      .count_from(1, kMostTokens);
+  command.add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)")
+      .whole_number_from(1, kMostWhole);
+  command.add_threads_option(arguments->threads, "Threads", "all cores");
   command
-      ->add_option("--save-seconds", arguments->save_seconds,
-                   "How often documents are saved: what a kill may cost; 0: after every few hundred")
-      ->check(whole_number_from(0, kMostInt));
-  command->add_option("--check", arguments->check, "Verify everything in this folder instead")
-      ->type_name("DIR")
-      ->excludes(command->get_option("--out"), command->get_option("--format"));
-  command->add_flag("--json", arguments->json, "Print the account, or the damage, as JSON");
-  command->footer(
+      .add_option("--save-seconds", arguments->save_seconds,
+                  "How often documents are saved: what a kill may cost; 0: after every few hundred")
+      .whole_number_from(0, kMostInt);
+  command.add_option("--check", arguments->check, "Verify everything in this folder instead")
+      .type_name("DIR")
+      .excludes({"--out", "--format"});
+  command.add_flag("--json", arguments->json, "Print the account, or the damage, as JSON");
+  command.footer(
       "Example:\n  millrace preprocess mixes/runs/quickstart.toml --data data/sample --out data/megatron --format "
       "megatron\n  millrace preprocess --check data/megatron\n"
       "Killed or interrupted, the same command goes on; the files are the same as without the stop.");
-  command->callback([arguments] { arguments->check.empty() ? write(*arguments) : check(*arguments); });
+  command.callback([arguments] { arguments->check.empty() ? write(*arguments) : check(*arguments); });
 }
 
 }  // namespace millrace

@@ -2,10 +2,10 @@
 #include <memory>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/results.h"
 #include "cli/report/report_data.h"
@@ -38,12 +38,12 @@ void report(const ReportOptions& options) {
 
 void add_report(CLI::App& app) {
   auto options = std::make_shared<ReportOptions>();
-  CLI::App* command = app.add_subcommand("report", "A run's charts, settings and checkpoints as one HTML file");
-  command->add_option("rundir", options->run_dir, "Folder of the run; it may still be going on")->required();
-  command->add_option("--out", options->out, "Where to write; default: RUNDIR/report.html");
-  command->add_flag("--json", options->json, "Print the report's data as JSON instead");
-  command->footer("Example:\n  millrace report runs/quickstart --out quickstart.html");
-  command->callback([options] { report(*options); });
+  const Command command(app, "report", "A run's charts, settings and checkpoints as one HTML file");
+  command.add_option("rundir", options->run_dir, "Folder of the run; it may still be going on").required();
+  command.add_option("--out", options->out, "Where to write; default: RUNDIR/report.html");
+  command.add_flag("--json", options->json, "Print the report's data as JSON instead");
+  command.footer("Example:\n  millrace report runs/quickstart --out quickstart.html");
+  command.callback([options] { report(*options); });
 }
 
 }  // namespace millrace

@@ -4,15 +4,14 @@
 #include <map>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "pipeline/json_value.h"
@@ -186,21 +185,20 @@ void sample(const Arguments& arguments) {
 
 void add_sample(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand(
-      "sample", "Make small real shards from this machine's documentation, manual pages, licences and sources");
-  command->add_option("--out", arguments->out, "Folder of the sample: redpajama/... and the_stack/data/...")
-      ->required();
-  command->add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes")
-      ->check(number_from(1, kMostMegabytes));
-  command->add_option("--from", arguments->from,
-                      "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
-  command->add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");
-  command->add_flag("--force", arguments->force, "Make the sample anew though there is one");
-  command->footer(
+  const Command command(app, "sample",
+                        "Make small real shards from this machine's documentation, manual pages, licences and sources");
+  command.add_option("--out", arguments->out, "Folder of the sample: redpajama/... and the_stack/data/...").required();
+  command.add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes")
+      .number_from(1, kMostMegabytes);
+  command.add_option("--from", arguments->from,
+                     "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
+  command.add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");
+  command.add_flag("--force", arguments->force, "Make the sample anew though there is one");
+  command.footer(
       "The same arguments on the same machine give the same bytes; binary files, files that are not\n"
       "UTF-8, and duplicates are left out and counted.\n\n"
       "Example:\n  millrace sample --out data/sample --megabytes 48");
-  command->callback([arguments] { sample(*arguments); });
+  command.callback([arguments] { sample(*arguments); });
 }
 
 }  // namespace millrace

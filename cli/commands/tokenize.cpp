@@ -15,15 +15,14 @@
 #include <variant>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "pipeline/corpora/loss_judge.h"
@@ -211,18 +210,18 @@ void tokenize(Arguments arguments) {
 
 void add_tokenize(CLI::App& app) {
   auto arguments = std::make_shared<Arguments>();
-  CLI::App* command = app.add_subcommand("tokenize", "Print the token ids of every record, one JSON array a line");
-  command->add_option("--vocab", arguments->vocabulary, "A SentencePiece .model file")->required();
-  command->add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet; - reads standard input")
-      ->required();
-  command->add_option("--field", arguments->field, "Field of the text; a dotted path in JSON");
-  command->add_flag("--pieces", arguments->pieces, "Print the pieces instead of their ids");
-  add_threads_option(*command, arguments->threads, "Threads", "one a processor");
-  command->footer(
+  const Command command(app, "tokenize", "Print the token ids of every record, one JSON array a line");
+  command.add_option("--vocab", arguments->vocabulary, "A SentencePiece .model file").required();
+  command.add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet; - reads standard input")
+      .required();
+  command.add_option("--field", arguments->field, "Field of the text; a dotted path in JSON");
+  command.add_flag("--pieces", arguments->pieces, "Print the pieces instead of their ids");
+  command.add_threads_option(arguments->threads, "Threads", "one a processor");
+  command.footer(
       "A record that cannot be read gives null.\n\n"
       "Example:\n  millrace tokenize --vocab data/vocab.model --in shard.jsonl.zst > ids.jsonl\n"
       "  head -n 3 shard.jsonl | millrace tokenize --vocab data/vocab.model --in -");
-  command->callback([arguments] { tokenize(*arguments); });
+  command.callback([arguments] { tokenize(*arguments); });
 }
 
 }  // namespace millrace

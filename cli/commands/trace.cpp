@@ -3,14 +3,13 @@
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/document_view.h"
@@ -73,16 +72,15 @@ void trace(const TraceOptions& options) {
 
 void add_trace(CLI::App& app) {
   const auto options = std::make_shared<TraceOptions>();
-  CLI::App* command = app.add_subcommand("trace", "Show which rows of a run held a document");
-  add_run_options(*command, options->run);
-  command->add_option("--document", options->document, "SHARD:RECORD, as inspect and rejects.jsonl name it")
-      ->required();
-  add_threads_option(*command, options->threads, "Threads of the pipeline", "all cores");
-  command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer(
+  const Command command(app, "trace", "Show which rows of a run held a document");
+  add_run_options(command, options->run);
+  command.add_option("--document", options->document, "SHARD:RECORD, as inspect and rejects.jsonl name it").required();
+  command.add_threads_option(options->threads, "Threads of the pipeline", "all cores");
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.footer(
       "Only rows near the document are made again, by the positions that the run recorded.\n"
       "Example:\n  millrace trace runs/quickstart --document redpajama/docs/docs-00000-of-00001.jsonl.zst:1234");
-  command->callback([options] { trace(*options); });
+  command.callback([options] { trace(*options); });
 }
 
 }  // namespace millrace

@@ -5,16 +5,15 @@
 #include <stdexcept>
 #include <string>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/console_log.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
@@ -147,23 +146,23 @@ void train(const TrainOptions& options) {
 
 void add_train(CLI::App& app) {
   auto options = std::make_shared<TrainOptions>();
-  CLI::App* command = app.add_subcommand("train", "Train a model on a run's stream");
-  add_run_options(*command, options->run);
-  command->add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME")->capture_default_str();
-  command->add_option("--rows", options->rows,
-                      "Take the rows from this folder, which `preprocess --format rows` made of the same run");
-  command->add_option("--from", options->from, "Start with the weights of this checkpoint folder");
-  command->add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
-  command->add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
-  add_threads_option(*command, options->threads, "Threads to compute with, and to read with", "all cores");
-  command->add_flag("--dry-run", options->dry_run, "Say what would be done, and what memory it takes; create nothing");
-  command->add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
-  command->add_flag("--json", options->json, "Print the summary as JSON");
-  command->footer(
+  const Command command(app, "train", "Train a model on a run's stream");
+  add_run_options(command, options->run);
+  command.add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME");
+  command.add_option("--rows", options->rows,
+                     "Take the rows from this folder, which `preprocess --format rows` made of the same run");
+  command.add_option("--from", options->from, "Start with the weights of this checkpoint folder");
+  command.add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
+  command.add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
+  command.add_threads_option(options->threads, "Threads to compute with, and to read with", "all cores");
+  command.add_flag("--dry-run", options->dry_run, "Say what would be done, and what memory it takes; create nothing");
+  command.add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
+  command.add_flag("--json", options->json, "Print the summary as JSON");
+  command.footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
       "  millrace train runs/quickstart --resume\n"
       "The run file's keys, with defaults: docs/runs.md");
-  command->callback([options] { train(*options); });
+  command.callback([options] { train(*options); });
 }
 
 }  // namespace millrace

@@ -3,14 +3,13 @@
 #include <future>
 #include <memory>
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
+#include "cli/console/command.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
-#include "cli/console/option_checks.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "cli/views/vocabulary_view.h"
@@ -72,34 +71,34 @@ void train(const TrainArguments& arguments) {
 
 void add_vocab_train(CLI::App& vocab) {
   auto arguments = std::make_shared<TrainArguments>();
-  CLI::App* command = vocab.add_subcommand("train", "Train a SentencePiece vocabulary with umT5's own settings");
-  command->add_option("--shards", arguments->shards, "Shards: files, folders, globs, @lists")->required();
-  command->add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count")
-      ->check(whole_number_from(1, kMostPieces));
-  command->add_option("--out", arguments->out, "The .model file")->required();
-  command->add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes")
-      ->check(number_from(kFewestMegabytes, kMostMegabytes));
-  command->footer(
+  const Command command(vocab, "train", "Train a SentencePiece vocabulary with umT5's own settings");
+  command.add_option("--shards", arguments->shards, "Shards: files, folders, globs, @lists").required();
+  command.add_option("--size", arguments->size, "Pieces: bytes, marks and special pieces (273 of them) count")
+      .whole_number_from(1, kMostPieces);
+  command.add_option("--out", arguments->out, "The .model file").required();
+  command.add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes")
+      .number_from(kFewestMegabytes, kMostMegabytes);
+  command.footer(
       "The text is taken evenly from the shards. The same shards give the same bytes. Training time grows with the\n"
       "text: about a minute for the default on two cores.\n\n"
       "Example:\n  millrace vocab train --shards data/sample --size 8192 --out data/vocab.model");
-  command->callback([arguments] { train(*arguments); });
+  command.callback([arguments] { train(*arguments); });
 }
 
 }  // namespace
 
 void add_vocab(CLI::App& app) {
-  CLI::App* vocab = app.add_subcommand("vocab", "Train a vocabulary, or show what one is");
-  vocab->require_subcommand(1);
-  vocab->footer("Example:\n  millrace vocab show data/vocab.model");
-  add_vocab_train(*vocab);
+  const Command vocab(app, "vocab", "Train a vocabulary, or show what one is");
+  vocab.require_subcommand();
+  vocab.footer("Example:\n  millrace vocab show data/vocab.model");
+  add_vocab_train(vocab.app());
   auto file = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = vocab->add_subcommand("show", "Kind, size, special ids and settings of a vocabulary");
-  command->add_option("FILE", *file, "A SentencePiece .model file")->required();
-  command->add_flag("--json", *json, "Print one JSON object");
-  command->footer("Example:\n  millrace vocab show data/vocab.model");
-  command->callback([file, json] { show_vocabulary(*file, *json); });
+  const Command command(vocab.app(), "show", "Kind, size, special ids and settings of a vocabulary");
+  command.add_option("FILE", *file, "A SentencePiece .model file").required();
+  command.add_flag("--json", *json, "Print one JSON object");
+  command.footer("Example:\n  millrace vocab show data/vocab.model");
+  command.callback([file, json] { show_vocabulary(*file, *json); });
 }
 
 }  // namespace millrace

@@ -1,16 +1,14 @@
 #include "cli/console/run_options.h"
 
-#include <CLI/CLI.hpp>
-
 namespace millrace {
 
-void add_run_options(CLI::App& command, RunOptions& options) {
-  command.add_option("run", options.run, "Run file, or the folder of a run")->required();
+void add_run_options(const Command& command, RunOptions& options) {
+  command.add_option("run", options.run, "Run file, or the folder of a run").required();
   command.add_option("--data", options.data, "Folder where the mixes' relative shard patterns start")
-      ->envname("MILLRACE_DATA");
+      .environment("MILLRACE_DATA");
   command.add_option("--set", options.sets, "Replace a key of the run file, as in --set train.tokens=1e9")
-      ->type_name("KEY=VALUE")
-      ->take_all();
+      .type_name("KEY=VALUE")
+      .take_all();
 }
 
 }  // namespace millrace
