@@ -90,7 +90,7 @@ double InputFile::share_read() const {
 
 std::size_t InputFile::read(char* into, std::size_t capacity) {
   const std::size_t peeked = std::min(capacity, end_ - begin_);
-  std::memcpy(into, buffer_.data() + begin_, peeked);
+  if (peeked > 0) std::memcpy(into, buffer_.data() + begin_, peeked);  // Before the first peek there is no buffer.
   begin_ += peeked;
   return peeked > 0 ? peeked : fetch(into, capacity);
 }
