@@ -62,6 +62,7 @@ class IncludeRules(SourceTreeTest):
             ("trainer/optimizer/a.cpp", "#include <tbb/task_arena.h>"),
             ("trainer/config/a.cpp", "#include <CLI/CLI.hpp>"),
             ("cli/commands/a.cpp", "#include <tbb/tbb.h>"),
+            ("cli/commands/a.cpp", "#include <CLI/CLI.hpp>"),
             ("cli/console/a.cpp", '#include "trainer/loop/train_loop.h"'),
             ("pipeline/attic/a.cpp", '#include "stages/records.h"'),
         ]:
