@@ -16,6 +16,8 @@ pkg_check_modules(ZSTD REQUIRED IMPORTED_TARGET libzstd)
 pkg_check_modules(LZ4 REQUIRED IMPORTED_TARGET liblz4)
 pkg_check_modules(XXHASH REQUIRED IMPORTED_TARGET libxxhash)
 pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
+pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
+find_path(PROTOZERO_INCLUDE_DIR protozero/pbf_builder.hpp REQUIRED)  # Headers only.
 
 # DuckDB's C library reads Parquet. scripts/deps.sh puts it under build/deps; a system one is taken first.
 # Without it the program builds, and says what to install when a mix names a Parquet shard.

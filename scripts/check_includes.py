@@ -92,6 +92,8 @@ LIBRARIES = {
     "sentencepiece": ("sentencepiece_",),
     "DuckDB": ("duckdb.h",),
     "xxHash": ("xxhash.h", "xxh3.h"),
+    "protozero": ("protozero/",),
+    "ISA-L": ("isa-l/", "isa-l.h"),
     "MPI": ("mpi.h",),
     "GoogleTest": ("gtest/", "gmock/"),
     "RapidCheck": ("rapidcheck",),
@@ -121,6 +123,8 @@ LIBRARY_ROOMS = {
     "sentencepiece": ("stages/tokenizer",),
     "DuckDB": ("stages/parquet",),
     "xxHash": ("stages", "pipeline", "trainer", "cli"),
+    "protozero": ("trainer/metrics",),
+    "ISA-L": ("trainer/metrics",),
     "intrinsics": ("stages", "model"),
     "POSIX": ("stages", "pipeline", "trainer", "cli"),
 }

@@ -14,6 +14,7 @@ run_packages=(
   ca-certificates g++ cmake ninja-build pkg-config libgomp1
   libtbb-dev libzstd-dev liblz4-dev zlib1g-dev libsimdjson-dev libsentencepiece-dev libeigen3-dev libdnnl-dev ocl-icd-opencl-dev
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
+  libprotozero-dev libisal-dev
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd chromium-headless-shell fonts-dejavu-core)
 # PyTorch multiplies f32 with what BLAS there is; with the reference one bench_model would compare with nothing real.

@@ -1,10 +1,12 @@
 #include "trainer/metrics/event_record.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstddef>
 #include <vector>
+
+#include <isa-l/crc.h>
+#include <protozero/pbf_builder.hpp>
 
 namespace millrace {
 namespace {
@@ -19,49 +21,29 @@ std::string little_endian(Unsigned number) {
   return bytes;
 }
 
-std::string varint(std::uint64_t number) {
-  std::string bytes;
-  for (; number >= 0x80; number >>= 7U) bytes += static_cast<char>((number & 0x7FU) | 0x80U);
-  return bytes += static_cast<char>(number);
-}
+/// The fields of the messages, as their .proto files number them.
+enum class Event : protozero::pbf_tag_type {
+  double_wall_time = 1,
+  int64_step = 2,
+  string_file_version = 3,
+  message_summary = 5,
+  message_session_log = 7
+};
+enum class SessionLog : protozero::pbf_tag_type { enum_status = 1 };
+enum class Summary : protozero::pbf_tag_type { message_value = 1 };
+enum class Value : protozero::pbf_tag_type { string_tag = 1, float_simple_value = 2, message_histogram = 5 };
+enum class Histogram : protozero::pbf_tag_type {
+  double_min = 1,
+  double_max = 2,
+  double_num = 3,
+  double_sum = 4,
+  double_sum_squares = 5,
+  packed_double_bucket_limit = 6,
+  packed_double_bucket = 7
+};
 
-enum class Wire : std::uint8_t { number = 0, eight_bytes = 1, counted_bytes = 2, four_bytes = 5 };
-
-std::string key(std::uint64_t field, Wire wire) {
-  return varint(field << 3U | static_cast<std::uint64_t>(wire));
-}
-
-std::string number_field(std::uint64_t field, std::uint64_t number) {
-  return key(field, Wire::number) + varint(number);
-}
-
-std::string float_field(std::uint64_t field, float number) {
-  return key(field, Wire::four_bytes) + little_endian(std::bit_cast<std::uint32_t>(number));
-}
-
-std::string double_field(std::uint64_t field, double number) {
-  return key(field, Wire::eight_bytes) + little_endian(std::bit_cast<std::uint64_t>(number));
-}
-
-std::string bytes_field(std::uint64_t field, std::string_view bytes) {
-  return key(field, Wire::counted_bytes) + varint(bytes.size()) + std::string(bytes);
-}
-
-std::string doubles_field(std::uint64_t field, std::span<const double> numbers) {
-  std::string packed;
-  for (const double number : numbers) packed += little_endian(std::bit_cast<std::uint64_t>(number));
-  return bytes_field(field, packed);
-}
-
-constexpr std::array<std::uint32_t, 256> crc_table() {
-  std::array<std::uint32_t, 256> table{};
-  for (std::uint32_t byte = 0; byte < 256; ++byte) {
-    std::uint32_t crc = byte;
-    for (int bit = 0; bit < 8; ++bit) crc = (crc & 1U) != 0 ? crc >> 1U ^ 0x82F63B78U : crc >> 1U;
-    table[byte] = crc;
-  }
-  return table;
-}
+template <class Message>
+using Builder = protozero::pbf_builder<Message>;
 
 std::string masked_crc(std::string_view bytes) {
   return little_endian(std::rotr(crc32c(bytes), 15) + 0xA282EAD8U);
@@ -70,10 +52,9 @@ std::string masked_crc(std::string_view bytes) {
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
-  static constexpr std::array<std::uint32_t, 256> kTable = crc_table();
-  std::uint32_t crc = ~0U;
-  for (const char byte : bytes) crc = kTable[(crc ^ static_cast<std::uint8_t>(byte)) & 0xFFU] ^ crc >> 8U;
-  return ~crc;
+  // The library takes what it only reads as if it wrote there; and CRCs as iSCSI does, before the last inversion.
+  auto* data = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
+  return ~crc32_iscsi(data, static_cast<int>(bytes.size()), ~0U);
 }
 
 std::string event_record(std::string_view event) {
@@ -82,16 +63,28 @@ std::string event_record(std::string_view event) {
 }
 
 std::string version_record(double wall_time) {
-  return event_record(double_field(1, wall_time) + bytes_field(3, "brain.Event:2"));
+  std::string bytes;
+  Builder<Event> event(bytes);
+  event.add_double(Event::double_wall_time, wall_time);
+  event.add_string(Event::string_file_version, "brain.Event:2");
+  return event_record(bytes);
 }
 
 std::string session_start_record(double wall_time, std::uint64_t step) {
-  constexpr std::uint64_t kStart = 1;
-  return event_record(double_field(1, wall_time) + number_field(2, step) + bytes_field(7, number_field(1, kStart)));
+  constexpr std::int32_t kStart = 1;
+  std::string bytes;
+  Builder<Event> event(bytes);
+  event.add_double(Event::double_wall_time, wall_time);
+  event.add_int64(Event::int64_step, static_cast<std::int64_t>(step));
+  Builder<SessionLog>(event, Event::message_session_log).add_enum(SessionLog::enum_status, kStart);
+  return event_record(bytes);
 }
 
 void SummaryRecord::scalar(std::string_view tag, double value) {
-  values_ += bytes_field(1, bytes_field(1, tag) + float_field(2, static_cast<float>(value)));
+  Builder<Summary> summary(summary_);
+  Builder<Value> entry(summary, Summary::message_value);
+  entry.add_string(Value::string_tag, tag.data(), tag.size());
+  entry.add_float(Value::float_simple_value, static_cast<float>(value));
 }
 
 void SummaryRecord::histogram(std::string_view tag, std::span<const double> values) {
@@ -108,14 +101,26 @@ void SummaryRecord::histogram(std::string_view tag, std::span<const double> valu
     sum += value;
     square += value * value;
   }
-  const std::string histogram = double_field(1, least) + double_field(2, largest) +
-                                double_field(3, static_cast<double>(values.size())) + double_field(4, sum) +
-                                double_field(5, square) + doubles_field(6, limits) + doubles_field(7, counts);
-  values_ += bytes_field(1, bytes_field(1, tag) + bytes_field(5, histogram));
+  Builder<Summary> summary(summary_);
+  Builder<Value> entry(summary, Summary::message_value);
+  entry.add_string(Value::string_tag, tag.data(), tag.size());
+  Builder<Histogram> histogram(entry, Value::message_histogram);
+  histogram.add_double(Histogram::double_min, least);
+  histogram.add_double(Histogram::double_max, largest);
+  histogram.add_double(Histogram::double_num, static_cast<double>(values.size()));
+  histogram.add_double(Histogram::double_sum, sum);
+  histogram.add_double(Histogram::double_sum_squares, square);
+  histogram.add_packed_double(Histogram::packed_double_bucket_limit, limits.begin(), limits.end());
+  histogram.add_packed_double(Histogram::packed_double_bucket, counts.begin(), counts.end());
 }
 
 std::string SummaryRecord::record(double wall_time, std::uint64_t step) const {
-  return event_record(double_field(1, wall_time) + number_field(2, step) + bytes_field(5, values_));
+  std::string bytes;
+  Builder<Event> event(bytes);
+  event.add_double(Event::double_wall_time, wall_time);
+  event.add_int64(Event::int64_step, static_cast<std::int64_t>(step));
+  event.add_message(Event::message_summary, summary_);
+  return event_record(bytes);
 }
 
 }  // namespace millrace

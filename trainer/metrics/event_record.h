@@ -7,14 +7,14 @@
 
 namespace millrace {
 
-/// The records of TensorBoard's event files, in protobuf's wire format, written by hand (event.proto, summary.proto of
-/// TensorBoard; the framing is TFRecord's). Little-endian:
+/// The records of TensorBoard's event files: messages of its event.proto and summary.proto in TFRecord's framing.
+/// Little-endian:
 ///   u64 length | u32 masked crc32c of it | Event | u32 masked crc32c of the Event
 ///   Event    1 wall_time (double)  2 step (varint)  3 file_version (string)  5 Summary  7 SessionLog
 ///   Summary  1 Value, repeated:  1 tag (string)  2 simple_value (float)  5 HistogramProto
 /// Times are seconds since 1970.
 
-/// CRC-32C (Castagnoli).
+/// CRC-32C (Castagnoli). REQUIRES: less than 2 GiB.
 std::uint32_t crc32c(std::string_view bytes);
 
 /// An Event with its framing.
@@ -34,11 +34,11 @@ class SummaryRecord {
   /// value.
   void histogram(std::string_view tag, std::span<const double> values);
 
-  bool empty() const { return values_.empty(); }
+  bool empty() const { return summary_.empty(); }
   std::string record(double wall_time, std::uint64_t step) const;
 
  private:
-  std::string values_;  ///< Of the Summary.
+  std::string summary_;
 };
 
 }  // namespace millrace

@@ -20,6 +20,22 @@ TEST(Crc32c, HasTheCheckValueOfTheStandard) {
   EXPECT_EQ(crc32c("123456789"), 0xE3069283U);
 }
 
+TEST(Crc32c, IsThatOfItsPolynomialForBytesOfAnyLength) {
+  const auto by_definition = [](std::string_view bytes) {
+    std::uint32_t crc = ~0U;
+    for (const char byte : bytes) {
+      crc ^= static_cast<std::uint8_t>(byte);
+      for (int bit = 0; bit < 8; ++bit) crc = (crc & 1U) != 0 ? crc >> 1U ^ 0x82F63B78U : crc >> 1U;
+    }
+    return ~crc;
+  };
+  std::string bytes;
+  for (int i = 0; i < 1200; ++i) {
+    EXPECT_EQ(crc32c(bytes), by_definition(bytes)) << i;
+    bytes += static_cast<char>(i * i % 251 - 100);
+  }
+}
+
 TEST(EventRecord, BeginsAFileWithItsVersion) {
   EXPECT_EQ(hex(version_record(1.0)),
             "1800000000000000a37f4b22"
