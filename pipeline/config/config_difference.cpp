@@ -10,8 +10,8 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/large_integer.h"
+#include "pipeline/config/toml_writer.h"
 #include "stages/errors.h"
 
 namespace millrace {

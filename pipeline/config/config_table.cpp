@@ -14,9 +14,9 @@
 #include <toml++/toml.h>
 
 #include "pipeline/config/large_integer.h"
+#include "pipeline/config/toml_writer.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
-#include "stages/utf8.h"
 
 namespace millrace {
 namespace {
@@ -367,23 +367,6 @@ std::string did_you_mean(const std::string& word, const std::vector<std::string>
     closest = candidate;
   }
   return closest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", closest);
-}
-
-std::string quoted(const std::string& text) {
-  if (!is_utf8(text))
-    throw ConfigError(fmt::format("{}: not valid UTF-8, so it can be in no TOML file; rename it", text));
-  std::string out = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') {
-      out += '\\';
-      out += c;
-    } else if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
-      out += fmt::format("\\u{:04X}", static_cast<unsigned>(static_cast<unsigned char>(c)));
-    } else {
-      out += c;
-    }
-  }
-  return out + "\"";
 }
 
 }  // namespace millrace

@@ -71,7 +71,4 @@ class ConfigTable {
 /// " (did you mean X?)" for the candidate closest to `word`, or nothing.
 std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
 
-/// The text as a TOML basic string, in quotes. Throws ConfigError if it is not UTF-8, which all TOML is.
-std::string quoted(const std::string& text);
-
 }  // namespace millrace

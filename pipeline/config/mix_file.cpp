@@ -1,8 +1,10 @@
 #include "pipeline/config/mix_file.h"
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include <fmt/format.h>
@@ -10,6 +12,7 @@
 #include "pipeline/config/config_table.h"
 #include "pipeline/config/corpus_name.h"
 #include "pipeline/config/share_percent.h"
+#include "pipeline/config/toml_writer.h"
 #include "stages/errors.h"
 #include "stages/parquet/row_condition.h"
 
@@ -25,6 +28,8 @@ void read_rules(const ConfigTable& table, const std::string& prefix, std::vector
       read_rules(table.table(key), prefix + key + ".", rules);
       continue;
     }
+    if (std::ranges::find(rules, prefix + key, &FieldRule::field) != rules.end())
+      table.fail(key, fmt::format("names the field {} once more: a field has one rule", quoted(prefix + key)));
     rules.push_back({prefix + key, table.values(key)});
     if (rules.back().values.empty()) table.fail(key, "is an empty list: name the values, or drop the rule");
   }
@@ -189,37 +194,34 @@ Mix mix_from_toml(const std::string& text, const std::string& name) {
 
 namespace {
 
-void add_rules(std::string& out, const char* key, const std::vector<FieldRule>& rules) {
-  if (rules.empty()) return;
-  out += fmt::format("{} = {{", key);
-  for (const FieldRule& rule : rules) {
-    out += fmt::format("{}{} = [", &rule == &rules.front() ? "" : ", ", quoted(rule.field));
-    for (const std::string& value : rule.values)
-      out += fmt::format("{}{}", &value == &rule.values.front() ? "" : ", ", quoted(value));
-    out += "]";
-  }
-  out += "}\n";
+void add_rules(TomlWriter& toml, std::string_view key, const std::vector<FieldRule>& rules) {
+  std::map<std::string, std::vector<std::string>> table;
+  for (const FieldRule& rule : rules) table[rule.field] = rule.values;
+  if (!table.empty()) toml.add(key, table);
 }
 
 }  // namespace
 
 std::string to_toml(const Mix& mix) {
-  std::string out = fmt::format("name = {}\n", quoted(mix.name));
+  TomlWriter toml;
+  toml.add("name", mix.name);
   for (const Corpus& corpus : mix.corpora) {
-    out += fmt::format("\n[[corpus]]\nname = {}\nkind = \"{}\"\nshare = {}\nshards = [", quoted(corpus.name),
-                       corpus.kind == CorpusKind::code ? "code" : "text", percent(corpus.share));
-    for (std::size_t i = 0; i < corpus.patterns.size(); ++i) out += (i > 0 ? ", " : "") + quoted(corpus.patterns[i]);
-    out += "]\n";
-    if (!corpus.layout.empty()) out += fmt::format("layout = {}\n", quoted(corpus.layout));
-    if (!corpus.text_field.empty()) out += fmt::format("text_field = {}\n", quoted(corpus.text_field));
-    add_rules(out, "keep", corpus.filter.keep);
-    add_rules(out, "drop", corpus.filter.drop);
-    if (!corpus.filter.where.empty()) out += fmt::format("where = {}\n", quoted(corpus.filter.where));
-    if (corpus.max_epochs > 0)
-      out += fmt::format("max_epochs = {}\nat_end = \"{}\"\n", corpus.max_epochs,
-                         corpus.at_end == AtEnd::stop ? "stop" : "redistribute");
+    toml.begin_element("corpus");
+    toml.add("name", corpus.name);
+    toml.add("kind", corpus.kind == CorpusKind::code ? "code" : "text");
+    toml.add("share", percent(corpus.share));
+    toml.add("shards", corpus.patterns);
+    if (!corpus.layout.empty()) toml.add("layout", corpus.layout);
+    if (!corpus.text_field.empty()) toml.add("text_field", corpus.text_field);
+    add_rules(toml, "keep", corpus.filter.keep);
+    add_rules(toml, "drop", corpus.filter.drop);
+    if (!corpus.filter.where.empty()) toml.add("where", corpus.filter.where);
+    if (corpus.max_epochs > 0) {
+      toml.add("max_epochs", corpus.max_epochs);
+      toml.add("at_end", corpus.at_end == AtEnd::stop ? "stop" : "redistribute");
+    }
   }
-  return out;
+  return toml.text();
 }
 
 }  // namespace millrace

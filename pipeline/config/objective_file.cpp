@@ -9,6 +9,7 @@
 
 #include "pipeline/config/config_table.h"
 #include "pipeline/config/share_percent.h"
+#include "pipeline/config/toml_writer.h"
 
 namespace millrace {
 namespace {
@@ -93,23 +94,27 @@ Objective objective_from_toml(const std::string& text, const std::string& name) 
 }
 
 std::string to_toml(const Objective& objective) {
-  const bool full = objective.layout == RowLayout::full;
-  std::string out = fmt::format("name = {}\nlayout = \"{}\"\n", quoted(objective.name), full ? "full" : "openmoe");
-  if (objective.lengths.inputs > 0) out += fmt::format("inputs = {}\n", objective.lengths.inputs);
-  if (objective.lengths.targets > 0) out += fmt::format("targets = {}\n", objective.lengths.targets);
-  out += fmt::format("separator = \"{}\"\n", objective.separator == Separator::eos ? "eos" : "none");
-  if (objective.attention == AttentionReach::document) out += "attention = \"document\"\n";
-  if (objective.max_document_tokens > 0)
-    out += fmt::format("max_document_tokens = {}\n", objective.max_document_tokens);
+  TomlWriter toml;
+  toml.add("name", objective.name);
+  toml.add("layout", objective.layout == RowLayout::full ? "full" : "openmoe");
+  if (objective.lengths.inputs > 0) toml.add("inputs", objective.lengths.inputs);
+  if (objective.lengths.targets > 0) toml.add("targets", objective.lengths.targets);
+  toml.add("separator", objective.separator == Separator::eos ? "eos" : "none");
+  if (objective.attention == AttentionReach::document) toml.add("attention", "document");
+  if (objective.max_document_tokens > 0) toml.add("max_document_tokens", objective.max_document_tokens);
   for (const Denoiser& denoiser : objective.denoisers) {
     static constexpr std::array<const char*, 3> kinds{"span", "prefix", "causal"};
-    out += fmt::format("\n[[denoiser]]\nname = {}\nkind = \"{}\"\nshare = {}\n", quoted(denoiser.name),
-                       kinds[static_cast<std::size_t>(denoiser.kind)], denoiser.share * kPercent);
-    if (denoiser.kind == DenoiserKind::span)
-      out += fmt::format("mean_span = {}\nmask_ratio = {}\n", denoiser.mean_span, denoiser.mask_ratio);
-    if (!denoiser.prompt.empty()) out += fmt::format("prompt = {}\n", quoted(denoiser.prompt));
+    toml.begin_element("denoiser");
+    toml.add("name", denoiser.name);
+    toml.add("kind", kinds[static_cast<std::size_t>(denoiser.kind)]);
+    toml.add("share", denoiser.share * kPercent);
+    if (denoiser.kind == DenoiserKind::span) {
+      toml.add("mean_span", denoiser.mean_span);
+      toml.add("mask_ratio", denoiser.mask_ratio);
+    }
+    if (!denoiser.prompt.empty()) toml.add("prompt", denoiser.prompt);
   }
-  return out;
+  return toml.text();
 }
 
 }  // namespace millrace

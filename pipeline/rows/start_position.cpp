@@ -5,9 +5,9 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
+#include "pipeline/config/toml_writer.h"
 #include "stages/errors.h"
 
 namespace millrace {
