@@ -8,15 +8,13 @@
 #include <type_traits>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostShown = 60;  ///< Of a text in a complaint.
 constexpr int kDeepest = 64;  ///< Lists and objects within one another; writing deeper ones could end the stack.
@@ -189,31 +187,23 @@ Value JsonValue::converted(const Json& json, const std::string& key) const {
 }
 
 template <class Value>
-Value JsonValue::as() const {
+Value JsonValue::plain() const {
   return converted<Value>(*value_, "");
 }
 
 template <class Value>
-Value JsonValue::get(const std::string& key) const {
+Value JsonValue::plain(const std::string& key) const {
   const Json* member = find(key);
   if (member == nullptr) fail_at(extended(path_, key), fmt::format("is missing, expected {}", expected_of<Value>()));
   return converted<Value>(*member, key);
 }
 
-template <class Value>
-Value JsonValue::get(const std::string& key, Value fallback) const {
-  return find(key) == nullptr ? fallback : get<Value>(key);
-}
-
-template <class Value>
-std::optional<Value> JsonValue::get_or_null(const std::string& key) const {
-  const Json* member = find(key);
-  if (member != nullptr && member->is_null()) return std::nullopt;
-  return get<Value>(key);
-}
-
 bool JsonValue::is_null() const {
   return value_->is_null();
+}
+
+bool JsonValue::is_null(const std::string& key) const {
+  return find(key)->is_null();
 }
 
 bool JsonValue::has(const std::string& key) const {
@@ -244,10 +234,6 @@ std::vector<std::pair<std::string, JsonValue>> JsonValue::members() const {
   return members;
 }
 
-std::string JsonValue::text() const {
-  return value_->dump();
-}
-
 std::string JsonValue::place() const {
   return path_.empty() ? place_of(document_->source) : fmt::format("{}: {}", place_of(document_->source), path_);
 }
@@ -273,11 +259,9 @@ void JsonValue::fail_at(const std::string& path, const std::string& complaint) c
 }
 
 // NOLINTNEXTLINE(cppcoreguidelines-macro-usage): the types that JSON is read as
-#define MILLRACE_JSON_TYPE(TYPE)                                      \
-  template TYPE JsonValue::as<TYPE>() const;                          \
-  template TYPE JsonValue::get<TYPE>(const std::string&) const;       \
-  template TYPE JsonValue::get<TYPE>(const std::string&, TYPE) const; \
-  template std::optional<TYPE> JsonValue::get_or_null<TYPE>(const std::string&) const
+#define MILLRACE_JSON_TYPE(TYPE)                \
+  template TYPE JsonValue::plain<TYPE>() const; \
+  template TYPE JsonValue::plain<TYPE>(const std::string&) const
 MILLRACE_JSON_TYPE(bool);
 MILLRACE_JSON_TYPE(int);
 MILLRACE_JSON_TYPE(std::int64_t);

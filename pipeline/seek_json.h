@@ -9,8 +9,7 @@ namespace millrace {
 class JsonValue;
 
 /// A place to read from as [offset, content, byte, line, record], with `lost` behind them if it is not 0.
-nlohmann::ordered_json json_of(const SeekPoint& point);
-/// Throws ConfigError if it is none.
-SeekPoint seek_point_of(const JsonValue& json);
+void to_json(nlohmann::ordered_json& json, const SeekPoint& point);
+void from_json(const JsonValue& json, SeekPoint& point);
 
 }  // namespace millrace

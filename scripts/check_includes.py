@@ -43,7 +43,7 @@ ROOMS = {
     "trainer/config": "stages pipeline/config model model/config",
     "trainer/weights": "stages stages/io pipeline model model/config model/parameters",
     "trainer/optimizer": "stages model model/parameters trainer/config",
-    "trainer/evaluation": "stages model/transformer trainer trainer/weights",
+    "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
     "trainer/metrics": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/cost "
                        "trainer/optimizer",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/config model/parameters "

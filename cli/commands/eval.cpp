@@ -5,7 +5,6 @@
 #include <string>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -15,6 +14,7 @@
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -93,12 +93,11 @@ std::string table_of(const Evaluation& causal, const std::optional<Evaluation>& 
   return table.text();
 }
 
-std::string json_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
-  const std::string own_json =
-      own ? fmt::format(R"({{"objective":{},"eval":{},"overall":{}}})", nlohmann::json(own->objective).dump(),
-                        own->corpora_json(), own->overall_json())
-          : "null";
-  return fmt::format(R"({{"eval":{},"overall":{},"own":{}}})", causal.corpora_json(), causal.overall_json(), own_json);
+Json json_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
+  Json json{{"eval", causal.corpora_json()}, {"overall", causal.overall_json()}, {"own", nullptr}};
+  if (own)
+    json["own"] = {{"objective", own->objective}, {"eval", own->corpora_json()}, {"overall", own->overall_json()}};
+  return json;
 }
 
 /// Throws ConfigError if the folder is a run's, DataError if it is a checkpoint of ours whose bytes are not those that
@@ -137,7 +136,7 @@ void eval(const EvalOptions& options) {
   if (rows) own = evaluate(model, *rows, batch_rows, unigram);
   if (!causal.overall.is_finite() || (own && !own->overall.is_finite()))
     say("{}: the loss is not finite: {}", checkpoint.string(), why_not_finite(weights.views()));
-  print_results(options.json ? json_of(causal, own) + "\n" : table_of(causal, own));
+  print_results(options.json ? json_line(json_of(causal, own)) + "\n" : table_of(causal, own));
 }
 
 }  // namespace

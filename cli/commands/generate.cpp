@@ -7,7 +7,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "cli/commands/commands.h"
@@ -19,6 +18,7 @@
 #include "cli/console/text_stream.h"
 #include "model/stop.h"
 #include "model/transformer/generator.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/optimizer/finite.h"
@@ -118,9 +118,8 @@ void generate(const GenerateOptions& options) {
   }
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (options.json) {
-    const nlohmann::ordered_json json{
-        {"prompt", options.prompt}, {"ids", drawn}, {"text", text_behind(prompt, drawn, vocabulary)}};
-    print_results(json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+    const Json json{{"prompt", options.prompt}, {"ids", drawn}, {"text", text_behind(prompt, drawn, vocabulary)}};
+    print_results(json_line(json) + "\n");
   } else {
     text.finish();
     print_results("\n");

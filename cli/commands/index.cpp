@@ -19,6 +19,7 @@
 #include "pipeline/corpora/foreign_shards.h"
 #include "pipeline/corpora/reject_json.h"
 #include "pipeline/corpora/shard_index.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/output_file.h"
 #include "stages/io/whole_file.h"
@@ -81,10 +82,9 @@ std::optional<ShardIndex> earlier_index(const fs::path& file) {
 
 /// The manifest last: with it, all is there.
 void save(const ShardIndex& index, const fs::path& file) {
-  std::string rejects;
-  for (const Reject& reject : index.rejects) rejects += to_json(reject) + "\n";
-  write_output(rejects_beside(file), OutputKind::file, rejects, interrupt_requested);
-  write_output(file, OutputKind::file, to_json(index.manifest, fs::absolute(file).parent_path()), interrupt_requested);
+  write_output(rejects_beside(file), OutputKind::file, to_jsonl(index.rejects), interrupt_requested);
+  write_output(file, OutputKind::file, json_table(manifest_json(index.manifest, fs::absolute(file).parent_path())),
+               interrupt_requested);
 }
 
 /// Throws DataError naming shards of which nothing could be read.

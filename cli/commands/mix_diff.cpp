@@ -6,7 +6,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -14,12 +13,11 @@
 #include "cli/console/text_table.h"
 #include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// A corpus in two mixes; in one of them it may be missing.
 struct Pair {
@@ -146,7 +144,7 @@ std::string as_json(const Mix& before, const Mix& after, const std::vector<Pair>
                  {"corpora", corpora},
                  {"by_kind", {{"a", kinds(before)}, {"b", kinds(after)}}},
                  {"words", words}};
-  return all.dump(2) + "\n";
+  return json_page(all);
 }
 
 std::string as_text(const Mix& before, const Mix& after, const std::vector<Pair>& pairs,

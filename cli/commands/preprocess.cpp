@@ -23,6 +23,7 @@
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/export_view.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/disk.h"
 #include "stages/io/output_file.h"
@@ -86,7 +87,7 @@ void write(const PreprocessArguments& arguments) {
   if (result.was_complete) say("{}: complete already; nothing was done", arguments.out);
   if (result.manifest.stream_ended)
     say("the stream ended after {} rows, before it had the positions asked for", result.manifest.rows);
-  print_results(arguments.json ? to_json(result.manifest) : account_text(result.manifest));
+  print_results(arguments.json ? json_page(result.manifest) : account_text(result.manifest));
 }
 
 }  // namespace

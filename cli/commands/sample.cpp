@@ -5,7 +5,6 @@
 #include <memory>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -14,6 +13,7 @@
 #include "cli/console/messages.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/sample/sample_collector.h"
 #include "pipeline/sample/sample_shards.h"
@@ -42,7 +42,7 @@ struct Arguments {
 };
 
 struct Summary {
-  nlohmann::ordered_json corpora = nlohmann::ordered_json::array();
+  Json corpora = Json::array();
 
   void add(const std::string& name, const std::string& folder, const std::vector<SampleDocument>& documents,
            int shards) {
@@ -91,7 +91,7 @@ void write_shards(const fs::path& out, SampleCollector& collector, Summary& summ
   progress.finish();
 }
 
-void list_files(const fs::path& out, nlohmann::ordered_json& manifest) {
+void list_files(const fs::path& out, Json& manifest) {
   std::map<std::string, std::uintmax_t> sizes;
   for (const auto& entry : fs::recursive_directory_iterator(out)) {
     if (entry.is_regular_file()) sizes[entry.path().lexically_relative(out).generic_string()] = entry.file_size();
@@ -162,15 +162,14 @@ void sample(const Arguments& arguments) {
   const double found = static_cast<double>(collector.bytes()) / 1e6;
   if (collector.bytes() == 0) throw DataError("found no text at all on this machine; --from names a folder with some");
   Summary summary;
-  nlohmann::ordered_json manifest = {
-      {"megabytes", arguments.megabytes}, {"from", arguments.from}, {"text_bytes", collector.bytes()}};
+  Json manifest = {{"megabytes", arguments.megabytes}, {"from", arguments.from}, {"text_bytes", collector.bytes()}};
   for (std::size_t i = 1; i < kLeftOutKinds; ++i) {
     manifest["left_out"][name_of(static_cast<LeftOut>(i))] = collector.left_out[i];
   }
   write_shards(folder.path(), collector, summary);
   manifest["corpora"] = summary.corpora;
   list_files(folder.path(), manifest);
-  const std::string text = manifest.dump(1) + "\n";
+  const std::string text = json_page(manifest);
   write_file_atomically(folder.path() / kManifest, text);
   folder.publish();
   print_summary(JsonValue::parse(text, {kManifest, 0, ""}));

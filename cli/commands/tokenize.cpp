@@ -16,7 +16,6 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -26,6 +25,7 @@
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "pipeline/corpora/loss_judge.h"
+#include "pipeline/json_text.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
 #include "stages/io/input_file.h"
@@ -52,7 +52,7 @@ struct Arguments {
 std::string as_elements(const Vocabulary& vocabulary, std::span<const TokenId> ids, bool pieces) {
   if (!pieces) return fmt::format("{}", fmt::join(ids, ","));
   std::string elements;
-  for (const TokenId id : ids) elements += (elements.empty() ? "" : ",") + nlohmann::json(vocabulary.piece(id)).dump();
+  for (const TokenId id : ids) elements += (elements.empty() ? "" : ",") + json_line(vocabulary.piece(id));
   return elements;
 }
 

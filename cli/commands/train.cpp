@@ -21,6 +21,7 @@
 #include "cli/views/memory_view.h"
 #include "cli/views/training_view.h"
 #include "model/parameters/parameter_spec.h"
+#include "pipeline/json_text.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
 #include "trainer/run/compute_threads.h"
@@ -138,7 +139,7 @@ void train(const TrainOptions& options) {
     throw Interrupted();
   }
   if (options.profile) write_message(profile_table(training.loop().profile()));
-  print_results(options.json ? summary : outcome_text(summary));
+  print_results(options.json ? json_page(*summary) : outcome_text(*summary));
   if (!not_kept.empty()) throw std::runtime_error(not_kept);
 }
 

@@ -2,33 +2,23 @@
 
 #include <algorithm>
 #include <cmath>
-#include <iterator>
+#include <cstdlib>
+#include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
+
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
 
 /// More than a screen can show, fewer than a double has.
-void append_number(std::string& out, double value) {
-  fmt::format_to(std::back_inserter(out), "{:.7g}", value);
-}
+constexpr int kDigits = 7;
+constexpr int kDigitsOfMeans = 4;
 
-template <class Items, class Append>
-void append_list(std::string& out, const Items& items, const Append& append) {
-  out += '[';
-  bool first = true;
-  for (const auto& item : items) {
-    if (!first) out += ',';
-    first = false;
-    append(item);
-  }
-  out += ']';
-}
-
-std::string quoted(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+/// The number with so many digits, in which it is short as text.
+double rounded(double value, int digits) {
+  return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
 }
 
 }  // namespace
@@ -103,57 +93,47 @@ double ThinnedCurves::recent_mean(std::string_view curve, std::size_t buckets, d
   return count == 0 ? otherwise : sum / static_cast<double>(count);
 }
 
-std::string ThinnedCurves::json() const {
+Json ThinnedCurves::json() const {
   const bool whole = rows_per_bucket_ == 1;
-  std::string out = fmt::format("{{\"rows_per_bucket\":{},\"step\":", rows_per_bucket_);
-  append_list(out, steps_, [&](const Steps& steps) {
-    out += whole ? fmt::format("{}", steps.first) : fmt::format("{},{}", steps.first, steps.last);
-  });
-  out += ",\"curves\":{";
-  for (auto curve = curves_.begin(); curve != curves_.end(); ++curve) {
-    std::vector<Bucket> buckets = curve->second;
-    buckets.resize(steps_.size());
-    out += (curve == curves_.begin() ? "" : ",") + quoted(curve->first) + ":{\"value\":";
-    append_list(out, buckets, [&](const Bucket& bucket) {
-      if (bucket.count == 0) {
-        out += whole ? "null" : "null,null";
-        return;
-      }
-      append_number(out, bucket.minimum_first ? bucket.minimum : bucket.maximum);
-      if (whole) return;
-      out += ',';
-      append_number(out, bucket.minimum_first ? bucket.maximum : bucket.minimum);
-    });
-    if (!whole) {
-      out += ",\"mean\":";
-      append_list(out, buckets, [&](const Bucket& bucket) {
-        if (bucket.count == 0)
-          out += "null";
-        else
-          append_number(out, bucket.sum / static_cast<double>(bucket.count));
-      });
-    }
-    out += '}';
+  Json steps = Json::array();
+  for (const Steps& bucket : steps_) {
+    steps.push_back(bucket.first);
+    if (!whole) steps.push_back(bucket.last);
   }
-  return out + "}}";
+  Json curves = Json::object();
+  for (const auto& [name, buckets] : curves_) {
+    Json values = Json::array();
+    Json means = Json::array();
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const Bucket bucket = i < buckets.size() ? buckets[i] : Bucket();
+      const bool has = bucket.count > 0;
+      const auto [first, second] =
+          bucket.minimum_first ? std::pair(bucket.minimum, bucket.maximum) : std::pair(bucket.maximum, bucket.minimum);
+      values.push_back(has ? Json(rounded(first, kDigits)) : Json());
+      if (whole) continue;
+      values.push_back(has ? Json(rounded(second, kDigits)) : Json());
+      means.push_back(has ? Json(rounded(bucket.sum / static_cast<double>(bucket.count), kDigits)) : Json());
+    }
+    Json& curve = curves[name];
+    curve["value"] = std::move(values);
+    if (!whole) curve["mean"] = std::move(means);
+  }
+  return {{"rows_per_bucket", rows_per_bucket_}, {"step", std::move(steps)}, {"curves", std::move(curves)}};
 }
 
-std::string ThinnedCurves::means_json() const {
-  std::string out = fmt::format("{{\"rows_per_bucket\":{},\"step\":", rows_per_bucket_);
-  append_list(out, steps_, [&](const Steps& steps) { out += fmt::format("{}", steps.first); });
-  out += ",\"curves\":{";
-  for (auto curve = curves_.begin(); curve != curves_.end(); ++curve) {
-    std::vector<Bucket> buckets = curve->second;
-    buckets.resize(steps_.size());
-    out += (curve == curves_.begin() ? "" : ",") + quoted(curve->first) + ":";
-    append_list(out, buckets, [&](const Bucket& bucket) {
-      if (bucket.count == 0)
-        out += "null";
-      else
-        fmt::format_to(std::back_inserter(out), "{:.4g}", bucket.sum / static_cast<double>(bucket.count));
-    });
+Json ThinnedCurves::means_json() const {
+  Json steps = Json::array();
+  for (const Steps& bucket : steps_) steps.push_back(bucket.first);
+  Json curves = Json::object();
+  for (const auto& [name, buckets] : curves_) {
+    Json& means = curves[name] = Json::array();
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const Bucket bucket = i < buckets.size() ? buckets[i] : Bucket();
+      const double mean = bucket.sum / static_cast<double>(bucket.count);
+      means.push_back(bucket.count > 0 ? Json(rounded(mean, kDigitsOfMeans)) : Json());
+    }
   }
-  return out + "}}";
+  return {{"rows_per_bucket", rows_per_bucket_}, {"step", std::move(steps)}, {"curves", std::move(curves)}};
 }
 
 }  // namespace millrace

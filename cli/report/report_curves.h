@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 namespace millrace {
 
 /// Curves over common rows (a row: one line of a log), kept in bounded memory however many rows come: neighbouring
@@ -27,9 +29,9 @@ class ThinnedCurves {
   /// {"rows_per_bucket": n, "step": [...], "curves": {NAME: {"value": [...], "mean": [...]}}}. With n = 1 "value" has a
   /// value a row and there is no "mean". Else each bucket has two entries in "step" (its first and last) and "value"
   /// (minimum and maximum, in the order they came), and one in "mean". null where a curve has no value.
-  std::string json() const;
+  nlohmann::ordered_json json() const;
   /// {"rows_per_bucket": n, "step": [first of each bucket], "curves": {NAME: [mean of each bucket]}}
-  std::string means_json() const;
+  nlohmann::ordered_json means_json() const;
 
  private:
   struct Steps {

@@ -10,13 +10,13 @@
 #include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "cli/console/messages.h"
 #include "cli/report/report_metrics.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
@@ -29,7 +29,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kRejectsNamed = 20;
 
@@ -198,36 +197,34 @@ std::string report_json(const fs::path& folder) {
   const Json changes = changes_json(folder / "changes.jsonl", unreadable_lines);
   Json skipped = Json::array();
   for (const auto& [step, reason] : metrics.first_skipped) skipped.push_back({{"step", step}, {"reason", reason}});
-  const Json small{
-      {"name", stream.name},
-      {"folder", fs::absolute(folder).lexically_normal().string()},
-      {"resume", "millrace train " + shell_word(fs::absolute(folder).lexically_normal().string()) + " --resume"},
-      {"program", MILLRACE_VERSION},
-      {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
-      {"status", status},
-      {"step", metrics.step},
-      {"total_steps", total},
-      {"tokens", metrics.tokens},
-      {"total_tokens", run.train.tokens},
-      {"raw_tokens", metrics.raw_tokens},
-      {"loss_tokens", metrics.loss_tokens},
-      {"loss", metrics.last_loss ? Json(*metrics.last_loss) : Json()},
-      {"tokens_per_s",
-       metrics.step_seconds > 0 ? Json(static_cast<double>(positions_per_step) / metrics.step_seconds) : Json()},
-      {"seconds", status == "complete" ? summary.seconds.value_or(metrics.seconds) : metrics.seconds},
-      {"seconds_left", status == "running" && metrics.step_seconds > 0 ? Json(seconds_left) : Json()},
-      {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
-      {"unreadable_lines", unreadable_lines},
-      {"sequence_length", stream.sequence_length},
-      {"phases", phases_json(stream, positions_per_step)},
-      {"changes", changes},
-      {"rejects", rejects},
-      {"checkpoints", checkpoints_json(folder / "checkpoints")},
-      {"settings", settings_json(run)},
-      {"versions", summary.versions}};
-  std::string text = small.dump(-1, ' ', false, Json::error_handler_t::replace);
-  text.pop_back();
-  return text + ",\"metrics\":" + metrics.json() + "}";
+  return json_line(
+      Json{{"name", stream.name},
+           {"folder", fs::absolute(folder).lexically_normal().string()},
+           {"resume", "millrace train " + shell_word(fs::absolute(folder).lexically_normal().string()) + " --resume"},
+           {"program", MILLRACE_VERSION},
+           {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
+           {"status", status},
+           {"step", metrics.step},
+           {"total_steps", total},
+           {"tokens", metrics.tokens},
+           {"total_tokens", run.train.tokens},
+           {"raw_tokens", metrics.raw_tokens},
+           {"loss_tokens", metrics.loss_tokens},
+           {"loss", metrics.last_loss ? Json(*metrics.last_loss) : Json()},
+           {"tokens_per_s",
+            metrics.step_seconds > 0 ? Json(static_cast<double>(positions_per_step) / metrics.step_seconds) : Json()},
+           {"seconds", status == "complete" ? summary.seconds.value_or(metrics.seconds) : metrics.seconds},
+           {"seconds_left", status == "running" && metrics.step_seconds > 0 ? Json(seconds_left) : Json()},
+           {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
+           {"unreadable_lines", unreadable_lines},
+           {"sequence_length", stream.sequence_length},
+           {"phases", phases_json(stream, positions_per_step)},
+           {"changes", changes},
+           {"rejects", rejects},
+           {"checkpoints", checkpoints_json(folder / "checkpoints")},
+           {"settings", settings_json(run)},
+           {"versions", summary.versions},
+           {"metrics", metrics.json()}});
 }
 
 }  // namespace millrace

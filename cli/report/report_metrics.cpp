@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include "pipeline/json_text.h"
 #include "stages/io/whole_file.h"
 
 namespace millrace {
@@ -200,9 +201,12 @@ class Reader {
 
 }  // namespace
 
-std::string RunMetrics::json() const {
-  return fmt::format(R"({{"steps":{},"evaluations":{},"shares":{},"experts":{},"dropped_by_position":{}}})",
-                     steps.json(), evaluations.json(), shares.json(), experts.means_json(), dropped.means_json());
+Json RunMetrics::json() const {
+  return {{"steps", steps.json()},
+          {"evaluations", evaluations.json()},
+          {"shares", shares.json()},
+          {"experts", experts.means_json()},
+          {"dropped_by_position", dropped.means_json()}};
 }
 
 RunMetrics read_metrics(const std::filesystem::path& file, const std::vector<Phase>& phases) {

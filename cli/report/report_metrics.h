@@ -34,7 +34,7 @@ struct RunMetrics {
   ThinnedCurves experts{240};  ///< LAYER/EXPERT; LAYER counts MoE layers.
   ThinnedCurves dropped{240};  ///< PART of the sequence.
 
-  std::string json() const;
+  nlohmann::ordered_json json() const;
 };
 
 /// An absent file is an empty one. `phases` say since when shares are counted. Throws std::system_error.

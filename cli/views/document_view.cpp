@@ -1,16 +1,12 @@
 #include "cli/views/document_view.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/text_table.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
+namespace {}  // namespace
 
 std::string document_text(const FoundDocument& found, std::uint64_t end) {
   std::string out = fmt::format("{}:{} of corpus {}", found.shard, found.record, found.corpus);
@@ -42,7 +38,7 @@ std::string documents_json(const std::vector<FoundDocument>& found, std::uint64_
                          {"rows", rows}});
   }
   const Json all{{"rows_trained", end}, {"documents", documents}};
-  return all.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_page(all);
 }
 
 }  // namespace millrace

@@ -1,11 +1,11 @@
 #include "cli/views/dry_run_view.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/views/memory_view.h"
 #include "model/parameters/parameter_spec.h"
+#include "pipeline/json_text.h"
 #include "trainer/run/run_folder.h"
 
 namespace millrace {
@@ -44,16 +44,16 @@ std::string DryRun::text() const {
 }
 
 std::string DryRun::json() const {
-  const nlohmann::ordered_json json{{"run", run.stream.name},
-                                    {"parameters", parameter_count(run.model)},
-                                    {"steps", steps_of(run)},
-                                    {"batch_rows", run.train.batch_rows},
-                                    {"micro_rows", run.train.micro_rows},
-                                    {"sequence_length", run.stream.sequence_length},
-                                    {"run_dir", run_dir.string()},
-                                    {"run_dir_holds_run", holds_run(run_dir)},
-                                    {"memory", memory_json(memory, machine)}};
-  return json.dump(2) + "\n";
+  const Json json{{"run", run.stream.name},
+                  {"parameters", parameter_count(run.model)},
+                  {"steps", steps_of(run)},
+                  {"batch_rows", run.train.batch_rows},
+                  {"micro_rows", run.train.micro_rows},
+                  {"sequence_length", run.stream.sequence_length},
+                  {"run_dir", run_dir.string()},
+                  {"run_dir_holds_run", holds_run(run_dir)},
+                  {"memory", memory_json(memory, machine)}};
+  return json_page(json);
 }
 
 }  // namespace millrace

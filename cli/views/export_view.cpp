@@ -3,9 +3,9 @@
 #include <optional>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/text_table.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
@@ -77,11 +77,9 @@ std::string damage_text(const std::string& folder, const std::vector<Damage>& da
 }
 
 std::string damage_json(const std::vector<Damage>& damage) {
-  nlohmann::ordered_json list = nlohmann::ordered_json::array();
+  Json list = Json::array();
   for (const Damage& found : damage) list.push_back({{"file", found.file}, {"what", found.what}});
-  return nlohmann::ordered_json{{"damage", list}}.dump(-1, ' ', false,
-                                                       nlohmann::ordered_json::error_handler_t::replace) +
-         "\n";
+  return json_line(Json{{"damage", list}}) + "\n";
 }
 
 }  // namespace millrace

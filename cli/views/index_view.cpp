@@ -8,17 +8,16 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
 #include "pipeline/corpora/loss_judge.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
 
 using Align = TextTable::Align;
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kMostShardRows = 40;
 constexpr std::size_t kMostValueRows = 50;
@@ -171,18 +170,17 @@ std::string index_text(const ShardIndex& index, const std::string& by) {
 }
 
 std::string index_json(const ShardIndex& index, const std::string& by, const std::filesystem::path& folder) {
-  const std::string manifest = to_json(index.manifest, folder);
-  if (by.empty()) return manifest;
+  Json json = manifest_json(index.manifest, folder);
+  if (by.empty()) return json_table(std::move(json));
   Json values = Json::array();
   for (const auto& [value, count] : most_first(index.by))
     values.push_back({{"value", value.empty() ? Json() : Json(value)},
                       {"documents", count.documents},
                       {"text_bytes", count.text_bytes}});
-  Json json = Json::parse(manifest);
   json["by"] = {{"field", by},
                 {"values", values},
                 {"others", {{"documents", index.by.others.documents}, {"text_bytes", index.by.others.text_bytes}}}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+  return json_line(json) + "\n";
 }
 
 }  // namespace millrace

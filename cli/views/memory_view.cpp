@@ -3,10 +3,10 @@
 #include <array>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -48,8 +48,8 @@ std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine) {
                      machine.limit);
 }
 
-nlohmann::ordered_json memory_json(const MemoryPlan& plan, const MachineMemory& machine) {
-  nlohmann::ordered_json json;
+Json memory_json(const MemoryPlan& plan, const MachineMemory& machine) {
+  Json json;
   for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
   json["total"] = plan.total();
   json["available"] = machine.bytes;

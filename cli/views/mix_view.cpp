@@ -5,24 +5,18 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
 #include "cli/views/index_hint.h"
 #include "cli/views/memory_view.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 const char* name_of(CorpusKind kind) {
   return kind == CorpusKind::code ? "code" : "text";
-}
-
-Json or_null(const std::optional<double>& value) {
-  return value ? Json(*value) : Json();
 }
 
 std::string available_cell(const AvailableTokens& available) {
@@ -148,8 +142,8 @@ std::string MixView::json() const {
       corpora.push_back({{"name", forecast.corpora[i].corpus.name},
                          {"share", taken.positions[i] / (taken.to - taken.from)},
                          {"tokens", taken.positions[i]},
-                         {"raw_tokens", or_null(taken.raw_tokens[i])},
-                         {"epochs", or_null(forecast.epochs(taken, i))}});
+                         {"raw_tokens", Json(taken.raw_tokens[i])},
+                         {"epochs", Json(forecast.epochs(taken, i))}});
     }
     const std::string& objective = phase.objective.name;
     const bool to_horizon = request.horizon > 0;
@@ -175,12 +169,12 @@ std::string MixView::json() const {
                        {"passed_over", request.has_data() ? Json(corpus.passed_over) : Json()},
                        {"layouts", available != nullptr ? Json(available->layouts) : Json()},
                        {"tokens", request.horizon > 0 ? Json(planned.positions) : Json()},
-                       {"raw_tokens", request.horizon > 0 ? or_null(planned.raw_tokens) : Json()},
+                       {"raw_tokens", request.horizon > 0 ? Json(planned.raw_tokens) : Json()},
                        {"available_tokens", available != nullptr ? Json(available->tokens) : Json()},
                        {"available_error", available != nullptr ? Json(available->error) : Json()},
                        {"from_manifest", available != nullptr ? Json(available->from_manifest) : Json()},
-                       {"epochs", request.horizon > 0 ? or_null(planned.epochs) : Json()},
-                       {"exhausted_at", request.horizon > 0 ? or_null(planned.exhausted_at) : Json()}});
+                       {"epochs", request.horizon > 0 ? Json(planned.epochs) : Json()},
+                       {"exhausted_at", request.horizon > 0 ? Json(planned.exhausted_at) : Json()}});
   }
   const Json all{{"total_tokens", static_cast<std::uint64_t>(request.horizon)},
                  {"ends_at", request.horizon > 0 ? Json(forecast.plan.positions) : Json()},
@@ -188,7 +182,7 @@ std::string MixView::json() const {
                  {"corpora", corpora},
                  {"by_kind", by_kind},
                  {"memory", memory ? memory_json(*memory, machine) : Json()}};
-  return all.dump(2) + "\n";
+  return json_page(all);
 }
 
 }  // namespace millrace

@@ -6,16 +6,14 @@
 #include <set>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "cli/console/results.h"
 #include "cli/console/terminal_text.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kBar = "\u2502";
 
@@ -249,7 +247,7 @@ std::string row_json(const StreamRow& row, const RowContext& context) {
   const Json json{{"row", row.number},       {"examples", examples},           {"tokens", r.tokens},
                   {"labels", r.labels},      {"loss_weights", r.loss_weights}, {"segment_ids", r.segment_ids},
                   {"positions", r.positions}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return json_line(json);
 }
 
 }  // namespace

@@ -5,15 +5,14 @@
 #include <cstdint>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/text_table.h"
+#include "pipeline/json_text.h"
 #include "stages/objectives/span_corruption.h"
 
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using Align = TextTable::Align;
 
 double ratio(std::uint64_t part, std::uint64_t whole) {
@@ -259,7 +258,7 @@ std::string statistics_json(const StreamStatistics& statistics, const StreamConf
                  {"real_share", ratio(real, positions)},
                  {"loss_share", ratio(loss, positions)},
                  {"phases", phases}};
-  return all.dump() + "\n";
+  return json_line(all) + "\n";
 }
 
 }  // namespace millrace

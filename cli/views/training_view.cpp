@@ -5,15 +5,13 @@
 #include <string_view>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kNotFinite = "not finite";
 
@@ -137,8 +135,7 @@ std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
                      percent(all.accuracy()));
 }
 
-std::string outcome_text(const std::string& summary) {
-  const Json json = Json::parse(summary);
+std::string outcome_text(const Json& json) {
   const Json& times = json.at("times");
   std::string text = fmt::format(
       "{}: {} of {} steps, {} tokens in {} ({} tokens/s, {} waiting for data, {} for checkpoints), at most {} of "

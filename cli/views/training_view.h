@@ -3,6 +3,8 @@
 #include <filesystem>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "trainer/evaluation/evaluation.h"
 
 namespace millrace {
@@ -14,7 +16,7 @@ std::string finite_text(double number, int decimals);
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
 
 /// How a run ended, as tables for a person: losses on held-out tokens against the unigram bound, asked and realised
-/// shares, rejects, time. `summary` is the text of summary.json.
-std::string outcome_text(const std::string& summary);
+/// shares, rejects, time. `summary` is what summary.json says.
+std::string outcome_text(const nlohmann::ordered_json& summary);
 
 }  // namespace millrace

@@ -6,9 +6,9 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 
 #include "cli/console/results.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/unigram_encoder.h"
 #include "stages/tokenizer/vocabulary.h"
@@ -52,11 +52,11 @@ std::vector<std::string> departures_from_umt5(const VocabularyFile& file) {
   return departures;
 }
 
-nlohmann::ordered_json facts_of(const VocabularyFile& file, std::string_view bytes, const std::string& hash) {
+Json facts_of(const VocabularyFile& file, std::string_view bytes, const std::string& hash) {
   const int count = static_cast<int>(file.pieces.size());
   const int size = count + Vocabulary::kExtraIds;
   const std::string why_not = UnigramEncoder::why_not(file);
-  nlohmann::ordered_json facts;
+  Json facts;
   facts["kind"] = file.model_type;
   facts["pieces"] = count;
   facts["of_type"] = {
@@ -87,14 +87,14 @@ nlohmann::ordered_json facts_of(const VocabularyFile& file, std::string_view byt
   return facts;
 }
 
-std::string text_of(const nlohmann::ordered_json& value) {
+std::string text_of(const Json& value) {
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_string()) return value.get<std::string>();
-  if (value.is_number_integer()) return value.get<int>() < 0 ? "none" : value.dump();
-  return value.dump();
+  if (value.is_number_integer()) return value.get<int>() < 0 ? "none" : json_line(value);
+  return json_line(value);
 }
 
-void print_table(const nlohmann::ordered_json& facts) {
+void print_table(const Json& facts) {
   const auto line = [](std::string_view name, const std::string& value) {
     print_results(fmt::format("{:<25} {}\n", name, value));
   };
@@ -134,9 +134,9 @@ void show_vocabulary(const std::string& file, bool json) {
   const std::string bytes = read_vocabulary_bytes(file);
   const auto vocabulary = read_vocabulary_file(bytes);
   if (!vocabulary) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file));
-  const nlohmann::ordered_json facts = facts_of(*vocabulary, bytes, vocabulary_hash(bytes));
+  const Json facts = facts_of(*vocabulary, bytes, vocabulary_hash(bytes));
   if (json) {
-    print_results(facts.dump() + "\n");
+    print_results(json_line(facts) + "\n");
     return;
   }
   print_table(facts);

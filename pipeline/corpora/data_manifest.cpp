@@ -3,11 +3,11 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <sys/stat.h>
 
 #include "pipeline/corpora/loss_judge.h"
 #include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/seek_json.h"
 #include "stages/errors.h"
@@ -17,7 +17,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr int kVersion = 1;
 
@@ -31,54 +30,8 @@ Json or_null(const std::string& text) {
   return text.empty() ? Json() : Json(text);
 }
 
-Json json_of(const ShardEntry& entry) {
-  Json rejects = Json::object();
-  for (const auto& [cause, count] : entry.rejects) rejects[cause] = count;
-  Json seek_points = Json::array();
-  for (const SeekPoint& point : entry.seek_points) seek_points.push_back(json_of(point));
-  Json json{{"path", entry.path},
-            {"bytes", entry.bytes},
-            {"modified_ns", entry.modified},
-            {"xxh3", or_null(entry.xxh3)},
-            {"container", or_null(entry.container)},
-            {"layout", entry.layout},
-            {"records", entry.records},
-            {"text_bytes", entry.text_bytes},
-            {"rejects", rejects},
-            {"tokens", entry.tokens ? Json(*entry.tokens) : Json()},
-            {"content_bytes", entry.content},
-            {"lost_records", entry.lost.records},
-            {"lost_content", entry.lost.bytes},
-            {"seek_points", seek_points}};
-  if (entry.held_out.documents > 0)
-    json["held_out"] = {{"documents", entry.held_out.documents}, {"tokens", entry.held_out.tokens}};
-  return json;
-}
-
 std::string text_or_empty(const JsonValue& json, const char* key) {
   return json.get_or_null<std::string>(key).value_or("");
-}
-
-ShardEntry entry_of(const JsonValue& json) {
-  ShardEntry entry;
-  entry.path = json.get<std::string>("path");
-  entry.bytes = json.get<std::uint64_t>("bytes");
-  entry.modified = json.get<std::int64_t>("modified_ns");
-  entry.xxh3 = text_or_empty(json, "xxh3");
-  entry.container = text_or_empty(json, "container");
-  entry.layout = json.get<std::string>("layout");
-  entry.records = json.get<std::uint64_t>("records");
-  entry.text_bytes = json.get<std::uint64_t>("text_bytes");
-  for (const auto& [cause, count] : json.at("rejects").members()) entry.rejects[cause] = count.as<std::uint64_t>();
-  entry.content = json.get<std::uint64_t>("content_bytes", 0);
-  entry.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
-  entry.tokens = json.get_or_null<std::uint64_t>("tokens");
-  if (json.has("held_out")) {
-    const JsonValue held_out = json.at("held_out");
-    entry.held_out = {held_out.get<std::uint64_t>("documents"), held_out.get<std::uint64_t>("tokens")};
-  }
-  for (const JsonValue& point : json.at("seek_points").elements()) entry.seek_points.push_back(seek_point_of(point));
-  return entry;
 }
 
 Manifest manifest_from(const JsonValue& json, const fs::path& folder) {
@@ -89,13 +42,8 @@ Manifest manifest_from(const JsonValue& json, const fs::path& folder) {
   manifest.text_field = text_or_empty(json, "text_field");
   manifest.holdout = json.get<double>("holdout", 0.0);
   manifest.complete = json.get<bool>("complete");
-  for (const JsonValue& shard : json.at("shards").elements()) manifest.shards.push_back(entry_of(shard));
+  manifest.shards = json.get<std::vector<ShardEntry>>("shards");
   return manifest;
-}
-
-/// File names may hold bytes that are no UTF-8: they are replaced, and such a shard is indexed anew each time.
-std::string line_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace
@@ -129,20 +77,57 @@ fs::path rejects_beside(const fs::path& manifest) {
   return file += ".rejects.jsonl";
 }
 
-std::string to_json(const Manifest& manifest, const fs::path& folder) {
-  Json head{{"version", kVersion},
+void to_json(Json& json, const ShardEntry& entry) {
+  json = {{"path", entry.path},
+          {"bytes", entry.bytes},
+          {"modified_ns", entry.modified},
+          {"xxh3", or_null(entry.xxh3)},
+          {"container", or_null(entry.container)},
+          {"layout", entry.layout},
+          {"records", entry.records},
+          {"text_bytes", entry.text_bytes},
+          {"rejects", entry.rejects},
+          {"tokens", entry.tokens},
+          {"content_bytes", entry.content},
+          {"lost_records", entry.lost.records},
+          {"lost_content", entry.lost.bytes},
+          {"seek_points", entry.seek_points}};
+  if (entry.held_out.documents > 0)
+    json["held_out"] = {{"documents", entry.held_out.documents}, {"tokens", entry.held_out.tokens}};
+}
+
+void from_json(const JsonValue& json, ShardEntry& entry) {
+  entry.path = json.get<std::string>("path");
+  entry.bytes = json.get<std::uint64_t>("bytes");
+  entry.modified = json.get<std::int64_t>("modified_ns");
+  entry.xxh3 = text_or_empty(json, "xxh3");
+  entry.container = text_or_empty(json, "container");
+  entry.layout = json.get<std::string>("layout");
+  entry.records = json.get<std::uint64_t>("records");
+  entry.text_bytes = json.get<std::uint64_t>("text_bytes");
+  entry.rejects = json.get<std::map<std::string, std::uint64_t>>("rejects");
+  entry.content = json.get<std::uint64_t>("content_bytes", 0);
+  entry.lost = {json.get<std::uint64_t>("lost_records", 0), json.get<std::uint64_t>("lost_content", 0)};
+  entry.tokens = json.get_or_null<std::uint64_t>("tokens");
+  if (json.has("held_out")) {
+    const JsonValue held_out = json.at("held_out");
+    entry.held_out = {held_out.get<std::uint64_t>("documents"), held_out.get<std::uint64_t>("tokens")};
+  }
+  entry.seek_points = json.get<std::vector<SeekPoint>>("seek_points");
+}
+
+/// File names may hold bytes that are no UTF-8: they become text that names no file, and such a shard is indexed anew
+/// each time.
+Json manifest_json(const Manifest& manifest, const fs::path& folder) {
+  Json json{{"version", kVersion},
             {"root", plain_absolute(manifest.root).lexically_relative(plain_absolute(folder)).string()},
             {"vocabulary", or_null(manifest.vocabulary)},
             {"layout", or_null(manifest.layout)},
             {"text_field", or_null(manifest.text_field)},
             {"complete", manifest.complete}};
-  if (manifest.holdout > 0) head["holdout"] = manifest.holdout;
-  std::string text = line_of(head);
-  text.pop_back();
-  text += ",\"shards\":[";
-  for (std::size_t i = 0; i < manifest.shards.size(); ++i)
-    text += (i == 0 ? "\n" : ",\n") + line_of(json_of(manifest.shards[i]));
-  return text + "\n]}\n";
+  if (manifest.holdout > 0) json["holdout"] = manifest.holdout;
+  json["shards"] = manifest.shards;
+  return json;
 }
 
 Manifest read_manifest(const fs::path& file) {

@@ -7,9 +7,13 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "stages/records.h"
 
 namespace millrace {
+
+class JsonValue;
 
 /// Where commands look for the manifest of a data directory: DIR/millrace-index.json.
 inline constexpr const char* kManifestName = "millrace-index.json";
@@ -69,8 +73,11 @@ std::optional<FileState> state_of(const std::filesystem::path& file);
 /// Where the rejects of a manifest's shards stand: NAME.rejects.jsonl beside NAME.json.
 std::filesystem::path rejects_beside(const std::filesystem::path& manifest);
 
-/// A manifest as JSON, one line a shard, for a file in `folder`: `root` is written relative to it.
-std::string to_json(const Manifest& manifest, const std::filesystem::path& folder);
+void to_json(nlohmann::ordered_json& json, const ShardEntry& entry);
+void from_json(const JsonValue& json, ShardEntry& entry);
+
+/// A manifest for a file in `folder`: `root` is written relative to it. The shards are the last member: see json_table.
+nlohmann::ordered_json manifest_json(const Manifest& manifest, const std::filesystem::path& folder);
 
 /// Reads a manifest. Throws ConfigError naming the file if it is none, or of another version.
 Manifest read_manifest(const std::filesystem::path& file);

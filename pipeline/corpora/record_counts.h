@@ -3,9 +3,13 @@
 #include <array>
 #include <cstdint>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "stages/records.h"
 
 namespace millrace {
+
+class JsonValue;
 
 /// What became of a corpus's records, in stream order.
 struct RecordCounts {
@@ -26,5 +30,8 @@ struct RecordCounts {
   RecordCounts& operator+=(const RecordCounts& other);
   bool operator==(const RecordCounts&) const = default;
 };
+
+void to_json(nlohmann::ordered_json& json, const RecordCounts& counts);
+void from_json(const JsonValue& json, RecordCounts& counts);
 
 }  // namespace millrace

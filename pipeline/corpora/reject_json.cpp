@@ -1,30 +1,17 @@
 #include "pipeline/corpora/reject_json.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
 RejectCause cause_in(const JsonValue& json) {
   const auto name = json.get<std::string>("cause");
   if (const std::optional<RejectCause> cause = cause_named(name)) return *cause;
   json.at("cause").fail(fmt::format("is \"{}\", expected the name of a cause", name));
-}
-
-Reject reject_of(const JsonValue& json) {
-  Reject reject;
-  reject.where = {json.get<std::string>("shard"), json.get<std::uint64_t>("record"), json.get<std::uint64_t>("line"),
-                  json.get<std::uint64_t>("byte")};
-  reject.cause = cause_in(json);
-  reject.reason = json.get<std::string>("reason");
-  reject.lost_bytes = json.get<std::uint64_t>("lost_bytes");
-  reject.loss = {json.get<std::uint64_t>("lost_records", 1), json.get<std::uint64_t>("lost_content", 0)};
-  return reject;
 }
 
 }  // namespace
@@ -52,17 +39,31 @@ RejectCounts reject_counts_of(const JsonValue& json) {
   return counts;
 }
 
-std::string to_json(const Reject& reject) {
-  const Json json{
+void to_json(Json& json, const Reject& reject) {
+  json = {
       {"shard", reject.where.shard},     {"record", reject.where.record},       {"line", reject.where.line},
       {"byte", reject.where.byte},       {"cause", name_of(reject.cause)},      {"reason", reject.reason},
       {"lost_bytes", reject.lost_bytes}, {"lost_records", reject.loss.records}, {"lost_content", reject.loss.bytes}};
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+void from_json(const JsonValue& json, Reject& reject) {
+  reject.where = {json.get<std::string>("shard"), json.get<std::uint64_t>("record"), json.get<std::uint64_t>("line"),
+                  json.get<std::uint64_t>("byte")};
+  reject.cause = cause_in(json);
+  reject.reason = json.get<std::string>("reason");
+  reject.lost_bytes = json.get<std::uint64_t>("lost_bytes");
+  reject.loss = {json.get<std::uint64_t>("lost_records", 1), json.get<std::uint64_t>("lost_content", 0)};
+}
+
+std::string to_jsonl(const std::vector<Reject>& rejects) {
+  std::string text;
+  for (const Reject& reject : rejects) text += json_line(reject) + "\n";
+  return text;
 }
 
 std::vector<Reject> rejects_from_jsonl(const std::string& text, const std::string& file) {
   std::vector<Reject> rejects;
-  for_each_json_line(text, file, "", [&](const JsonValue& json) { rejects.push_back(reject_of(json)); });
+  for_each_json_line(text, file, "", [&](const JsonValue& json) { rejects.push_back(json.as<Reject>()); });
   return rejects;
 }
 

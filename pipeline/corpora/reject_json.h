@@ -14,10 +14,11 @@ namespace millrace {
 
 class JsonValue;
 
-/// A reject as a line of rejects.jsonl, without the newline:
+/// A reject as it stands in a line of rejects.jsonl:
 /// {"shard", "record", "line", "byte", "cause", "reason", "lost_bytes", "lost_records", "lost_content"}, the last two
-/// of its loss. Bytes that are no UTF-8 are replaced.
-std::string to_json(const Reject& reject);
+/// of its loss.
+void to_json(nlohmann::ordered_json& json, const Reject& reject);
+void from_json(const JsonValue& json, Reject& reject);
 
 /// The cause of that name, if there is one.
 std::optional<RejectCause> cause_named(const std::string& name);
@@ -29,7 +30,8 @@ using RejectCounts = std::array<std::uint64_t, kRejectCauses>;
 nlohmann::ordered_json reject_counts_json(const RejectCounts& counts);
 RejectCounts reject_counts_of(const JsonValue& json);
 
-/// The rejects of a rejects.jsonl. Throws ConfigError naming `file` and the line that is none.
+/// Rejects, one JSON object a line, and back. Throws ConfigError naming `file` and the line that is none.
+std::string to_jsonl(const std::vector<Reject>& rejects);
 std::vector<Reject> rejects_from_jsonl(const std::string& text, const std::string& file);
 
 }  // namespace millrace

@@ -8,10 +8,10 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <oneapi/tbb/parallel_for.h>
 
 #include "pipeline/corpora/data_manifest.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/content_hash.h"
 #include "stages/errors.h"
@@ -22,7 +22,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr std::uint64_t kSampleOfAll = 1ull << 30;
 constexpr std::uint64_t kLeastSample = 128ull << 10;
@@ -197,24 +196,28 @@ std::vector<ShardFingerprint> with_new_corpora(std::vector<ShardFingerprint> rec
   return recorded;
 }
 
+void to_json(Json& json, const ShardFingerprint& shard) {
+  json = {{"corpus", shard.corpus}, {"shard", shard.shard},
+          {"bytes", shard.bytes},   {"sampled_bytes", shard.sampled_bytes},
+          {"hash", shard.hash},     {"xxh3", shard.xxh3.empty() ? Json() : Json(shard.xxh3)}};
+}
+
+void from_json(const JsonValue& json, ShardFingerprint& shard) {
+  shard = {json.get<std::string>("corpus"),  json.get<std::string>("shard"),
+           json.get<std::uint64_t>("bytes"), json.get<std::uint64_t>("sampled_bytes"),
+           json.get<std::string>("hash"),    json.get_or_null<std::string>("xxh3").value_or("")};
+}
+
 std::string to_jsonl(const std::vector<ShardFingerprint>& fingerprints) {
   std::string text;
-  for (const ShardFingerprint& shard : fingerprints) {
-    const Json json{{"corpus", shard.corpus}, {"shard", shard.shard},
-                    {"bytes", shard.bytes},   {"sampled_bytes", shard.sampled_bytes},
-                    {"hash", shard.hash},     {"xxh3", shard.xxh3.empty() ? Json() : Json(shard.xxh3)}};
-    text += json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  }
+  for (const ShardFingerprint& shard : fingerprints) text += json_line(shard) + "\n";
   return text;
 }
 
 std::vector<ShardFingerprint> fingerprints_from_jsonl(const std::string& text, const std::string& file) {
   std::vector<ShardFingerprint> fingerprints;
-  for_each_json_line(text, file, "", [&](const JsonValue& json) {
-    fingerprints.push_back({json.get<std::string>("corpus"), json.get<std::string>("shard"),
-                            json.get<std::uint64_t>("bytes"), json.get<std::uint64_t>("sampled_bytes"),
-                            json.get<std::string>("hash"), json.get_or_null<std::string>("xxh3").value_or("")});
-  });
+  for_each_json_line(text, file, "",
+                     [&](const JsonValue& json) { fingerprints.push_back(json.as<ShardFingerprint>()); });
   return fingerprints;
 }
 

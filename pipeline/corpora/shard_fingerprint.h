@@ -5,10 +5,14 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/config/stream_config.h"
 #include "pipeline/corpora/corpus_set.h"
 
 namespace millrace {
+
+class JsonValue;
 
 /// What a run remembers of a shard, so that it is not gone on with on other data.
 struct ShardFingerprint {
@@ -46,6 +50,9 @@ std::vector<std::string> vanished(const std::vector<ShardFingerprint>& recorded,
 /// `recorded`, and behind it the fingerprints of corpora that it does not know.
 std::vector<ShardFingerprint> with_new_corpora(std::vector<ShardFingerprint> recorded,
                                                const std::vector<ShardFingerprint>& now);
+
+void to_json(nlohmann::ordered_json& json, const ShardFingerprint& fingerprint);
+void from_json(const JsonValue& json, ShardFingerprint& fingerprint);
 
 /// One JSON object a line.
 std::string to_jsonl(const std::vector<ShardFingerprint>& fingerprints);

@@ -5,17 +5,12 @@
 #include <variant>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 
 namespace millrace {
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-}  // namespace
 
 void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout) {
   for (RecordBatch::Entry& entry : batch.read.entries) {
@@ -92,8 +87,8 @@ void CorpusExport::note(Reject& reject, std::uint64_t shard) {
   ++account_.records.rejected[static_cast<std::size_t>(reject.cause)];
   reject.where.shard = corpus_.shards[shard];
   Json line{{"corpus", corpus_.corpus.name}};
-  line.update(Json::parse(to_json(reject)));
-  folder_.append(kRejects, line.dump() + "\n");
+  line.update(Json(reject));
+  folder_.append(kRejects, json_line(line) + "\n");
 }
 
 void CorpusExport::count(const EncodedItem& item, bool is_record) {

@@ -7,13 +7,13 @@
 #include <utility>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/parallel_pipeline.h>
 #include <oneapi/tbb/task_arena.h>
 
 #include "pipeline/corpora/corpus_scan.h"
 #include "pipeline/export/corpus_export.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/plan/token_budget.h"
 #include "pipeline/seek_json.h"
@@ -21,7 +21,6 @@
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using oneapi::tbb::filter_mode;
 
 constexpr std::size_t kBatchesPerThread = 3;
@@ -35,25 +34,17 @@ struct Progress {
   bool between_corpora = true;  ///< The last account is of a corpus that is through.
 };
 
-std::string to_json(const Progress& progress) {
-  Json accounts = Json::array();
-  for (const CorpusAccount& account : progress.accounts) accounts.push_back(json_of(account));
-  return Json{{"accounts", accounts},
-              {"between_corpora", progress.between_corpora},
-              {"shard", progress.place.shard},
-              {"record", progress.place.record},
-              {"seek", json_of(progress.place.seek)},
-              {"is_readable", progress.place.is_readable}}
-      .dump();
+void to_json(Json& json, const Progress& progress) {
+  json = {{"accounts", progress.accounts}, {"between_corpora", progress.between_corpora},
+          {"shard", progress.place.shard}, {"record", progress.place.record},
+          {"seek", progress.place.seek},   {"is_readable", progress.place.is_readable}};
 }
 
-Progress progress_from_json(const JsonValue& json) {
-  Progress progress;
-  for (const JsonValue& account : json.at("accounts").elements()) progress.accounts.push_back(account_of(account));
+void from_json(const JsonValue& json, Progress& progress) {
+  progress.accounts = json.get<std::vector<CorpusAccount>>("accounts");
   progress.between_corpora = json.get<bool>("between_corpora");
-  progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"), seek_point_of(json.at("seek")),
+  progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"), json.get<SeekPoint>("seek"),
                     json.get<bool>("is_readable")};
-  return progress;
 }
 
 /// The whole job: corpora in turn, each through one pipeline.
@@ -71,7 +62,7 @@ class Job {
         threads_(what.threads > 0 ? static_cast<std::size_t>(what.threads)
                                   : std::max(1U, std::thread::hardware_concurrency())) {
     if (what.tokens) budgets_ = token_budgets(config, corpora_, *what.tokens);
-    if (folder.state()) progress_ = progress_from_json(*folder.state());
+    if (folder.state()) progress_ = folder.state()->as<Progress>();
     folder.create(kRejects);
   }
 
@@ -150,7 +141,7 @@ class Job {
   }
 
   void save() {
-    folder_.save(to_json(progress_));
+    folder_.save(progress_);
     clock_.saved();
   }
 

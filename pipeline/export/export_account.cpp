@@ -3,26 +3,16 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/corpora/data_manifest.h"
 #include "pipeline/corpora/loss_judge.h"
 #include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 
 namespace millrace {
-namespace {
-
-using Json = nlohmann::ordered_json;
-
-Json or_null(const std::optional<std::uint64_t>& number) {
-  return number ? Json(*number) : Json(nullptr);
-}
-
-}  // namespace
-
-Json json_of(const CorpusAccount& account) {
-  return {{"corpus", account.corpus},
+void to_json(Json& json, const CorpusAccount& account) {
+  json = {{"corpus", account.corpus},
           {"records", account.records.read},
           {"documents", account.documents},
           {"held_out", account.records.held_out},
@@ -30,18 +20,17 @@ Json json_of(const CorpusAccount& account) {
           {"skipped", account.records.skipped},
           {"rejected", account.records.rejected_records},
           {"tail", account.tail_documents},
-          {"not_reached", or_null(account.not_reached)},
+          {"not_reached", account.not_reached},
           {"rejects_by_cause", reject_counts_json(account.records.rejected)},
           {"content_bytes", account.records.bytes},
           {"lost_records", account.records.lost.records},
           {"lost_content", account.records.lost.bytes},
           {"raw_tokens", account.raw_tokens},
           {"tail_tokens", account.tail_tokens},
-          {"raw_tokens_asked", or_null(account.budget)}};
+          {"raw_tokens_asked", account.budget}};
 }
 
-CorpusAccount account_of(const JsonValue& json) {
-  CorpusAccount account;
+void from_json(const JsonValue& json, CorpusAccount& account) {
   account.corpus = json.get<std::string>("corpus");
   account.records.read = json.get<std::uint64_t>("records");
   account.documents = json.get<std::uint64_t>("documents");
@@ -57,7 +46,6 @@ CorpusAccount account_of(const JsonValue& json) {
   account.raw_tokens = json.get<std::uint64_t>("raw_tokens");
   account.tail_tokens = json.get<std::uint64_t>("tail_tokens");
   account.budget = json.get_or_null<std::uint64_t>("raw_tokens_asked");
-  return account;
 }
 
 CorpusAccount account_of_rows(const CorpusPosition& position, const Ledger& ledger, std::uint32_t corpus) {

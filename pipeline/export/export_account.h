@@ -29,8 +29,8 @@ struct CorpusAccount {
   std::optional<std::uint64_t> not_reached;  ///< Records of its shards that were not read; none: not counted.
 };
 
-nlohmann::ordered_json json_of(const CorpusAccount& account);
-CorpusAccount account_of(const JsonValue& json);  ///< Throws ConfigError if it is none.
+void to_json(nlohmann::ordered_json& json, const CorpusAccount& account);
+void from_json(const JsonValue& json, CorpusAccount& account);
 
 /// The account of a corpus's rows: what was read of it is the stream's count, what stands in rows is the ledger's.
 CorpusAccount account_of_rows(const CorpusPosition& position, const Ledger& ledger, std::uint32_t corpus);

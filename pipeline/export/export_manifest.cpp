@@ -1,23 +1,23 @@
 #include "pipeline/export/export_manifest.h"
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
+#include "pipeline/rows/row_provenance.h"
 #include "stages/errors.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kFormat = "millrace-preprocess";
 constexpr int kVersion = 1;
 constexpr const char* kSum = "xxh3_64";
 
 std::string hash_of(const Json& json) {
-  const std::string text = json.dump();
+  const std::string text = json_line(json);
   ContentHash hash;
   hash.add(text.data(), text.size());
   return hash.hex();
@@ -25,42 +25,38 @@ std::string hash_of(const Json& json) {
 
 }  // namespace
 
-std::string to_json(const OutputManifest& manifest) {
-  Json accounts = Json::array();
-  for (const CorpusAccount& account : manifest.accounts) accounts.push_back(json_of(account));
-  Json files = Json::object();
-  for (const auto& [name, sums] : manifest.files) files[name] = json_of(sums);
-  Json json{{"format", kFormat},
-            {"version", kVersion},
-            {"identity", Json::parse(to_json(manifest.identity))},
-            {"id_type", manifest.id_type},
-            {"sequence_length", manifest.length},
-            {"rows", manifest.rows},
-            {"stream_ended", manifest.stream_ended},
-            {"end", manifest.end.empty() ? Json() : Json::parse(manifest.end)},
-            {"accounts", accounts},
-            {"files", files}};
+void to_json(Json& json, const OutputManifest& manifest) {
+  json = {{"format", kFormat},
+          {"version", kVersion},
+          {"identity", manifest.identity},
+          {"id_type", manifest.id_type},
+          {"sequence_length", manifest.length},
+          {"rows", manifest.rows},
+          {"stream_ended", manifest.stream_ended},
+          {"end", manifest.end ? story_of(*manifest.end) : Json()},
+          {"accounts", manifest.accounts},
+          {"files", manifest.files}};
   json[kSum] = hash_of(json);
-  return json.dump(1) + "\n";
 }
 
-OutputManifest output_manifest_from_json(const JsonValue& json) {
+void from_json(const JsonValue& json, OutputManifest& manifest) {
   if (json.get<std::string>("format") != kFormat) json.at("format").fail(fmt::format("is not \"{}\"", kFormat));
   if (json.get<int>("version") != kVersion)
     json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kVersion));
   Json content = json.json();
   content.erase(kSum);
   if (json.get<std::string>(kSum) != hash_of(content)) json.at(kSum).fail("is not the checksum of the rest");
-  OutputManifest manifest;
-  manifest.identity = identity_from_json(json.at("identity"));
+  manifest.identity = json.get<OutputIdentity>("identity");
   manifest.id_type = json.get<std::string>("id_type");
   manifest.length = json.get<int>("sequence_length");
   manifest.rows = json.get<std::uint64_t>("rows");
   manifest.stream_ended = json.get<bool>("stream_ended");
-  if (manifest.stream_ended && json.has("end")) manifest.end = json.at("end").text();
-  for (const JsonValue& account : json.at("accounts").elements()) manifest.accounts.push_back(account_of(account));
-  for (const auto& [name, sums] : json.at("files").members()) manifest.files[name] = sums_of(sums);
-  return manifest;
+  if (manifest.stream_ended && json.has("end")) {
+    manifest.end.emplace().number = manifest.rows;
+    add_story(*manifest.end, json.at("end"));
+  }
+  manifest.accounts = json.get<std::vector<CorpusAccount>>("accounts");
+  manifest.files = json.get<std::map<std::string, FileSums>>("files");
 }
 
 OutputManifest read_output_manifest(const fs::path& folder) {
@@ -71,7 +67,7 @@ OutputManifest read_output_manifest(const fs::path& folder) {
                                       ? "it is not finished; run the command that began it again"
                                       : "not made by millrace preprocess"));
   try {
-    return output_manifest_from_json(JsonValue::read(file, kDamagedManifest));
+    return JsonValue::read(file, kDamagedManifest).as<OutputManifest>();
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }

@@ -9,6 +9,7 @@
 #include "pipeline/export/document_export.h"
 #include "pipeline/export/row_export.h"
 #include "pipeline/formats/formats.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/disk.h"
 
@@ -94,15 +95,15 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
 
   const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);
   std::optional<OutputIdentity> begun;
-  if (record) begun = identity_from_json(record->json.at("identity"));
+  if (record) begun = record->json.get<OutputIdentity>("identity");
   const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
   for (const std::string& line : passed_over(corpora)) watch.notice(line);
   const OutputIdentity identity = identity_of(config, corpora, vocabulary, options, part_bytes,
                                               begun ? begun->shards : std::vector<ShardFingerprint>());
   if (begun) refuse_differences(options.out, *begun, identity);
-  if (record && record->complete) return {ExportEnd::complete, true, output_manifest_from_json(record->json)};
+  if (record && record->complete) return {ExportEnd::complete, true, record->json.as<OutputManifest>()};
 
-  StagedFolder folder(options.out, to_json(identity));
+  StagedFolder folder(options.out, identity);
   PreprocessResult result;
   OutputManifest& manifest = result.manifest;
   manifest.identity = identity;
@@ -117,13 +118,13 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
     RowsWritten written;
     result.end = export_rows(config, corpora, vocabulary, *rows, identity, options.threads, folder, watch, written);
     manifest.rows = written.rows;
-    manifest.stream_ended = !written.end.empty();
+    manifest.stream_ended = written.end.has_value();
     manifest.end = std::move(written.end);
     manifest.accounts = std::move(written.accounts);
   }
   if (result.end == ExportEnd::interrupted) return result;
   manifest.files = folder.sums();
-  folder.publish(to_json(manifest));
+  folder.publish(manifest);
   return result;
 }
 

@@ -3,20 +3,16 @@
 #include <optional>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "pipeline/corpora/reject_json.h"
 #include "pipeline/corpora/reject_notices.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/mix/mixer.h"
-#include "pipeline/rows/row_provenance.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/data_pipeline.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kRowsAhead = 64;
 
@@ -27,15 +23,12 @@ struct Progress {
   std::optional<JsonValue> writer;  ///< What it said it needs to go on.
 };
 
-std::string to_json(const Progress& progress, const Json& writer) {
-  return Json{{"position", Json::parse(to_json(*progress.position))},
-              {"ledger", Json::parse(progress.ledger.to_json())},
-              {"writer", writer}}
-      .dump();
+Json progress_json(const Progress& progress, const Json& writer) {
+  return {{"position", *progress.position}, {"ledger", progress.ledger}, {"writer", writer}};
 }
 
-Progress progress_from_json(const JsonValue& json) {
-  return {position_from_json(json.at("position")), Ledger::from_json(json.at("ledger")), json.at("writer")};
+void from_json(const JsonValue& json, Progress& progress) {
+  progress = {json.get<Position>("position"), json.get<Ledger>("ledger"), json.at("writer")};
 }
 
 /// Names rejects in rejects.jsonl, and some of them in the log.
@@ -54,8 +47,8 @@ class RejectsFile {
       const std::string& corpus = corpora_[row.reject_corpora[i]];
       if (const auto notice = notices_.line(corpus, row.rejects[i])) watch_.notice(*notice);
       Json line{{"corpus", corpus}, {"row", row.number}};
-      line.update(Json::parse(to_json(row.rejects[i])));
-      folder_.append(kRejects, line.dump() + "\n");
+      line.update(Json(row.rejects[i]));
+      folder_.append(kRejects, json_line(line) + "\n");
     }
   }
 
@@ -93,7 +86,7 @@ ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& 
   const std::uint64_t tokens = identity.tokens.value_or(config.phases.back().until);
   const std::uint64_t wanted = (tokens + length - 1) / length;
   Progress progress;
-  if (folder.state()) progress = progress_from_json(*folder.state());
+  if (folder.state()) progress = folder.state()->as<Progress>();
   const std::unique_ptr<RowWriter> writer =
       format.writer(folder, {config.sequence_length, identity, progress.writer ? &*progress.writer : nullptr});
 
@@ -114,14 +107,13 @@ ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& 
     progress.ledger.add(row);
     progress.position = *row.after;
     rows = row.number + 1;
-    if (writer->is_between_parts()) folder.save(to_json(progress, writer->state()));
+    if (writer->is_between_parts()) folder.save(progress_json(progress, writer->state()));
     watch.progress(format.name, rows * length, wanted * length, "tokens");
   }
   if (rows < wanted) {
-    const StreamRow end = pipeline.end();
-    rejects.add(end);
-    progress.position = *end.after;
-    written.end = story_of(end);
+    written.end = pipeline.end();
+    rejects.add(*written.end);
+    progress.position = *written.end->after;
   }
   pipeline.stop();
   writer->end_part();

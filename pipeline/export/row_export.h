@@ -1,7 +1,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
@@ -11,6 +11,7 @@
 #include "pipeline/formats/export_identity.h"
 #include "pipeline/formats/row_writer.h"
 #include "pipeline/formats/staged_folder.h"
+#include "pipeline/rows/stream_row.h"
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
@@ -18,7 +19,7 @@ namespace millrace {
 /// What became of the rows that were asked for.
 struct RowsWritten {
   std::uint64_t rows = 0;
-  std::string end;  ///< OutputManifest::end; empty: there were as many as asked for.
+  std::optional<StreamRow> end;  ///< OutputManifest::end; none: there were as many as asked for.
   std::vector<CorpusAccount> accounts;
 };
 

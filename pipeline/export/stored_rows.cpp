@@ -9,7 +9,6 @@
 #include <fmt/ranges.h>
 
 #include "pipeline/formats/rows_format.h"
-#include "pipeline/rows/row_provenance.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
@@ -111,7 +110,10 @@ StreamRow RowsFolder::end() {
   end.number = rows_;
   if (next_ < rows_) return end;
   if (manifest.stream_ended && rows_ == manifest.rows) {
-    add_story(end, manifest.end, (reader_.folder() / kOutputManifest).string());
+    if (!manifest.end)
+      throw DataError(fmt::format("{}: does not tell of the stream's end: make the rows anew with millrace preprocess",
+                                  (reader_.folder() / kOutputManifest).string()));
+    end = *manifest.end;
   } else if (rows_ > 0) {
     end.after = reader_.row(rows_ - 1).after;
   }

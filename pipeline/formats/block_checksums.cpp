@@ -4,23 +4,22 @@
 #include <system_error>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/io/input_file.h"
 
 namespace millrace {
 
-nlohmann::ordered_json json_of(const FileSums& sums) {
-  return {{"bytes", sums.bytes}, {"xxh3_64", sums.blocks}};
+void to_json(Json& json, const FileSums& sums) {
+  json = {{"bytes", sums.bytes}, {"xxh3_64", sums.blocks}};
 }
 
-FileSums sums_of(const JsonValue& json) {
-  const FileSums sums{json.get<std::uint64_t>("bytes"), json.get<std::vector<std::string>>("xxh3_64")};
+void from_json(const JsonValue& json, FileSums& sums) {
+  sums = {json.get<std::uint64_t>("bytes"), json.get<std::vector<std::string>>("xxh3_64")};
   const std::uint64_t blocks = sums.bytes / FileSums::kBlock + (sums.bytes % FileSums::kBlock == 0 ? 0 : 1);
   if (sums.blocks.size() != blocks)
     json.fail(fmt::format("has {} sums, expected {} for {} bytes", sums.blocks.size(), blocks, sums.bytes));
-  return sums;
 }
 
 RunningSums::RunningSums(const FileSums& so_far, const std::vector<char>& rest) {

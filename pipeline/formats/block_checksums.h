@@ -25,8 +25,8 @@ struct FileSums {
   bool operator==(const FileSums&) const = default;
 };
 
-nlohmann::ordered_json json_of(const FileSums& sums);  ///< {"bytes", "xxh3_64"}
-FileSums sums_of(const JsonValue& json);               ///< Throws ConfigError if it is none.
+void to_json(nlohmann::ordered_json& json, const FileSums& sums);  ///< {"bytes", "xxh3_64"}
+void from_json(const JsonValue& json, FileSums& sums);
 
 /// The sums of bytes that come piece by piece. One object, one thread.
 class RunningSums {

@@ -4,14 +4,12 @@
 #include <iterator>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 std::string text_of(const std::optional<std::uint64_t>& tokens) {
   return tokens ? fmt::format("{}", *tokens) : "none";
@@ -19,26 +17,24 @@ std::string text_of(const std::optional<std::uint64_t>& tokens) {
 
 }  // namespace
 
-std::string to_json(const OutputIdentity& identity) {
+void to_json(Json& json, const OutputIdentity& identity) {
   Json facts = Json::object();
   for (const auto& [name, text] : identity.facts) facts[name] = text;
-  return Json{{"format", identity.format},
-              {"run", identity.run},
-              {"run_hash", hash_of_facts(identity.facts)},
-              {"stream", facts},
-              {"stream_version", identity.stream_version},
-              {"vocabulary_hash", identity.vocabulary},
-              {"tokenizer", identity.tokenizer},
-              {"vocabulary_size", identity.vocabulary_size},
-              {"eos", identity.eos},
-              {"tokens", identity.tokens ? Json(*identity.tokens) : Json(nullptr)},
-              {"part_bytes", identity.part_bytes},
-              {"shards", to_jsonl(identity.shards)}}
-      .dump();
+  json = {{"format", identity.format},
+          {"run", identity.run},
+          {"run_hash", hash_of_facts(identity.facts)},
+          {"stream", facts},
+          {"stream_version", identity.stream_version},
+          {"vocabulary_hash", identity.vocabulary},
+          {"tokenizer", identity.tokenizer},
+          {"vocabulary_size", identity.vocabulary_size},
+          {"eos", identity.eos},
+          {"tokens", identity.tokens},
+          {"part_bytes", identity.part_bytes},
+          {"shards", to_jsonl(identity.shards)}};
 }
 
-OutputIdentity identity_from_json(const JsonValue& json) {
-  OutputIdentity identity;
+void from_json(const JsonValue& json, OutputIdentity& identity) {
   identity.format = json.get<std::string>("format");
   identity.run = json.get<std::string>("run");
   for (const auto& [name, fact] : json.at("stream").members())
@@ -51,7 +47,6 @@ OutputIdentity identity_from_json(const JsonValue& json) {
   identity.tokens = json.get_or_null<std::uint64_t>("tokens");
   identity.part_bytes = json.get<std::uint64_t>("part_bytes");
   identity.shards = fingerprints_from_jsonl(json.get<std::string>("shards"), json.place("shards"));
-  return identity;
 }
 
 std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/config/stream_identity.h"
 #include "pipeline/corpora/shard_fingerprint.h"
 #include "pipeline/rows/stream_row.h"
@@ -29,9 +31,8 @@ struct OutputIdentity {
   std::vector<ShardFingerprint> shards;
 };
 
-/// JSON, and back. Throws ConfigError if it is none.
-std::string to_json(const OutputIdentity& identity);
-OutputIdentity identity_from_json(const JsonValue& json);
+void to_json(nlohmann::ordered_json& json, const OutputIdentity& identity);
+void from_json(const JsonValue& json, OutputIdentity& identity);
 
 /// What differs, a line each; empty if both are the same.
 std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here);

@@ -5,9 +5,9 @@
 #include <system_error>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/formats/mds_shard.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/content_hash.h"
@@ -16,8 +16,6 @@
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kIndex = "index.json";
 constexpr const char* kHash = "xxh3_64";
@@ -68,7 +66,7 @@ class MdsWriter : public RowWriter {
     const std::string zip_name = raw_name + ".zstd";
     const std::string raw = shard_.bytes();
     const std::string zip = zstd_compressed(raw);
-    nlohmann::json entry = nlohmann::json::parse(to_json(config_));
+    nlohmann::json entry = config_;
     entry["samples"] = shard_.samples();
     entry["raw_data"] = file_json(raw_name, raw);
     entry["zip_data"] = file_json(zip_name, zip);
@@ -83,7 +81,7 @@ class MdsWriter : public RowWriter {
 
   void finish() override {
     const nlohmann::json index{{"shards", nlohmann::json(shards_)}, {"version", 2}};
-    folder_.append(kIndex, index.dump());
+    folder_.append(kIndex, json_line(index));
     folder_.close(kIndex);
   }
 
@@ -102,7 +100,7 @@ class ShardCheck {
   std::uint32_t samples() {
     const auto count = number_at<std::uint32_t>(0);
     const std::uint64_t begin = number_at<std::uint32_t>(4);
-    const std::string config = to_json(config_of(rows_.identity.part_bytes));
+    const std::string config = config_text(config_of(rows_.identity.part_bytes));
     if (begin != 4 + 4 * (std::uint64_t{count} + 1) + config.size())
       throw DataError(fmt::format("byte 4: the first of {} samples begins at {}", count, begin));
     if (bytes_.compare(begin - config.size(), config.size(), config) != 0)

@@ -2,12 +2,11 @@
 
 #include <limits>
 #include <numeric>
+#include <optional>
 #include <stdexcept>
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include "pipeline/formats/token_file.h"
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
@@ -32,12 +31,6 @@ std::string array_of(const std::vector<Value>& values) {
   return bytes;
 }
 
-std::string quoted_list(const std::vector<std::string>& texts) {
-  std::vector<std::string> quoted;
-  for (const std::string& text : texts) quoted.push_back(fmt::format("\"{}\"", text));
-  return fmt::format("[{}]", fmt::join(quoted, ", "));
-}
-
 std::uint64_t size_of_sample(const std::vector<std::string>& values) {
   return std::accumulate(values.begin(), values.end(), 4 * values.size(),
                          [](std::uint64_t sum, const std::string& value) { return sum + value.size(); });
@@ -45,19 +38,30 @@ std::uint64_t size_of_sample(const std::vector<std::string>& values) {
 
 }  // namespace
 
-std::string to_json(const MdsConfig& config) {
+void to_json(nlohmann::json& json, const MdsConfig& config) {
   std::vector<std::string> names, encodings;
   for (const MdsColumn& column : config.columns) {
     names.push_back(column.name);
     encodings.push_back(column.encoding);
   }
-  const std::vector<std::string> sizes(config.columns.size(), "null");
-  const std::string compression = config.compression.empty() ? "null" : fmt::format("\"{}\"", config.compression);
-  return fmt::format(
-      "{{\"column_encodings\": {}, \"column_names\": {}, \"column_sizes\": [{}], \"compression\": {}, \"format\": "
-      "\"mds\", \"hashes\": {}, \"size_limit\": {}, \"version\": 2}}",
-      quoted_list(encodings), quoted_list(names), fmt::join(sizes, ", "), compression, quoted_list(config.hashes),
-      config.size_limit);
+  json = {{"column_encodings", encodings},
+          {"column_names", names},
+          {"column_sizes", std::vector<std::optional<int>>(config.columns.size())},
+          {"compression", config.compression.empty() ? nlohmann::json() : nlohmann::json(config.compression)},
+          {"format", "mds"},
+          {"hashes", config.hashes},
+          {"size_limit", config.size_limit},
+          {"version", 2}};
+}
+
+std::string config_text(const MdsConfig& config) {
+  // Python has a blank behind each comma and colon where the library, indenting by 0, has lines and blanks.
+  std::string text;
+  for (const char c : nlohmann::json(config).dump(0)) {
+    if (c != '\n') text += c;
+    if (c == '\n' && text.back() == ',') text += ' ';
+  }
+  return text;
 }
 
 std::string mds_array(const std::vector<std::int32_t>& values) {

@@ -5,6 +5,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "stages/records.h"
 
 namespace millrace {
@@ -23,8 +25,10 @@ struct MdsConfig {
   std::uint64_t size_limit = 1ull << 26;
 };
 
-/// The JSON that a shard holds about itself, as Mosaic Streaming writes it.
-std::string to_json(const MdsConfig& config);
+/// With its keys sorted, as Mosaic Streaming writes them.
+void to_json(nlohmann::json& json, const MdsConfig& config);
+/// The bytes of it that a shard holds about itself: those of Python's json.dumps.
+std::string config_text(const MdsConfig& config);
 
 /// One-dimensional arrays as MDS encodes them where the shape is not part of the encoding.
 std::string mds_array(const std::vector<std::int32_t>& values);
@@ -33,7 +37,7 @@ std::string mds_array(const std::vector<float>& values);
 /// One shard in memory: u32 count | u32 offset of each sample and of the end | config | samples.
 class MdsShard {
  public:
-  explicit MdsShard(const MdsConfig& config) : config_json_(to_json(config)) {}
+  explicit MdsShard(const MdsConfig& config) : config_json_(config_text(config)) {}
 
   /// `values`: one a column, in the columns' order.
   void add(const std::vector<std::string>& values);

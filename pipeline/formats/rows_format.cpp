@@ -3,9 +3,9 @@
 #include <algorithm>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "pipeline/formats/rows_part.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -37,7 +37,7 @@ class RowsWriter : public RowWriter {
   }
 
   bool is_between_parts() const override { return part_.rows() == 0; }
-  nlohmann::ordered_json state() const override { return parts_; }
+  Json state() const override { return parts_; }
   void finish() override {}
 
  private:

@@ -9,6 +9,8 @@
 #include <xxhash.h>
 
 #include "pipeline/formats/token_file.h"
+#include "pipeline/json_text.h"
+#include "pipeline/json_value.h"
 #include "pipeline/rows/row_provenance.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/errors.h"
@@ -86,7 +88,7 @@ void RowsPart::add(const StreamRow& row) {
   append_values(rows_, row.row.segment_ids);
   append_values(rows_, row.row.positions);
   append_number(rows_, XXH3_64bits(rows_.data() + begin, rows_.size() - begin));
-  stories_ += story_of(row) + "\n";
+  stories_ += json_line(story_of(row)) + "\n";
   ++header_.rows;
 }
 
@@ -151,7 +153,12 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   row.row.segment_ids = numbers.take<std::int32_t>(header_.length);
   row.row.positions = numbers.take<std::int32_t>(header_.length);
   if (stories_.empty()) read_stories();
-  add_story(row, stories_[number - header_.first_row], name_);
+  try {
+    const JsonSource source{fmt::format("{}: the story of row {}", name_, number), 0, ""};
+    add_story(row, JsonValue::parse(stories_[number - header_.first_row], source));
+  } catch (const ConfigError& error) {
+    throw DataError(error.what());
+  }
   return row;
 }
 

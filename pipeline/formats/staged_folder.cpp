@@ -8,9 +8,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/disk.h"
@@ -20,7 +20,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 /// No corpus, and so nothing that is published, has a name that begins with a point.
 constexpr const char* kStaging = ".unfinished";
@@ -104,8 +103,8 @@ bool StagedFolder::is_begun(const fs::path& folder) {
   return fs::exists(folder / kStaging / kProgress);
 }
 
-StagedFolder::StagedFolder(fs::path folder, std::string identity)
-    : folder_(std::move(folder)), staging_(folder_ / kStaging), identity_(std::move(identity)) {
+StagedFolder::StagedFolder(fs::path folder, const Json& identity)
+    : folder_(std::move(folder)), staging_(folder_ / kStaging), identity_(std::make_shared<const Json>(identity)) {
   std::error_code error;
   fs::create_directories(staging_, error);
   if (error) throw ConfigError(fmt::format("cannot make the folder {}: {}", staging_.string(), error.message()));
@@ -113,7 +112,7 @@ StagedFolder::StagedFolder(fs::path folder, std::string identity)
   try {
     take_up();
     // Whoever comes next must know what was begun; and what cannot be written is refused before hours of work.
-    save(state_ ? state_->text() : "null");
+    save(state_ ? state_->json() : Json());
   } catch (...) {
     ::close(lock_);
     throw;
@@ -128,9 +127,9 @@ void StagedFolder::take_up() {
   if (fs::exists(staged(kProgress))) {
     const JsonValue progress = JsonValue::read(staged(kProgress), kDamagedManifest);
     if (const JsonValue state = progress.at("state"); !state.is_null()) state_ = state;
-    for (const auto& [name, sums] : progress.at("files").members()) {
+    for (const auto& [name, sums] : progress.get<std::map<std::string, FileSums>>("files")) {
       const auto& file = files_[name] = std::make_unique<Growing>();
-      file->saved = sums_of(sums);
+      file->saved = sums;
       file->bytes = file->saved.bytes;
       std::error_code missing;
       const std::uintmax_t size = fs::file_size(staged(name), missing);
@@ -218,13 +217,11 @@ void StagedFolder::discard(const std::string& name) {
   discarded_.push_back(name);
 }
 
-void StagedFolder::save(const std::string& state) {
-  Json files = Json::object();
+void StagedFolder::save(const Json& state) {
   for (const auto& [name, file] : files_)
     if (file->descriptor >= 0) sync(name, *file);
-  for (const auto& [name, sums] : sums()) files[name] = json_of(sums);
-  const Json progress{{"identity", Json::parse(identity_)}, {"state", Json::parse(state)}, {"files", std::move(files)}};
-  write_file_atomically(staged(kProgress), progress.dump() + "\n");
+  const Json progress{{"identity", *identity_}, {"state", state}, {"files", sums()}};
+  write_file_atomically(staged(kProgress), json_line(progress) + "\n");
   for (const std::string& name : std::exchange(discarded_, {}))
     if (!has(name)) fs::remove(staged(name));
 }
@@ -235,11 +232,11 @@ std::map<std::string, FileSums> StagedFolder::sums() {
   return sums;
 }
 
-void StagedFolder::publish(const std::string& manifest) {
+void StagedFolder::publish(const Json& manifest) {
   for (const auto& [name, file] : files_) close(name);
   for (const std::string& name : std::exchange(discarded_, {}))
     if (!has(name)) fs::remove(staged(name));
-  write_file_atomically(staged(kOutputManifest), manifest);
+  write_file_atomically(staged(kOutputManifest), json_page(manifest));
   move_into_place(staging_, folder_);
 }
 

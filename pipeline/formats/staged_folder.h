@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/formats/block_checksums.h"
 #include "pipeline/json_value.h"
 #include "pipeline/output_names.h"
@@ -41,7 +43,7 @@ class StagedFolder {
 
   /// Makes the folder, or opens one that was begun with the same identity (which the caller has compared). Throws
   /// ConfigError: it cannot be written, another process holds it, what lies there is shorter than it was.
-  StagedFolder(std::filesystem::path folder, std::string identity);
+  StagedFolder(std::filesystem::path folder, const nlohmann::ordered_json& identity);
   ~StagedFolder();
   StagedFolder(const StagedFolder&) = delete;
   StagedFolder& operator=(const StagedFolder&) = delete;
@@ -59,13 +61,12 @@ class StagedFolder {
   void close(const std::string& name);    ///< Nothing is appended any more: gives its handle back.
   void discard(const std::string& name);  ///< Gone, for good with the next save.
 
-  /// Makes everything last, together with `state` (JSON).
-  void save(const std::string& state);
+  /// Makes everything last, together with `state`.
+  void save(const nlohmann::ordered_json& state);
   /// Sums of all files.
   std::map<std::string, FileSums> sums();
-  /// Gives all files their names, and `manifest` (JSON with a key "identity") its own, last. The end of this object's
-  /// use.
-  void publish(const std::string& manifest);
+  /// Gives all files their names, and `manifest` (with a key "identity") its own, last. The end of this object's use.
+  void publish(const nlohmann::ordered_json& manifest);
 
  private:
   struct Growing;
@@ -77,7 +78,7 @@ class StagedFolder {
 
   std::filesystem::path folder_;
   std::filesystem::path staging_;
-  std::string identity_;
+  std::shared_ptr<const nlohmann::ordered_json> identity_;
   std::optional<JsonValue> state_;
   int lock_ = -1;
   std::map<std::string, std::unique_ptr<Growing>> files_;

@@ -1,13 +1,10 @@
 #include "pipeline/rows/ledger.h"
 
-#include <nlohmann/json.hpp>
-
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/rows/stream_row.h"
 
 namespace millrace {
-
-using Json = nlohmann::ordered_json;
 
 void Ledger::add(const StreamRow& row) {
   ++rows_;
@@ -40,9 +37,9 @@ std::uint64_t Ledger::trimmed_tokens() const {
   return sum;
 }
 
-std::string Ledger::to_json() const {
+void to_json(Json& json, const Ledger& ledger) {
   Json entries = Json::array();
-  for (const auto& [key, entry] : entries_)
+  for (const auto& [key, entry] : ledger.entries_)
     entries.push_back({{"phase", key.phase},
                        {"corpus", key.corpus},
                        {"denoiser", key.denoiser},
@@ -51,26 +48,20 @@ std::string Ledger::to_json() const {
                        {"raw_tokens", entry.raw_tokens},
                        {"loss_tokens", entry.loss_tokens},
                        {"trimmed_tokens", entry.trimmed_tokens}});
-  return Json{{"rows", rows_}, {"positions", positions_}, {"entries", entries}}.dump();
+  json = {{"rows", ledger.rows_}, {"positions", ledger.positions_}, {"entries", entries}};
 }
 
-Ledger Ledger::from_json(const JsonValue& json) {
-  Ledger ledger;
+void from_json(const JsonValue& json, Ledger& ledger) {
   ledger.rows_ = json.get<std::uint64_t>("rows");
   ledger.positions_ = json.get<std::uint64_t>("positions");
   for (const JsonValue& entry : json.at("entries").elements()) {
-    const Key key{entry.get<std::uint32_t>("phase"), entry.get<std::uint32_t>("corpus"),
-                  entry.get<std::uint32_t>("denoiser")};
-    const Entry counts{entry.get<std::uint64_t>("documents"), entry.get<std::uint64_t>("examples"),
-                       entry.get<std::uint64_t>("raw_tokens"), entry.get<std::uint64_t>("loss_tokens"),
-                       entry.get<std::uint64_t>("trimmed_tokens", 0)};
+    const Ledger::Key key{entry.get<std::uint32_t>("phase"), entry.get<std::uint32_t>("corpus"),
+                          entry.get<std::uint32_t>("denoiser")};
+    const Ledger::Entry counts{entry.get<std::uint64_t>("documents"), entry.get<std::uint64_t>("examples"),
+                               entry.get<std::uint64_t>("raw_tokens"), entry.get<std::uint64_t>("loss_tokens"),
+                               entry.get<std::uint64_t>("trimmed_tokens", 0)};
     if (!ledger.entries_.emplace(key, counts).second) entry.fail("stands there twice, expected once");
   }
-  return ledger;
-}
-
-Ledger Ledger::from_json(const std::string& text) {
-  return from_json(JsonValue::parse(text, {"ledger", 0, ""}));
 }
 
 }  // namespace millrace

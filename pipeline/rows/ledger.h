@@ -2,9 +2,8 @@
 
 #include <cstdint>
 #include <map>
-#include <string>
-#include <tuple>
-#include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 namespace millrace {
 
@@ -38,16 +37,17 @@ class Ledger {
   std::uint64_t trimmed_tokens() const;
   const std::map<Key, Entry>& entries() const { return entries_; }
 
-  /// One line, and back. Throws ConfigError if it is no ledger; a text without a source is called "ledger".
-  std::string to_json() const;
-  static Ledger from_json(const JsonValue& json);
-  static Ledger from_json(const std::string& json);
   bool operator==(const Ledger&) const = default;
+  friend void to_json(nlohmann::ordered_json& json, const Ledger& ledger);
+  friend void from_json(const JsonValue& json, Ledger& ledger);
 
  private:
   std::map<Key, Entry> entries_;
   std::uint64_t rows_ = 0;
   std::uint64_t positions_ = 0;
 };
+
+void to_json(nlohmann::ordered_json& json, const Ledger& ledger);
+void from_json(const JsonValue& json, Ledger& ledger);
 
 }  // namespace millrace

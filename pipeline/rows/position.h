@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/corpora/read_cursor.h"
 #include "pipeline/corpora/record_counts.h"
 #include "stages/records.h"
@@ -49,9 +51,9 @@ struct Position {
   bool operator==(const Position&) const = default;
 };
 
-/// One line of JSON, and back. Throws ConfigError if it is no position; a text without a source is called "position".
-std::string to_json(const Position& position);
-Position position_from_json(const JsonValue& json);
-Position position_from_json(const std::string& json);
+void to_json(nlohmann::ordered_json& json, const CorpusPosition& position);
+void from_json(const JsonValue& json, CorpusPosition& position);
+void to_json(nlohmann::ordered_json& json, const Position& position);
+void from_json(const JsonValue& json, Position& position);
 
 }  // namespace millrace

@@ -1,16 +1,23 @@
 #pragma once
 
-#include <string>
+#include <nlohmann/json_fwd.hpp>
 
 #include "pipeline/rows/stream_row.h"
 
 namespace millrace {
 
-/// Everything of a StreamRow but its number and its arrays, as one line of JSON: where the row came from, what was
-/// passed over before it, and the position behind it.
-std::string story_of(const StreamRow& row);
+class JsonValue;
 
-/// Fills `row` with what story_of told. Throws DataError, naming the file that the text is from, if it is no story.
-void add_story(StreamRow& row, const std::string& story, const std::string& file);
+/// Everything of a StreamRow but its number and its arrays: where the row came from, what was passed over before it,
+/// and the position behind it.
+nlohmann::ordered_json story_of(const StreamRow& row);
+
+/// Fills `row` with what story_of told. Throws ConfigError if it is no story.
+void add_story(StreamRow& row, const JsonValue& story);
+
+void to_json(nlohmann::ordered_json& json, const ExampleOrigin& origin);
+void from_json(const JsonValue& json, ExampleOrigin& origin);
+void to_json(nlohmann::ordered_json& json, const DocumentSpan& span);
+void from_json(const JsonValue& json, DocumentSpan& span);
 
 }  // namespace millrace

@@ -6,8 +6,8 @@
 #include <stdexcept>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/disk.h"
@@ -47,10 +47,10 @@ std::vector<Documents> cut_into_shards(const std::vector<SampleDocument>& docume
 }
 
 std::string redpajama_line(const SampleDocument& document, const std::string& corpus) {
-  nlohmann::ordered_json meta = {{"source", "millrace sample/" + corpus}, {"path", document.source.path}};
+  Json meta = {{"source", "millrace sample/" + corpus}, {"path", document.source.path}};
   if (!document.source.language.empty()) meta["language"] = document.source.language;
-  const nlohmann::ordered_json line = {{"text", document.text}, {"meta", meta}};
-  return line.dump() + "\n";
+  const Json line = {{"text", document.text}, {"meta", meta}};
+  return json_line(line) + "\n";
 }
 
 struct LineFacts {

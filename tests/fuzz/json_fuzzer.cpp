@@ -8,9 +8,11 @@
 #include "pipeline/corpora/shard_fingerprint.h"
 #include "pipeline/export/export_manifest.h"
 #include "pipeline/formats/export_identity.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/rows/ledger.h"
 #include "pipeline/rows/position.h"
+#include "pipeline/rows/row_provenance.h"
 #include "stages/errors.h"
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
@@ -43,34 +45,34 @@ void try_text(const std::string& text, const std::string& name, const Written& w
   }
 }
 
-std::string rejects_again(const std::string& text) {
-  std::string again;
-  for (const Reject& reject : rejects_from_jsonl(text, kFile)) again += to_json(reject) + "\n";
-  return again;
+template <class Value>
+std::string again(const std::string& text) {
+  return json_line(parsed(text).as<Value>());
 }
 
 std::string state_again(const std::string& text) {
   TrainState state;
   RunIdentity identity;
   parse_state_json(parsed(text), state, identity);
-  return state_json(state, identity);
+  return json_page(state_json(state, identity));
 }
 
 void try_manifest(const std::string& text) {
   try_text(text, "/proc/self/fd/", [](const std::string& bytes) {
     const MemoryFile file(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size());
-    return to_json(read_manifest(file.path()), "/proc/self/fd");
+    return json_table(manifest_json(read_manifest(file.path()), "/proc/self/fd"));
   });
 }
 
 void try_all(const std::string& text) {
-  try_text(text, kFile, [](const std::string& t) { return to_json(position_from_json(parsed(t))); });
-  try_text(text, kFile, [](const std::string& t) { return Ledger::from_json(parsed(t)).to_json(); });
-  try_text(text, kFile, [](const std::string& t) { return to_json(identity_from_json(parsed(t))); });
-  try_text(text, kFile, [](const std::string& t) { return to_json(output_manifest_from_json(parsed(t))); });
+  try_text(text, kFile, again<Position>);
+  try_text(text, kFile, again<Ledger>);
+  try_text(text, kFile, again<OutputIdentity>);
+  try_text(text, kFile, again<OutputManifest>);
+  try_text(text, kFile, again<ExampleOrigin>);
+  try_text(text, kFile, [](const std::string& t) { return to_jsonl(rejects_from_jsonl(t, kFile)); });
   try_text(text, kFile, [](const std::string& t) { return to_jsonl(fingerprints_from_jsonl(t, kFile)); });
   try_text(text, kFile, [](const std::string& t) { return model_config_json(parse_model_config(t, kFile)); });
-  try_text(text, kFile, rejects_again);
   try_text(text, kFile, state_again);
   try_manifest(text);
 }

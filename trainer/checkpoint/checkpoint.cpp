@@ -8,6 +8,7 @@
 #include <spdlog/spdlog.h>
 
 #include "model/fixed_chunks.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
@@ -115,7 +116,7 @@ fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
     save_parameters(folder, copy.parameters());
     save_optimizer(folder / kOptimizer, copy.optimizer());
     save_unigram(folder / kUnigram, copy.unigram());
-    write_file_atomically(folder / kState, state_json(copy.state(), copy.identity()));
+    write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
   });
 }
 

@@ -6,10 +6,10 @@
 #include <set>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
@@ -21,7 +21,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kManifest = "manifest.json";
 constexpr const char* kFormat = "millrace-checkpoint";
@@ -56,7 +55,7 @@ void write_manifest(const fs::path& folder, const CheckpointPlace& place) {
     files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
   const Json manifest{
       {"format", kFormat}, {"version", kVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
-  write_file_atomically(folder / kManifest, manifest.dump(1) + "\n");
+  write_file_atomically(folder / kManifest, json_page(manifest));
 }
 
 /// Positions trained on; 0 where the manifest does not say.

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "pipeline/corpora/reject_notices.h"
 #include "pipeline/rows/ledger.h"
@@ -26,11 +29,14 @@ struct RunTimes {
   double checkpoint = 0;  ///< Pauses for saving.
 };
 
-/// The first and the last evaluation with an objective: their lines of metrics.jsonl.
+/// A line of metrics.jsonl that an evaluation wrote.
+using EvaluationLine = std::shared_ptr<const nlohmann::ordered_json>;
+
+/// The first and the last evaluation with an objective.
 struct EvaluationLines {
   std::string objective;
-  std::string first;
-  std::string last;
+  EvaluationLine first;
+  EvaluationLine last;
 };
 
 /// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
@@ -45,8 +51,8 @@ struct TrainState {
   std::optional<StepLoss> first_loss, best_loss, last_loss;
   std::uint64_t above_first_loss = 0;         ///< So many updates in a row, the last among them, had a greater loss.
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
-  std::string first_evaluation;               ///< With causal prediction, as metrics.jsonl has it; empty: none.
-  std::string last_evaluation;
+  EvaluationLine first_evaluation;            ///< With causal prediction; nullptr: none.
+  EvaluationLine last_evaluation;
   std::uint64_t failed_saves = 0;
   std::vector<EvaluationLines> own_evaluations;  ///< With the phases' own objectives, in the order of their first.
   RunTimes times;
@@ -56,8 +62,8 @@ struct TrainState {
   /// Enters the loss of the step just done.
   void add(double loss);
   /// Enters an evaluation of the step just done with causal prediction, or with an objective of the run's own.
-  void add_evaluation(const std::string& line);
-  void add_own_evaluation(const std::string& objective, const std::string& line);
+  void add_evaluation(const EvaluationLine& line);
+  void add_own_evaluation(const std::string& objective, const EvaluationLine& line);
 };
 
 /// What a checkpoint says about the program and the run it comes from.
@@ -73,8 +79,17 @@ struct RunIdentity {
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
 std::string this_processor();
 
-/// The text of state.json, and back. Throws ConfigError if it is no state.
-std::string state_json(const TrainState& state, const RunIdentity& identity);
+void to_json(nlohmann::ordered_json& json, const StepLoss& loss);
+void from_json(const JsonValue& json, StepLoss& loss);
+void to_json(nlohmann::ordered_json& json, const RunTimes& times);
+void from_json(const JsonValue& json, RunTimes& times);
+void to_json(nlohmann::ordered_json& json, const EvaluationLines& lines);
+void from_json(const JsonValue& json, EvaluationLines& lines);
+void to_json(nlohmann::ordered_json& json, const RunIdentity& identity);
+void from_json(const JsonValue& json, RunIdentity& identity);
+
+/// What state.json says, and back. Throws ConfigError if it is no state.
+nlohmann::ordered_json state_json(const TrainState& state, const RunIdentity& identity);
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
 
 }  // namespace millrace

@@ -5,21 +5,22 @@
 #include <numbers>
 #include <span>
 
-#include <fmt/format.h>
-#include <nlohmann/json.hpp>
-
+#include "pipeline/json_text.h"
 #include "trainer/rows_to_batch.h"
 
 namespace millrace {
 namespace {
 
-nlohmann::ordered_json to_json(const EvaluationScore& score, const std::string& objective) {
+Json score_json(const EvaluationScore& score, const std::string& objective) {
   if (score.tokens == 0) return nullptr;
-  nlohmann::ordered_json json{{"objective", objective},           {"loss", score.loss()},
-                              {"perplexity", score.perplexity()}, {"accuracy", score.accuracy()},
-                              {"bits_per_byte", nullptr},         {"tokens", score.tokens}};
-  if (score.text_bytes > 0) json["bits_per_byte"] = *score.bits_per_byte();
-  if (score.unigram_nats) json["unigram_loss"] = *score.unigram_loss();
+  Json json{{"objective", objective},
+            {"loss", finite_or_null(score.loss())},
+            {"perplexity", finite_or_null(score.perplexity())},
+            {"accuracy", score.accuracy()},
+            {"bits_per_byte", nullptr},
+            {"tokens", score.tokens}};
+  if (score.text_bytes > 0) json["bits_per_byte"] = finite_or_null(*score.bits_per_byte());
+  if (score.unigram_nats) json["unigram_loss"] = finite_or_null(*score.unigram_loss());
   return json;
 }
 
@@ -69,18 +70,18 @@ void Evaluation::add(const std::string& corpus, const EvaluationScore& score) {
   overall.add(score);
 }
 
-std::string Evaluation::corpora_json() const {
-  nlohmann::ordered_json json = nlohmann::ordered_json::object();
-  for (const CorpusScore& corpus : corpora) json[corpus.corpus] = to_json(corpus.score, objective);
-  return json.dump();
+Json Evaluation::corpora_json() const {
+  Json json = Json::object();
+  for (const CorpusScore& corpus : corpora) json[corpus.corpus] = score_json(corpus.score, objective);
+  return json;
 }
 
-std::string Evaluation::overall_json() const {
-  return to_json(overall, objective).dump();
+Json Evaluation::overall_json() const {
+  return score_json(overall, objective);
 }
 
-std::string Evaluation::line(std::uint64_t step) const {
-  return fmt::format(R"({{"step":{},"eval":{},"overall":{}}})", step, corpora_json(), overall_json());
+Json Evaluation::line(std::uint64_t step) const {
+  return {{"step", step}, {"eval", corpora_json()}, {"overall", overall_json()}};
 }
 
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,

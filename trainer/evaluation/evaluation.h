@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "model/transformer/transformer.h"
 #include "trainer/evaluation/held_out_tokens.h"
 #include "trainer/evaluation/unigram_counts.h"
@@ -54,11 +56,11 @@ struct Evaluation {
 
   void add(const std::string& corpus, const EvaluationScore& score);
   /// {CORPUS: {"objective", "loss", "perplexity", "accuracy", "bits_per_byte", "tokens", "unigram_loss"} | null}
-  std::string corpora_json() const;
+  nlohmann::ordered_json corpora_json() const;
   /// The same object for all tokens together, or null.
-  std::string overall_json() const;
-  /// Its line of metrics.jsonl, without its end, after `step` steps.
-  std::string line(std::uint64_t step) const;
+  nlohmann::ordered_json overall_json() const;
+  /// Its line of metrics.jsonl after `step` steps.
+  nlohmann::ordered_json line(std::uint64_t step) const;
 };
 
 /// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`

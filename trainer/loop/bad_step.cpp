@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include "pipeline/json_text.h"
+
 namespace millrace {
 
 namespace {
@@ -24,9 +26,12 @@ std::string why_bad(double loss, double gradient_norm) {
   return "";
 }
 
-std::string skipped_line(const TrainState& state, const std::string& why, double seconds, double data_wait) {
-  return fmt::format(R"({{"step":{},"tokens":{},"skipped":"{}","step_s":{},"data_wait_s":{}}})", state.step,
-                     state.ledger.positions(), why, seconds, data_wait);
+Json skipped_line(const TrainState& state, const std::string& why, double seconds, double data_wait) {
+  return {{"step", state.step},
+          {"tokens", state.ledger.positions()},
+          {"skipped", why},
+          {"step_s", seconds},
+          {"data_wait_s", data_wait}};
 }
 
 std::string warning_of_losses(const TrainState& state) {

@@ -11,6 +11,7 @@
 #include <spdlog/spdlog.h>
 
 #include "model/stop.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/philox.h"
@@ -330,8 +331,9 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
                batch.front().number, batch.back().number);
   if (state_.bad_in_a_row < static_cast<std::uint64_t>(setup_.train.max_bad_steps)) return;
   try {
-    write_file_atomically(setup_.folder / kBadBatch,
-                          bad_batch_json(state_.step, why, batch, {setup_.corpora, setup_.shards, setup_.denoisers}));
+    write_file_atomically(
+        setup_.folder / kBadBatch,
+        json_page(bad_batch_json(state_.step, why, batch, {setup_.corpora, setup_.shards, setup_.denoisers})));
   } catch (const std::system_error& error) {
     spdlog::error("cannot say what the batch was made of: {}", error.what());
   }
@@ -360,13 +362,13 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   std::optional<Evaluation> own;  // Nothing is entered unless all was computed.
   if (const std::optional<ObjectiveRows>& rows = objective_rows())
     own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
-  state_.add_evaluation(causal.line(state_.step));
-  log_->metrics(state_.last_evaluation);
+  state_.add_evaluation(std::make_shared<const Json>(causal.line(state_.step)));
+  log_->metrics(*state_.last_evaluation);
   hooks.on_evaluation(state_.step, causal);
   if (own) {
-    const std::string line = own->line(state_.step);
+    const auto line = std::make_shared<const Json>(own->line(state_.step));
     state_.add_own_evaluation(own->objective, line);
-    log_->metrics(line);
+    log_->metrics(*line);
     hooks.on_evaluation(state_.step, *own);
   }
   state_.evaluated_at = state_.step;

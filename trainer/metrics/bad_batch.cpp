@@ -1,13 +1,11 @@
 #include "trainer/metrics/bad_batch.h"
 
-#include <nlohmann/json.hpp>
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
-
-Json to_json(const ExampleOrigin& example, const OriginNames& names) {
+Json example_json(const ExampleOrigin& example, const OriginNames& names) {
   Json documents = Json::array();
   for (const DocumentSpan& span : example.documents) {
     documents.push_back({{"shard", names.shards.at(example.corpus).at(span.shard)},
@@ -25,15 +23,14 @@ Json to_json(const ExampleOrigin& example, const OriginNames& names) {
 
 }  // namespace
 
-std::string bad_batch_json(std::uint64_t step, const std::string& why, const Batch& batch, const OriginNames& names) {
+Json bad_batch_json(std::uint64_t step, const std::string& why, const Batch& batch, const OriginNames& names) {
   Json rows = Json::array();
   for (const StreamRow& row : batch) {
     Json examples = Json::array();
-    for (const ExampleOrigin& example : row.examples) examples.push_back(to_json(example, names));
+    for (const ExampleOrigin& example : row.examples) examples.push_back(example_json(example, names));
     rows.push_back({{"row", row.number}, {"examples", examples}});
   }
-  return Json{{"step", step}, {"skipped", why}, {"rows", rows}}.dump(1, ' ', false, Json::error_handler_t::replace) +
-         "\n";
+  return {{"step", step}, {"skipped", why}, {"rows", rows}};
 }
 
 }  // namespace millrace

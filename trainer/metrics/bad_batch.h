@@ -4,6 +4,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/rows/stream_row.h"
 
 namespace millrace {
@@ -15,9 +17,10 @@ struct OriginNames {
   std::vector<std::vector<std::string>> denoisers;  ///< By phase.
 };
 
-/// The text of bad_batch.json: what the batch of a step that could not be made was made of,
+/// What bad_batch.json says: what the batch of a step that could not be made was made of,
 /// {"step", "skipped": why, "rows": [{"row", "examples": [{"example", "phase", "corpus", "denoiser", "documents":
 /// [{"shard", "record", "from", "to", "epoch"}]}]}]}; from and to count the document's ids, phases begin with 0.
-std::string bad_batch_json(std::uint64_t step, const std::string& why, const Batch& batch, const OriginNames& names);
+nlohmann::ordered_json bad_batch_json(std::uint64_t step, const std::string& why, const Batch& batch,
+                                      const OriginNames& names);
 
 }  // namespace millrace

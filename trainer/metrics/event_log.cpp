@@ -10,16 +10,15 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
+#include "pipeline/json_text.h"
 #include "trainer/metrics/event_record.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 
@@ -103,8 +102,7 @@ EventLog::EventLog(const fs::path& folder, std::uint64_t first_step, AppendFile:
   file_.append(version_record(now()) + session_start_record(now(), first_step));
 }
 
-void EventLog::add(std::string_view metrics_line) {
-  const Json line = Json::parse(metrics_line);
+void EventLog::add(const Json& line) {
   SummaryRecord summary;
   if (line.contains("eval")) {
     for (const auto& [corpus, scores] : line.at("eval").items()) add_scores(summary, corpus, scores);

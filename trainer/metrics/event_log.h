@@ -2,7 +2,8 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string_view>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "stages/io/append_file.h"
 
@@ -17,7 +18,7 @@ class EventLog {
   EventLog(const std::filesystem::path& folder, std::uint64_t first_step, AppendFile::Tell tell);
 
   /// The numbers of a line of metrics.jsonl: of a step, or of an evaluation. As AppendFile::append.
-  void add(std::string_view metrics_line);
+  void add(const nlohmann::ordered_json& line);
 
   AppendFile& file() { return file_; }
   const AppendFile& file() const { return file_; }

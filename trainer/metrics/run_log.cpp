@@ -2,17 +2,16 @@
 
 #include <functional>
 
-#include <nlohmann/json.hpp>
 #include <spdlog/spdlog.h>
 
 #include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "trainer/metrics/line_filter.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kRejects = "rejects.jsonl";
@@ -52,21 +51,21 @@ RunLog::RunLog(const fs::path& folder, std::uint64_t first_step)
 
 RunLog::~RunLog() = default;
 
-void RunLog::metrics(std::string_view line) {
-  metrics_.append(std::string(line) + "\n");
+void RunLog::metrics(const Json& line) {
+  metrics_.append(json_line(line) + "\n");
   events_.add(line);
 }
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
   rejects(row, corpora);
-  if (row.after->row % kPositionEvery == 0) positions_.append(to_json(*row.after) + "\n");
+  if (row.after->row % kPositionEvery == 0) positions_.append(json_line(*row.after) + "\n");
 }
 
 void RunLog::rejects(const StreamRow& row, const std::vector<std::string>& corpora) {
   for (std::size_t i = 0; i < row.rejects.size(); ++i) {
     Json json{{"row", row.number}, {"corpus", corpora.at(row.reject_corpora.at(i))}};
-    json.update(Json::parse(to_json(row.rejects[i])));
-    rejects_.append(json.dump() + "\n");
+    json.update(Json(row.rejects[i]));
+    rejects_.append(json_line(json) + "\n");
   }
 }
 

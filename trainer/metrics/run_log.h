@@ -4,8 +4,9 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "pipeline/rows/position.h"
 #include "pipeline/rows/stream_row.h"
@@ -36,8 +37,8 @@ class RunLog {
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;
 
-  /// A line of metrics.jsonl, without its end.
-  void metrics(std::string_view line);
+  /// A line of metrics.jsonl.
+  void metrics(const nlohmann::ordered_json& line);
   /// The rejects that came before a row, and its position if it is due. `corpora` names them.
   void row(const StreamRow& row, const std::vector<std::string>& corpora);
   /// The rejects alone, of a row that is not trained on.

@@ -4,12 +4,10 @@
 #include <cstddef>
 #include <optional>
 
-#include <nlohmann/json.hpp>
+#include "pipeline/json_text.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// Each statistic as a list over the MoE layers.
 Json router_json(const std::vector<RouterStatistics>& routers) {
@@ -47,9 +45,7 @@ Json dropped_by_position(const std::vector<RouterStatistics>& routers) {
       if (pairs[part] > 0)
         shares[part] = shares[part].value_or(0) + dropped[part] / pairs[part] / static_cast<double>(routers.size());
   }
-  Json json = Json::array();
-  for (const std::optional<double>& share : shares) json.push_back(share ? Json(*share) : Json());
-  return json;
+  return shares;
 }
 
 }  // namespace
@@ -67,7 +63,7 @@ LedgerCounts ledger_counts(const Ledger& ledger, const std::vector<std::string>&
   return counts;
 }
 
-std::string training_line(const StepMetrics& step) {
+Json training_line(const StepMetrics& step) {
   Json line{{"step", step.step},
             {"phase", step.phase},
             {"tokens", step.positions},
@@ -98,7 +94,7 @@ std::string training_line(const StepMetrics& step) {
     line["experts"] = loads(step.losses.routers);
     line["dropped_by_position"] = dropped_by_position(step.losses.routers);
   }
-  return line.dump();
+  return line;
 }
 
 }  // namespace millrace

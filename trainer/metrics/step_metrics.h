@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "model/profile.h"
 #include "model/transformer/transformer.h"
 #include "pipeline/rows/ledger.h"
@@ -46,8 +48,8 @@ struct StepMetrics {
   double positions_per_second() const { return static_cast<double>(step_positions) / seconds; }
 };
 
-/// The step's line of metrics.jsonl, without its end: docs/metrics.md. Numbers have the fewest digits that read back as
+/// The step's line of metrics.jsonl: docs/metrics.md. As text its numbers have the fewest digits that read back as
 /// the same double, so that runs can be compared bit by bit.
-std::string training_line(const StepMetrics& step);
+nlohmann::ordered_json training_line(const StepMetrics& step);
 
 }  // namespace millrace

@@ -27,7 +27,7 @@ void for_each_entry(const fs::path& log, const Use& use) {
 }
 
 void add_position(std::vector<Position>& positions, const JsonValue& line) {
-  Position position = position_from_json(line);
+  auto position = line.as<Position>();
   if (!positions.empty() && position.row <= positions.back().row)
     line.at("row").fail(
         fmt::format("is {}, expected more than the {} of the line before", position.row, positions.back().row));

@@ -9,22 +9,22 @@
 #include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <nlohmann/json.hpp>
 #include <sys/file.h>
 #include <unistd.h>
 #include <xxhash.h>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/disk.h"
 #include "stages/io/whole_file.h"
+#include "stages/utf8.h"
 
 namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kRunText = "run.toml";
 constexpr const char* kVocabulary = "vocab.model";
@@ -71,12 +71,9 @@ int lock_run(const fs::path& path) {
 /// The path as run.json keeps it: absolute, and UTF-8, which all JSON is.
 fs::path path_to_keep(const fs::path& from) {
   const fs::path path = fs::canonical(from);
-  try {
-    (void)Json(path.string()).dump();
-  } catch (const Json::type_error&) {
+  if (!is_utf8(path.string()))
     throw ConfigError(
         fmt::format("--from {}: the path is not UTF-8, and a run must remember it; rename the folder", path.string()));
-  }
   return path;
 }
 
@@ -131,7 +128,7 @@ void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const s
   Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
   if (!from_.empty()) identity[kFrom] = from_.string();
   write_file_atomically(path_ / kVocabulary, read(vocabulary));
-  write_file_atomically(path_ / kIdentity, identity.dump() + "\n");
+  write_file_atomically(path_ / kIdentity, json_line(identity) + "\n");
   write_texts(texts);
 }
 
@@ -160,7 +157,7 @@ void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards, s
                     {"run_hash", hash_of(texts)},
                     {"changes", changes_.asked},
                     {"free", changes_.free}};
-  write_file_atomically(path_ / kChanges, read(path_ / kChanges) + change.dump() + "\n");
+  write_file_atomically(path_ / kChanges, read(path_ / kChanges) + json_line(change) + "\n");
   keep_shards(shards);
   write_texts(texts);
 }

@@ -3,14 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
-#include <nlohmann/json.hpp>
-
+#include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "trainer/metrics/process_memory.h"
 
 namespace millrace {
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 const char* name_of(TrainEnd end) {
   switch (end) {
@@ -24,23 +22,6 @@ const char* name_of(TrainEnd end) {
       return "bad_steps";
   }
   return "unknown";
-}
-
-Json to_json(const std::optional<StepLoss>& loss) {
-  if (!loss) return nullptr;
-  return {{"step", loss->step}, {"loss", loss->loss}};
-}
-
-Json parsed_or_null(const std::string& text) {
-  return text.empty() ? Json(nullptr) : Json::parse(text);
-}
-
-Json own_evaluations_json(const TrainState& state) {
-  Json objectives = Json::array();
-  for (const EvaluationLines& lines : state.own_evaluations)
-    objectives.push_back(
-        {{"objective", lines.objective}, {"first", Json::parse(lines.first)}, {"last", Json::parse(lines.last)}});
-  return objectives;
 }
 
 Json ledger_json(const SummaryInputs& inputs) {
@@ -84,10 +65,6 @@ Json records_json(const std::optional<Position>& position) {
   Json corpora = Json::object();
   if (!position) return corpora;
   for (const CorpusPosition& corpus : position->corpora) {
-    Json rejected = Json::object();
-    for (int cause = 0; cause < kRejectCauses; ++cause)
-      if (const std::uint64_t count = corpus.records.rejected[static_cast<std::size_t>(cause)]; count > 0)
-        rejected[name_of(static_cast<RejectCause>(cause))] = count;
     corpora[corpus.corpus] = {{"epoch", corpus.epoch},
                               {"read", corpus.records.read},
                               {"held_out", corpus.records.held_out},
@@ -97,7 +74,7 @@ Json records_json(const std::optional<Position>& position) {
                               {"tail_documents", corpus.tail_documents},
                               {"shortened", corpus.records.shortened},
                               {"dropped_tokens", corpus.records.dropped_tokens},
-                              {"rejected", rejected},
+                              {"rejected", reject_counts_json(corpus.records.rejected)},
                               {"rejected_records", corpus.records.rejected_records},
                               {"lost_records", corpus.records.lost.records},
                               {"lost_content", corpus.records.lost.bytes}};
@@ -107,7 +84,7 @@ Json records_json(const std::optional<Position>& position) {
 
 /// The last evaluation against the unigram bound: what share of it the model's loss is below.
 Json unigram_json(const TrainState& state) {
-  const Json last = parsed_or_null(state.last_evaluation);
+  const Json last = state.last_evaluation;
   if (last.is_null() || !last.at("overall").is_object() || !last.at("overall").at("loss").is_number()) return nullptr;
   const Json& overall = last.at("overall");
   const double bound = overall.at("unigram_loss").get<double>();
@@ -148,51 +125,46 @@ std::vector<PhaseShares> realised_shares(const TrainState& state, const StreamCo
   return phases;
 }
 
-std::string summary_json(const SummaryInputs& inputs) {
+Json summary_json(const SummaryInputs& inputs) {
   const TrainState& state = inputs.state;
   const RunTimes& times = state.times;
   const double wall = std::max(times.wall, 1e-9);
-  const Json json{
-      {"run", inputs.identity.name},
-      {"end", name_of(inputs.end)},
-      {"steps", state.step},
-      {"total_steps", inputs.total_steps},
-      {"skipped_steps", state.skipped_steps},
-      {"rows", state.ledger.rows()},
-      {"dropped_rows", inputs.dropped_rows},
-      {"tokens", state.ledger.positions()},
-      {"raw_tokens", state.ledger.raw_tokens()},
-      {"loss_tokens", state.ledger.loss_tokens()},
-      {"trimmed_tokens", state.ledger.trimmed_tokens()},
-      {"losses",
-       {{"first", to_json(state.first_loss)}, {"best", to_json(state.best_loss)}, {"last", to_json(state.last_loss)}}},
-      {"unigram", unigram_json(state)},
-      {"evaluations",
-       {{"first", parsed_or_null(state.first_evaluation)},
-        {"last", parsed_or_null(state.last_evaluation)},
-        {"own", own_evaluations_json(state)}}},
-      {"shares", shares_json(inputs)},
-      {"ledger", ledger_json(inputs)},
-      {"records", records_json(inputs.end_of_stream ? inputs.end_of_stream : state.position)},
-      {"times",
-       {{"wall_s", times.wall},
-        {"data_wait_s", times.data_wait},
-        {"data_wait_share", times.data_wait / wall},
-        {"evaluation_s", times.evaluation},
-        {"checkpoint_s", times.checkpoint},
-        {"checkpoint_share", times.checkpoint / wall}}},
-      {"failed_saves", state.failed_saves},
-      {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
-      {"peak_memory_bytes", peak_memory()},
-      {"threads", inputs.threads},
-      {"versions",
-       {{"millrace", inputs.identity.program_version},
-        {"stream", inputs.identity.stream_version},
-        {"compiler", __VERSION__},
-        {"processor", inputs.identity.processor},
-        {"run_hash", inputs.identity.run_hash},
-        {"vocabulary_hash", inputs.identity.vocabulary_hash}}}};
-  return json.dump(1) + "\n";
+  return {{"run", inputs.identity.name},
+          {"end", name_of(inputs.end)},
+          {"steps", state.step},
+          {"total_steps", inputs.total_steps},
+          {"skipped_steps", state.skipped_steps},
+          {"rows", state.ledger.rows()},
+          {"dropped_rows", inputs.dropped_rows},
+          {"tokens", state.ledger.positions()},
+          {"raw_tokens", state.ledger.raw_tokens()},
+          {"loss_tokens", state.ledger.loss_tokens()},
+          {"trimmed_tokens", state.ledger.trimmed_tokens()},
+          {"losses", {{"first", state.first_loss}, {"best", state.best_loss}, {"last", state.last_loss}}},
+          {"unigram", unigram_json(state)},
+          {"evaluations",
+           {{"first", state.first_evaluation}, {"last", state.last_evaluation}, {"own", state.own_evaluations}}},
+          {"shares", shares_json(inputs)},
+          {"ledger", ledger_json(inputs)},
+          {"records", records_json(inputs.end_of_stream ? inputs.end_of_stream : state.position)},
+          {"times",
+           {{"wall_s", times.wall},
+            {"data_wait_s", times.data_wait},
+            {"data_wait_share", times.data_wait / wall},
+            {"evaluation_s", times.evaluation},
+            {"checkpoint_s", times.checkpoint},
+            {"checkpoint_share", times.checkpoint / wall}}},
+          {"failed_saves", state.failed_saves},
+          {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
+          {"peak_memory_bytes", peak_memory()},
+          {"threads", inputs.threads},
+          {"versions",
+           {{"millrace", inputs.identity.program_version},
+            {"stream", inputs.identity.stream_version},
+            {"compiler", __VERSION__},
+            {"processor", inputs.identity.processor},
+            {"run_hash", inputs.identity.run_hash},
+            {"vocabulary_hash", inputs.identity.vocabulary_hash}}}};
 }
 
 }  // namespace millrace

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include <nlohmann/json_fwd.hpp>
 
 #include "pipeline/config/stream_config.h"
 #include "pipeline/rows/stream_row.h"
@@ -30,7 +33,7 @@ struct PhaseShares {
 std::vector<PhaseShares> realised_shares(const TrainState& state, const StreamConfig& stream,
                                          const std::vector<std::string>& corpora);
 
-/// The text of summary.json: ledger, shares, rejects, losses, evaluations, times, memory, versions.
+/// What summary.json says: ledger, shares, rejects, losses, evaluations, times, memory, versions.
 struct SummaryInputs {
   const TrainState& state;
   const StreamConfig& stream;
@@ -42,6 +45,6 @@ struct SummaryInputs {
   std::optional<Position> end_of_stream = {};  ///< As TrainLoop::end_of_stream().
   int threads = 0;
 };
-std::string summary_json(const SummaryInputs& inputs);
+nlohmann::ordered_json summary_json(const SummaryInputs& inputs);
 
 }  // namespace millrace

@@ -11,6 +11,7 @@
 
 #include "model/cost/peak_flops.h"
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/json_text.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
@@ -274,18 +275,18 @@ TrainingRun::Outcome TrainingRun::sum_up() {
   if (loop_->dropped_rows() > 0)
     spdlog::info("{} rows of a last, incomplete batch were dropped", loop_->dropped_rows());
   Outcome outcome{end_,
-                  summary_json({.state = loop_->state(),
-                                .stream = run_.stream,
-                                .corpora = names_of(shards_.corpora),
-                                .identity = identity_,
-                                .end = end_,
-                                .total_steps = total_steps(),
-                                .dropped_rows = loop_->dropped_rows(),
-                                .end_of_stream = loop_->end_of_stream(),
-                                .threads = compute_threads()}),
+                  std::make_shared<const Json>(summary_json({.state = loop_->state(),
+                                                             .stream = run_.stream,
+                                                             .corpora = names_of(shards_.corpora),
+                                                             .identity = identity_,
+                                                             .end = end_,
+                                                             .total_steps = total_steps(),
+                                                             .dropped_rows = loop_->dropped_rows(),
+                                                             .end_of_stream = loop_->end_of_stream(),
+                                                             .threads = compute_threads()})),
                   ""};
   try {
-    write_file_atomically(folder_->summary(), outcome.summary);
+    write_file_atomically(folder_->summary(), json_page(*outcome.summary));
   } catch (const std::system_error& error) {
     outcome.not_kept = error.what();
   }

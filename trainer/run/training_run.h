@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/config/stream_config.h"
 #include "pipeline/export/stored_rows.h"
 #include "pipeline/rows/batch_source.h"
@@ -50,8 +52,8 @@ class TrainingRun {
   /// How a run ended.
   struct Outcome {
     TrainEnd end = TrainEnd::complete;
-    std::string summary;   ///< The text of summary.json.
-    std::string not_kept;  ///< Why there is no such file; empty: there is.
+    std::shared_ptr<const nlohmann::ordered_json> summary;  ///< What summary.json says.
+    std::string not_kept;                                   ///< Why there is no such file; empty: there is.
   };
 
   /// Opens and checks all that the run names: model, vocabulary, threads, memory, shards, stored rows. Writes nothing.

@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 
@@ -40,7 +41,8 @@ class ManifestFile : public testing::Test {
   }
 
   Manifest written_to(const std::string& name) const {
-    return read_manifest(folder_.write(name, to_json(manifest_, (folder_.path() / name).parent_path())));
+    return read_manifest(
+        folder_.write(name, json_table(manifest_json(manifest_, (folder_.path() / name).parent_path()))));
   }
   std::string error_of(const std::string& text) const {
     try {
@@ -72,7 +74,7 @@ TEST_F(ManifestFile, FindsItsRootFromWhereverItStands) {
 }
 
 TEST_F(ManifestFile, IsOneLineAShard) {
-  const std::string text = to_json(manifest_, folder_.path());
+  const std::string text = json_table(manifest_json(manifest_, folder_.path()));
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1 + 3 + 1);
   EXPECT_NE(text.find("[[100,4000,4100,17,16],"), std::string::npos) << text;
 }

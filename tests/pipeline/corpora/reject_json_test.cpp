@@ -2,10 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 #include <rapidcheck/gtest.h>
 
 #include "pipeline/export/export_account.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/rows/position.h"
 #include "stages/errors.h"
@@ -13,11 +13,10 @@
 namespace millrace {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using testing::HasSubstr;
 
 JsonValue parsed(const Json& json) {
-  return JsonValue::parse(json.dump(), {"kept.json", 0, ""});
+  return JsonValue::parse(json_line(json), {"kept.json", 0, ""});
 }
 
 /// What reading `json` complains of; empty: nothing.
@@ -40,15 +39,15 @@ RC_GTEST_PROP(RejectCounts, ComeBackFromJson, ()) {
 TEST(RejectCounts, AreNotReadWithoutThoseOfAnUnknownCause) {
   Position position;
   position.corpora.resize(1);
-  Json place = Json::parse(to_json(position));
+  Json place = position;
   place["corpora"][0]["records"]["rejected"] = {{"bad_json", 1}, {"torn", 3}};
-  const auto read_position = [](const JsonValue& json) { (void)position_from_json(json); };
+  const auto read_position = [](const JsonValue& json) { (void)json.as<Position>(); };
   EXPECT_THAT(complaint_of(read_position, place),
               HasSubstr("corpora[0].records.rejected.torn is no cause of a reject"));
 
-  Json account = json_of(CorpusAccount());
+  Json account = CorpusAccount();
   account["rejects_by_cause"] = {{"torn", 3}};
-  const auto read_account = [](const JsonValue& json) { (void)account_of(json); };
+  const auto read_account = [](const JsonValue& json) { (void)json.as<CorpusAccount>(); };
   EXPECT_THAT(complaint_of(read_account, account), HasSubstr("rejects_by_cause.torn is no cause of a reject"));
 }
 

@@ -5,6 +5,7 @@
 
 #include "pipeline/corpora/data_manifest.h"
 #include "pipeline/corpora/shard_index.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 
@@ -122,7 +123,7 @@ TEST_F(Fingerprints, OfCorporaThatOnlyOneSideKnowsAreNoDifference) {
 
 TEST_F(Fingerprints, HoldTheWholeHashWhereTheManifestIsCurrent) {
   const ShardIndex index = build_index(folder_.path(), corpus_.shards, {}, 1, nullptr, {});
-  folder_.write(kManifestName, to_json(index.manifest, folder_.path()));
+  folder_.write(kManifestName, json_table(manifest_json(index.manifest, folder_.path())));
   folder_.write("b.jsonl", "{}\n");
   const std::vector<ShardFingerprint> taken = take();
   EXPECT_EQ(taken[0].xxh3, index.manifest.shards[0].xxh3);

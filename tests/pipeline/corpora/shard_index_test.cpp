@@ -7,6 +7,7 @@
 #include <xxhash.h>
 
 #include "pipeline/corpora/reject_json.h"
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/shards/shard_to_records.h"
 #include "tests/temporary_folder.h"
@@ -43,8 +44,7 @@ class Indexing : public testing::Test {
     return *index_shard(folder_.path(), name, options_, [](std::uint64_t) { return true; });
   }
   static std::string text_of(const ShardIndex& index) {
-    std::string text = to_json(index.manifest, index.manifest.root);
-    for (const Reject& reject : index.rejects) text += to_json(reject) + "\n";
+    std::string text = json_table(manifest_json(index.manifest, index.manifest.root)) + to_jsonl(index.rejects);
     return text;
   }
 
@@ -255,10 +255,10 @@ TEST(FieldValuesTest, SumsWhatThereIsNoRoomFor) {
 
 TEST(RejectLines, AreReadAsTheyWereWritten) {
   const Reject reject{{"a/b.jsonl", 5, 6, 700}, RejectCause::damaged_page, "the \"page\"", 42};
-  const std::vector<Reject> read = rejects_from_jsonl(to_json(reject) + "\n", "r.jsonl");
+  const std::vector<Reject> read = rejects_from_jsonl(to_jsonl({reject}), "r.jsonl");
   ASSERT_EQ(read.size(), 1U);
-  EXPECT_EQ(to_json(read[0]), to_json(reject));
-  EXPECT_THROW(rejects_from_jsonl(to_json(reject) + "\ntorn", "r.jsonl"), ConfigError);
+  EXPECT_EQ(Json(read[0]), Json(reject));
+  EXPECT_THROW(rejects_from_jsonl(to_jsonl({reject}) + "torn", "r.jsonl"), ConfigError);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "pipeline/export/stored_rows.h"
 #include "pipeline/formats/formats.h"
 #include "pipeline/formats/row_writer.h"
+#include "pipeline/json_text.h"
 #include "pipeline/plan/token_budget.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
@@ -62,7 +63,7 @@ class Preprocessing : public testing::Test {
   void change_manifest(const Change& change) {
     OutputManifest manifest = read_output_manifest(out());
     change(manifest);
-    std::ofstream(out() / kOutputManifest) << to_json(manifest);
+    std::ofstream(out() / kOutputManifest) << json_page(manifest);
   }
   std::string refusal() {
     try {

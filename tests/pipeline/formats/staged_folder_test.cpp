@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 
@@ -13,8 +14,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kIdentity = "{\"a\":1}";
-constexpr const char* kManifest = "{\"identity\":{\"a\":1}}";
+const Json kIdentity{{"a", 1}};
+const Json kManifest{{"identity", kIdentity}};
 
 class Staging : public testing::Test {
  protected:
@@ -32,7 +33,7 @@ TEST_F(Staging, GoesOnFromTheLastSaveAndForgetsWhatCameBehind) {
     StagedFolder folder(out(), kIdentity);
     EXPECT_FALSE(folder.state());
     folder.append("f/a", "one ");
-    folder.save("[1]");
+    folder.save({1});
     folder.append("f/a", "lost ");
     folder.append("b", "lost");
     folder.close("f/a");
@@ -40,7 +41,7 @@ TEST_F(Staging, GoesOnFromTheLastSaveAndForgetsWhatCameBehind) {
   }
   EXPECT_EQ(text(staged("f/a")), "one lost ");
   StagedFolder folder(out(), kIdentity);
-  EXPECT_EQ(folder.state()->text(), "[1]");
+  EXPECT_EQ(json_line(folder.state()->json()), "[1]");
   EXPECT_FALSE(folder.has("b"));
   EXPECT_FALSE(fs::exists(staged("b")));
   EXPECT_EQ(folder.size("f/a"), 4U);
@@ -59,7 +60,7 @@ TEST_F(Staging, SumsAreTheSameWithAndWithoutAStopAcrossBlocks) {
     auto folder = std::make_unique<StagedFolder>(out(), kIdentity);
     for (int i = 0; i < 5; ++i) {
       folder->append("a", piece);
-      folder->save("[]");
+      folder->save(Json::array());
       if (!stops) continue;
       folder.reset();
       folder = std::make_unique<StagedFolder>(out(), kIdentity);
@@ -77,10 +78,10 @@ TEST_F(Staging, AKillWhileFilesAreMovedIntoPlaceIsMadeGood) {
     StagedFolder folder(out(), kIdentity);
     folder.append("a", "a");
     folder.append("b", "b");
-    folder.save("[1]");
+    folder.save({1});
   }
   // As publish() leaves it when it is killed behind its first file.
-  std::ofstream(staged(kOutputManifest)) << kManifest;
+  std::ofstream(staged(kOutputManifest)) << json_line(kManifest);
   fs::rename(staged("b"), out() / "b");
   EXPECT_TRUE(StagedFolder::look_into(out())->complete);
   EXPECT_EQ(text(out() / "a") + text(out() / "b"), "ab");
@@ -92,7 +93,7 @@ TEST_F(Staging, RefusesASavedFileThatIsGoneCutOrChanged) {
     fs::remove_all(out());
     StagedFolder folder(out(), kIdentity);
     folder.append("a", "saved");
-    folder.save("[1]");
+    folder.save({1});
   };
   begin();
   fs::remove(staged("a"));
@@ -124,7 +125,7 @@ TEST_F(Staging, AWriteThatIsRefusedNamesTheFile) {
   fs::create_symlink("/dev/full", staged("a"));
   folder.append("a", "text");
   try {
-    folder.save("[1]");
+    folder.save({1});
     FAIL();
   } catch (const std::system_error& error) {
     EXPECT_EQ(error.code().value(), ENOSPC);

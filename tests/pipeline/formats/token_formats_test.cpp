@@ -8,6 +8,7 @@
 #include "pipeline/formats/document_writer.h"
 #include "pipeline/formats/formats.h"
 #include "pipeline/formats/mds_shard.h"
+#include "pipeline/json_text.h"
 #include "stages/compression/gzip_member.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/errors.h"
@@ -56,7 +57,7 @@ class Written {
       corpus_.tokens += ids.size();
     }
     writer->finish();
-    staged.publish("{\"identity\":{}}");
+    staged.publish({{"identity", Json::object()}});
   }
 
   fs::path path() const { return folder_.path() / "out"; }

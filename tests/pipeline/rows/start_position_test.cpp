@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
@@ -148,7 +149,7 @@ TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
 TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
   const Run whole = run(then_);
   const auto sound = [&](std::size_t row) {
-    return position_from_json(JsonValue::parse(to_json(*whole.after.at(row)), {"positions.jsonl", 3, ""}));
+    return JsonValue::parse(json_line(*whole.after.at(row)), {"positions.jsonl", 3, ""}).as<Position>();
   };
   const auto refusal = [&](const std::function<void(Position&)>& damage, std::size_t row = 149) {
     Position position = sound(row);

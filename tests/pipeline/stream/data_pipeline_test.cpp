@@ -9,6 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
+#include "tests/json_again.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
@@ -128,7 +129,7 @@ TEST_F(Stream, PacksTheSameExamplesInTheSameRowsWithOneTwoAndEightThreads) {
 TEST_F(Stream, GoesOnFromAnyRowAsIfItHadNeverStopped) {
   const Run whole = run(2);
   for (const std::size_t row : {0U, 1U, 17U, 299U, 998U, 999U, 1000U, 1001U, 1777U, 1998U}) {
-    const Position start = position_from_json(to_json(*whole.positions[row]));
+    const Position start = json_again(*whole.positions[row]);
     const Run rest = run(2, start);
     ASSERT_EQ(rest.rows,
               (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())))
@@ -156,7 +157,7 @@ TEST_F(Stream, KeepsEveryCorpusAndDenoiserWithinOneExampleOfItsShare) {
 TEST_F(Stream, AccountsForEveryPosition) {
   const Run whole = run(2);
   EXPECT_EQ(whole.ledger.positions(), 2000U * kRowLength);
-  EXPECT_TRUE(Ledger::from_json(whole.ledger.to_json()) == whole.ledger);
+  EXPECT_TRUE(json_again(whole.ledger) == whole.ledger);
 }
 
 TEST_F(Stream, ReadsNoFurtherThanItsCreditWhileTheTrainerStalls) {

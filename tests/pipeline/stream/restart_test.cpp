@@ -6,6 +6,7 @@
 
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/philox.h"
+#include "tests/json_again.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
@@ -89,14 +90,14 @@ std::uint64_t hash_of(const StreamRow& row) {
 struct RunSoFar {
   std::vector<std::uint64_t> rows;  ///< Their hashes.
   std::string position;
-  std::string ledger = Ledger().to_json();
+  std::string ledger = json_line(Ledger());
   std::size_t rejects = 0;
 
   /// A process of its own: goes on from the texts until there are so many rows.
   void go_on(const StreamConfig& config, std::size_t until) {
     std::optional<Position> start;
-    if (!position.empty()) start = position_from_json(position);
-    Ledger eaten = Ledger::from_json(ledger);
+    if (!position.empty()) start = from_json_text<Position>(position);
+    Ledger eaten = from_json_text<Ledger>(ledger);
     DataPipeline::Options options;
     options.threads = 2;
     DataPipeline pipeline(config, corpora_of(config, FindShards::yes), tiny_vocabulary(), std::move(start), options);
@@ -107,9 +108,9 @@ struct RunSoFar {
       rows.push_back(hash_of(row));
       eaten.add(row);
       rejects += row.rejects.size();
-      position = to_json(*row.after);
+      position = json_line(*row.after);
     }
-    ledger = eaten.to_json();
+    ledger = json_line(eaten);
   }
 };
 
@@ -117,7 +118,7 @@ void expect_that_restarts_change_nothing(const StreamConfig& config) {
   RunSoFar whole;
   whole.go_on(config, kRows);
   ASSERT_EQ(whole.rows.size(), kRows);
-  EXPECT_FALSE(position_from_json(whole.position).corpora[2].open);
+  EXPECT_FALSE(from_json_text<Position>(whole.position).corpora[2].open);
 
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     ItemRng rng(seed, Purpose::block_order, 0);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
@@ -130,21 +131,28 @@ TrainState some_state() {
   state.best_loss = StepLoss{16, 0.1};
   state.last_loss = StepLoss{17, 0.30000000000000004};
   state.evaluated_at = 10;
-  state.first_evaluation = R"({"step":0,"eval":{"prose":null},"overall":null})";
-  state.times.wall = 1.0 / 3;
+  state.first_evaluation =
+      std::make_shared<const Json>(Json{{"step", 0}, {"eval", {{"prose", nullptr}}}, {"overall", nullptr}});
+  state.own_evaluations = {{"a \"name\"\n\x1B", state.first_evaluation, state.first_evaluation}};
+  state.times = {1.0 / 3, 0.1, 5e-324, 1e300};
   return state;
 }
 
 TEST(TrainState, ReadsBackToTheLastBit) {
   const TrainState state = some_state();
-  const RunIdentity identity{"a run", "0.1", "0011", "2233", 1, "avx2"};
+  const RunIdentity identity{"a \"run\" \\ \x7F", "0.1", "0011", "2233", 1, "avx2"};
   TrainState read;
   RunIdentity read_identity;
-  parse_state_json(JsonValue::parse(state_json(state, identity), {"state.json", 0, ""}), read, read_identity);
+  parse_state_json(JsonValue::parse(json_page(state_json(state, identity)), {"state.json", 0, ""}), read,
+                   read_identity);
   EXPECT_EQ(state_json(read, read_identity), state_json(state, identity));
   EXPECT_EQ(read.position, state.position);
   EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
   EXPECT_EQ(read.times.wall, state.times.wall);
+  EXPECT_EQ(read.own_evaluations.at(0).objective, state.own_evaluations[0].objective);
+  EXPECT_EQ(*read.own_evaluations[0].last, *state.own_evaluations[0].last);
+  EXPECT_EQ(read.last_evaluation, nullptr);
+  EXPECT_EQ(read_identity.name, identity.name);
 }
 
 TEST(TrainState, NamesTheFileThatIsNone) {

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
+#include "tests/json_again.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 
 namespace millrace {
@@ -70,12 +71,12 @@ TEST(LedgerCheck, NoticesEveryEntryThatIsLost) {
   const SeenByTrainer seen{8 * kLength, 8 * 12};
   EXPECT_NO_THROW(check_ledger(state, seen, {"prose", "code"}));
   EXPECT_THROW(check_ledger(state, {7 * kLength, 8 * 12}, {"prose", "code"}), std::logic_error);
-  const auto whole = nlohmann::json::parse(state.ledger.to_json());
+  const Json whole = state.ledger;
   ASSERT_EQ(whole.at("entries").size(), 2u);
   for (std::size_t lost = 0; lost < 2; ++lost) {
-    nlohmann::json less = whole;
+    Json less = whole;
     less.at("entries").erase(lost);
-    state.ledger = Ledger::from_json(less.dump());
+    state.ledger = from_json_text<Ledger>(json_line(less));
     EXPECT_THROW(check_ledger(state, seen, {"prose", "code"}), std::logic_error) << lost;
   }
 }

@@ -79,7 +79,7 @@ TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {
 TEST_F(EvaluationTest, IsNullForACorpusWithoutHeldOutTokens) {
   const std::vector<HeldOutTokens> held_out{{"prose", {3, 4}, 1, 9}, {"none", {}, 0, 0}};
   const Evaluation evaluation = evaluate(model_, held_out, 16, 2, 0, nullptr);
-  const auto json = nlohmann::json::parse(evaluation.corpora_json());
+  const auto json = evaluation.corpora_json();
   EXPECT_TRUE(json.at("none").is_null());
   EXPECT_EQ(json.at("prose").at("objective"), "causal");
   EXPECT_EQ(json.at("prose").at("tokens"), 2);
@@ -125,8 +125,7 @@ TEST_F(OwnObjectiveTest, IsNullWhereItIsNotFiniteAndStillCountsItsTokens) {
   const Evaluation evaluation = evaluate(model_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
   EXPECT_FALSE(evaluation.overall.is_finite());
   EXPECT_EQ(evaluation.overall.correct, 0u);
-  for (const auto& score : {nlohmann::json::parse(evaluation.overall_json()),
-                            nlohmann::json::parse(evaluation.corpora_json()).at("prose")}) {
+  for (const auto& score : {evaluation.overall_json(), evaluation.corpora_json().at("prose")}) {
     for (const char* key : {"loss", "perplexity", "bits_per_byte"}) EXPECT_TRUE(score.at(key).is_null()) << key;
     EXPECT_EQ(score.at("tokens"), 50);
     EXPECT_TRUE(score.at("unigram_loss").is_number());
@@ -138,12 +137,12 @@ TEST_F(OwnObjectiveTest, CountsLabelsWhoseLossCountsAndHasNoBitsPerByte) {
   rows[0].loss_weights.assign(16, 0);
   const Evaluation own = evaluate(model_, {"ul2", {{"prose", rows}, {"short", {}}}}, 2, nullptr);
   EXPECT_EQ(own.overall.tokens, 50u - 16);
-  const auto json = nlohmann::json::parse(own.corpora_json());
+  const auto json = own.corpora_json();
   EXPECT_TRUE(json.at("short").is_null());
   EXPECT_EQ(json.at("prose").at("objective"), "ul2");
   EXPECT_EQ(json.at("prose").at("tokens"), 50 - 16);
   EXPECT_TRUE(json.at("prose").at("bits_per_byte").is_null());
-  EXPECT_TRUE(nlohmann::json::parse(Evaluation{"ul2", {}, {}}.overall_json()).is_null());
+  EXPECT_TRUE((Evaluation{"ul2", {}, {}}.overall_json()).is_null());
 }
 
 }  // namespace

@@ -152,7 +152,7 @@ TEST_F(BadStepsTest, AreCountedAndTheRunGoesOn) {
   stream.phases[0].objective.denoisers.resize(1);
   const RunIdentity identity;
   const std::vector<std::string> corpora{"prose", "code"};
-  const auto summary = nlohmann::json::parse(
+  const nlohmann::json summary(
       summary_json({.state = loop.state(), .stream = stream, .corpora = corpora, .identity = identity}));
   EXPECT_EQ(summary.at("skipped_steps"), 2);
 }

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "tests/trainer/log_text.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
@@ -66,7 +67,7 @@ TEST(TrainState, CountsUpdatesInARowWhoseLossIsAboveTheFirst) {
   }
   TrainState read;
   RunIdentity identity;
-  parse_state_json(JsonValue::parse(state_json(state, identity), {"state.json", 0, ""}), read, identity);
+  parse_state_json(JsonValue::parse(json_page(state_json(state, identity)), {"state.json", 0, ""}), read, identity);
   EXPECT_EQ(read.above_first_loss, 1u);
 }
 

@@ -64,8 +64,8 @@ TEST_F(TrainLoopTest, EvaluatesWithTheObjectiveOfThePhaseOfTheLastRow) {
   EXPECT_EQ(objectives, (std::vector<std::string>{"causal", "ul2", "causal", "ul2", "causal", "causal"}));
   EXPECT_EQ(asked, (std::vector<std::uint32_t>{0, 1}));
   ASSERT_EQ(loop.state().own_evaluations.size(), 1u);
-  EXPECT_EQ(nlohmann::json::parse(loop.state().own_evaluations[0].first).at("step"), 0);
-  EXPECT_EQ(nlohmann::json::parse(loop.state().own_evaluations[0].last).at("step"), 4);
+  EXPECT_EQ(loop.state().own_evaluations[0].first->at("step"), 0);
+  EXPECT_EQ(loop.state().own_evaluations[0].last->at("step"), 4);
 }
 
 TEST_F(TrainLoopTest, MeasuresWhereTheTimeGoes) {

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/json_text.h"
 #include "tests/temporary_folder.h"
 #include "tests/trainer/file_text.h"
 
@@ -38,10 +39,10 @@ TEST(EventLog, WritesNothingForALineWithoutNumbersOfItsOwn) {
   EventLog log(folder.path(), 0, [](const std::string&) {});
   const fs::path file = folder.path() / names_in(folder.path()).front();
   const std::string before = text_of(file);
-  log.add(R"({"step":3,"eval":{"prose":null},"overall":null})");
-  log.add(R"({"step":3,"loss":null})");
+  log.add({{"step", 3}, {"eval", {{"prose", nullptr}}}, {"overall", nullptr}});
+  log.add({{"step", 3}, {"loss", nullptr}});
   EXPECT_EQ(text_of(file), before);
-  log.add(R"({"step":3,"loss":0.5})");
+  log.add({{"step", 3}, {"loss", 0.5}});
   EXPECT_GT(text_of(file).size(), before.size());
 }
 

@@ -8,6 +8,7 @@
 #include <gtest/gtest.h>
 #include <sys/resource.h>
 
+#include "pipeline/json_text.h"
 #include "tests/temporary_folder.h"
 #include "tests/trainer/file_text.h"
 
@@ -45,8 +46,8 @@ StreamRow row(std::uint64_t number) {
 
 TEST(RunLog, AppendsALineAtATime) {
   const TemporaryFolder folder;
-  RunLog(folder.path(), 0).metrics(R"({"step":1})");
-  RunLog(folder.path(), 2).metrics(R"({"step":2})");
+  RunLog(folder.path(), 0).metrics({{"step", 1}});
+  RunLog(folder.path(), 2).metrics({{"step", 2}});
   EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":2}\n");
 }
 
@@ -65,11 +66,11 @@ TEST(RunLog, NamesARejectAndTheRowThatCameNext) {
 TEST(RunLog, KeepsWhatTheDiskDoesNotTakeAndWritesItLater) {
   const TemporaryFolder folder;
   RunLog log(folder.path(), 0);
-  log.metrics(R"({"step":1})");
+  log.metrics({{"step", 1}});
   {
     const FullDisk full(14);
-    log.metrics(R"({"step":2})");
-    log.metrics(R"({"step":3})");
+    log.metrics({{"step", 2}});
+    log.metrics({{"step", 3}});
     log.retry();
     EXPECT_EQ(text_of(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"s");
   }

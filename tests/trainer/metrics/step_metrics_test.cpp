@@ -17,7 +17,7 @@ nlohmann::json line_of(std::int64_t length, std::int64_t dropped, int layers) {
     router.dropped_at.push_back(at >= length - dropped ? 4 : 0);
   }
   step.losses.routers.assign(static_cast<std::size_t>(layers), router);
-  return nlohmann::json::parse(training_line(step));
+  return nlohmann::json(training_line(step));
 }
 
 TEST(TrainingLine, DividesTheRowIntoThirtyTwoEqualParts) {
@@ -39,7 +39,7 @@ TEST(TrainingLine, HasNullWhereNoPairIs) {
   router.pairs_at = {2, 0};
   router.dropped_at = {1, 0};
   step.losses.routers = {router};
-  EXPECT_EQ(nlohmann::json::parse(training_line(step)).at("dropped_by_position"), (nlohmann::json{0.5, nullptr}));
+  EXPECT_EQ(nlohmann::json(training_line(step)).at("dropped_by_position"), (nlohmann::json{0.5, nullptr}));
 }
 
 TEST(TrainingLine, NamesEveryStatisticOfEachLayer) {
@@ -51,7 +51,7 @@ TEST(TrainingLine, NamesEveryStatisticOfEachLayer) {
 TEST(TrainingLine, HasNoDetailsWhereNoneAreDue) {
   StepMetrics step;
   step.seconds = 1;
-  const nlohmann::json line = nlohmann::json::parse(training_line(step));
+  const nlohmann::json line = nlohmann::json(training_line(step));
   for (const char* key : {"ledger", "experts", "dropped_by_position", "limit_share", "profile"})
     EXPECT_FALSE(line.contains(key)) << key;
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
@@ -70,7 +71,7 @@ class TrainingRunTest : public testing::Test {
     told.on_evaluation = [](std::uint64_t, const Evaluation&) {};
     run.train(told);
     trained.outcome = run.sum_up();
-    EXPECT_EQ(text_of(run.folder().summary()), trained.outcome.summary);
+    EXPECT_EQ(text_of(run.folder().summary()), json_page(*trained.outcome.summary));
     const std::string last = "step-00000" + std::to_string(run.loop().state().step);
     trained.weights = text_of(run.folder().checkpoints() / last / "model.safetensors");
     return trained;
@@ -84,7 +85,7 @@ TEST_F(TrainingRunTest, TrainsToItsEndAndSumsUp) {
   EXPECT_EQ(trained.outcome.end, TrainEnd::complete);
   EXPECT_EQ(trained.outcome.not_kept, "");
   EXPECT_EQ(trained.steps, kSteps);
-  const nlohmann::json summary = nlohmann::json::parse(trained.outcome.summary);
+  const nlohmann::json summary = *trained.outcome.summary;
   EXPECT_EQ(summary.at("steps"), kSteps);
   EXPECT_EQ(summary.at("total_steps"), kSteps);
   EXPECT_EQ(summary.at("versions").at("millrace"), "test");
