@@ -77,6 +77,7 @@ int run(int argc, char** argv) {
   add_vocab(app);
   add_tokenize(app);
   add_mix(app);
+  add_keys(app);
   add_inspect(app);
   add_trace(app);
   add_preprocess(app);

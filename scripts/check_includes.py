@@ -41,7 +41,7 @@ ROOMS = {
     "model/cost": "model model/config model/ops model/parameters model/layers model/transformer",
     "trainer": "stages pipeline/rows model model/transformer",
     "trainer/config": "stages pipeline/config model model/config",
-    "trainer/weights": "stages stages/io pipeline model model/config model/parameters",
+    "trainer/weights": "stages stages/io pipeline pipeline/config model model/config model/parameters trainer/config",
     "trainer/optimizer": "stages model model/parameters trainer/config",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
     "trainer/metrics": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/cost "

@@ -15,6 +15,7 @@ void add_vocab(CLI::App& app);
 void add_tokenize(CLI::App& app);
 void add_mix(CLI::App& app);
 void add_mix_diff(CLI::App& mix);
+void add_keys(CLI::App& app);
 void add_inspect(CLI::App& app);
 void add_trace(CLI::App& app);
 void add_preprocess(CLI::App& app);

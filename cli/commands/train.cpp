@@ -162,7 +162,7 @@ void add_train(CLI::App& app) {
   command.footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
       "  millrace train runs/quickstart --resume\n"
-      "The run file's keys, with defaults: docs/runs.md");
+      "The run file's keys: millrace keys; what stands behind them: docs/runs.md");
   command.callback([options] { train(*options); });
 }
 

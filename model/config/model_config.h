@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 namespace millrace {
 
@@ -13,7 +14,8 @@ enum class CapacityRule : std::uint8_t {
   dropless,    ///< No limit.
 };
 
-/// An OpenMoE's shape and constants. Field names are those of the released config.json.
+/// An OpenMoE's shape and constants. Field names are those of the released config.json. What each one may be is said in
+/// model_fields.h.
 struct ModelConfig {
   int vocab_size = 256384;       ///< V: rows of embedding and head.
   int hidden_size = 768;         ///< H
@@ -47,5 +49,6 @@ struct ModelConfig {
 /// "openmoe-base", "openmoe-8b", "openmoe-34b", and for tests and the quickstart "openmoe-nano", "openmoe-micro".
 /// Throws std::invalid_argument naming the known presets.
 ModelConfig model_preset(const std::string& name);
+std::vector<std::string> model_preset_names();
 
 }  // namespace millrace

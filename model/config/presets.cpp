@@ -80,14 +80,21 @@ ModelConfig micro() {
   return config;
 }
 
+constexpr std::pair<const char*, ModelConfig (*)()> kPresets[] = {{"openmoe-base", base},
+                                                                  {"openmoe-8b", large},
+                                                                  {"openmoe-34b", extra_large},
+                                                                  {"openmoe-nano", nano},
+                                                                  {"openmoe-micro", micro}};
+
 }  // namespace
 
+std::vector<std::string> model_preset_names() {
+  std::vector<std::string> names;
+  for (const auto& [name, make] : kPresets) names.emplace_back(name);
+  return names;
+}
+
 ModelConfig model_preset(const std::string& name) {
-  constexpr std::pair<const char*, ModelConfig (*)()> kPresets[] = {{"openmoe-base", base},
-                                                                    {"openmoe-8b", large},
-                                                                    {"openmoe-34b", extra_large},
-                                                                    {"openmoe-nano", nano},
-                                                                    {"openmoe-micro", micro}};
   std::string known;
   for (const auto& [preset, make] : kPresets) {
     if (name == preset) return make();

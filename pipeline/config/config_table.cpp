@@ -11,6 +11,7 @@
 #include <utility>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <toml++/toml.h>
 
 #include "pipeline/config/large_integer.h"
@@ -39,9 +40,6 @@ std::size_t edit_distance(const std::string& a, const std::string& b) {
   return row[b.size()];
 }
 
-/// Begins the texts that stand for integers which TOML has no room for.
-constexpr std::string_view kBeyondToml = "\x01integer beyond TOML\x01";
-
 /// The digits of an integer that TOML has no room for, or nothing.
 std::optional<std::string> beyond_toml(const toml::node& node) {
   const auto* text = node.as_string();
@@ -50,24 +48,6 @@ std::optional<std::string> beyond_toml(const toml::node& node) {
 
 bool is_text(const toml::node& node) {
   return node.is_string() && !beyond_toml(node);
-}
-
-/// Puts a text in the place of the decimal integer that ends at `error`, if one does; false: none does.
-bool set_integer_aside(std::string& text, const toml::source_position& error) {
-  std::size_t line = 0;
-  for (toml::source_index i = 1; i < error.line && line != std::string::npos; ++i)
-    line = std::min(text.find('\n', line), text.size() - 1) + 1;
-  const std::size_t end = line + error.column - 1;
-  if (error.column == 0 || end > text.size()) return false;
-  std::size_t begin = end;
-  while (begin > line && (std::isdigit(static_cast<unsigned char>(text[begin - 1])) != 0 || text[begin - 1] == '_'))
-    --begin;
-  std::string digits = text.substr(begin, end - begin);
-  std::erase(digits, '_');
-  constexpr std::size_t kFewest = 19;  // TOML's integers end at 9,223,372,036,854,775,807.
-  if (digits.size() < kFewest || (begin > line && text[begin - 1] == '-')) return false;
-  text.replace(begin, end - begin, quoted(std::string(kBeyondToml) + digits));
-  return true;
 }
 
 /// As toml::parse, and integers of more than 64 bits with a sign become texts that beyond_toml() knows.
@@ -114,20 +94,27 @@ const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
 
 }  // namespace
 
-std::string with_large_integers_set_aside(std::string toml) {
-  for (;;) {
-    try {
-      static_cast<void>(toml::parse(toml));
-      return toml;
-    } catch (const toml::parse_error& error) {
-      if (!set_integer_aside(toml, error.source().begin)) throw;
-    }
-  }
+bool holds(const WholeRange& range, std::uint64_t value) {
+  return value >= range.least && value <= range.most && value % range.multiple_of == 0;
 }
 
-std::optional<std::string> digits_of_large_integer(std::string_view text) {
-  if (!text.starts_with(kBeyondToml)) return std::nullopt;
-  return std::string(text.substr(kBeyondToml.size()));
+bool holds(const NumberRange& range, double value) {
+  const bool is_above = range.least_excluded ? value > range.least : value >= range.least;
+  const bool is_below = range.most_excluded ? value < range.most : value <= range.most;
+  return std::isfinite(value) && is_above && is_below;
+}
+
+std::string expected(const WholeRange& range) {
+  return fmt::format("a whole number from {} to {}{}", range.least, range.most,
+                     range.multiple_of == 1 ? "" : fmt::format(", a multiple of {}", range.multiple_of));
+}
+
+std::string expected(const NumberRange& range) {
+  std::vector<std::string> excluded;
+  if (range.least_excluded) excluded.push_back(fmt::format("{:.6g}", range.least));
+  if (range.most_excluded) excluded.push_back(fmt::format("{:.6g}", range.most));
+  return fmt::format("a number from {:.6g} to {:.6g}{}", range.least, range.most,
+                     excluded.empty() ? "" : fmt::format(" ({} excluded)", fmt::join(excluded, " and ")));
 }
 
 struct ConfigTable::Impl {
@@ -193,8 +180,7 @@ double ConfigTable::number(const std::string& key, NumberRange range) const {
     fail(key, fmt::format("is {}, expected a number", kind_of(*node)));
   }
   if (!std::isfinite(value)) fail(key, "is not finite");
-  if (value < range.least || value > range.most)
-    fail(key, fmt::format("is {}, expected a number from {:.6g} to {:.6g}", value, range.least, range.most));
+  if (!holds(range, value)) fail(key, fmt::format("is {}, expected {}", value, expected(range)));
   return value;
 }
 
@@ -206,7 +192,7 @@ std::uint64_t ConfigTable::count(const std::string& key, WholeRange range) const
   const toml::node* node = impl_->find(key);
   if (node == nullptr) fail(key, "is missing");
   const auto refuse = [&](const auto& found, const char* advice = "") {
-    fail(key, fmt::format("is {}, expected a whole number from {} to {}{}", found, range.least, range.most, advice));
+    fail(key, fmt::format("is {}, expected {}{}", found, expected(range), advice));
   };
   std::uint64_t value = 0;
   if (const auto* whole = node->as_integer()) {
@@ -223,7 +209,7 @@ std::uint64_t ConfigTable::count(const std::string& key, WholeRange range) const
   } else {
     refuse(kind_of(*node));
   }
-  if (value < range.least || value > range.most) refuse(value);
+  if (!holds(range, value)) refuse(value);
   return value;
 }
 

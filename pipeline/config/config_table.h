@@ -13,14 +13,24 @@ namespace millrace {
 struct WholeRange {
   std::uint64_t least = 0;
   std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  std::uint64_t multiple_of = 1;
 };
 
-/// What a number may be, ends included; none that Millrace asks for is below 0. What is computed in f32 holds no more
-/// than the most here.
+/// What a number may be, ends included unless they are excluded; none that Millrace asks for is below 0. What is
+/// computed in f32 holds no more than the most here.
 struct NumberRange {
   double least = 0;
   double most = static_cast<double>(std::numeric_limits<float>::max());
+  bool least_excluded = false;
+  bool most_excluded = false;
 };
+
+bool holds(const WholeRange& range, std::uint64_t value);
+bool holds(const NumberRange& range, double value);  ///< False of what is not finite.
+/// "a whole number from 2 to 64, a multiple of 2"
+std::string expected(const WholeRange& range);
+/// "a number from 0 to 1 (1 excluded)"
+std::string expected(const NumberRange& range);
 
 /// One table of a TOML file, read key by key. Every complaint is a ConfigError "file:line:column: key: found, expected,
 /// what to do". A key that nobody asked for is an error with "did you mean": call refuse_unknown_keys() last.

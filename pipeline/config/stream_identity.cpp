@@ -10,6 +10,7 @@
 
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
+#include "pipeline/config/stream_keys.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -37,6 +38,11 @@ std::uint64_t number_in(const StreamFacts& facts, const std::string& name, const
   throw ConfigError(fmt::format("{}: \"{}\" is missing or no number", where, name));
 }
 
+std::string fact_text(const KeyValue& value) {
+  const auto* text = std::get_if<std::string>(&value);
+  return text != nullptr ? *text : value_text(value);
+}
+
 void add_missing(std::vector<std::string>& out, const std::string& name, char sign, const std::string& text,
                  const std::string& other) {
   const std::vector<std::string> known = lines_of(other);
@@ -51,13 +57,8 @@ StreamFacts facts_of(const StreamConfig& config) {
   const auto add = [&facts](std::string name, const auto& value) {
     facts.emplace_back(std::move(name), fmt::format("{}", value));
   };
-  add("seed", config.seed);
-  add("sequence_length", config.sequence_length);
-  add("holdout", config.holdout);
-  add("shuffle_block", config.shuffle_block);
-  add("shuffle_bytes", config.shuffle_bytes);
-  add("sampling", config.sampling == Sampling::random ? "random" : "quota");
-  add("max_record_bytes", config.max_record_bytes);
+  for (const KeyTable<StreamConfig>* table : {&run_keys(), &data_keys()})
+    for (const auto& [name, value] : table->values(config, Alters::rows)) add(name, fact_text(value));
   for (std::size_t i = 0; i < config.phases.size(); ++i) {
     const Phase& phase = config.phases[i];
     const std::string name = fmt::format("phase {} ", i + 1);

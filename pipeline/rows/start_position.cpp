@@ -7,20 +7,12 @@
 
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
+#include "pipeline/config/stream_keys.h"
 #include "pipeline/config/toml_writer.h"
 #include "stages/errors.h"
 
 namespace millrace {
 namespace {
-
-template <class Value>
-void compare(std::vector<std::string>& changes, const std::string& key, const Value& then, const Value& now) {
-  if (then != now) changes.push_back(fmt::format("{} {} -> {}", key, then, now));
-}
-
-const char* name_of(Sampling sampling) {
-  return sampling == Sampling::random ? "\"random\"" : "\"quota\"";
-}
 
 [[noreturn]] void refuse(const PositionSource& source, const std::string& why) {
   throw ConfigError(source.told(why + "; it belongs to another run, or is damaged"));
@@ -78,13 +70,8 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
                                              const Position& position, const std::set<std::string>& same_shards) {
   std::vector<std::string> changes;
   if (position.row == 0) return changes;
-  compare(changes, "seed", then.seed, now.seed);
-  compare(changes, "sequence_length", then.sequence_length, now.sequence_length);
-  compare(changes, "data.holdout", then.holdout, now.holdout);
-  compare(changes, "data.shuffle_block", then.shuffle_block, now.shuffle_block);
-  compare(changes, "data.shuffle_bytes", then.shuffle_bytes, now.shuffle_bytes);
-  compare(changes, "data.sampling", name_of(then.sampling), name_of(now.sampling));
-  compare(changes, "data.max_record_bytes", then.max_record_bytes, now.max_record_bytes);
+  for (const KeyTable<StreamConfig>* table : {&run_keys(), &data_keys()})
+    for (const ConfigDifference& one : table->differences(then, now, Alters::rows)) changes.push_back(one.text());
   const std::uint64_t behind = position.row * static_cast<std::uint64_t>(then.sequence_length);
   for (std::size_t p = 0; p <= position.phase && p < then.phases.size(); ++p) {
     if (p >= now.phases.size()) {
@@ -95,7 +82,8 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
     const Phase& new_phase = now.phases[p];
     const std::string until = fmt::format("phase.{}.until", p + 1);
     if (p < position.phase) {
-      compare(changes, until, old_phase.until, new_phase.until);
+      if (old_phase.until != new_phase.until)
+        changes.push_back(fmt::format("{} {} -> {}", until, old_phase.until, new_phase.until));
     } else if (new_phase.until != old_phase.until && new_phase.until <= behind) {
       changes.push_back(
           fmt::format("{} {} -> {}: {} positions are behind already", until, old_phase.until, new_phase.until, behind));

@@ -154,7 +154,7 @@ class Pages(unittest.TestCase):
                  "--tokens 1e9": "--tokens 2560"}
     FILLED_IN = {"RUNDIR": "runs/mine", "FOLDER": "runs/mine", "RUN": "runs/mine", "--row N": "--row 1",
                  "SHARD:RECORD": "redpajama/c4/part-0.jsonl:7"}
-    COMMANDS = ("sample", "index", "vocab train", "vocab show", "tokenize", "mix check", "mix plan", "mix diff", "inspect",
+    COMMANDS = ("sample", "index", "vocab train", "vocab show", "tokenize", "mix check", "mix plan", "mix diff", "keys", "inspect",
                 "trace", "preprocess", "train", "eval", "generate", "logits", "report")
 
     @classmethod

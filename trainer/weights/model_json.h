@@ -20,16 +20,11 @@ ModelConfig load_model_config(const std::filesystem::path& folder);
 /// The text of a config.json that parse_model_config reads back, with the keys of released ones.
 std::string model_config_json(const ModelConfig& config);
 
-/// The keys of config.json that differ: "hidden_size is 768, expected 64, ..." for `is` and `expected`.
+/// The keys that differ: "hidden_size is 768, expected 64, ..." for `is` and `expected`.
 std::string model_difference(const ModelConfig& is, const ModelConfig& expected);
 
-const char* name_of(CapacityRule rule);  ///< "colossalai", "flaxformer", "dropless".
-/// Throws ConfigError with `where`.
-CapacityRule capacity_rule_of(const std::string& name, const std::string& where);
-
-/// Refuses a configuration no model can be built from (a count < 1, an odd head_dim, a product beyond what is counted
-/// in, ...). Throws ConfigError with
-/// `where` and the key.
+/// Refuses a configuration no model can be built from: a value out of its key's range, more heads or parameters than
+/// are counted in. Throws ConfigError with `where` and the key.
 void check_model_config(const ModelConfig& config, const std::string& where);
 
 }  // namespace millrace

@@ -1,0 +1,17 @@
+#pragma once
+
+#include "pipeline/config/key_table.h"
+#include "pipeline/config/stream_config.h"
+
+namespace millrace {
+
+/// A run file's top-level keys. "vocab" and "phase" are read and written by whoever reads the whole file.
+const KeyTable<StreamConfig>& run_keys();
+
+/// [[phase]]. Its mix and objective are files that are read by whoever reads the run file.
+const KeyTable<Phase>& phase_keys();
+
+/// [data]
+const KeyTable<StreamConfig>& data_keys();
+
+}  // namespace millrace

@@ -1,0 +1,172 @@
+// Run files and the folders that keep them.
+#include "trainer/config/run_config.h"
+
+#include <string>
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "stages/errors.h"
+#include "tests/temporary_folder.h"
+
+namespace millrace {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr const char* kMix = "name = \"m\"\n[[corpus]]\nname = \"c\"\nshare = 100\nshards = [\"c.jsonl\"]\n";
+constexpr const char* kObjective =
+    "name = \"causal\"\n[[denoiser]]\nname = \"causal\"\nkind = \"causal\"\nshare = 100\n";
+
+/// run.toml of a folder that a program before the table of keys made, with every key that it could write.
+constexpr const char* kEarlierRun = R"(name = "a \"run\""
+seed = 18446744073709551615
+vocab = "/v/vocab.model"
+sequence_length = 64
+
+[[phase]]
+until = 5120
+mix = "mixes/phase-1.toml"
+objective = "objectives/phase-1.toml"
+
+[[phase]]
+until = 15360
+mix = "mixes/phase-2.toml"
+objective = "objectives/phase-2.toml"
+
+[data]
+directory = "/data"
+holdout = 0.05
+shuffle_block = 16
+shuffle_bytes = 16777216
+sampling = "random"
+on_bad_data = "fail"
+max_bad_fraction = 0.01
+max_record_bytes = 67108864
+allow_unreadable = ["a.jsonl", "b c.jsonl"]
+
+[model]
+preset = "openmoe-base"
+vocab_size = 512
+hidden_size = 32
+intermediate_size = 48
+num_hidden_layers = 2
+num_attention_heads = 2
+head_dim = 16
+max_position_embeddings = 2048
+rms_norm_eps = 1e-06
+rope_theta = 10000
+num_experts = 4
+moe_layer_interval = 2
+router_topk = 2
+router_capacity_factor_train = 1.25
+router_capacity_factor_eval = 2
+router_min_capacity = 4
+router_group_size = 4096
+pads_routed = false
+router_aux_loss_factor = 0.01
+router_z_loss_factor = 0.0001
+z_loss_factor = 0.0001
+capacity_rule = "dropless"
+
+[train]
+batch_rows = 4
+micro_rows = 2
+tokens = 15360
+optimizer = "adamw"
+schedule = "wsd"
+learning_rate = 1
+warmup_steps = 10
+precision = "f32"
+recompute = true
+beta1 = 0.9
+beta2 = 0.95
+eps = 1e-08
+weight_decay = 0.1
+clip_norm = 1
+final_learning_rate = 0
+decay_share = 0.1
+max_bad_steps = 3
+
+[eval]
+every_steps = 25
+tokens = 2000
+
+[checkpoint]
+every_steps = 7
+keep_last = 2
+keep_every_tokens = 1024
+
+[log]
+details_every_steps = 2
+)";
+
+class RunConfig : public testing::Test {
+ protected:
+  RunConfig() {
+    for (const char* phase : {"1", "2"}) {
+      folder_.write(fmt::format("mixes/phase-{}.toml", phase), kMix);
+      folder_.write(fmt::format("objectives/phase-{}.toml", phase), kObjective);
+    }
+  }
+  RunFile load(const std::string& text) { return load_run({folder_.write("run.toml", text).string(), "", {}}); }
+  /// The run's folder, as it would be made anew, read back.
+  RunFile again(const RunFile& run) {
+    for (const auto& [name, text] : run.resolved) folder_.write("again/" + name, text);
+    return load_run({(folder_.path() / "again").string(), "", {}});
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(RunConfig, OfAnEarlierProgramIsTheSameRun) {
+  const RunFile run = load(kEarlierRun);
+  EXPECT_EQ(run.resolved.back().second, kEarlierRun);
+  EXPECT_EQ(again(run).resolved, run.resolved);
+}
+
+TEST_F(RunConfig, NamesOnlyTheKeysThatItsReaderNeeds) {
+  const std::string text =
+      "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\n"
+      "objective = \"objectives/phase-1.toml\"\n";
+  const RunFile run = load(text);
+  for (const char* key : {"vocab_size", "pads_routed", "beta1", "clip_norm", "final_learning_rate", "decay_share",
+                          "max_bad_steps", "recompute", "keep_every_tokens", "[log]", "allow_unreadable"})
+    EXPECT_THAT(run.resolved.back().second, testing::Not(HasSubstr(key)));
+  EXPECT_EQ(again(run).resolved, run.resolved);
+  EXPECT_EQ(run.train.tokens, 5120U);
+  EXPECT_EQ(run.train.micro_rows, run.train.batch_rows);
+  EXPECT_EQ(run.stream.name, "run");
+  EXPECT_EQ(run.model.vocab_size, 0);
+}
+
+TEST_F(RunConfig, OutOfRangeIsRefusedByPlaceTableAndRange) {
+  for (const auto& [table, line, complaint] :
+       {std::tuple("model", "head_dim = 3",
+                   "head_dim is 3, expected a whole number from 2 to 1048576, a multiple of 2"),
+        std::tuple("model", "num_experts = 257", "num_experts is 257, expected a whole number from 1 to 256"),
+        std::tuple("model", "rope_theta = 0", "rope_theta is 0, expected a number from "),
+        std::tuple("data", "holdout = 1", "holdout is 1, expected a number from 0 to 1 (1 excluded)"),
+        std::tuple("train", "learning_rate = 0",
+                   "learning_rate is 0, expected a number from 0 to 3.40282e+38 (0 excluded)"),
+        std::tuple("train", "micro_rows = 3", "micro_rows is 3, which does not divide batch_rows = 128"),
+        std::tuple("train", "beta1 = 0.5", "beta1 does nothing without optimizer = \"adamw\""),
+        std::tuple("train", "optimizer = \"adamw\"", "learning_rate is missing"),
+        std::tuple("eval", "every_step = 3", "every_step is not a known key (did you mean \"every_steps\"?)")}) {
+    const std::string text = fmt::format(
+        "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\n"
+        "objective = \"objectives/phase-1.toml\"\n[{}]\n{}\n",
+        table, line);
+    try {
+      load(text);
+      ADD_FAILURE() << line;
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(fmt::format("[{}] {}", table, complaint)));
+      EXPECT_THAT(error.what(), testing::ContainsRegex("/run.toml:[67]:1: "));
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace

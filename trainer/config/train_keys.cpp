@@ -1,0 +1,222 @@
+#include "trainer/config/train_keys.h"
+
+#include <cstdint>
+#include <limits>
+
+#include <fmt/format.h>
+
+namespace millrace {
+namespace {
+
+constexpr std::uint64_t kLargestInt = std::numeric_limits<int>::max();
+constexpr std::uint64_t kMostBatchRows = 1 << 24;
+constexpr double kLeastEps = 1e-30;  ///< Is not 0 in f32.
+
+bool is_adamw(const TrainConfig& train) {
+  return train.optimizer == "adamw";
+}
+bool is_wsd(const TrainConfig& train) {
+  return train.schedule == "wsd";
+}
+bool has_final_rate(const TrainConfig& train) {
+  return train.schedule == "cosine" || is_wsd(train);
+}
+
+constexpr const char* kAdamw = "optimizer = \"adamw\"";
+
+void add_batches(KeyTable<TrainConfig>& keys) {
+  keys.add({.name = "batch_rows", .range = WholeRange{1, kMostBatchRows}, .unit = "rows", .meaning = "a step's"},
+           &TrainConfig::batch_rows);
+  keys.add(
+      {.name = "micro_rows",
+       .range = WholeRange{0, kMostBatchRows},
+       .unit = "rows",
+       .meaning = "that are computed at a time; divides `batch_rows`. "
+                  "[Part of the run](training.md#batches-and-what-is-divided-by-what), not a matter of memory alone",
+       .fallback = "`batch_rows`"},
+      &TrainConfig::micro_rows);
+  keys.add({.name = "tokens",
+            .range = WholeRange{},
+            .unit = "positions",
+            .meaning = "to train on; 0: up to the last phase's end, which they may not exceed",
+            .fallback = "the last phase's end"},
+           &TrainConfig::tokens);
+}
+
+void add_rate(KeyTable<TrainConfig>& keys) {
+  keys.add({.name = "optimizer",
+            .range = Choices{{"adafactor", "adamw"}},
+            .meaning = "`\"adafactor\"` is set as OpenMoE set it"},
+           &TrainConfig::optimizer);
+  keys.add({.name = "schedule",
+            .range = Choices{{"rsqrt", "constant", "cosine", "wsd"}},
+            .meaning = "[how the rate goes](runs.md#train)"},
+           &TrainConfig::schedule);
+  keys.add({.name = "learning_rate",
+            .range = NumberRange{.least_excluded = true},
+            .meaning = "of Adafactor relative to each parameter's size. Only schedule `\"rsqrt\"` with Adafactor has a "
+                       "default; all others ask for one"},
+           &TrainConfig::learning_rate);
+  keys.add({.name = "warmup_steps",
+            .range = WholeRange{.most = kLargestInt},
+            .unit = "steps",
+            .meaning = "up to the full rate; of `\"rsqrt\"`, at least 1, until the rate falls"},
+           &TrainConfig::warmup_steps);
+}
+
+void add_computing(KeyTable<TrainConfig>& keys) {
+  keys.add({.name = "precision",
+            .range = Choices{{"auto", "bf16", "f32"}},
+            .meaning = "what matrix products read; `\"auto\"`: `\"bf16\"` where the processor has it"},
+           &TrainConfig::precision);
+  keys.add({.name = "recompute",
+            .meaning = "layers run again in the backward pass: less memory, a third more time, the same bits",
+            .only_if_changed = true,
+            .alters = Alters::nothing},
+           &TrainConfig::recompute);
+}
+
+void add_optimizer(KeyTable<TrainConfig>& keys) {
+  const NumberRange below_one{.most = 1, .most_excluded = true};
+  keys.add({.name = "beta1", .range = below_one, .meaning = "memory of the gradients' mean", .needs = kAdamw},
+           &TrainConfig::beta1, is_adamw);
+  keys.add({.name = "beta2", .range = below_one, .meaning = "memory of the gradients' mean square", .needs = kAdamw},
+           &TrainConfig::beta2, is_adamw);
+  keys.add({.name = "eps", .range = NumberRange{.least = kLeastEps}, .meaning = "added to the root", .needs = kAdamw},
+           &TrainConfig::eps, is_adamw);
+  keys.add({.name = "weight_decay",
+            .range = NumberRange{},
+            .meaning = "decoupled, scaled by the learning rate; norms do not decay",
+            .needs = kAdamw},
+           &TrainConfig::weight_decay, is_adamw);
+  keys.add({.name = "clip_norm",
+            .range = NumberRange{},
+            .meaning = "gradients together are scaled down to this norm; 0: never, as OpenMoE. `grad_norm` in "
+                       "`metrics.jsonl` is the norm before",
+            .only_if_changed = true},
+           &TrainConfig::clip_norm);
+}
+
+void add_decay(KeyTable<TrainConfig>& keys) {
+  keys.add({.name = "final_learning_rate",
+            .range = NumberRange{},
+            .meaning = "at the run's end; at most `learning_rate`",
+            .needs = "schedule = \"cosine\" or \"wsd\""},
+           &TrainConfig::final_learning_rate, has_final_rate);
+  keys.add({.name = "decay_share",
+            .range = NumberRange{.most = 1, .least_excluded = true},
+            .unit = "part",
+            .meaning = "of the run's steps that the rate falls over",
+            .needs = "schedule = \"wsd\""},
+           &TrainConfig::decay_share, is_wsd);
+}
+
+/// In the order in which run folders have always had them.
+KeyTable<TrainConfig> make_train_keys() {
+  KeyTable<TrainConfig> keys("train");
+  add_batches(keys);
+  add_rate(keys);
+  add_computing(keys);
+  add_optimizer(keys);
+  add_decay(keys);
+  keys.add({.name = "max_bad_steps",
+            .range = WholeRange{1, kLargestInt},
+            .unit = "steps",
+            .meaning = "so many that were skipped in a row end the run",
+            .only_if_changed = true,
+            .alters = Alters::nothing},
+           &TrainConfig::max_bad_steps);
+  return keys;
+}
+
+KeyTable<TrainConfig> make_eval_keys() {
+  KeyTable<TrainConfig> keys("eval");
+  keys.add({.name = "every_steps",
+            .range = WholeRange{},
+            .unit = "steps",
+            .meaning = "between evaluations; 0: only before the first step and after the last",
+            .alters = Alters::nothing},
+           &TrainConfig::eval_every_steps);
+  keys.add({.name = "tokens",
+            .range = WholeRange{},
+            .unit = "tokens",
+            .meaning = "held-out ones, over all corpora together; 0: no evaluation"},
+           &TrainConfig::eval_tokens);
+  return keys;
+}
+
+KeyTable<TrainConfig> make_checkpoint_keys() {
+  KeyTable<TrainConfig> keys("checkpoint");
+  keys.add({.name = "every_steps",
+            .range = WholeRange{},
+            .unit = "steps",
+            .meaning = "between checkpoints; 0: only at the end",
+            .alters = Alters::nothing},
+           &TrainConfig::checkpoint_every_steps);
+  keys.add({.name = "keep_last",
+            .range = WholeRange{1, kLargestInt},
+            .unit = "checkpoints",
+            .meaning = "the newest ones, which stay",
+            .alters = Alters::nothing},
+           &TrainConfig::keep_last);
+  keys.add({.name = "keep_every_tokens",
+            .range = WholeRange{},
+            .unit = "positions",
+            .meaning =
+                "the first checkpoint at or behind each multiple stays for ever; 0: none. OpenMoE kept one every 200e9",
+            .only_if_changed = true,
+            .alters = Alters::nothing},
+           &TrainConfig::keep_every_tokens);
+  return keys;
+}
+
+KeyTable<TrainConfig> make_log_keys() {
+  KeyTable<TrainConfig> keys("log");
+  keys.add(
+      {.name = "details_every_steps",
+       .range = WholeRange{},
+       .unit = "steps",
+       .meaning = "between lines of `metrics.jsonl` with the ledger and the experts' loads: [metrics.md](metrics.md); "
+                  "0: only the last step's",
+       .only_if_changed = true,
+       .alters = Alters::nothing},
+      &TrainConfig::details_every_steps);
+  return keys;
+}
+
+/// What the keys of [train] say of each other.
+void check_training(const ConfigTable& table, const TrainConfig& train) {
+  if (train.batch_rows % train.micro_rows != 0)
+    table.fail("micro_rows",
+               fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
+  if (table.has("learning_rate")) return;
+  if (is_adamw(train))
+    table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
+  if (train.schedule != "rsqrt")
+    table.fail("learning_rate", fmt::format("is missing: only schedule \"rsqrt\" has a default, {}; \"{}\" is a rate "
+                                            "that each run has to name",
+                                            train.learning_rate, train.schedule));
+}
+
+}  // namespace
+
+const std::vector<KeyTable<TrainConfig>>& train_keys() {
+  static const std::vector<KeyTable<TrainConfig>> tables{make_train_keys(), make_eval_keys(), make_checkpoint_keys(),
+                                                         make_log_keys()};
+  return tables;
+}
+
+TrainConfig read_training(const ConfigTable& run) {
+  TrainConfig train;
+  for (const KeyTable<TrainConfig>& keys : train_keys()) {
+    const ConfigTable table = run.table(keys.name());
+    keys.read(table, train);
+    if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
+    if (keys.name() == "train") check_training(table, train);
+    table.refuse_unknown_keys();
+  }
+  train.precision = resolved_precision(train.precision);
+  return train;
+}
+
+}  // namespace millrace
