@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// How many tokens an expert may take (openmoe-facts 4.2).
+/// How many tokens an expert may take (flaxformer routing.py, colossalai moe/routers.py; docs/model.md, "Capacity").
 enum class CapacityRule : std::uint8_t {
   colossalai,  ///< One pool of all tokens: floor(2 CF T / E), made even, at least router_min_capacity. Released
                ///< checkpoints.
@@ -36,7 +36,7 @@ struct ModelConfig {
   CapacityRule capacity_rule = CapacityRule::colossalai;
   int router_group_size = 4096;  ///< flaxformer: largest divisor of the micro-batch's positions that is <= this.
   bool pads_routed = true;  ///< Padding goes to experts 0 and 1 and counts in both router losses, as in the training.
-                            ///< Else it asks for no expert and counts nowhere (openmoe-facts 4.6).
+                            ///< Else it asks for no expert and counts nowhere (docs/model.md, "padding").
 
   double router_aux_loss_factor = 0.01;
   double router_z_loss_factor = 1e-4;

@@ -13,7 +13,7 @@
 
 namespace millrace {
 
-/// How many pairs an expert takes and which tokens share that limit (openmoe-facts 4.2).
+/// How many pairs an expert takes and which tokens share that limit (docs/model.md, "Capacity").
 struct Capacity {
   Index group = 0;  ///< Tokens per group; divides the tokens of the call.
   Index pairs = 0;  ///< Most (token, choice) pairs an expert takes of one group.

@@ -7,7 +7,7 @@ namespace millrace {
 
 /// What one MoE layer's router did with one micro-batch.
 struct RouterStatistics {
-  double aux_loss = 0;       ///< Load-balance loss, unweighted; balanced value = k (openmoe-facts 4.4).
+  double aux_loss = 0;       ///< Load-balance loss, unweighted; balanced value = k (flaxformer routing.py).
   double z_loss = 0;         ///< Unweighted.
   double entropy = 0;        ///< Mean over tokens, nats.
   double dropped = 0;        ///< Share of (token, choice) pairs over capacity.

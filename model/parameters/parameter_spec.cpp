@@ -7,7 +7,7 @@ namespace millrace {
 
 namespace {
 
-/// Scale of the variance-scaling initializers (openmoe-facts 3.3).
+/// Scale of the variance-scaling initializers (flaxformer moe_decoder_only.gin).
 constexpr double kScale = 0.1;
 constexpr double kRouterStddev = 0.02;
 

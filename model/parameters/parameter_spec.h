@@ -8,14 +8,14 @@
 
 namespace millrace {
 
-/// How a parameter is drawn before training (openmoe-facts 3.3).
+/// How a parameter is drawn before training (flaxformer moe_decoder_only.gin; docs/model.md, "First values").
 struct Initializer {
   enum class Law : std::uint8_t { ones, normal, truncated_normal };
   Law law = Law::normal;
   double stddev = 0;
 };
 
-/// A parameter's name and shape as in released checkpoints (openmoe-facts 7).
+/// A parameter's name and shape as in released checkpoints (colossalai modeling_openmoe.py).
 struct ParameterSpec {
   std::string name;
   std::vector<std::int64_t> shape;

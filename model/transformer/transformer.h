@@ -42,7 +42,7 @@ struct Trace {
   std::vector<RouterStatistics> routers;           ///< Per MoE layer
 };
 
-/// OpenMoE (arXiv 2402.01739) as coded, forward and backward: openmoe-facts 3.2.
+/// OpenMoE (arXiv 2402.01739) as coded, forward and backward; docs/model.md names the sources.
 ///   h = Embed[ids]
 ///   h += Attention(norm(h));  h += FFN(norm(h))                                  dense layer
 ///   h += Attention(norm(h));  h += MoE(norm(h));  h += SharedFFN(own norm(h))    MoE layer

@@ -7,7 +7,8 @@
 
 namespace millrace {
 
-/// Lays examples one behind the other in a row of `row_length` positions (openmoe-facts 2.3; layout "full" has one).
+/// Lays examples one behind the other in a row of `row_length` positions (SeqIO's trim_and_pack_dataset; layout "full"
+/// has one).
 ///   labels       = inputs0 ++ targets0 ++ inputs1 ++ targets1 ++ ... ++ padding
 ///   tokens       = labels shifted right by one, with pad (as BOS) where a segment begins
 ///   loss_weights = 1 on the targets, else 0

@@ -10,7 +10,7 @@ namespace millrace {
 
 enum class DenoiserKind : std::uint8_t { span, prefix, causal };
 
-/// One way of turning raw tokens into an example (openmoe-facts 2.1; UL2, arXiv 2205.05131).
+/// One way of turning raw tokens into an example (UL2, arXiv 2205.05131; arXiv 2402.01739, table 2).
 struct Denoiser {
   std::string name;
   DenoiserKind kind = DenoiserKind::span;

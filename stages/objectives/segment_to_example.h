@@ -28,8 +28,9 @@ class SegmentToExample {
   /// Layout "full": the raw length is the largest whose prompt, inputs, targets, sentinels and eos fit a row of
   /// `row_length`. Throws ConfigError if that is impossible or needs more sentinels than there are.
   SegmentToExample(const Denoiser& denoiser, std::vector<TokenId> prompt, const SpecialIds& ids, int row_length);
-  /// Layout "openmoe" (openmoe-facts 2.1, 2.2 and 2.5). Raw length: span: T5's random_spans_helper of lengths.inputs;
-  /// prefix: lengths.inputs - 1; causal: lengths.targets. Throws ConfigError likewise.
+  /// Layout "openmoe" (T5's preprocessors.ul2_objective; docs/objectives.md). Raw length: span: T5's
+  /// random_spans_helper of lengths.inputs; prefix: lengths.inputs - 1; causal: lengths.targets. Throws ConfigError
+  /// likewise.
   SegmentToExample(const Denoiser& denoiser, std::vector<TokenId> prompt, const SpecialIds& ids,
                    const FeatureLengths& lengths);
 

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// The arithmetic of T5's span corruption, as pure functions (openmoe-facts 9; T5 preprocessors.random_spans_*).
+/// The arithmetic of T5's span corruption, as pure functions (T5's preprocessors.random_spans_*).
 
 /// How many tokens of a segment are noise, and in how many spans.
 struct NoiseCounts {

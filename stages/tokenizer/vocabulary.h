@@ -38,7 +38,7 @@ class Vocabulary {
   int embedding_rows() const;  ///< size() rounded up to a multiple of 128.
   TokenId pad() const;         ///< Also BOS and filler. From the model file.
   TokenId eos() const;
-  /// <extra_id_j> = pieces + extra_ids - 1 - j (openmoe-facts: seqio's sentinel_id). Never produced by encode().
+  /// <extra_id_j> = pieces + extra_ids - 1 - j (seqio's sentinel_id). Never produced by encode().
   TokenId sentinel(int j) const { return size() - 1 - j; }
   /// xxh3_64 of the model file's bytes as 16 hex digits: two runs agree on ids iff they agree on this.
   const std::string& hash() const;

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// Adafactor (Shazeer and Stern, arXiv 1804.04235) as OpenMoE set it (openmoe-facts 5, T5X's adafactor):
+/// Adafactor (Shazeer and Stern, arXiv 1804.04235) as OpenMoE set it (T5X's adafactor.py; arXiv 2402.01739, table 12):
 ///   beta2 = 1 - (t + 1)^-0.8, t from 0; no momentum, no weight decay, no clipping across tensors
 ///   s     = g^2 + eps1
 ///   whole:     v = EMA of s                                             u = g / sqrt(v)

@@ -7,7 +7,7 @@
 namespace millrace {
 
 /// Step number to learning rate. Immutable. With base = learning_rate, W = warmup_steps, N = the run's steps:
-///   "rsqrt"     base / sqrt(max(step, W)): T5X's 'constant * rsqrt_decay', flat until W (openmoe-facts 5)
+///   "rsqrt"     base / sqrt(max(step, W)): T5X's 'constant * rsqrt_decay', flat until W (pretrain.gin)
 ///   "constant"  base
 ///   "cosine"    base (step + 1) / W up to W, then half a cosine from base to final_learning_rate at N
 ///               (Loshchilov and Hutter, arXiv 1608.03983, without restarts)

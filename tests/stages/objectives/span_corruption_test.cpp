@@ -42,7 +42,7 @@ INSTANTIATE_TEST_SUITE_P(AllDenoisers, OpenMoeLengths,
                                          Published{2048, 0.5, 64, 4030, 2048}, Published{64, 0.2, 2, 70, 22},
                                          Published{64, 0.2, 1, 63, 27}));
 
-/// The formulas of openmoe-facts 9 once more, by search from above.
+/// The formulas of T5's random_spans_helper once more, by search from above.
 TEST(OpenMoeLengths, AreThoseOfTheFormulasForEveryInputsLengthFrom64To4096) {
   const std::vector<std::pair<double, double>> denoisers{{0.15, 3}, {0.15, 8}, {0.5, 3}, {0.5, 8}, {0.5, 64}};
   for (const auto& [mask_ratio, mean_span] : denoisers) {
