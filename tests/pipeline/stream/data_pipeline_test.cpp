@@ -70,7 +70,7 @@ class Stream : public testing::Test {
 
   struct Run {
     std::vector<std::string> rows;  ///< Everything about a row, as text.
-    std::vector<std::shared_ptr<const Position>> positions;
+    std::vector<std::shared_ptr<const StreamPosition>> positions;
     Ledger ledger;
   };
 
@@ -83,7 +83,7 @@ class Stream : public testing::Test {
     return text;
   }
 
-  Run run(int threads, std::optional<Position> start = std::nullopt, std::size_t rows = 100'000,
+  Run run(int threads, std::optional<StreamPosition> start = std::nullopt, std::size_t rows = 100'000,
           std::uint64_t bytes_in_flight = 4 << 20) {
     DataPipeline::Options options;
     options.threads = threads;
@@ -129,7 +129,7 @@ TEST_F(Stream, PacksTheSameExamplesInTheSameRowsWithOneTwoAndEightThreads) {
 TEST_F(Stream, GoesOnFromAnyRowAsIfItHadNeverStopped) {
   const Run whole = run(2);
   for (const std::size_t row : {0U, 1U, 17U, 299U, 998U, 999U, 1000U, 1001U, 1777U, 1998U}) {
-    const Position start = json_again(*whole.positions[row]);
+    const StreamPosition start = json_again(*whole.positions[row]);
     const Run rest = run(2, start);
     ASSERT_EQ(rest.rows,
               (std::vector<std::string>(whole.rows.begin() + static_cast<std::ptrdiff_t>(row) + 1, whole.rows.end())))
@@ -200,7 +200,7 @@ TEST_F(Stream, CountsDocumentsOnTheirWayByTheirBytes) {
       now = pipeline.records_read_ahead();
     }
     EXPECT_GE(before, documents);
-    EXPECT_LE(before, documents + 3) << "one goes beyond, one is in the token buffer, and one is being eaten";
+    EXPECT_LE(before, documents + 3) << "one goes beyond, one is in the token buffer, and one is being consumed";
   }
 }
 
@@ -294,20 +294,17 @@ TEST_F(Stream, EndsWithACorpusThatSaysStop) {
 }
 
 TEST_F(Stream, EndsAtOnceWhenTheTrainerStops) {
+  config_.phases.back().until = 1'000'000'000'000 * kRowLength;  // Not reached before ctest gives up.
   DataPipeline::Options options;
   options.threads = 2;
-  const auto start = std::chrono::steady_clock::now();
-  {
-    DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
-    EXPECT_TRUE(pipeline.next().has_value());
-    pipeline.stop();
-    EXPECT_FALSE(pipeline.next().has_value());
-  }
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+  DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);
+  EXPECT_TRUE(pipeline.next().has_value());
+  pipeline.stop();
+  EXPECT_FALSE(pipeline.next().has_value());
 }
 
 TEST_F(Stream, RefusesAPositionOfAnotherRun) {
-  Position other = *run(1, std::nullopt, 10).positions[9];
+  StreamPosition other = *run(1, std::nullopt, 10).positions[9];
   other.corpora[0].corpus = "else";
   EXPECT_THROW(run(1, other), ConfigError);
 }
