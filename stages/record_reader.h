@@ -13,10 +13,10 @@ class RecordReader {
   virtual ~RecordReader() = default;
 
   /// The next record, or false at the shard's end. A Reject of a container's part (truncated, damaged_frame,
-  /// trailing_garbage, damaged_page, ...) is no record: it does not count in Where::record.
+  /// trailing_garbage, damaged_page, ...) is no record: it does not count in RecordLocation::record.
   virtual bool next(Record& record) = 0;
 
-  /// Where::record of what next() yields next.
+  /// RecordLocation::record of what next() yields next.
   virtual std::uint64_t next_record() const = 0;
 
   /// The last place at or before next_record() from which the shard can be read on. Depends on the shard's bytes only.

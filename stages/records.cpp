@@ -19,7 +19,7 @@ Loss& Loss::operator+=(const Loss& other) {
   return *this;
 }
 
-Reject rejected_record(Where where, RejectCause cause, std::string reason) {
+Reject rejected_record(RecordLocation where, RejectCause cause, std::string reason) {
   const std::uint64_t size = where.size;
   return {std::move(where), cause, std::move(reason), 0, {1, size}};
 }

@@ -13,7 +13,7 @@ namespace millrace {
 using TokenId = std::int32_t;
 
 /// A place in a shard, carried with the data so that every error and every example can name its origin.
-struct Where {
+struct RecordLocation {
   std::string shard;         ///< Path as the user would name it.
   std::uint64_t record = 0;  ///< 0-based among non-blank lines (bad ones count), or the Parquet row.
   std::uint64_t line = 0;    ///< 1-based line after decompression; 0 in containers without lines.
@@ -47,7 +47,7 @@ const char* name_of(RejectCause cause);
 struct Loss {
   std::uint64_t records = 1;  ///< As far as they are known: a record's reject stands for one, a Parquet row group's for
                               ///< its rows, a damaged frame's only for the line that it cuts.
-  std::uint64_t bytes = 0;    ///< After decompression, as Where::size counts; estimated where nothing says it.
+  std::uint64_t bytes = 0;    ///< After decompression, as RecordLocation::size counts; estimated where nothing says it.
 
   Loss& operator+=(const Loss& other);  ///< Sums stay at 2^64 - 1.
   bool operator==(const Loss&) const = default;
@@ -55,7 +55,7 @@ struct Loss {
 
 /// Something that was not read: counted by cause, written to rejects.jsonl, never silent.
 struct Reject {
-  Where where;
+  RecordLocation where;
   RejectCause cause = RejectCause::bad_json;
   std::string reason;            ///< What was found and what was expected, for a person.
   std::uint64_t lost_bytes = 0;  ///< Bytes of the container that could not be read, where that is known.
@@ -63,18 +63,18 @@ struct Reject {
 };
 
 /// The reject of one record: it stands for that record and its bytes.
-Reject rejected_record(Where where, RejectCause cause, std::string reason);
+Reject rejected_record(RecordLocation where, RejectCause cause, std::string reason);
 
 /// One document of a shard: its text, and where it stood.
 struct Document {
-  Where where;
+  RecordLocation where;
   std::string text;                 ///< Valid UTF-8, not empty.
   std::vector<std::string> fields;  ///< Values of ReadOptions::fields, in that order; empty where there is none.
 };
 
 /// A sound record that its corpus's filter leaves out. It keeps its place in the count.
 struct Filtered {
-  Where where;
+  RecordLocation where;
 };
 
 /// One record of a shard: a document, or why there is none.
@@ -86,8 +86,8 @@ struct SeekPoint {
   std::uint64_t offset = 0;   ///< In the file: the frame's first byte.
   std::uint64_t content = 0;  ///< Offset after decompression of what the frame begins with.
   std::uint64_t byte = 0;     ///< Offset after decompression of the line; not less than `content`.
-  std::uint64_t line = 1;     ///< As Where::line.
-  std::uint64_t record = 0;   ///< As Where::record, of the first record at or behind the line.
+  std::uint64_t line = 1;     ///< As RecordLocation::line.
+  std::uint64_t record = 0;   ///< As RecordLocation::record, of the first record at or behind the line.
   std::uint64_t lost = 0;     ///< Bytes of the file before `offset` whose content could not be read.
 
   bool operator==(const SeekPoint&) const = default;
@@ -96,7 +96,7 @@ struct SeekPoint {
 /// Part of a document inside a segment: tokens [from, to) of the document's ids.
 struct DocumentSpan {
   std::uint32_t shard = 0;   ///< Index in the corpus's natural order of shards.
-  std::uint64_t record = 0;  ///< As Where::record.
+  std::uint64_t record = 0;  ///< As RecordLocation::record.
   std::uint64_t from = 0;
   std::uint64_t to = 0;
   std::uint64_t at = 0;     ///< Where in the segment's tokens it begins.

@@ -35,13 +35,13 @@ namespace fs = std::filesystem;
 
 struct EvalOptions {
   std::string checkpoint;
-  RunOptions run;
+  RunSource run;
   std::uint64_t tokens = 0;
   int threads = 0;
   bool json = false;
 };
 
-std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile& run, const Vocabulary& vocabulary) {
+std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunConfig& run, const Vocabulary& vocabulary) {
   const fs::path kept = fs::path(options.run.run) / "heldout.safetensors";
   if (options.tokens == 0 && fs::exists(kept)) return load_held_out(kept, vocabulary.hash());
   const std::uint64_t tokens = options.tokens > 0 ? options.tokens : run.train.eval_tokens;
@@ -50,7 +50,7 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunFile
 }
 
 /// The phase whose objective the checkpoint was last trained on; of one that does not say, the run's last.
-std::uint32_t phase_of(const fs::path& checkpoint, const RunFile& run) {
+std::uint32_t phase_of(const fs::path& checkpoint, const RunConfig& run) {
   const auto last = static_cast<std::uint32_t>(run.stream.phases.size() - 1);
   const std::optional<TrainState> state = load_train_state(checkpoint);
   return state && state->position ? std::min(state->position->phase, last) : last;
@@ -115,7 +115,7 @@ void eval(const EvalOptions& options) {
   const fs::path checkpoint = options.checkpoint;
   check_checkpoint(checkpoint);
   const ModelConfig config = load_model_config(checkpoint);
-  const RunFile run = load_run(options.run);
+  const RunConfig run = load_run(options.run);
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   check_vocabulary_of_checkpoint(config, checkpoint, vocabulary, run.vocabulary);
   set_compute_threads(options.threads);

@@ -88,7 +88,7 @@ void save(const ShardIndex& index, const fs::path& file) {
 }
 
 /// Throws DataError naming shards of which nothing could be read.
-void refuse_lost_shards(const Manifest& manifest) {
+void refuse_lost_shards(const DataManifest& manifest) {
   std::size_t lost = 0;
   std::string names;
   for (const ShardEntry& entry : manifest.shards) {

@@ -23,7 +23,7 @@ namespace millrace {
 namespace {
 
 struct InspectOptions {
-  RunOptions run;
+  RunSource run;
   std::string vocabulary;
   std::optional<std::uint64_t> rows;
   std::uint64_t from = 0;
@@ -58,7 +58,7 @@ void inspect(const InspectOptions& options) {
     throw ConfigError(fmt::format("--vocab is for a folder of rows; {} names its own, --set vocab=FILE replaces it",
                                   options.run.run));
   const RecordedRun recorded = open_recorded(options.run);
-  const RunFile& run = recorded.run;
+  const RunConfig& run = recorded.run;
   const std::uint64_t rows = recorded.rows();
   if (options.row.value_or(options.from) >= rows)
     throw ConfigError(fmt::format("{}: the stream has {} rows: there is no row {}", run.file.string(), rows,
@@ -67,7 +67,7 @@ void inspect(const InspectOptions& options) {
   DataPipeline::Options pipeline_options;
   pipeline_options.threads = options.threads;
   const std::uint64_t first = options.row.value_or(options.from);
-  const std::optional<Position> start = recorded.position_before(first);
+  const std::optional<StreamPosition> start = recorded.position_before(first);
   const std::uint64_t start_row = start ? start->row : 0;
   DataPipeline pipeline(run.stream, recorded.corpora, vocabulary, start, pipeline_options);
   const std::uint64_t end = std::min(first + rows_wanted(options), rows);

@@ -19,7 +19,7 @@ namespace millrace {
 namespace {
 
 /// Nothing if none is at hand and none is needed.
-std::optional<Vocabulary> vocabulary_of(const RowsView& view, const OutputIdentity& identity) {
+std::optional<Vocabulary> vocabulary_of(const RowsView& view, const ExportIdentity& identity) {
   if (view.vocabulary.empty()) {
     if (view.json || view.statistics) return std::nullopt;
     throw ConfigError(
@@ -36,7 +36,7 @@ std::optional<Vocabulary> vocabulary_of(const RowsView& view, const OutputIdenti
 }
 
 /// Names as the rows' stories number them: corpora in the order of first mention, their shards in natural order.
-RowContext context_of(const StreamConfig& config, const OutputIdentity& identity, const Vocabulary* vocabulary) {
+RowContext context_of(const StreamConfig& config, const ExportIdentity& identity, const Vocabulary* vocabulary) {
   RowContext context{config, vocabulary, {}, {}};
   for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) {
     context.corpora.push_back(corpus.corpus.name);
@@ -54,9 +54,9 @@ bool is_preprocessed(const std::filesystem::path& folder) {
 }
 
 void inspect_rows(const RowsView& view) {
-  RowsReader reader(view.folder);
-  const OutputManifest& manifest = reader.manifest();
-  const OutputIdentity& identity = manifest.identity;
+  StoredRowReader reader(view.folder);
+  const ExportManifest& manifest = reader.manifest();
+  const ExportIdentity& identity = manifest.identity;
   if (view.first >= manifest.rows)
     throw ConfigError(
         fmt::format("{}: holds {} rows: there is no row {}", view.folder.string(), manifest.rows, view.first));

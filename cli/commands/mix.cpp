@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 constexpr std::uint64_t kMostTokens = 9'000'000'000'000'000'000;
 
 struct MixOptions {
-  RunOptions run;  ///< Its `run` may also name a mix.
+  RunSource run;  ///< Its `run` may also name a mix.
   std::string vocabulary;
   std::uint64_t tokens = 0;
   bool json = false;
@@ -38,7 +38,7 @@ struct MixOptions {
 /// What the command was given.
 struct Subject {
   ForecastRequest request;
-  std::optional<RunFile> run;  ///< Whose memory is planned.
+  std::optional<RunConfig> run;  ///< Whose memory is planned.
   fs::path vocabulary_file;
   std::optional<Vocabulary> vocabulary;  ///< If it is there and needed.
 };
@@ -57,7 +57,7 @@ Subject read_subject(const MixOptions& options) {
     request.stream.phases.push_back(std::move(phase));
     request.horizon = static_cast<double>(options.tokens);
   } else {
-    RunFile run = load_run(options.run);
+    RunConfig run = load_run(options.run);
     request.stream = run.stream;
     request.horizon = static_cast<double>(options.tokens > 0 ? options.tokens : run.train.tokens);
     subject.vocabulary_file = run.vocabulary;
@@ -74,7 +74,7 @@ Subject read_subject(const MixOptions& options) {
 
 void plan_training(const Subject& subject, MixView& view) {
   if (!subject.run) return;
-  RunFile run = *subject.run;
+  RunConfig run = *subject.run;
   if (run.model.vocab_size == 0 && subject.vocabulary) run.model.vocab_size = subject.vocabulary->embedding_rows();
   if (run.model.vocab_size == 0) return;
   check_model_config(run.model, run.file.string() + ": [model]");

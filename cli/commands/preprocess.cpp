@@ -35,7 +35,7 @@ namespace {
 constexpr std::uint64_t kMostTokens = 1'000'000'000'000'000'000;
 
 struct PreprocessArguments {
-  RunOptions run;
+  RunSource run;
   std::string out;
   std::string format;
   std::string check;
@@ -58,7 +58,7 @@ void write(const PreprocessArguments& arguments) {
                                       std::pair("--format", &arguments.format)})
     if (value->empty()) throw ConfigError(fmt::format("preprocess: {} is missing", option));
   require_name(arguments.out);
-  const RunFile run = load_run(arguments.run);
+  const RunConfig run = load_run(arguments.run);
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
   PreprocessOptions options;
   options.out = arguments.out;

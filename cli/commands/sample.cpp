@@ -152,7 +152,7 @@ void sample(const Arguments& arguments) {
   require_name(out);
   if (reuse(out, arguments)) return;
   { const DuckdbSession there; }  // Without DuckDB better say so now than after a minute's work.
-  PartialFolder folder(out);
+  AtomicFolder folder(out);
   std::vector<std::string> roots = arguments.from;
   if (!arguments.only_from) roots.insert(roots.begin(), "/");
   SampleCollector collector(roots, arguments.megabytes * 1e6);

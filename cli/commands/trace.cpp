@@ -24,7 +24,7 @@ namespace millrace {
 namespace {
 
 struct TraceOptions {
-  RunOptions run;
+  RunSource run;
   std::string document;
   int threads = 0;
   bool json = false;

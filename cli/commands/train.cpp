@@ -31,7 +31,7 @@ namespace millrace {
 namespace {
 
 struct TrainOptions {
-  RunOptions run;
+  RunSource run;
   std::string rows;
   std::string from;
   std::string run_dir;
@@ -75,7 +75,7 @@ void log_what_was_found(const TrainingRun& run) {
 }
 
 void log_start(const TrainingRun& training) {
-  const RunFile& run = training.run();
+  const RunConfig& run = training.run();
   spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
                human_count(static_cast<double>(parameter_count(run.model))), training.total_steps(),
                run.train.batch_rows, run.stream.sequence_length, compute_threads(), training.folder().path().string());
@@ -83,7 +83,7 @@ void log_start(const TrainingRun& training) {
 
 /// Trains under a progress bar.
 void train_and_tell(TrainingRun& training) {
-  const RunFile& run = training.run();
+  const RunConfig& run = training.run();
   Progress progress("training", run.train.tokens, "tokens");
   TrainingRun::Told told;
   told.on_phase = [&](std::uint64_t step, std::size_t number) {
@@ -113,7 +113,7 @@ void train(const TrainOptions& options) {
        .threads = options.threads,
        .program_version = MILLRACE_VERSION},
       {.open_vocabulary = open_vocabulary,
-       .on_memory = [](const RunFile& run, const MemoryQuestion& memory,
+       .on_memory = [](const RunConfig& run, const MemoryQuestion& memory,
                        const MachineMemory& machine) { refuse_what_does_not_fit(run.file.string(), memory, machine); },
        .interrupted = interrupt_requested});
   if (options.dry_run) {

@@ -2,7 +2,7 @@
 
 namespace millrace {
 
-void add_run_options(const Command& command, RunOptions& options) {
+void add_run_options(const Command& command, RunSource& options) {
   command.add_option("run", options.run, "Run file, or the folder of a run").required();
   command.add_option("--data", options.data, "Folder where the mixes' relative shard patterns start")
       .environment("MILLRACE_DATA");

@@ -6,6 +6,6 @@
 namespace millrace {
 
 /// What every command that takes a RUN offers: RUN, --data (or MILLRACE_DATA), --set dotted.key=value.
-void add_run_options(const Command& command, RunOptions& options);
+void add_run_options(const Command& command, RunSource& options);
 
 }  // namespace millrace

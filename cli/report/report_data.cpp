@@ -169,7 +169,7 @@ Json checkpoints_json(const fs::path& parent) {
   return checkpoints;
 }
 
-Json settings_json(const RunFile& run) {
+Json settings_json(const RunConfig& run) {
   Json files = Json::array();
   for (const auto& [name, text] : run.resolved) files.push_back({{"file", name}, {"text", text}});
   return files;
@@ -182,7 +182,7 @@ std::string report_json(const fs::path& folder) {
   if (!holds_run(folder) && !fs::exists(folder / "run.toml"))
     throw ConfigError(
         fmt::format("{}: not a run folder: it has no run.toml. `millrace train` makes run folders", folder.string()));
-  const RunFile run = load_run({folder.string(), "", {}});
+  const RunConfig run = load_run({folder.string(), "", {}});
   const StreamConfig stream = trained_stream(run);
   const std::uint64_t positions_per_step =
       static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(stream.sequence_length);

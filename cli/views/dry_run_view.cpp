@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-std::uint64_t steps_of(const RunFile& run) {
+std::uint64_t steps_of(const RunConfig& run) {
   return run.train.tokens /
          (static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length));
 }

@@ -12,7 +12,7 @@ namespace millrace {
 
 /// What training would do, for `train --dry-run`.
 struct DryRun {
-  const RunFile& run;
+  const RunConfig& run;
   std::filesystem::path run_dir;
   bool resume = false;
   MemoryPlan memory;

@@ -25,7 +25,7 @@ std::string rejects_text(const std::vector<CorpusAccount>& accounts) {
 
 }  // namespace
 
-std::string account_text(const OutputManifest& manifest) {
+std::string account_text(const ExportManifest& manifest) {
   const bool has_rows = manifest.rows > 0;
   TextTable table({{"corpus", TextTable::Align::left},
                    {"records"},

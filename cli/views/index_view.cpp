@@ -64,7 +64,7 @@ std::string folder_of(const std::string& path) {
 
 /// Sums of the manifest's shards, or of their folders. Both are in natural order, but a folder's own shards may stand
 /// before and behind those of the folders in it.
-std::vector<Sum> rows_of(const Manifest& manifest, bool per_folder) {
+std::vector<Sum> rows_of(const DataManifest& manifest, bool per_folder) {
   std::vector<Sum> rows;
   for (const ShardEntry& entry : manifest.shards) {
     const std::string name = per_folder ? folder_of(entry.path) : entry.path;
@@ -74,7 +74,7 @@ std::vector<Sum> rows_of(const Manifest& manifest, bool per_folder) {
   return rows;
 }
 
-std::string shard_table(const Manifest& manifest) {
+std::string shard_table(const DataManifest& manifest) {
   const bool per_folder = manifest.shards.size() > kMostShardRows;
   const bool with_tokens = !manifest.vocabulary.empty();
   std::vector<TextTable::Column> columns{{per_folder ? "folder" : "shard", Align::left}};
@@ -107,7 +107,7 @@ std::string shard_table(const Manifest& manifest) {
   return table.text();
 }
 
-std::string place_of(const Where& where) {
+std::string place_of(const RecordLocation& where) {
   if (where.line > 0) return fmt::format("{}:{}", where.shard, where.line);
   return where.record > 0 ? fmt::format("{}: record {}", where.shard, where.record) : where.shard;
 }

@@ -29,12 +29,12 @@ std::string available_cell(const AvailableTokens& available) {
 std::string corpus_table(const ForecastRequest& request, const MixForecast& forecast) {
   using Align = TextTable::Align;
   const bool counted = !forecast.inputs.available.empty();
-  const bool eaten = !forecast.inputs.phases.empty();
+  const bool consumed = !forecast.inputs.phases.empty();
   std::vector<TextTable::Column> columns{{"corpus", Align::left}, {"kind", Align::left}, {"share"}};
   if (request.horizon > 0) columns.push_back({"tokens"});
   if (request.has_data()) columns.insert(columns.end(), {{"shards"}, {"bytes"}});
   if (counted) columns.insert(columns.end(), {{"layout", Align::left}, {"available"}});
-  if (eaten) columns.insert(columns.end(), {{"raw tokens"}, {"epochs"}, {"seen once, or closed, at"}});
+  if (consumed) columns.insert(columns.end(), {{"raw tokens"}, {"epochs"}, {"seen once, or closed, at"}});
   TextTable table(std::move(columns));
   for (std::size_t i = 0; i < forecast.corpora.size(); ++i) {
     const RunCorpus& corpus = forecast.corpora[i];
@@ -50,7 +50,7 @@ std::string corpus_table(const ForecastRequest& request, const MixForecast& fore
       cells.push_back(fmt::format("{}", fmt::join(forecast.available(i)->layouts, ", ")));
       cells.push_back(available_cell(*forecast.available(i)));
     }
-    if (eaten) {
+    if (consumed) {
       cells.push_back(human_count(planned.raw_tokens.value_or(0)));
       cells.push_back(planned.epochs ? fmt::format("{:.3g}", *planned.epochs) : "-");
       cells.push_back(planned.exhausted_at ? human_count(*planned.exhausted_at) : "-");
@@ -73,11 +73,11 @@ std::string phase_table(const MixForecast& forecast) {
   for (std::size_t i = 0; i < forecast.corpora.size(); ++i) {
     std::vector<std::string> cells{forecast.corpora[i].corpus.name};
     for (const PhaseTake& taken : forecast.plan.phases) {
-      const bool eaten = taken.positions[i] > 0;
-      cells.push_back(eaten ? fmt::format("{:.4g} %", 100 * taken.positions[i] / (taken.to - taken.from)) : "-");
-      cells.push_back(eaten ? human_count(taken.positions[i]) : "-");
+      const bool consumed = taken.positions[i] > 0;
+      cells.push_back(consumed ? fmt::format("{:.4g} %", 100 * taken.positions[i] / (taken.to - taken.from)) : "-");
+      cells.push_back(consumed ? human_count(taken.positions[i]) : "-");
       const std::optional<double> rounds = forecast.epochs(taken, i);
-      if (epochs) cells.push_back(eaten && rounds ? fmt::format("{:.3g}", *rounds) : "-");
+      if (epochs) cells.push_back(consumed && rounds ? fmt::format("{:.3g}", *rounds) : "-");
     }
     table.add(std::move(cells));
   }

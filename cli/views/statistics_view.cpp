@@ -81,17 +81,17 @@ struct Cell {
   bool within_one() const { return std::abs(static_cast<double>(examples) - asked) <= 1 + 1e-9; }
 };
 
-std::vector<Cell> cells_of(const std::vector<std::uint64_t>& eaten, const Objective& objective) {
+std::vector<Cell> cells_of(const std::vector<std::uint64_t>& consumed, const Objective& objective) {
   std::uint64_t all = 0;
-  for (const std::uint64_t count : eaten) all += count;
+  for (const std::uint64_t count : consumed) all += count;
   std::vector<Cell> cells;
-  for (std::size_t d = 0; d < eaten.size(); ++d)
-    cells.push_back({objective.denoisers[d].share * static_cast<double>(all), eaten[d]});
+  for (std::size_t d = 0; d < consumed.size(); ++d)
+    cells.push_back({objective.denoisers[d].share * static_cast<double>(all), consumed[d]});
   return cells;
 }
 
 bool all_within_one(const PhaseStatistics& phase, const Objective& objective) {
-  return std::ranges::all_of(phase.eaten, [&](const auto& corpus) {
+  return std::ranges::all_of(phase.consumed, [&](const auto& corpus) {
     return std::ranges::all_of(cells_of(corpus.second, objective), &Cell::within_one);
   });
 }
@@ -122,10 +122,10 @@ Json denoiser_json(const Denoiser& denoiser, const DenoiserStatistics& found, co
 
 Json corpora_json(const PhaseStatistics& phase, const Phase& asked, const std::vector<std::string>& corpora) {
   Json json = Json::array();
-  for (const auto& [corpus, eaten] : phase.eaten) {
+  for (const auto& [corpus, consumed] : phase.consumed) {
     const auto wanted = std::ranges::find(asked.mix.corpora, corpora[corpus], &Corpus::name);
     Json denoisers = Json::array();
-    const std::vector<Cell> cells = cells_of(eaten, asked.objective);
+    const std::vector<Cell> cells = cells_of(consumed, asked.objective);
     for (std::size_t d = 0; d < cells.size(); ++d)
       denoisers.push_back({{"name", asked.objective.denoisers[d].name},
                            {"asked", cells[d].asked},
@@ -194,8 +194,8 @@ std::string corpus_table(const PhaseStatistics& phase, const Phase& asked, const
                    {"asked"},
                    {"examples"},
                    {"within one example", Align::left}});
-  for (const auto& [corpus, eaten] : phase.eaten) {
-    const std::vector<Cell> cells = cells_of(eaten, asked.objective);
+  for (const auto& [corpus, consumed] : phase.consumed) {
+    const std::vector<Cell> cells = cells_of(consumed, asked.objective);
     for (std::size_t d = 0; d < cells.size(); ++d)
       table.add({corpora[corpus], asked.objective.denoisers[d].name, fmt::format("{:.1f}", cells[d].asked),
                  fmt::format("{}", cells[d].examples), cells[d].within_one() ? "yes" : "no"});

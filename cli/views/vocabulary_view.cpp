@@ -52,7 +52,7 @@ std::vector<std::string> departures_from_umt5(const VocabularyFile& file) {
   return departures;
 }
 
-Json facts_of(const VocabularyFile& file, std::string_view bytes, const std::string& hash) {
+Json identity_of(const VocabularyFile& file, std::string_view bytes, const std::string& hash) {
   const int count = static_cast<int>(file.pieces.size());
   const int size = count + Vocabulary::kExtraIds;
   const std::string why_not = UnigramEncoder::why_not(file);
@@ -134,7 +134,7 @@ void show_vocabulary(const std::string& file, bool json) {
   const std::string bytes = read_vocabulary_bytes(file);
   const auto vocabulary = read_vocabulary_file(bytes);
   if (!vocabulary) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", file));
-  const Json facts = facts_of(*vocabulary, bytes, vocabulary_hash(bytes));
+  const Json facts = identity_of(*vocabulary, bytes, vocabulary_hash(bytes));
   if (json) {
     print_results(json_line(facts) + "\n");
     return;

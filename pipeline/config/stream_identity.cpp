@@ -23,12 +23,12 @@ std::vector<std::string> lines_of(const std::string& text) {
   return lines;
 }
 
-const std::string* find_fact(const StreamFacts& facts, const std::string& name) {
-  const auto found = std::ranges::find(facts, name, &StreamFacts::value_type::first);
+const std::string* find_fact(const StreamIdentity& facts, const std::string& name) {
+  const auto found = std::ranges::find(facts, name, &StreamIdentity::value_type::first);
   return found == facts.end() ? nullptr : &found->second;
 }
 
-std::uint64_t number_in(const StreamFacts& facts, const std::string& name, const std::string& where) {
+std::uint64_t number_in(const StreamIdentity& facts, const std::string& name, const std::string& where) {
   const std::string* text = find_fact(facts, name);
   std::uint64_t value = 0;
   if (text != nullptr) {
@@ -52,8 +52,8 @@ void add_missing(std::vector<std::string>& out, const std::string& name, char si
 
 }  // namespace
 
-StreamFacts facts_of(const StreamConfig& config) {
-  StreamFacts facts;
+StreamIdentity identity_of(const StreamConfig& config) {
+  StreamIdentity facts;
   const auto add = [&facts](std::string name, const auto& value) {
     facts.emplace_back(std::move(name), fmt::format("{}", value));
   };
@@ -69,7 +69,7 @@ StreamFacts facts_of(const StreamConfig& config) {
   return facts;
 }
 
-StreamConfig phases_in(const StreamFacts& facts, const std::string& where) {
+StreamConfig phases_in(const StreamIdentity& facts, const std::string& where) {
   StreamConfig config;
   config.sequence_length = static_cast<int>(number_in(facts, "sequence_length", where));
   for (std::size_t number = 1;; ++number) {
@@ -87,21 +87,21 @@ StreamConfig phases_in(const StreamFacts& facts, const std::string& where) {
   return config;
 }
 
-std::string hash_of_facts(const StreamFacts& facts) {
+std::string hash_of(const StreamIdentity& facts) {
   std::string all;
   for (const auto& [name, text] : facts) all += fmt::format("{}\n{}\n{}", name, text.size(), text);
   return fmt::format("{:016x}", XXH3_64bits(all.data(), all.size()));
 }
 
-std::vector<std::string> differences_of(const StreamFacts& there, const StreamFacts& here) {
+std::vector<std::string> differences_of(const StreamIdentity& there, const StreamIdentity& here) {
   static const std::string kNothing;
-  const auto text_in = [](const StreamFacts& facts, const std::string& name) -> const std::string& {
-    const auto found = std::ranges::find(facts, name, &StreamFacts::value_type::first);
+  const auto text_in = [](const StreamIdentity& facts, const std::string& name) -> const std::string& {
+    const auto found = std::ranges::find(facts, name, &StreamIdentity::value_type::first);
     return found == facts.end() ? kNothing : found->second;
   };
-  StreamFacts all = there;
+  StreamIdentity all = there;
   for (const auto& fact : here)
-    if (std::ranges::find(there, fact.first, &StreamFacts::value_type::first) == there.end()) all.push_back(fact);
+    if (std::ranges::find(there, fact.first, &StreamIdentity::value_type::first) == there.end()) all.push_back(fact);
   std::vector<std::string> differences;
   for (const auto& [name, ignored] : all) {
     const std::string& then = text_in(there, name);

@@ -43,9 +43,9 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
   begin_epoch();
 }
 
-bool CorpusReader::next(ReadItem& item) {
+bool CorpusReader::next(ReadRecord& item) {
   if (ended_) return false;
-  item = ReadItem{};
+  item = ReadRecord{};
   item.number = number_++;
   while (place_.index == block_.size()) {
     if (failure_) {
@@ -62,7 +62,7 @@ bool CorpusReader::next(ReadItem& item) {
   }
   ++place_.epoch;
   ended_ = epochs_ > 0 && place_.epoch >= epochs_;
-  item.kind = ended_ ? ReadItem::Kind::corpus_end : ReadItem::Kind::epoch_end;
+  item.kind = ended_ ? ReadRecord::Kind::corpus_end : ReadRecord::Kind::epoch_end;
   if (!ended_) {
     next_turn_ = 0;
     begin_epoch();

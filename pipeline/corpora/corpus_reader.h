@@ -14,11 +14,11 @@
 namespace millrace {
 
 /// What a corpus's reading yields, in order.
-struct ReadItem {
+struct ReadRecord {
   enum class Kind : std::uint8_t { record, epoch_end, corpus_end };
   Kind kind = Kind::record;
   std::uint64_t number = 0;  ///< 0, 1, 2, ... since this reader was made.
-  Place place;
+  ReadCursor place;
   Record record;                          ///< Kind::record only.
   std::vector<Reject> container_rejects;  ///< Damage met since the item before; these are no records.
 };
@@ -36,7 +36,7 @@ class CorpusReader {
   /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws; DataError behind the
   /// last item of a shard of which nothing could be read, unless it may be so; DataError naming the source of `start`
   /// if there is no such place. The damage met before it is in `item`.
-  bool next(ReadItem& item);
+  bool next(ReadRecord& item);
 
  private:
   void begin_epoch();
@@ -49,7 +49,7 @@ class CorpusReader {
   const RunCorpus& corpus_;
   std::uint64_t epochs_;  ///< Epochs to read; 0: no limit.
   std::uint64_t number_ = 0;
-  Place place_;
+  ReadCursor place_;
   std::uint64_t next_turn_ = 0;     ///< The shard that is opened next.
   std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
   SeekPoint from_;                  ///< From where it can be read.

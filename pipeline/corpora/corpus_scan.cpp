@@ -21,8 +21,7 @@ bool has_ids(const RecordLayout& layout) {
 
 }  // namespace
 
-CorpusDocuments::CorpusDocuments(const StreamConfig& config, const RunCorpus& corpus, DocumentPlace start,
-                                 bool with_ids)
+CorpusScan::CorpusScan(const StreamConfig& config, const RunCorpus& corpus, ScanCursor start, bool with_ids)
     : config_(config), corpus_(corpus), place_(start), with_ids_(with_ids) {
   for (const std::string& shard : corpus.shards) {
     std::error_code unreadable;
@@ -33,7 +32,7 @@ CorpusDocuments::CorpusDocuments(const StreamConfig& config, const RunCorpus& co
   }
 }
 
-bool CorpusDocuments::open_shard_in_turn() {
+bool CorpusScan::open_shard_in_turn() {
   if (place_.shard >= corpus_.shards.size()) return false;
   const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
   ReadOptions options = reader_options(config_, corpus_.corpus, path);
@@ -46,7 +45,7 @@ bool CorpusDocuments::open_shard_in_turn() {
 }
 
 /// Keeps account of what could be read of the shard. Rejects of one that may be unreadable stand for nothing.
-void CorpusDocuments::note(Record& record) {
+void CorpusScan::note(Record& record) {
   auto* reject = std::get_if<Reject>(&record);
   if (reject == nullptr || !says_unreadable(reject->cause, layout_)) {
     place_.is_readable = true;
@@ -56,7 +55,7 @@ void CorpusDocuments::note(Record& record) {
   if (reject != nullptr && is_allowed_) reject->loss = {0, 0};
 }
 
-bool CorpusDocuments::next(RecordBatch& batch) {
+bool CorpusScan::next(RecordBatch& batch) {
   if (shard_ == nullptr && !open_shard_in_turn()) return false;
   batch.entries.clear();
   batch.shard = place_.shard;

@@ -20,16 +20,16 @@ struct RecordBatch {
   };
   std::vector<Entry> entries;
   std::uint64_t shard = 0;
-  DocumentPlace after;
+  ScanCursor after;
   std::string failure;  ///< Why the job ends behind the batch: nothing of its shard could be read. Else empty.
   std::uint64_t bytes_behind = 0;  ///< Of the corpus's files; about, within a compressed one.
 };
 
 /// Reads a corpus's shards once, in natural order, every record in its place. One object, one thread at a time.
-class CorpusDocuments {
+class CorpusScan {
  public:
   /// `with_ids`: Document::fields holds the record's id, where its layout has one.
-  CorpusDocuments(const StreamConfig& config, const RunCorpus& corpus, DocumentPlace start, bool with_ids);
+  CorpusScan(const StreamConfig& config, const RunCorpus& corpus, ScanCursor start, bool with_ids);
 
   /// False at the corpus's end. Blocks on disk reads.
   bool next(RecordBatch& batch);
@@ -41,7 +41,7 @@ class CorpusDocuments {
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
-  DocumentPlace place_;
+  ScanCursor place_;
   const bool with_ids_;
   std::vector<std::uint64_t> file_bytes_;
   std::uint64_t bytes_ = 0;

@@ -34,8 +34,8 @@ std::string text_or_empty(const JsonValue& json, const char* key) {
   return json.get_or_null<std::string>(key).value_or("");
 }
 
-Manifest manifest_from(const JsonValue& json, const fs::path& folder) {
-  Manifest manifest;
+DataManifest manifest_from(const JsonValue& json, const fs::path& folder) {
+  DataManifest manifest;
   manifest.root = plain_absolute(folder / json.get<std::string>("root"));
   manifest.vocabulary = text_or_empty(json, "vocabulary");
   manifest.layout = text_or_empty(json, "layout");
@@ -118,7 +118,7 @@ void from_json(const JsonValue& json, ShardEntry& entry) {
 
 /// File names may hold bytes that are no UTF-8: they become text that names no file, and such a shard is indexed anew
 /// each time.
-Json manifest_json(const Manifest& manifest, const fs::path& folder) {
+Json manifest_json(const DataManifest& manifest, const fs::path& folder) {
   Json json{{"version", kVersion},
             {"root", plain_absolute(manifest.root).lexically_relative(plain_absolute(folder)).string()},
             {"vocabulary", or_null(manifest.vocabulary)},
@@ -130,20 +130,20 @@ Json manifest_json(const Manifest& manifest, const fs::path& folder) {
   return json;
 }
 
-Manifest read_manifest(const fs::path& file) {
+DataManifest read_manifest(const fs::path& file) {
   const JsonValue json = JsonValue::read(file, "remove it and write it anew with millrace index");
   if (const int version = json.get<int>("version"); version != kVersion)
     json.at("version").fail(fmt::format("is {}, this program reads {}", version, kVersion));
   return manifest_from(json, plain_absolute(file).parent_path());
 }
 
-std::optional<Manifest> manifest_of(const fs::path& data_directory) {
+std::optional<DataManifest> manifest_of(const fs::path& data_directory) {
   const fs::path file = data_directory / kManifestName;
   if (!fs::exists(file)) return std::nullopt;
   return read_manifest(file);
 }
 
-const ShardEntry* find_entry(const Manifest& manifest, const fs::path& shard) {
+const ShardEntry* find_entry(const DataManifest& manifest, const fs::path& shard) {
   const fs::path whole = plain_absolute(shard);
   const fs::path below = whole.lexically_relative(plain_absolute(manifest.root));
   const std::string path = *below.begin() == ".." ? whole.string() : below.string();

@@ -27,7 +27,7 @@ struct HeldOutCount {
 
 /// What one shard holds, read whole.
 struct ShardEntry {
-  std::string path;                              ///< Relative to Manifest::root where it lies below it.
+  std::string path;                              ///< Relative to DataManifest::root where it lies below it.
   std::uint64_t bytes = 0;                       ///< Of the file.
   std::int64_t modified = 0;                     ///< When the file was last written: nanoseconds since 1970.
   std::string xxh3;                              ///< xxh3_64 of the file as 16 hex digits; empty if it is unreadable.
@@ -39,7 +39,7 @@ struct ShardEntry {
   Loss lost{0, 0};                               ///< What the rejects stand for.
   std::uint64_t content = 0;                     ///< Bytes of content of the documents' records.
   std::optional<std::uint64_t> tokens;           ///< Ids of all documents; none without a vocabulary.
-  HeldOutCount held_out;                         ///< Of these documents, those that Manifest::holdout holds out.
+  HeldOutCount held_out;                         ///< Of these documents, those that DataManifest::holdout holds out.
   /// Where reading can begin, in order: in lines at least 4 MiB of content apart, in Parquet every row group. The
   /// shard's beginning is not among them.
   std::vector<SeekPoint> seek_points;
@@ -51,7 +51,7 @@ struct ShardEntry {
 };
 
 /// What the shards of a data directory hold.
-struct Manifest {
+struct DataManifest {
   std::filesystem::path root;      ///< Absolute: the folder that paths are relative to.
   std::string vocabulary;          ///< Hash of the vocabulary that counted tokens; empty: none.
   std::string layout;              ///< The layout that was named; empty: each shard's was told by its content.
@@ -77,16 +77,16 @@ void to_json(nlohmann::ordered_json& json, const ShardEntry& entry);
 void from_json(const JsonValue& json, ShardEntry& entry);
 
 /// A manifest for a file in `folder`: `root` is written relative to it. The shards are the last member: see json_table.
-nlohmann::ordered_json manifest_json(const Manifest& manifest, const std::filesystem::path& folder);
+nlohmann::ordered_json manifest_json(const DataManifest& manifest, const std::filesystem::path& folder);
 
 /// Reads a manifest. Throws ConfigError naming the file if it is none, or of another version.
-Manifest read_manifest(const std::filesystem::path& file);
+DataManifest read_manifest(const std::filesystem::path& file);
 
 /// The manifest that lies in a data directory under kManifestName; none if there is no such file.
-std::optional<Manifest> manifest_of(const std::filesystem::path& data_directory);
+std::optional<DataManifest> manifest_of(const std::filesystem::path& data_directory);
 
 /// The entry of a shard file, or nullptr. It says nothing about the file's present content: see is_current.
-const ShardEntry* find_entry(const Manifest& manifest, const std::filesystem::path& shard);
+const ShardEntry* find_entry(const DataManifest& manifest, const std::filesystem::path& shard);
 
 /// True if the shard could be read, and its file has the size and time that it had then.
 bool is_current(const ShardEntry& entry, const std::filesystem::path& shard);

@@ -36,7 +36,7 @@ bool says_unreadable(RejectCause cause, const RecordLayout& layout) {
 }
 
 std::string text_of(const Reject& reject) {
-  const Where& where = reject.where;
+  const RecordLocation& where = reject.where;
   const std::string line = where.line > 0 ? fmt::format(":{}", where.line) : "";
   return fmt::format("{}{} (record {}, byte {}): {}: {}", where.shard, line, where.record, where.byte,
                      name_of(reject.cause), reject.reason);

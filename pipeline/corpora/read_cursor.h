@@ -8,7 +8,7 @@
 namespace millrace {
 
 /// Where a record stands in its corpus's order of reading.
-struct Place {
+struct ReadCursor {
   std::uint64_t epoch = 0;
   std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
   std::uint32_t shard = 0;       ///< Index in natural order.
@@ -29,16 +29,16 @@ struct PositionSource {
 
 /// Where reading a corpus begins, or goes on.
 struct ReadStart {
-  Place at;
+  ReadCursor at;
   bool within_document = false;  ///< A part of the record there was consumed.
   bool ended = false;            ///< The corpus has given all its epochs.
   PositionSource source;
 };
 
 /// A place between two records of a corpus that is read in shard and record order.
-struct DocumentPlace {
+struct ScanCursor {
   std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
-  std::uint64_t record = 0;  ///< As Where::record, of the next one.
+  std::uint64_t record = 0;  ///< As RecordLocation::record, of the next one.
   SeekPoint seek;            ///< From where it can be read.
   bool is_readable = false;  ///< Something of the shard before it could be read.
 };

@@ -134,7 +134,7 @@ std::vector<ShardFingerprint> fingerprints_of(const StreamConfig& config, const 
     for (const std::string& shard : corpus.shards) all.push_back({corpus.corpus.name, shard, 0, 0, "", ""});
   const std::uint64_t sample = sample_size(all.size());
   const std::map<Name, const ShardFingerprint*> known = by_name(recorded);
-  const std::optional<Manifest> manifest =
+  const std::optional<DataManifest> manifest =
       config.data_directory.empty() ? std::nullopt : manifest_of(config.data_directory);
   oneapi::tbb::parallel_for(std::size_t{0}, all.size(), [&](std::size_t i) {
     ShardFingerprint& shard = all[i];

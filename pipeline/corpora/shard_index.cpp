@@ -193,7 +193,7 @@ class SharedProgress {
   std::uint64_t behind_ GUARDED_BY(mutex_) = 0;
 };
 
-bool made_alike(const Manifest& earlier, const Manifest& now) {
+bool made_alike(const DataManifest& earlier, const DataManifest& now) {
   return earlier.root == now.root && earlier.layout == now.layout && earlier.text_field == now.text_field &&
          earlier.vocabulary == now.vocabulary && earlier.holdout == now.holdout;
 }

@@ -60,7 +60,7 @@ std::optional<IndexedShard> index_shard(const std::filesystem::path& root, const
 
 /// A manifest and what does not stand in it.
 struct ShardIndex {
-  Manifest manifest;
+  DataManifest manifest;
   std::vector<Reject> rejects;  ///< Shards in the manifest's order.
   FieldValues by;
   std::size_t taken_over = 0;  ///< Shards whose entries were taken from an earlier index.

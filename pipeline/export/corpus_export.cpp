@@ -12,18 +12,18 @@
 
 namespace millrace {
 
-void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout) {
+void encode(EncodedBatch& batch, const Vocabulary& vocabulary, double holdout) {
   for (RecordBatch::Entry& entry : batch.read.entries) {
-    Where& where = batch.places.emplace_back();
+    RecordLocation& where = batch.places.emplace_back();
     std::string& id = batch.ids.emplace_back();
     if (auto* document = std::get_if<Document>(&entry.record)) {
       where = document->where;
       if (!document->fields.empty()) id = std::move(document->fields.front());
     }
-    ReadItem item;
+    ReadRecord item;
     item.record = std::move(entry.record);
     // Documents are written once, whatever epochs a mix asks for.
-    batch.items.push_back(record_to_item(std::move(item), vocabulary, {.holdout = holdout}));
+    batch.items.push_back(record_to_tokens(std::move(item), vocabulary, {.holdout = holdout}));
   }
 }
 
@@ -46,12 +46,12 @@ CorpusExport::CorpusExport(const StreamConfig& config, const RunCorpus& corpus, 
   writer_ = what.format->writer(folder, files);
 }
 
-void CorpusExport::write(BatchInMaking& batch) {
+void CorpusExport::write(EncodedBatch& batch) {
   for (std::size_t i = 0; i < batch.items.size() && !is_full(); ++i) {
-    EncodedItem& item = batch.items[i];
+    EncodedRecord& item = batch.items[i];
     for (Reject& reject : item.rejects) note(reject, batch.read.shard);
     count(item, batch.read.entries[i].counts);
-    if (item.kind != EncodedItem::Kind::document) continue;
+    if (item.kind != EncodedRecord::Kind::document) continue;
     ++account_.documents;
     account_.raw_tokens += item.tokens.size();
     TokenDocument document{std::move(item.tokens), std::move(batch.ids[i]), std::move(batch.places[i])};
@@ -91,13 +91,13 @@ void CorpusExport::note(Reject& reject, std::uint64_t shard) {
   folder_.append(kRejects, json_line(line) + "\n");
 }
 
-void CorpusExport::count(const EncodedItem& item, bool is_record) {
+void CorpusExport::count(const EncodedRecord& item, bool is_record) {
   if (is_record) {
     ++account_.records.read;
     account_.records.bytes += item.bytes;
-    account_.records.held_out += item.kind == EncodedItem::Kind::held_out;
-    account_.records.filtered += item.kind == EncodedItem::Kind::filtered;
-    account_.records.rejected_records += item.kind == EncodedItem::Kind::rejected;
+    account_.records.held_out += item.kind == EncodedRecord::Kind::held_out;
+    account_.records.filtered += item.kind == EncodedRecord::Kind::filtered;
+    account_.records.rejected_records += item.kind == EncodedRecord::Kind::rejected;
   }
   judge(false);
 }

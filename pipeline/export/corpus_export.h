@@ -29,15 +29,15 @@ struct DocumentExport {
 };
 
 /// A batch on its way into files: records, and then what they became.
-struct BatchInMaking {
+struct EncodedBatch {
   RecordBatch read;
-  std::vector<EncodedItem> items;  ///< One an entry.
-  std::vector<Where> places;       ///< Likewise.
-  std::vector<std::string> ids;    ///< Likewise.
+  std::vector<EncodedRecord> items;    ///< One an entry.
+  std::vector<RecordLocation> places;  ///< Likewise.
+  std::vector<std::string> ids;        ///< Likewise.
 };
 
 /// Fills a batch that was read. Pure; any thread.
-void encode(BatchInMaking& batch, const Vocabulary& vocabulary, double holdout);
+void encode(EncodedBatch& batch, const Vocabulary& vocabulary, double holdout);
 
 /// Writes one corpus's batches, in order, into a format's files, and keeps its account. One thread at a time; views of
 /// what it is given.
@@ -49,13 +49,13 @@ class CorpusExport {
   /// The corpus has reached its budget: nothing more of it is written.
   bool is_full() const { return account_.budget && account_.raw_tokens >= *account_.budget; }
   /// Writes a batch up to the document that fills the budget. Throws DataError as export_documents does.
-  void write(BatchInMaking& batch);
+  void write(EncodedBatch& batch);
   /// Makes the corpus's files whole and its account complete. Call once, last.
   void finish();
 
  private:
   void note(Reject& reject, std::uint64_t shard);
-  void count(const EncodedItem& item, bool is_record);
+  void count(const EncodedRecord& item, bool is_record);
   void judge(bool at_end) const;
 
   const StreamConfig& config_;

@@ -25,12 +25,12 @@ using oneapi::tbb::filter_mode;
 
 constexpr std::size_t kBatchesPerThread = 3;
 
-using BatchMessage = std::shared_ptr<BatchInMaking>;
+using BatchMessage = std::shared_ptr<EncodedBatch>;
 
 /// What a save remembers: the accounts of the corpora so far, the present one last, and where that one goes on.
 struct Progress {
   std::vector<CorpusAccount> accounts;
-  DocumentPlace place;
+  ScanCursor place;
   bool between_corpora = true;  ///< The last account is of a corpus that is through.
 };
 
@@ -84,14 +84,14 @@ class Job {
   ExportEnd run_corpus() {
     if (std::exchange(progress_.between_corpora, false)) begin_account();
     const RunCorpus& corpus = corpora_[progress_.accounts.size() - 1];
-    CorpusDocuments documents(config_, corpus, progress_.place, std::string(what_.format->name) == "olmo");
+    CorpusScan documents(config_, corpus, progress_.place, std::string(what_.format->name) == "olmo");
     CorpusExport files(config_, corpus, vocabulary_, what_, folder_, watch_, progress_.accounts.back());
     std::atomic<bool> full = files.is_full();
     bool interrupted = false;
 
     const auto read = [&](oneapi::tbb::flow_control& control) -> BatchMessage {
       interrupted = watch_.interrupted();
-      auto batch = std::make_shared<BatchInMaking>();
+      auto batch = std::make_shared<EncodedBatch>();
       if (interrupted || full || !documents.next(batch->read)) control.stop();
       return batch;
     };
@@ -131,7 +131,7 @@ class Job {
     progress_.accounts.push_back(std::move(account));
   }
 
-  void show(const BatchInMaking& batch, std::uint64_t bytes) const {
+  void show(const EncodedBatch& batch, std::uint64_t bytes) const {
     const CorpusAccount& account = progress_.accounts.back();
     if (account.budget) {
       watch_.progress(account.corpus, account.raw_tokens, *account.budget, "tokens");

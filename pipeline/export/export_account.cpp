@@ -75,7 +75,7 @@ void check_account(const CorpusAccount& account) {
 }
 
 std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCorpus& corpus) {
-  const std::optional<Manifest> manifest = manifest_of(config.data_directory);
+  const std::optional<DataManifest> manifest = manifest_of(config.data_directory);
   if (!manifest) return std::nullopt;
   std::uint64_t records = 0;
   for (const std::string& shard : corpus.shards) {

@@ -16,7 +16,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Every file's length and sums.
-void check_files(const fs::path& folder, const OutputManifest& manifest, const std::function<bool()>& interrupted,
+void check_files(const fs::path& folder, const ExportManifest& manifest, const std::function<bool()>& interrupted,
                  std::vector<Damage>& damage) {
   for (const auto& [name, sums] : manifest.files) {
     if (interrupted()) return;
@@ -24,7 +24,7 @@ void check_files(const fs::path& folder, const OutputManifest& manifest, const s
   }
 }
 
-void check_accounts(const OutputManifest& manifest, std::vector<Damage>& damage) {
+void check_accounts(const ExportManifest& manifest, std::vector<Damage>& damage) {
   for (const CorpusAccount& account : manifest.accounts) {
     try {
       check_account(account);
@@ -34,7 +34,7 @@ void check_accounts(const OutputManifest& manifest, std::vector<Damage>& damage)
   }
 }
 
-void check_documents(const fs::path& folder, const OutputManifest& manifest, const DocumentFormat& format,
+void check_documents(const fs::path& folder, const ExportManifest& manifest, const DocumentFormat& format,
                      const std::function<bool()>& interrupted, std::vector<Damage>& damage) {
   const IdRules rules{id_type_named(manifest.id_type), manifest.identity.vocabulary_size, manifest.identity.eos};
   for (const CorpusAccount& account : manifest.accounts) {
@@ -52,7 +52,7 @@ void check_documents(const fs::path& folder, const OutputManifest& manifest, con
 
 std::vector<Damage> check_output(const fs::path& folder, const std::function<bool()>& interrupted) {
   std::vector<Damage> damage;
-  OutputManifest manifest;
+  ExportManifest manifest;
   try {
     manifest = read_output_manifest(folder);
   } catch (const DataError& error) {

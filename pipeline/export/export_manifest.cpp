@@ -25,7 +25,7 @@ std::string hash_of(const Json& json) {
 
 }  // namespace
 
-void to_json(Json& json, const OutputManifest& manifest) {
+void to_json(Json& json, const ExportManifest& manifest) {
   json = {{"format", kFormat},
           {"version", kVersion},
           {"identity", manifest.identity},
@@ -33,33 +33,33 @@ void to_json(Json& json, const OutputManifest& manifest) {
           {"sequence_length", manifest.length},
           {"rows", manifest.rows},
           {"stream_ended", manifest.stream_ended},
-          {"end", manifest.end ? story_of(*manifest.end) : Json()},
+          {"end", manifest.end ? provenance_json(*manifest.end) : Json()},
           {"accounts", manifest.accounts},
           {"files", manifest.files}};
   json[kSum] = hash_of(json);
 }
 
-void from_json(const JsonValue& json, OutputManifest& manifest) {
+void from_json(const JsonValue& json, ExportManifest& manifest) {
   if (json.get<std::string>("format") != kFormat) json.at("format").fail(fmt::format("is not \"{}\"", kFormat));
   if (json.get<int>("version") != kVersion)
     json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kVersion));
   Json content = json.json();
   content.erase(kSum);
   if (json.get<std::string>(kSum) != hash_of(content)) json.at(kSum).fail("is not the checksum of the rest");
-  manifest.identity = json.get<OutputIdentity>("identity");
+  manifest.identity = json.get<ExportIdentity>("identity");
   manifest.id_type = json.get<std::string>("id_type");
   manifest.length = json.get<int>("sequence_length");
   manifest.rows = json.get<std::uint64_t>("rows");
   manifest.stream_ended = json.get<bool>("stream_ended");
   if (manifest.stream_ended && json.has("end")) {
     manifest.end.emplace().number = manifest.rows;
-    add_story(*manifest.end, json.at("end"));
+    add_provenance(*manifest.end, json.at("end"));
   }
   manifest.accounts = json.get<std::vector<CorpusAccount>>("accounts");
-  manifest.files = json.get<std::map<std::string, FileSums>>("files");
+  manifest.files = json.get<std::map<std::string, BlockChecksums>>("files");
 }
 
-OutputManifest read_output_manifest(const fs::path& folder) {
+ExportManifest read_output_manifest(const fs::path& folder) {
   const fs::path file = folder / kOutputManifest;
   if (!fs::exists(file))
     throw ConfigError(fmt::format("{}: has no {}: {}", folder.string(), kOutputManifest,
@@ -67,7 +67,7 @@ OutputManifest read_output_manifest(const fs::path& folder) {
                                       ? "it is not finished; run the command that began it again"
                                       : "not made by millrace preprocess"));
   try {
-    return JsonValue::read(file, kDamagedManifest).as<OutputManifest>();
+    return JsonValue::read(file, kDamagedManifest).as<ExportManifest>();
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }

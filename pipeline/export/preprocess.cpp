@@ -53,13 +53,13 @@ void check_names(const StreamConfig& config) {
   refuse_names_alike(names);
 }
 
-OutputIdentity identity_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+ExportIdentity identity_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                            const Vocabulary& vocabulary, const PreprocessOptions& options, std::uint64_t part_bytes,
                            const std::vector<ShardFingerprint>& recorded) {
-  OutputIdentity identity;
+  ExportIdentity identity;
   identity.format = options.format;
   identity.run = config.name;
-  identity.facts = facts_of(config);
+  identity.facts = identity_of(config);
   identity.vocabulary = vocabulary.hash();
   identity.tokenizer = options.tokenizer;
   identity.vocabulary_size = static_cast<std::uint64_t>(vocabulary.size());
@@ -70,7 +70,7 @@ OutputIdentity identity_of(const StreamConfig& config, const std::vector<RunCorp
   return identity;
 }
 
-void refuse_differences(const std::filesystem::path& folder, const OutputIdentity& there, const OutputIdentity& here) {
+void refuse_differences(const std::filesystem::path& folder, const ExportIdentity& there, const ExportIdentity& here) {
   const std::vector<std::string> differences = differences_of(there, here);
   if (differences.empty()) return;
   throw ConfigError(
@@ -93,19 +93,19 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
   if (documents != nullptr) check_names(config);
   const std::uint64_t part_bytes = part_bytes_of(options, rows);
 
-  const std::optional<StagedFolder::Record> record = StagedFolder::look_into(options.out);
-  std::optional<OutputIdentity> begun;
-  if (record) begun = record->json.get<OutputIdentity>("identity");
+  const std::optional<StagedFolder::Record> record = StagedFolder::inspect(options.out);
+  std::optional<ExportIdentity> begun;
+  if (record) begun = record->json.get<ExportIdentity>("identity");
   const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
   for (const std::string& line : passed_over(corpora)) watch.notice(line);
-  const OutputIdentity identity = identity_of(config, corpora, vocabulary, options, part_bytes,
+  const ExportIdentity identity = identity_of(config, corpora, vocabulary, options, part_bytes,
                                               begun ? begun->shards : std::vector<ShardFingerprint>());
   if (begun) refuse_differences(options.out, *begun, identity);
-  if (record && record->complete) return {ExportEnd::complete, true, record->json.as<OutputManifest>()};
+  if (record && record->complete) return {ExportEnd::complete, true, record->json.as<ExportManifest>()};
 
   StagedFolder folder(options.out, identity);
   PreprocessResult result;
-  OutputManifest& manifest = result.manifest;
+  ExportManifest& manifest = result.manifest;
   manifest.identity = identity;
   if (documents != nullptr) {
     manifest.id_type = name_of(documents->id_type(identity.vocabulary_size));

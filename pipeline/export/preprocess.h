@@ -28,7 +28,7 @@ struct PreprocessOptions {
 struct PreprocessResult {
   ExportEnd end = ExportEnd::complete;
   bool was_complete = false;  ///< The folder was whole already: nothing was done.
-  OutputManifest manifest;    ///< Of a complete output.
+  ExportManifest manifest;    ///< Of a complete output.
 };
 
 /// Writes a whole output folder, or goes on with one that was begun and not finished: the bytes are the same whatever

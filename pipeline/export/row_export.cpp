@@ -18,7 +18,7 @@ constexpr std::size_t kRowsAhead = 64;
 
 /// How far the writing is: between parts.
 struct Progress {
-  std::optional<Position> position;
+  std::optional<StreamPosition> position;
   Ledger ledger;
   std::optional<JsonValue> writer;  ///< What it said it needs to go on.
 };
@@ -28,14 +28,14 @@ Json progress_json(const Progress& progress, const Json& writer) {
 }
 
 void from_json(const JsonValue& json, Progress& progress) {
-  progress = {json.get<Position>("position"), json.get<Ledger>("ledger"), json.at("writer")};
+  progress = {json.get<StreamPosition>("position"), json.get<Ledger>("ledger"), json.at("writer")};
 }
 
 /// Names rejects in rejects.jsonl, and some of them in the log.
 class RejectsFile {
  public:
   RejectsFile(StagedFolder& folder, std::vector<std::string> corpora, const ExportWatch& watch,
-              const std::optional<Position>& position)
+              const std::optional<StreamPosition>& position)
       : folder_(folder), corpora_(std::move(corpora)), watch_(watch) {
     folder.create(kRejects);
     if (!position) return;
@@ -61,7 +61,7 @@ class RejectsFile {
 
 std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                        const Progress& progress) {
-  const Position position = progress.position ? *progress.position : start_of(config, corpora);
+  const StreamPosition position = progress.position ? *progress.position : start_of(config, corpora);
   std::vector<CorpusAccount> accounts;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
     const CorpusPosition& place = position.corpora[i];
@@ -80,7 +80,7 @@ std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::ve
 }  // namespace
 
 ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
-                      const RowFormat& format, const OutputIdentity& identity, int threads, StagedFolder& folder,
+                      const RowFormat& format, const ExportIdentity& identity, int threads, StagedFolder& folder,
                       const ExportWatch& watch, RowsWritten& written) {
   const auto length = static_cast<std::uint64_t>(config.sequence_length);
   const std::uint64_t tokens = identity.tokens.value_or(config.phases.back().until);

@@ -19,7 +19,7 @@ namespace millrace {
 /// What became of the rows that were asked for.
 struct RowsWritten {
   std::uint64_t rows = 0;
-  std::optional<StreamRow> end;  ///< OutputManifest::end; none: there were as many as asked for.
+  std::optional<StreamRow> end;  ///< ExportManifest::end; none: there were as many as asked for.
   std::vector<CorpusAccount> accounts;
 };
 
@@ -27,7 +27,7 @@ struct RowsWritten {
 /// rejects.jsonl. Goes on from the folder's last save, which is made behind every part. Nothing is published. Fills
 /// `written` once complete. Throws what DataPipeline throws; std::system_error if the disk fails.
 ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
-                      const RowFormat& format, const OutputIdentity& identity, int threads, StagedFolder& folder,
+                      const RowFormat& format, const ExportIdentity& identity, int threads, StagedFolder& folder,
                       const ExportWatch& watch, RowsWritten& written);
 
 }  // namespace millrace

@@ -16,8 +16,8 @@
 namespace millrace {
 namespace {
 
-void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity& there,
-                       const RowsFolder::Wanted& wanted) {
+void refuse_other_rows(const std::filesystem::path& folder, const ExportIdentity& there,
+                       const StoredRows::Wanted& wanted) {
   const auto refuse = [&folder](const std::string& why) {
     throw ConfigError(fmt::format("--rows {}: {}", folder.string(), why));
   };
@@ -27,7 +27,7 @@ void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity
   if (there.vocabulary != wanted.vocabulary.hash())
     refuse(fmt::format("made with another vocabulary ({}, hash {}; the run's has hash {}): its ids mean something else",
                        there.tokenizer, there.vocabulary, wanted.vocabulary.hash()));
-  std::vector<std::string> differences = differences_of(there.facts, facts_of(wanted.run));
+  std::vector<std::string> differences = differences_of(there.facts, identity_of(wanted.run));
   if (differences.empty())
     differences = millrace::differences(there.shards, fingerprints_of(wanted.trained, wanted.corpora, there.shards));
   if (differences.empty()) return;
@@ -37,19 +37,19 @@ void refuse_other_rows(const std::filesystem::path& folder, const OutputIdentity
 
 }  // namespace
 
-RowsReader::RowsReader(std::filesystem::path folder)
+StoredRowReader::StoredRowReader(std::filesystem::path folder)
     : folder_(std::move(folder)), manifest_(read_output_manifest(folder_)) {
   if (manifest_.identity.format != "rows")
     throw ConfigError(
         fmt::format("{}: holds format {}, expected format rows", folder_.string(), manifest_.identity.format));
 }
 
-StreamRow RowsReader::row(std::uint64_t number) {
+StreamRow StoredRowReader::row(std::uint64_t number) {
   part_of(number);
   return part_->row(number);
 }
 
-const RowsPartHeader& RowsReader::part_of(std::uint64_t number) {
+const RowsPartHeader& StoredRowReader::part_of(std::uint64_t number) {
   const bool is_in_part =
       part_ && number >= part_->header().first_row && number < part_->header().first_row + part_->header().rows;
   if (!is_in_part) {
@@ -58,19 +58,19 @@ const RowsPartHeader& RowsReader::part_of(std::uint64_t number) {
     const RowsPartHeader& header = part_->header();
     if (number < header.first_row || number >= header.first_row + header.rows ||
         header.vocabulary != number_of_hash(manifest_.identity.vocabulary) ||
-        header.run != number_of_hash(hash_of_facts(manifest_.identity.facts)))
+        header.run != number_of_hash(hash_of(manifest_.identity.facts)))
       throw DataError(fmt::format("{}: not the part that should be there: see millrace preprocess --check {}",
                                   (folder_ / name_of_part(number / rows)).string(), shell_word(folder_.string())));
   }
   return part_->header();
 }
 
-RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted)
+StoredRows::StoredRows(const std::filesystem::path& folder, const Wanted& wanted)
     : reader_(folder),
       trained_(wanted.trained),
       corpora_(wanted.corpora),
       batch_rows_(static_cast<std::size_t>(wanted.batch_rows)) {
-  const OutputManifest& manifest = reader_.manifest();
+  const ExportManifest& manifest = reader_.manifest();
   const auto length = static_cast<std::uint64_t>(wanted.trained.sequence_length);
   rows_ = std::min(manifest.rows, (wanted.trained.phases.back().until - 1) / length + 1);
   refuse_other_rows(folder, manifest.identity, wanted);
@@ -82,18 +82,18 @@ RowsFolder::RowsFolder(const std::filesystem::path& folder, const Wanted& wanted
                     wanted.rows * static_cast<std::uint64_t>(wanted.trained.sequence_length)));
 }
 
-std::optional<Batch> RowsFolder::next() {
+std::optional<Batch> StoredRows::next() {
   if (next_ >= rows_) return std::nullopt;
   Batch batch;
   while (batch.size() < batch_rows_ && next_ < rows_) {
     StreamRow row = reader_.row(next_++);
-    row.after = std::make_shared<const Position>(carried_over(*row.after, trained_, corpora_));
+    row.after = std::make_shared<const StreamPosition>(adapted_position(*row.after, trained_, corpora_));
     batch.push_back(std::move(row));
   }
   return batch;
 }
 
-std::uint64_t RowsFolder::memory_bytes() {
+std::uint64_t StoredRows::memory_bytes() {
   constexpr std::uint64_t kCopies = 3;         // Of the stories: unpacked, as a stream of lines, and line by line.
   constexpr std::uint64_t kStoryInMemory = 3;  // Sizes of its text that a row's origins and position take.
   constexpr std::uint64_t kBatches = 2;
@@ -104,8 +104,8 @@ std::uint64_t RowsFolder::memory_bytes() {
   return stories + kBatches * batch_rows_ * (part.row_bytes() + kStoryInMemory * story + sizeof(StreamRow));
 }
 
-StreamRow RowsFolder::end() {
-  const OutputManifest& manifest = reader_.manifest();
+StreamRow StoredRows::end() {
+  const ExportManifest& manifest = reader_.manifest();
   StreamRow end;
   end.number = rows_;
   if (next_ < rows_) return end;
@@ -117,7 +117,8 @@ StreamRow RowsFolder::end() {
   } else if (rows_ > 0) {
     end.after = reader_.row(rows_ - 1).after;
   }
-  if (end.after != nullptr) end.after = std::make_shared<const Position>(carried_over(*end.after, trained_, corpora_));
+  if (end.after != nullptr)
+    end.after = std::make_shared<const StreamPosition>(adapted_position(*end.after, trained_, corpora_));
   return end;
 }
 

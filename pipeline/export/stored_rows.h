@@ -16,13 +16,13 @@ namespace millrace {
 
 /// Any row at any time of a folder that preprocess wrote in the format rows, whatever run it is of. One object, one
 /// thread.
-class RowsReader {
+class StoredRowReader {
  public:
   /// Throws ConfigError if the folder is not a whole output of that format, DataError if its manifest is damaged.
-  explicit RowsReader(std::filesystem::path folder);
+  explicit StoredRowReader(std::filesystem::path folder);
 
   const std::filesystem::path& folder() const { return folder_; }
-  const OutputManifest& manifest() const { return manifest_; }
+  const ExportManifest& manifest() const { return manifest_; }
   /// REQUIRES: number < manifest().rows. Throws DataError, naming the bytes, for a row that is damaged.
   StreamRow row(std::uint64_t number);
   /// The header of the part that has the row. REQUIRES and throws as row().
@@ -30,12 +30,12 @@ class RowsReader {
 
  private:
   std::filesystem::path folder_;
-  OutputManifest manifest_;
+  ExportManifest manifest_;
   std::optional<RowsPartReader> part_;
 };
 
 /// Rows that preprocess wrote, as the stream would give them. One object, one thread.
-class RowsFolder : public BatchSource {
+class StoredRows : public BatchSource {
  public:
   struct Wanted {
     const StreamConfig& run;                ///< Whole, with the phases that are not trained on.
@@ -47,7 +47,7 @@ class RowsFolder : public BatchSource {
   };
   /// Throws ConfigError if the folder does not hold whole rows of this run, vocabulary, version of the stream and
   /// shards (saying what differs), or fewer than are needed although the stream had more.
-  RowsFolder(const std::filesystem::path& folder, const Wanted& wanted);
+  StoredRows(const std::filesystem::path& folder, const Wanted& wanted);
 
   /// The next row is this one: the stream's `row` behind a position. 0 at the beginning.
   void go_to(std::uint64_t row) { next_ = row; }
@@ -60,7 +60,7 @@ class RowsFolder : public BatchSource {
   std::uint64_t memory_bytes();
 
  private:
-  RowsReader reader_;
+  StoredRowReader reader_;
   const StreamConfig& trained_;
   std::vector<RunCorpus> corpora_;
   std::size_t batch_rows_;

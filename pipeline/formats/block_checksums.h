@@ -17,34 +17,34 @@ class JsonValue;
 
 /// A file's length, and the xxh3_64 of each of its blocks of kBlock bytes (the last one may be shorter): damage can be
 /// told by where it is.
-struct FileSums {
+struct BlockChecksums {
   static constexpr std::uint64_t kBlock = 4ull << 20;
   std::uint64_t bytes = 0;
   std::vector<std::string> blocks;  ///< 16 hex digits each.
 
-  bool operator==(const FileSums&) const = default;
+  bool operator==(const BlockChecksums&) const = default;
 };
 
-void to_json(nlohmann::ordered_json& json, const FileSums& sums);  ///< {"bytes", "xxh3_64"}
-void from_json(const JsonValue& json, FileSums& sums);
+void to_json(nlohmann::ordered_json& json, const BlockChecksums& sums);  ///< {"bytes", "xxh3_64"}
+void from_json(const JsonValue& json, BlockChecksums& sums);
 
 /// The sums of bytes that come piece by piece. One object, one thread.
 class RunningSums {
  public:
   RunningSums() = default;
   /// Goes on behind a file of these sums, whose bytes behind its last full block are `rest`.
-  RunningSums(const FileSums& so_far, const std::vector<char>& rest);
+  RunningSums(const BlockChecksums& so_far, const std::vector<char>& rest);
 
   void add(const void* data, std::size_t bytes);
-  FileSums sums() const;  ///< Of what was added so far.
+  BlockChecksums sums() const;  ///< Of what was added so far.
 
  private:
-  FileSums whole_;  ///< Of the blocks that are full.
+  BlockChecksums whole_;  ///< Of the blocks that are full.
   std::unique_ptr<ContentHash> open_;
   std::uint64_t open_bytes_ = 0;
 };
 
 /// What of a file is not as `sums` say, a line each naming the bytes; empty if it is sound. Reads every byte.
-std::vector<std::string> damage_of_file(const std::filesystem::path& file, const FileSums& sums);
+std::vector<std::string> damage_of_file(const std::filesystem::path& file, const BlockChecksums& sums);
 
 }  // namespace millrace

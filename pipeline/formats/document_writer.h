@@ -16,7 +16,7 @@ namespace millrace {
 struct TokenDocument {
   std::vector<TokenId> tokens;  ///< Its ids, and eos.
   std::string id;               ///< By the record's layout; empty if it has none.
-  Where where;                  ///< `shard` as in RunCorpus::shards.
+  RecordLocation where;         ///< `shard` as in RunCorpus::shards.
 };
 
 /// Writes one corpus's documents in a format. Begins where the staged files end: they are all that it remembers.

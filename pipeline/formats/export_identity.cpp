@@ -17,12 +17,12 @@ std::string text_of(const std::optional<std::uint64_t>& tokens) {
 
 }  // namespace
 
-void to_json(Json& json, const OutputIdentity& identity) {
+void to_json(Json& json, const ExportIdentity& identity) {
   Json facts = Json::object();
   for (const auto& [name, text] : identity.facts) facts[name] = text;
   json = {{"format", identity.format},
           {"run", identity.run},
-          {"run_hash", hash_of_facts(identity.facts)},
+          {"run_hash", hash_of(identity.facts)},
           {"stream", facts},
           {"stream_version", identity.stream_version},
           {"vocabulary_hash", identity.vocabulary},
@@ -34,7 +34,7 @@ void to_json(Json& json, const OutputIdentity& identity) {
           {"shards", to_jsonl(identity.shards)}};
 }
 
-void from_json(const JsonValue& json, OutputIdentity& identity) {
+void from_json(const JsonValue& json, ExportIdentity& identity) {
   identity.format = json.get<std::string>("format");
   identity.run = json.get<std::string>("run");
   for (const auto& [name, fact] : json.at("stream").members())
@@ -49,7 +49,7 @@ void from_json(const JsonValue& json, OutputIdentity& identity) {
   identity.shards = fingerprints_from_jsonl(json.get<std::string>("shards"), json.place("shards"));
 }
 
-std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here) {
+std::vector<std::string> differences_of(const ExportIdentity& there, const ExportIdentity& here) {
   std::vector<std::string> all;
   const auto compare = [&all](const char* what, const auto& then, const auto& now) {
     if (then != now) all.push_back(fmt::format("{}: {} there, {} here", what, then, now));

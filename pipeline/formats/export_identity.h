@@ -17,10 +17,10 @@ namespace millrace {
 class JsonValue;
 
 /// All that decides what preprocess writes: two outputs of the same identity are the same bytes.
-struct OutputIdentity {
+struct ExportIdentity {
   std::string format;
   std::string run;  ///< Its name.
-  StreamFacts facts;
+  StreamIdentity facts;
   int stream_version = kStreamVersion;
   std::string vocabulary;             ///< Its hash.
   std::string tokenizer;              ///< Its file's name.
@@ -31,10 +31,10 @@ struct OutputIdentity {
   std::vector<ShardFingerprint> shards;
 };
 
-void to_json(nlohmann::ordered_json& json, const OutputIdentity& identity);
-void from_json(const JsonValue& json, OutputIdentity& identity);
+void to_json(nlohmann::ordered_json& json, const ExportIdentity& identity);
+void from_json(const JsonValue& json, ExportIdentity& identity);
 
 /// What differs, a line each; empty if both are the same.
-std::vector<std::string> differences_of(const OutputIdentity& there, const OutputIdentity& here);
+std::vector<std::string> differences_of(const ExportIdentity& there, const ExportIdentity& here);
 
 }  // namespace millrace

@@ -33,7 +33,7 @@ class RowWriter {
 /// What writing rows needs to know.
 struct RowFiles {
   int length = 0;  ///< T
-  OutputIdentity identity;
+  ExportIdentity identity;
   const JsonValue* state = nullptr;  ///< To go on from; nullptr: the beginning.
 };
 
@@ -41,7 +41,7 @@ struct RowFiles {
 struct WrittenRows {
   std::uint64_t rows = 0;
   int length = 0;
-  OutputIdentity identity;
+  ExportIdentity identity;
 };
 
 /// A format that holds rows.

@@ -18,7 +18,7 @@ class RowsWriter : public RowWriter {
     header_.stream_version = static_cast<std::uint32_t>(files.identity.stream_version);
     header_.length = static_cast<std::uint32_t>(files.length);
     header_.vocabulary = number_of_hash(files.identity.vocabulary);
-    header_.run = number_of_hash(hash_of_facts(files.identity.facts));
+    header_.run = number_of_hash(hash_of(files.identity.facts));
     part_ = RowsPart(header_);
     if (files.state != nullptr) parts_ = files.state->as<std::uint64_t>();
   }
@@ -57,7 +57,7 @@ void check_part(const std::filesystem::path& file, const WrittenRows& rows, std:
     throw DataError(fmt::format("byte 16: holds rows {} to {}, expected {} to {}", header.first_row,
                                 header.first_row + header.rows, first_row, first_row + expected));
   if (header.vocabulary != number_of_hash(rows.identity.vocabulary) ||
-      header.run != number_of_hash(hash_of_facts(rows.identity.facts)) ||
+      header.run != number_of_hash(hash_of(rows.identity.facts)) ||
       header.length != static_cast<std::uint32_t>(rows.length) ||
       header.stream_version != static_cast<std::uint32_t>(rows.identity.stream_version))
     throw DataError("bytes 12 to 55: of another run, vocabulary, length or version of the stream");

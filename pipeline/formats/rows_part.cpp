@@ -88,7 +88,7 @@ void RowsPart::add(const StreamRow& row) {
   append_values(rows_, row.row.segment_ids);
   append_values(rows_, row.row.positions);
   append_number(rows_, XXH3_64bits(rows_.data() + begin, rows_.size() - begin));
-  stories_ += json_line(story_of(row)) + "\n";
+  stories_ += json_line(provenance_json(row)) + "\n";
   ++header_.rows;
 }
 
@@ -155,7 +155,7 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   if (stories_.empty()) read_stories();
   try {
     const JsonSource source{fmt::format("{}: the story of row {}", name_, number), 0, ""};
-    add_story(row, JsonValue::parse(stories_[number - header_.first_row], source));
+    add_provenance(row, JsonValue::parse(stories_[number - header_.first_row], source));
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }

@@ -56,12 +56,12 @@ void move_into_place(const fs::path& staging, const fs::path& folder) {
 
 }  // namespace
 
-struct StagedFolder::Growing {
-  ~Growing() {
+struct StagedFolder::OpenFile {
+  ~OpenFile() {
     if (descriptor >= 0) ::close(descriptor);
   }
 
-  FileSums saved;  ///< Of a file that is not open.
+  BlockChecksums saved;  ///< Of a file that is not open.
   int descriptor = -1;
   RunningSums running;
   std::uint64_t bytes = 0;
@@ -70,7 +70,7 @@ struct StagedFolder::Growing {
   bool name_synced = true;
 };
 
-std::optional<StagedFolder::Record> StagedFolder::look_into(const fs::path& folder) {
+std::optional<StagedFolder::Record> StagedFolder::inspect(const fs::path& folder) {
   if (!fs::exists(folder)) return std::nullopt;
   if (!fs::is_directory(folder)) throw ConfigError(fmt::format("{}: is no folder", folder.string()));
   const auto record = [](const fs::path& file, bool complete) {
@@ -110,7 +110,7 @@ StagedFolder::StagedFolder(fs::path folder, const Json& identity)
   if (error) throw ConfigError(fmt::format("cannot make the folder {}: {}", staging_.string(), error.message()));
   lock_ = lock_folder(folder_);
   try {
-    take_up();
+    restore();
     // Whoever comes next must know what was begun; and what cannot be written is refused before hours of work.
     save(state_ ? state_->json() : Json());
   } catch (...) {
@@ -123,12 +123,12 @@ StagedFolder::~StagedFolder() {
   ::close(lock_);
 }
 
-void StagedFolder::take_up() {
+void StagedFolder::restore() {
   if (fs::exists(staged(kProgress))) {
     const JsonValue progress = JsonValue::read(staged(kProgress), kDamagedManifest);
     if (const JsonValue state = progress.at("state"); !state.is_null()) state_ = state;
-    for (const auto& [name, sums] : progress.get<std::map<std::string, FileSums>>("files")) {
-      const auto& file = files_[name] = std::make_unique<Growing>();
+    for (const auto& [name, sums] : progress.get<std::map<std::string, BlockChecksums>>("files")) {
+      const auto& file = files_[name] = std::make_unique<OpenFile>();
       file->saved = sums;
       file->bytes = file->saved.bytes;
       std::error_code missing;
@@ -155,17 +155,17 @@ std::vector<std::string> StagedFolder::names() const {
   return names;
 }
 
-StagedFolder::Growing& StagedFolder::open(const std::string& name) {
-  std::unique_ptr<Growing>& file = files_[name];
+StagedFolder::OpenFile& StagedFolder::open(const std::string& name) {
+  std::unique_ptr<OpenFile>& file = files_[name];
   if (file == nullptr) {
-    file = std::make_unique<Growing>();
+    file = std::make_unique<OpenFile>();
     fs::create_directories(staged(name).parent_path());
     file->synced = file->name_synced = false;
   }
   if (file->descriptor >= 0) return *file;
   file->descriptor = ::open(staged(name).c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
   if (file->descriptor < 0) disk_failure(staged(name), errno, "cannot open for writing");
-  const std::uint64_t whole = file->bytes / FileSums::kBlock * FileSums::kBlock;
+  const std::uint64_t whole = file->bytes / BlockChecksums::kBlock * BlockChecksums::kBlock;
   std::vector<char> rest(file->bytes - whole);
   if (!rest.empty()) rest.resize(InputFile(staged(name).string()).read_at(whole, rest.data(), rest.size()));
   file->running = RunningSums(file->saved, rest);
@@ -176,7 +176,7 @@ StagedFolder::Growing& StagedFolder::open(const std::string& name) {
 }
 
 void StagedFolder::append(const std::string& name, const void* data, std::size_t bytes) {
-  Growing& file = open(name);
+  OpenFile& file = open(name);
   if (bytes == 0) return;
   file.running.add(data, bytes);
   file.buffer.append(static_cast<const char*>(data), bytes);
@@ -185,13 +185,13 @@ void StagedFolder::append(const std::string& name, const void* data, std::size_t
   if (file.buffer.size() >= kBuffer) flush(name, file);
 }
 
-void StagedFolder::flush(const std::string& name, Growing& file) {
+void StagedFolder::flush(const std::string& name, OpenFile& file) {
   if (file.buffer.empty()) return;
   write_all(file.descriptor, staged(name), file.buffer);
   file.buffer.clear();
 }
 
-void StagedFolder::sync(const std::string& name, Growing& file) {
+void StagedFolder::sync(const std::string& name, OpenFile& file) {
   flush(name, file);
   if (!file.synced && !millrace::synced(file.descriptor)) disk_failure(staged(name), errno, "cannot sync");
   if (!file.name_synced) sync_to_disk(staged(name).parent_path());
@@ -199,13 +199,13 @@ void StagedFolder::sync(const std::string& name, Growing& file) {
 }
 
 std::size_t StagedFolder::read(const std::string& name, std::uint64_t offset, void* into, std::size_t bytes) {
-  Growing& file = *files_.at(name);
+  OpenFile& file = *files_.at(name);
   if (file.descriptor >= 0) flush(name, file);
   return InputFile(staged(name).string()).read_at(offset, static_cast<char*>(into), bytes);
 }
 
 void StagedFolder::close(const std::string& name) {
-  Growing& file = *files_.at(name);
+  OpenFile& file = *files_.at(name);
   if (file.descriptor < 0) return;
   sync(name, file);
   file.saved = file.running.sums();
@@ -226,8 +226,8 @@ void StagedFolder::save(const Json& state) {
     if (!has(name)) fs::remove(staged(name));
 }
 
-std::map<std::string, FileSums> StagedFolder::sums() {
-  std::map<std::string, FileSums> sums;
+std::map<std::string, BlockChecksums> StagedFolder::sums() {
+  std::map<std::string, BlockChecksums> sums;
   for (const auto& [name, file] : files_) sums[name] = file->descriptor >= 0 ? file->running.sums() : file->saved;
   return sums;
 }

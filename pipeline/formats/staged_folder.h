@@ -36,7 +36,7 @@ class StagedFolder {
   };
   /// What stands in `folder`; nothing if nothing was begun there. What was whole but for its place is given it. Throws
   /// ConfigError if it is damaged, or if the folder has files of somebody else.
-  static std::optional<Record> look_into(const std::filesystem::path& folder);
+  static std::optional<Record> inspect(const std::filesystem::path& folder);
 
   /// True if an output was begun in `folder` and is not whole.
   static bool is_begun(const std::filesystem::path& folder);
@@ -64,16 +64,16 @@ class StagedFolder {
   /// Makes everything last, together with `state`.
   void save(const nlohmann::ordered_json& state);
   /// Sums of all files.
-  std::map<std::string, FileSums> sums();
+  std::map<std::string, BlockChecksums> sums();
   /// Gives all files their names, and `manifest` (with a key "identity") its own, last. The end of this object's use.
   void publish(const nlohmann::ordered_json& manifest);
 
  private:
-  struct Growing;
-  Growing& open(const std::string& name);
-  void flush(const std::string& name, Growing& file);
-  void sync(const std::string& name, Growing& file);
-  void take_up();
+  struct OpenFile;
+  OpenFile& open(const std::string& name);
+  void flush(const std::string& name, OpenFile& file);
+  void sync(const std::string& name, OpenFile& file);
+  void restore();
   std::filesystem::path staged(const std::string& name) const { return staging_ / name; }
 
   std::filesystem::path folder_;
@@ -81,7 +81,7 @@ class StagedFolder {
   std::shared_ptr<const nlohmann::ordered_json> identity_;
   std::optional<JsonValue> state_;
   int lock_ = -1;
-  std::map<std::string, std::unique_ptr<Growing>> files_;
+  std::map<std::string, std::unique_ptr<OpenFile>> files_;
   std::vector<std::string> discarded_;
 };
 

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-void keep_one_chunk(EncodedItem& item, std::uint64_t limit, std::uint64_t seed, std::uint64_t corpus_id) {
+void keep_one_chunk(EncodedRecord& item, std::uint64_t limit, std::uint64_t seed, std::uint64_t corpus_id) {
   const std::uint64_t length = item.tokens.size();
   if (limit == 0 || length <= limit) return;
   ItemRng rng(seed, Purpose::document_chunk, item_of({corpus_id, item.place.epoch, item.place.shard, item.record}));

@@ -10,13 +10,13 @@
 namespace millrace {
 
 /// A record after encoding: its ids, or why it has none.
-struct EncodedItem {
+struct EncodedRecord {
   enum class Kind : std::uint8_t { document, held_out, filtered, skipped, rejected, epoch_end, corpus_end, failure };
   Kind kind = Kind::document;
-  std::uint64_t number = 0;  ///< As ReadItem::number.
-  Place place;
+  std::uint64_t number = 0;  ///< As ReadRecord::number.
+  ReadCursor place;
   std::uint64_t record = 0;
-  std::uint64_t bytes = 0;           ///< Where::size of a record that was not rejected.
+  std::uint64_t bytes = 0;           ///< RecordLocation::size of a record that was not rejected.
   std::vector<TokenId> tokens;       ///< Kind::document: not empty.
   std::uint64_t first_token = 0;     ///< Where in the document's ids `tokens` begins.
   std::uint64_t dropped_tokens = 0;  ///< Ids of the document that are not in `tokens`.

@@ -27,19 +27,19 @@ std::size_t draw(const std::vector<Quota>& claimants, ItemRng& rng) {
 
 }  // namespace
 
-Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
-             Position start)
+Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PreparedPhase>& plans,
+             StreamPosition start)
     : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credit_(corpora.size(), 0) {
   position_.source = {};  // From now on the stream itself comes to positions.
   TokenBuffer::Limits limits;
   limits.on_bad_data = config.on_bad_data;
   limits.max_bad_fraction = config.max_bad_fraction;
-  for (const PhasePlan& plan : plans) limits.full_at = std::max(limits.full_at, kBufferedExamples * plan.longest);
+  for (const PreparedPhase& plan : plans) limits.full_at = std::max(limits.full_at, kBufferedExamples * plan.longest);
   for (std::size_t i = 0; i < corpora.size(); ++i)
     buffers_.emplace_back(corpora[i].corpus.name, position_.corpora[i], limits);
 }
 
-void Mixer::arrive(std::size_t corpus, EncodedItem item) {
+void Mixer::arrive(std::size_t corpus, EncodedRecord item) {
   if (!finished_) credit_[corpus] += buffers_[corpus].arrive(std::move(item));
 }
 
@@ -47,16 +47,16 @@ std::uint64_t Mixer::take_credit(std::size_t corpus) {
   return std::exchange(credit_[corpus], 0);
 }
 
-std::optional<Ticket> Mixer::next() {
+std::optional<MixedSegment> Mixer::next() {
   while (!finished_) {
-    if (room_ == 0 && !enter_phase()) return last(Ticket::Kind::end, nullptr);
+    if (room_ == 0 && !enter_phase()) return last(MixedSegment::Kind::end, nullptr);
     if (!choice_) choice_ = choose();
-    if (!choice_) return last(Ticket::Kind::end, nullptr);
+    if (!choice_) return last(MixedSegment::Kind::end, nullptr);
     if (room_ > 0 && length_of(*choice_) > room_) {
       room_ = 0;
       continue;
     }
-    const PhasePlan& plan = plans_[position_.phase];
+    const PreparedPhase& plan = plans_[position_.phase];
     const auto length = static_cast<std::uint64_t>(plan.denoisers[choice_->denoiser].raw_length());
     try {
       switch (buffers_[choice_->corpus].supply(length, plan.separator)) {
@@ -66,11 +66,11 @@ std::optional<Ticket> Mixer::next() {
           return std::nullopt;
         case TokenBuffer::Supply::ended:
           if (std::exchange(room_, 0) > 0) break;
-          if (!close(std::exchange(choice_, std::nullopt)->corpus)) return last(Ticket::Kind::end, nullptr);
+          if (!close(std::exchange(choice_, std::nullopt)->corpus)) return last(MixedSegment::Kind::end, nullptr);
       }
     } catch (const std::exception&) {
       if (choice_) note_rejects(choice_->corpus, buffers_[choice_->corpus].take_rejects());
-      return last(Ticket::Kind::failure, std::current_exception());
+      return last(MixedSegment::Kind::failure, std::current_exception());
     }
   }
   return std::nullopt;
@@ -98,7 +98,7 @@ void Mixer::restart_counters() {
 
 /// Nothing if every corpus of the phase is closed.
 std::optional<Mixer::Choice> Mixer::choose() const {
-  const PhasePlan& plan = plans_[position_.phase];
+  const PreparedPhase& plan = plans_[position_.phase];
   std::vector<Quota> claimants;
   std::vector<std::size_t> denoisers;
   bool any_open = false;
@@ -121,7 +121,7 @@ std::optional<Mixer::Choice> Mixer::choose() const {
 }
 
 std::size_t Mixer::choose_denoiser(std::size_t corpus) const {
-  const PhasePlan& plan = plans_[position_.phase];
+  const PreparedPhase& plan = plans_[position_.phase];
   const CorpusPosition& place = buffers_[corpus].position();
   std::vector<Quota> claimants;
   for (std::size_t d = 0; d < plan.denoisers.size(); ++d)
@@ -137,8 +137,8 @@ int Mixer::length_of(const Choice& choice) const {
       ItemRng(config_.seed, Purpose::span_lengths, position_.example));
 }
 
-Ticket Mixer::cut(const Choice& choice) {
-  const PhasePlan& plan = plans_[position_.phase];
+MixedSegment Mixer::cut(const Choice& choice) {
+  const PreparedPhase& plan = plans_[position_.phase];
   TokenBuffer& buffer = buffers_[choice.corpus];
   const int length = length_of(choice);
   TokenBuffer::Cut cut =
@@ -147,7 +147,7 @@ Ticket Mixer::cut(const Choice& choice) {
   credit_[choice.corpus] += cut.credit;
   note_rejects(choice.corpus, std::move(cut.rejects));
 
-  Ticket ticket;
+  MixedSegment ticket;
   ticket.number = tickets_++;
   ticket.origin.example = position_.example++;
   ticket.origin.phase = position_.phase;
@@ -172,9 +172,9 @@ Ticket Mixer::cut(const Choice& choice) {
   return ticket;
 }
 
-std::shared_ptr<const Position> Mixer::position_now() {
+std::shared_ptr<const StreamPosition> Mixer::position_now() {
   for (std::size_t i = 0; i < buffers_.size(); ++i) position_.corpora[i] = buffers_[i].position();
-  return std::make_shared<const Position>(position_);
+  return std::make_shared<const StreamPosition>(position_);
 }
 
 /// False if the stream ends with this corpus.
@@ -190,9 +190,9 @@ void Mixer::note_rejects(std::size_t corpus, std::vector<Reject> rejects) {
   std::ranges::move(rejects, std::back_inserter(rejects_));
 }
 
-Ticket Mixer::last(Ticket::Kind kind, std::exception_ptr failure) {
+MixedSegment Mixer::last(MixedSegment::Kind kind, std::exception_ptr failure) {
   finished_ = true;
-  Ticket ticket;
+  MixedSegment ticket;
   ticket.kind = kind;
   ticket.number = tickets_++;
   ticket.failure = std::move(failure);

@@ -16,7 +16,7 @@
 namespace millrace {
 
 /// One example, decided and cut: or the stream's end, or the error that ends it, with what was passed over before it.
-struct Ticket {
+struct MixedSegment {
   enum class Kind : std::uint8_t { example, end, failure };
   Kind kind = Kind::example;
   std::uint64_t number = 0;  ///< Since the mixer was made: what puts tickets back in order.
@@ -27,7 +27,7 @@ struct Ticket {
   std::vector<Reject> rejects;
   std::vector<std::uint32_t> reject_corpora;
   /// The position behind `row`, should this example be its last; of an end, what the stream's end has come to.
-  std::shared_ptr<const Position> after;
+  std::shared_ptr<const StreamPosition> after;
   std::exception_ptr failure;
 };
 
@@ -38,13 +38,13 @@ struct Ticket {
 /// only, never on their timing. Not thread-safe; knows nothing of the graph.
 class Mixer {
  public:
-  Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PhasePlan>& plans,
-        Position start);
+  Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PreparedPhase>& plans,
+        StreamPosition start);
 
   /// Takes an encoded record of a corpus.
-  void arrive(std::size_t corpus, EncodedItem item);
+  void arrive(std::size_t corpus, EncodedRecord item);
   /// The next ticket, or nothing if documents must arrive first. After an end or a failure: nothing.
-  std::optional<Ticket> next();
+  std::optional<MixedSegment> next();
   /// Credit of a corpus that came free since last asked.
   std::uint64_t take_credit(std::size_t corpus);
 
@@ -57,17 +57,17 @@ class Mixer {
   std::optional<Choice> choose() const;
   std::size_t choose_denoiser(std::size_t corpus) const;
   int length_of(const Choice& choice) const;
-  Ticket cut(const Choice& choice);
+  MixedSegment cut(const Choice& choice);
   bool close(std::size_t corpus);
   void restart_counters();
-  Ticket last(Ticket::Kind kind, std::exception_ptr failure);
-  std::shared_ptr<const Position> position_now();
+  MixedSegment last(MixedSegment::Kind kind, std::exception_ptr failure);
+  std::shared_ptr<const StreamPosition> position_now();
   void note_rejects(std::size_t corpus, std::vector<Reject> rejects);
 
   const StreamConfig& config_;
   const std::vector<RunCorpus>& corpora_;
-  const std::vector<PhasePlan>& plans_;
-  Position position_;  ///< Its corpora are kept by the buffers.
+  const std::vector<PreparedPhase>& plans_;
+  StreamPosition position_;  ///< Its corpora are kept by the buffers.
   std::vector<TokenBuffer> buffers_;
   std::vector<std::uint64_t> credit_;
   std::optional<Choice> choice_;

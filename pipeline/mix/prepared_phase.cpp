@@ -10,12 +10,12 @@
 
 namespace millrace {
 
-std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                   const Vocabulary& vocabulary) {
+std::vector<PreparedPhase> prepare_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                          const Vocabulary& vocabulary) {
   const SpecialIds ids = special_ids_of(vocabulary);
-  std::vector<PhasePlan> plans;
+  std::vector<PreparedPhase> plans;
   for (const Phase& phase : config.phases) {
-    PhasePlan plan;
+    PreparedPhase plan;
     const bool full = phase.objective.layout == RowLayout::full;
     const FeatureLengths& lengths = phase.objective.lengths;
     if (!full && lengths.inputs + lengths.targets > config.sequence_length)

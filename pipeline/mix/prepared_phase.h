@@ -13,7 +13,7 @@
 namespace millrace {
 
 /// The denoisers of every phase, made ready for the vocabulary and the row length.
-struct PhasePlan {
+struct PreparedPhase {
   std::vector<SegmentToExample> denoisers;
   std::vector<ShareUnits> denoiser_shares;
   std::vector<std::size_t> corpora;  ///< Index in the run's corpora of each corpus of the mix.
@@ -22,7 +22,7 @@ struct PhasePlan {
   std::uint64_t longest = 0;  ///< M: raw tokens of the longest example.
   int shortest_example = 0;   ///< Positions: a row with less room than this is full.
 };
-std::vector<PhasePlan> plan_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                   const Vocabulary& vocabulary);
+std::vector<PreparedPhase> prepare_phases(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                                          const Vocabulary& vocabulary);
 
 }  // namespace millrace

@@ -28,14 +28,14 @@ bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoic
   return ItemRng(choice.seed, Purpose::fractional_epoch, item).uniform() >= choice.max_epochs - whole;
 }
 
-EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, const DocumentChoice& choice) {
-  using Kind = EncodedItem::Kind;
-  EncodedItem encoded;
+EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, const DocumentChoice& choice) {
+  using Kind = EncodedRecord::Kind;
+  EncodedRecord encoded;
   encoded.number = item.number;
   encoded.place = item.place;
   encoded.rejects = std::move(item.container_rejects);
-  if (item.kind != ReadItem::Kind::record) {
-    encoded.kind = item.kind == ReadItem::Kind::epoch_end ? Kind::epoch_end : Kind::corpus_end;
+  if (item.kind != ReadRecord::Kind::record) {
+    encoded.kind = item.kind == ReadRecord::Kind::epoch_end ? Kind::epoch_end : Kind::corpus_end;
     return encoded;
   }
   encoded.bytes = size_of(item.record);

@@ -24,6 +24,6 @@ bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoic
 
 /// What a record becomes for the mixer: ids, or the reason why there are none (held out, filtered, left out of a
 /// fractional epoch, rejected). Pure; any thread. A document that gives no ids counts as rejected (empty_text).
-EncodedItem record_to_item(ReadItem item, const Vocabulary& vocabulary, const DocumentChoice& choice);
+EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, const DocumentChoice& choice);
 
 }  // namespace millrace

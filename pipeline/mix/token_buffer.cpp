@@ -22,11 +22,11 @@ TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits&
   ended_ = !position_.open;
 }
 
-std::uint64_t TokenBuffer::arrive(EncodedItem item) {
+std::uint64_t TokenBuffer::arrive(EncodedRecord item) {
   early_.emplace(item.number, std::move(item));
   std::uint64_t credit = 0;
   for (auto next = early_.begin(); next != early_.end() && next->first == next_number_; next = early_.begin()) {
-    const bool is_document = next->second.kind == EncodedItem::Kind::document;
+    const bool is_document = next->second.kind == EncodedRecord::Kind::document;
     const bool full = tokens_ >= limits_.full_at;
     const std::uint64_t lent = next->second.credit;
     enter(std::move(next->second));
@@ -51,7 +51,7 @@ std::uint64_t TokenBuffer::give_back_credit() {
   return credit;
 }
 
-void TokenBuffer::enter(EncodedItem item) {
+void TokenBuffer::enter(EncodedRecord item) {
   if (failure_ != nullptr || ended_) return;
   if (limits_.on_bad_data == OnBadData::fail && !item.rejects.empty()) {
     failure_ = std::make_exception_ptr(DataError(refusal_of(item.rejects.front(), corpus_)));
@@ -59,29 +59,29 @@ void TokenBuffer::enter(EncodedItem item) {
     return;
   }
   // The document in whose midst a restarted stream begins was counted when its first token was consumed.
-  const bool counted_before = std::exchange(mid_document_, false) && item.kind != EncodedItem::Kind::failure;
+  const bool counted_before = std::exchange(mid_document_, false) && item.kind != EncodedRecord::Kind::failure;
   if (counted_before && !is_in_midst_of(item)) return;
   if (!counted_before) count(item);
   std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
   switch (item.kind) {
-    case EncodedItem::Kind::document:
+    case EncodedRecord::Kind::document:
       tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
       epoch_has_documents_ = true;
       documents_.push_back({item.place, item.record, std::move(item.tokens), item.first_token,
                             std::exchange(pending_, {}), std::exchange(pending_rejects_, {}), 0});
       break;
-    case EncodedItem::Kind::failure:
+    case EncodedRecord::Kind::failure:
       failure_ = item.failure;
       return;
-    case EncodedItem::Kind::epoch_end:
-    case EncodedItem::Kind::corpus_end:
+    case EncodedRecord::Kind::epoch_end:
+    case EncodedRecord::Kind::corpus_end:
       judge(true);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
         failure_ = std::make_exception_ptr(DataError(fmt::format(
             "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} filtered, {} held out) has no "
             "document to train on; check its shards, layout, text_field, keep, drop and where",
             corpus_, arrived_.read, arrived_.rejected_total(), arrived_.filtered, arrived_.held_out)));
-      ended_ = item.kind == EncodedItem::Kind::corpus_end;
+      ended_ = item.kind == EncodedRecord::Kind::corpus_end;
       return;
     default:
       break;
@@ -90,23 +90,23 @@ void TokenBuffer::enter(EncodedItem item) {
 }
 
 /// Whether the position to start from can be one in this item; else nothing comes any more.
-bool TokenBuffer::is_in_midst_of(const EncodedItem& item) {
-  if (item.kind == EncodedItem::Kind::document && position_.offset <= item.tokens.size()) return true;
+bool TokenBuffer::is_in_midst_of(const EncodedRecord& item) {
+  if (item.kind == EncodedRecord::Kind::document && position_.offset <= item.tokens.size()) return true;
   failure_ = std::make_exception_ptr(DataError(start_source_.told(fmt::format(
       "offset is {}, but the record there gives {} tokens: the position is damaged, or the shard has changed",
       position_.offset, item.tokens.size()))));
   return false;
 }
 
-void TokenBuffer::count(const EncodedItem& item) {
+void TokenBuffer::count(const EncodedRecord& item) {
   RecordCounts counts;
-  counts.read = item.kind == EncodedItem::Kind::document || item.kind == EncodedItem::Kind::held_out ||
-                item.kind == EncodedItem::Kind::filtered || item.kind == EncodedItem::Kind::skipped ||
-                item.kind == EncodedItem::Kind::rejected;
-  counts.held_out = item.kind == EncodedItem::Kind::held_out;
-  counts.filtered = item.kind == EncodedItem::Kind::filtered;
-  counts.skipped = item.kind == EncodedItem::Kind::skipped;
-  counts.rejected_records = item.kind == EncodedItem::Kind::rejected;
+  counts.read = item.kind == EncodedRecord::Kind::document || item.kind == EncodedRecord::Kind::held_out ||
+                item.kind == EncodedRecord::Kind::filtered || item.kind == EncodedRecord::Kind::skipped ||
+                item.kind == EncodedRecord::Kind::rejected;
+  counts.held_out = item.kind == EncodedRecord::Kind::held_out;
+  counts.filtered = item.kind == EncodedRecord::Kind::filtered;
+  counts.skipped = item.kind == EncodedRecord::Kind::skipped;
+  counts.rejected_records = item.kind == EncodedRecord::Kind::rejected;
   counts.bytes = item.bytes;
   counts.shortened = item.dropped_tokens > 0;
   counts.dropped_tokens = item.dropped_tokens;

@@ -28,7 +28,7 @@ class TokenBuffer {
   TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits);
 
   /// Takes the next item, in any order of numbers. Returns how much credit comes free at once.
-  std::uint64_t arrive(EncodedItem item);
+  std::uint64_t arrive(EncodedRecord item);
 
   enum class Supply : std::uint8_t { enough, wait, ended };
   /// Whether `length` ids (separators included) can be cut. Throws what broke the corpus, if that comes before them.
@@ -55,7 +55,7 @@ class TokenBuffer {
 
  private:
   struct Held {
-    Place place;
+    ReadCursor place;
     std::uint64_t record = 0;
     std::vector<TokenId> tokens;
     std::uint64_t first_token = 0;
@@ -65,9 +65,9 @@ class TokenBuffer {
   };
 
   std::uint64_t give_back_credit();
-  void enter(EncodedItem item);
-  bool is_in_midst_of(const EncodedItem& item);
-  void count(const EncodedItem& item);
+  void enter(EncodedRecord item);
+  bool is_in_midst_of(const EncodedRecord& item);
+  void count(const EncodedRecord& item);
   void judge(bool at_epoch_end);
   void begin_document(const Held& document, Cut& cut);
   void end_document(Cut& cut);
@@ -76,7 +76,7 @@ class TokenBuffer {
   Limits limits_;
   PositionSource start_source_;
   CorpusPosition position_;
-  std::map<std::uint64_t, EncodedItem> early_;  ///< Arrived before their turn.
+  std::map<std::uint64_t, EncodedRecord> early_;  ///< Arrived before their turn.
   std::uint64_t next_number_ = 0;
 
   std::deque<Held> documents_;

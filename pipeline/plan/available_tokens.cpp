@@ -65,7 +65,7 @@ void note_layout(AvailableTokens& tokens, const std::string& layout) {
 }
 
 /// Whether an entry's documents are those that the corpus would read.
-bool read_alike(const Manifest& manifest, const ShardEntry& entry, const Corpus& corpus) {
+bool read_alike(const DataManifest& manifest, const ShardEntry& entry, const Corpus& corpus) {
   if (!corpus.text_field.empty()) return manifest.text_field == corpus.text_field;
   if (!manifest.text_field.empty()) return false;
   if (corpus.layout.empty()) return manifest.layout.empty();
@@ -75,7 +75,7 @@ bool read_alike(const Manifest& manifest, const ShardEntry& entry, const Corpus&
 }
 
 std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorpus& corpus,
-                                       const Vocabulary& vocabulary, const Manifest& manifest) {
+                                       const Vocabulary& vocabulary, const DataManifest& manifest) {
   if (manifest.vocabulary != vocabulary.hash() || why_not_countable(config, corpus) != nullptr) return std::nullopt;
   if (config.holdout > 0 && manifest.holdout != config.holdout) return std::nullopt;
   AvailableTokens result;
@@ -218,7 +218,7 @@ class Sample {
     return shard;
   }
 
-  /// Of the document in ids_, what an epoch eats on average: of a long one it takes one chunk.
+  /// Of the document in ids_, what an epoch takes on average: of a long one it takes one chunk.
   double kept_tokens() const {
     const auto all = static_cast<double>(ids_.size());
     if (most_tokens_ == 0 || ids_.size() <= most_tokens_) return all;
@@ -246,7 +246,7 @@ const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpu
 }
 
 std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                              const Vocabulary& vocabulary, const Manifest* manifest) {
+                                              const Vocabulary& vocabulary, const DataManifest* manifest) {
   std::vector<AvailableTokens> all(corpora.size());
   oneapi::tbb::parallel_for(std::size_t{0}, corpora.size(), [&](std::size_t i) {
     std::optional<AvailableTokens> count;

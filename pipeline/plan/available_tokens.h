@@ -30,6 +30,6 @@ const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpu
 /// bytes over the shards of the same extension; where all was encoded, it is a count. Corpora in parallel; blocks on
 /// disk reads. Throws what opening a shard throws.
 std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                              const Vocabulary& vocabulary, const Manifest* manifest);
+                                              const Vocabulary& vocabulary, const DataManifest* manifest);
 
 }  // namespace millrace

@@ -29,12 +29,12 @@ MixForecast forecast_mix(const ForecastRequest& request, const Vocabulary* vocab
     for (const RunCorpus& corpus : forecast.corpora) forecast.bytes.push_back(bytes_of(stream, corpus));
     callbacks.leave_if_interrupted();
     if (vocabulary != nullptr) {
-      const std::optional<Manifest> manifest = manifest_of(stream.data_directory);
+      const std::optional<DataManifest> manifest = manifest_of(stream.data_directory);
       if (manifest) forecast.manifest = fs::path(stream.data_directory) / kManifestName;
       forecast.inputs.available =
           available_tokens(stream, forecast.corpora, *vocabulary, manifest ? &*manifest : nullptr);
       callbacks.leave_if_interrupted();
-      if (request.has_objectives()) forecast.inputs.phases = plan_phases(stream, forecast.corpora, *vocabulary);
+      if (request.has_objectives()) forecast.inputs.phases = prepare_phases(stream, forecast.corpora, *vocabulary);
     }
   }
   forecast.plan = plan_mix(stream, forecast.corpora, request.horizon > 0 ? request.horizon : 1, forecast.inputs);

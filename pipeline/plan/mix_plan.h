@@ -35,7 +35,7 @@ struct MixPlan {
 
 /// What is known beside the run file. Empty: not known, and then only positions are planned.
 struct PlanInputs {
-  std::vector<PhasePlan> phases = {};           ///< With the vocabulary: what a row holds.
+  std::vector<PreparedPhase> phases = {};       ///< With the vocabulary: what a row holds.
   std::vector<AvailableTokens> available = {};  ///< With the data: per corpus.
 };
 

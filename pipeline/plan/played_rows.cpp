@@ -22,7 +22,7 @@ class Supply {
 
   void top_up(Mixer& mixer) {
     while (held_ < least_) {
-      EncodedItem document;
+      EncodedRecord document;
       document.number = documents_;
       // Sizes are whole, and their mean is the mean.
       const auto end = static_cast<std::uint64_t>(std::llround(size_ * static_cast<double>(++documents_)));
@@ -48,14 +48,14 @@ std::uint64_t PlayedRows::all_raw_tokens() const {
   return std::accumulate(raw_tokens.begin(), raw_tokens.end(), std::uint64_t{0});
 }
 
-PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PhasePlan& plan,
+PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PreparedPhase& plan,
                      std::size_t phase, const std::vector<PlayedCorpus>& played, std::uint64_t first_example,
                      std::uint64_t rows) {
   StreamConfig alone = config;
   alone.phases = {config.phases[phase]};
   alone.phases[0].until = std::numeric_limits<std::uint64_t>::max();
-  const std::vector<PhasePlan> plans{plan};
-  Position start = start_of(alone, corpora);
+  const std::vector<PreparedPhase> plans{plan};
+  StreamPosition start = start_of(alone, corpora);
   start.example = first_example;
   for (std::size_t i = 0; i < corpora.size(); ++i) start.corpora[i].open = played[i].open;
   Mixer mixer(alone, corpora, plans, std::move(start));
@@ -69,8 +69,8 @@ PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& c
   PlayedRows result;
   result.raw_tokens.resize(corpora.size());
   while (result.rows < rows) {
-    const std::optional<Ticket> ticket = mixer.next();
-    if (!ticket || ticket->kind != Ticket::Kind::example) break;
+    const std::optional<MixedSegment> ticket = mixer.next();
+    if (!ticket || ticket->kind != MixedSegment::Kind::example) break;
     if (ticket->row >= rows) {
       result.rows = rows;
       break;

@@ -27,7 +27,7 @@ struct PlayedRows {
 /// Plays the first `rows` rows of a phase through the mixer itself, on made-up documents of each corpus's mean size: so
 /// they have the stream's order of corpora and denoisers, its draws, and its packing. `first_example` is the number
 /// of the phase's first example in the stream. Reads nothing.
-PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PhasePlan& plan,
+PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PreparedPhase& plan,
                      std::size_t phase, const std::vector<PlayedCorpus>& played, std::uint64_t first_example,
                      std::uint64_t rows);
 

@@ -11,7 +11,7 @@ class JsonValue;
 struct StreamRow;
 struct StreamConfig;
 
-/// What was eaten: per phase x corpus x denoiser. Built from the rows trained on, kept in every checkpoint.
+/// What was consumed: per phase x corpus x denoiser. Built from the rows trained on, kept in every checkpoint.
 class Ledger {
  public:
   struct Key {

@@ -40,12 +40,12 @@ void from_json(const JsonValue& json, CorpusPosition& place) {
   place.source.place = json.place();
 }
 
-void to_json(Json& json, const Position& position) {
+void to_json(Json& json, const StreamPosition& position) {
   json = {
       {"row", position.row}, {"example", position.example}, {"phase", position.phase}, {"corpora", position.corpora}};
 }
 
-void from_json(const JsonValue& json, Position& position) {
+void from_json(const JsonValue& json, StreamPosition& position) {
   position.row = json.get<std::uint64_t>("row");
   position.example = json.get<std::uint64_t>("example");
   position.phase = json.get<std::uint32_t>("phase");

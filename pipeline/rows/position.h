@@ -41,19 +41,19 @@ struct CorpusPosition {
 
 /// A place in the stream of rows: the state before the first example that is in no row < `row`.
 /// Restarting here yields the same rows as if there had been no stop.
-struct Position {
+struct StreamPosition {
   std::uint64_t row = 0;      ///< Rows before this place.
   std::uint64_t example = 0;  ///< Examples before this place.
   std::uint32_t phase = 0;
   std::vector<CorpusPosition> corpora;  ///< One per corpus of the run, in the order of first mention.
   PositionSource source;
 
-  bool operator==(const Position&) const = default;
+  bool operator==(const StreamPosition&) const = default;
 };
 
 void to_json(nlohmann::ordered_json& json, const CorpusPosition& position);
 void from_json(const JsonValue& json, CorpusPosition& position);
-void to_json(nlohmann::ordered_json& json, const Position& position);
-void from_json(const JsonValue& json, Position& position);
+void to_json(nlohmann::ordered_json& json, const StreamPosition& position);
+void from_json(const JsonValue& json, StreamPosition& position);
 
 }  // namespace millrace

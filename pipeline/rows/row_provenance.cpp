@@ -52,7 +52,7 @@ void from_json(const JsonValue& json, ExampleOrigin& origin) {
   origin.documents = json.get<std::vector<DocumentSpan>>("documents");
 }
 
-Json story_of(const StreamRow& row) {
+Json provenance_json(const StreamRow& row) {
   return {{"examples", row.examples},
           {"raw_tokens", row.raw_tokens},
           {"rejects", to_jsonl(row.rejects)},
@@ -60,7 +60,7 @@ Json story_of(const StreamRow& row) {
           {"after", *row.after}};
 }
 
-void add_story(StreamRow& row, const JsonValue& story) {
+void add_provenance(StreamRow& row, const JsonValue& story) {
   row.examples = story.get<std::vector<ExampleOrigin>>("examples");
   row.raw_tokens = story.get<std::vector<TokenId>>("raw_tokens");
   row.rejects = rejects_from_jsonl(story.get<std::string>("rejects"), story.place("rejects"));
@@ -69,7 +69,7 @@ void add_story(StreamRow& row, const JsonValue& story) {
     story.at("reject_corpora")
         .fail(fmt::format("is a list of {}, expected one for each of {} rejects", row.reject_corpora.size(),
                           row.rejects.size()));
-  row.after = std::make_shared<const Position>(story.get<Position>("after"));
+  row.after = std::make_shared<const StreamPosition>(story.get<StreamPosition>("after"));
 }
 
 }  // namespace millrace

@@ -36,9 +36,9 @@ void StreamStatistics::add(const StreamRow& row) {
     phase.raw_tokens += origin.raw_tokens;
     phase.trimmed_tokens += origin.trimmed_tokens;
     phase.corpus_raw_tokens[origin.corpus] += origin.raw_tokens;
-    std::vector<std::uint64_t>& eaten = phase.eaten[origin.corpus];
-    eaten.resize(objective.denoisers.size());
-    ++eaten[origin.denoiser];
+    std::vector<std::uint64_t>& consumed = phase.consumed[origin.corpus];
+    consumed.resize(objective.denoisers.size());
+    ++consumed[origin.denoiser];
     DenoiserStatistics& denoiser = phase.denoisers[origin.denoiser];
     ++denoiser.examples;
     denoiser.raw_tokens += origin.raw_tokens;

@@ -34,8 +34,8 @@ struct PhaseStatistics {
   std::uint64_t raw_tokens = 0;
   std::uint64_t trimmed_tokens = 0;
   std::uint64_t examples = 0;
-  std::vector<DenoiserStatistics> denoisers;                  ///< As in the phase's objective.
-  std::map<std::uint32_t, std::vector<std::uint64_t>> eaten;  ///< By corpus: examples of each denoiser.
+  std::vector<DenoiserStatistics> denoisers;                     ///< As in the phase's objective.
+  std::map<std::uint32_t, std::vector<std::uint64_t>> consumed;  ///< By corpus: examples of each denoiser.
   std::map<std::uint32_t, std::uint64_t> corpus_raw_tokens;
 };
 

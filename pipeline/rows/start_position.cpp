@@ -34,8 +34,8 @@ void expect_place_in(const RunCorpus& corpus, const CorpusPosition& place, std::
 
 }  // namespace
 
-Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
-  Position start;
+StreamPosition start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+  StreamPosition start;
   for (const RunCorpus& corpus : corpora) {
     CorpusPosition& place = start.corpora.emplace_back();
     place.corpus = corpus.corpus.name;
@@ -66,8 +66,9 @@ bool is_only_a_path(const ConfigDifference& difference, const std::set<std::stri
   });
 }
 
-std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
-                                             const Position& position, const std::set<std::string>& same_shards) {
+std::vector<std::string> incompatible_changes(const StreamConfig& then, const StreamConfig& now,
+                                              const StreamPosition& position,
+                                              const std::set<std::string>& same_shards) {
   std::vector<std::string> changes;
   if (position.row == 0) return changes;
   for (const KeyTable<StreamConfig>* table : {&run_keys(), &data_keys()})
@@ -94,12 +95,13 @@ std::vector<std::string> changes_of_the_past(const StreamConfig& then, const Str
   return changes;
 }
 
-Position carried_over(const Position& position, const StreamConfig& config, const std::vector<RunCorpus>& corpora) {
+StreamPosition adapted_position(const StreamPosition& position, const StreamConfig& config,
+                                const std::vector<RunCorpus>& corpora) {
   if (position.phase >= config.phases.size())
     refuse(position.source,
            fmt::format("phase is {}, but the run has {} phases, counted from 0", position.phase, config.phases.size()));
   const std::size_t denoisers = config.phases[position.phase].objective.denoisers.size();
-  Position carried = position;
+  StreamPosition carried = position;
   carried.corpora.clear();
   for (const RunCorpus& corpus : corpora) {
     const auto known = std::ranges::find(position.corpora, corpus.corpus.name, &CorpusPosition::corpus);
@@ -112,7 +114,7 @@ Position carried_over(const Position& position, const StreamConfig& config, cons
   for (const CorpusPosition& place : position.corpora) {
     const bool kept = std::ranges::any_of(corpora, [&](const RunCorpus& c) { return c.corpus.name == place.corpus; });
     if (!kept && place.raw_tokens > 0)
-      refuse(place.source, fmt::format("{} raw tokens of corpus \"{}\" were eaten, which the run has not",
+      refuse(place.source, fmt::format("{} raw tokens of corpus \"{}\" were consumed, which the run has not",
                                        place.raw_tokens, place.corpus));
   }
   return carried;

@@ -12,7 +12,7 @@
 namespace millrace {
 
 /// The beginning of the stream.
-Position start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
+StreamPosition start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
 
 /// What two phases say otherwise of their mixes and objectives, by dotted key: "phase.1.mix.corpus.prose.share".
 /// `phase` counts from 0, the key from 1.
@@ -29,11 +29,13 @@ bool is_only_a_path(const ConfigDifference& difference, const std::set<std::stri
 /// past cannot be changed. Later phases may be any; the present one may end elsewhere, but not behind the position.
 /// Where the data lies, and what is done about bad data, may change at any time, and so may the way in which the shards
 /// of `same_shards` are named, which are corpora that have the same ones.
-std::vector<std::string> changes_of_the_past(const StreamConfig& then, const StreamConfig& now,
-                                             const Position& position, const std::set<std::string>& same_shards = {});
+std::vector<std::string> incompatible_changes(const StreamConfig& then, const StreamConfig& now,
+                                              const StreamPosition& position,
+                                              const std::set<std::string>& same_shards = {});
 
 /// `position` in a run whose later phases were changed: corpora that are new begin at their beginning, those that are
 /// gone (and gave nothing) are left out. Throws ConfigError naming its source if it cannot be a position of this run.
-Position carried_over(const Position& position, const StreamConfig& config, const std::vector<RunCorpus>& corpora);
+StreamPosition adapted_position(const StreamPosition& position, const StreamConfig& config,
+                                const std::vector<RunCorpus>& corpora);
 
 }  // namespace millrace

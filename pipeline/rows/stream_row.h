@@ -39,7 +39,7 @@ struct StreamRow {
   std::vector<ExampleOrigin> examples;
   std::vector<Reject> rejects;  ///< Passed over since the row before; `corpus` of each in reject_corpora.
   std::vector<std::uint32_t> reject_corpora;
-  std::shared_ptr<const Position> after;  ///< The position behind this row.
+  std::shared_ptr<const StreamPosition> after;  ///< The position behind this row.
 };
 
 using Batch = std::vector<StreamRow>;

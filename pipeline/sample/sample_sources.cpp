@@ -84,45 +84,45 @@ bool has(std::string_view path, std::string_view part) {
   return path.find(part) != std::string_view::npos;
 }
 
-struct Place {
+struct ReadCursor {
   SampleCorpus corpus;
   SampleSource source;
 };
 
-std::optional<Place> as_code(const std::string& path, const std::string& extension) {
+std::optional<ReadCursor> as_code(const std::string& path, const std::string& extension) {
   for (const Language& language : kLanguages) {
     if (extension == language.extension) {
-      return Place{language.corpus, {"", path, language.name, language.folder, extension}};
+      return ReadCursor{language.corpus, {"", path, language.name, language.folder, extension}};
     }
   }
   // The standard library's headers have no extension.
-  if (extension.empty() && has(path, "/include/c++/")) return Place{kC, {"", path, "C++", "c++", ""}};
+  if (extension.empty() && has(path, "/include/c++/")) return ReadCursor{kC, {"", path, "C++", "c++", ""}};
   return std::nullopt;
 }
 
-std::optional<Place> as_manual(const std::string& path) {
+std::optional<ReadCursor> as_manual(const std::string& path) {
   const std::string_view below = std::string_view(path).substr(std::string_view("/usr/share/man/").size());
   const std::size_t slash = below.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
   const std::string first(below.substr(0, slash));
-  if (first.starts_with("man")) return Place{SampleCorpus::man, {"", path, "en", "", ""}};
+  if (first.starts_with("man")) return ReadCursor{SampleCorpus::man, {"", path, "en", "", ""}};
   const std::string language = first.substr(0, first.find_first_of(".@"));
-  return Place{SampleCorpus::man_translated, {"", path, language, "", ""}};
+  return ReadCursor{SampleCorpus::man_translated, {"", path, language, "", ""}};
 }
 
-std::optional<Place> place_of(const std::string& path, bool is_package_tree) {
+std::optional<ReadCursor> place_of(const std::string& path, bool is_package_tree) {
   const std::string name = path.substr(path.rfind('/') + 1);
   const std::string extension = extension_of(name);
   const auto below = [&path](const char* folder) { return path.starts_with(folder); };
   const bool is_text = std::find(kTextExtensions.begin(), kTextExtensions.end(), extension) != kTextExtensions.end();
-  const Place document{SampleCorpus::docs, {"", path, "", "", extension}};
+  const ReadCursor document{SampleCorpus::docs, {"", path, "", "", extension}};
   if (!is_package_tree) {
     if (auto code = as_code(path, extension)) return code;
     return is_text ? std::optional(document) : std::nullopt;
   }
   if (below("/usr/share/man/")) return as_manual(path);
   const bool licence = name == "copyright" || below("/usr/share/common-licenses/");
-  if (licence) return Place{SampleCorpus::licences, {"", path, "en", "", ""}};
+  if (licence) return ReadCursor{SampleCorpus::licences, {"", path, "en", "", ""}};
   if (below("/usr/share/doc/") || below("/usr/share/info/") || extension == "pod") {
     return is_text ? std::optional(document) : std::nullopt;
   }

@@ -31,23 +31,23 @@ namespace flow = oneapi::tbb::flow;
 /// What flows through the graph. Messages are copied, so each is a pointer with a number or two.
 struct ReadMessage {
   std::size_t corpus = 0;
-  std::shared_ptr<ReadItem> item;
+  std::shared_ptr<ReadRecord> item;
   std::exception_ptr failure;
   std::uint64_t credit = 0;
 };
 struct DocumentMessage {
   std::size_t corpus = 0;
-  std::shared_ptr<EncodedItem> item;
+  std::shared_ptr<EncodedRecord> item;
 };
 struct ExamplePacked {};
 using MixMessage = std::variant<DocumentMessage, ExamplePacked>;
 
 /// A ticket on its way to becoming part of a row.
-struct ExampleInMaking {
-  Ticket ticket;
+struct PendingExample {
+  MixedSegment ticket;
   Example example;
 };
-using ExampleMessage = std::shared_ptr<ExampleInMaking>;
+using ExampleMessage = std::shared_ptr<PendingExample>;
 
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
@@ -55,7 +55,7 @@ constexpr std::size_t kTicketsPerThread = 4;
 /// What an item takes beside its text, read and encoded: about.
 constexpr std::uint64_t kItemBytes = 1024;
 
-std::uint64_t size_of(const ReadItem& item) {
+std::uint64_t size_of(const ReadRecord& item) {
   std::uint64_t bytes = kItemBytes;
   if (const auto* document = std::get_if<Document>(&item.record)) bytes += document->text.size();
   for (const Reject& reject : item.container_rejects) bytes += reject.reason.size();
@@ -71,25 +71,25 @@ void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& cor
 
 struct DataPipeline::Impl {
   Impl(const StreamConfig& stream, std::vector<RunCorpus> found, const Vocabulary& vocabulary_of_run,
-       std::optional<Position> start, const Options& given);
+       std::optional<StreamPosition> start, const Options& given);
   void run();
 
   // The bodies of the graph's nodes, in the data's order.
   std::optional<ReadMessage> read(std::size_t corpus);
   DocumentMessage encode(const ReadMessage& message) const;
   std::vector<ExampleMessage> mix(const MixMessage& message);
-  void corrupt(ExampleInMaking& making) const;
-  void pack(ExampleInMaking& making);
+  void corrupt(PendingExample& making) const;
+  void pack(PendingExample& making);
   bool deliver(std::optional<StreamRow> row);
-  void finish(Ticket& ticket);
+  void finish(MixedSegment& ticket);
 
   // Constant.
   const StreamConfig config;
   const Vocabulary& vocabulary;
   const Options options;
   const std::vector<RunCorpus> corpora;
-  const std::vector<PhasePlan> plans;
-  const Position first;
+  const std::vector<PreparedPhase> plans;
+  const StreamPosition first;
   const std::uint64_t max_document_tokens;
   const std::size_t max_tickets;
 
@@ -112,13 +112,13 @@ struct DataPipeline::Impl {
 };
 
 DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> found, const Vocabulary& vocabulary_of_run,
-                         std::optional<Position> start, const Options& given)
+                         std::optional<StreamPosition> start, const Options& given)
     : config(stream),
       vocabulary(vocabulary_of_run),
       options(given),
       corpora(std::move(found)),
-      plans(plan_phases(config, corpora, vocabulary)),
-      first(start ? carried_over(*start, config, corpora) : start_of(config, corpora)),
+      plans(prepare_phases(config, corpora, vocabulary)),
+      first(start ? adapted_position(*start, config, corpora) : start_of(config, corpora)),
       max_document_tokens(max_document_tokens_of(config)),
       max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
       reader_failed(corpora.size(), 0),
@@ -193,7 +193,7 @@ std::optional<ReadMessage> DataPipeline::Impl::read(std::size_t corpus) {
   if (stopping || reader_failed[corpus] != 0) return std::nullopt;
   ReadMessage message;
   message.corpus = corpus;
-  message.item = std::make_shared<ReadItem>();
+  message.item = std::make_shared<ReadRecord>();
   try {
     if (!readers[corpus].next(*message.item)) return std::nullopt;
     ++records_read;
@@ -206,7 +206,7 @@ std::optional<ReadMessage> DataPipeline::Impl::read(std::size_t corpus) {
 }
 
 DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
-  DocumentMessage encoded{message.corpus, std::make_shared<EncodedItem>()};
+  DocumentMessage encoded{message.corpus, std::make_shared<EncodedRecord>()};
   encoded.item->number = message.item->number;
   encoded.item->failure = message.failure;
   try {
@@ -214,14 +214,14 @@ DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
     if (message.failure != nullptr) {
       encoded.item->rejects = std::move(message.item->container_rejects);
     } else {
-      *encoded.item = record_to_item(std::move(*message.item), vocabulary,
-                                     {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
+      *encoded.item = record_to_tokens(std::move(*message.item), vocabulary,
+                                       {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
     }
     keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpus.id);
   } catch (...) {
     encoded.item->failure = std::current_exception();
   }
-  if (encoded.item->failure != nullptr) encoded.item->kind = EncodedItem::Kind::failure;
+  if (encoded.item->failure != nullptr) encoded.item->kind = EncodedRecord::Kind::failure;
   encoded.item->credit = message.credit;
   return encoded;
 }
@@ -234,32 +234,32 @@ std::vector<ExampleMessage> DataPipeline::Impl::mix(const MixMessage& message) {
     --tickets_in_flight;
   }
   while (!stopping && tickets_in_flight < max_tickets) {
-    std::optional<Ticket> ticket = mixer.next();
+    std::optional<MixedSegment> ticket = mixer.next();
     if (!ticket) break;
     ++tickets_in_flight;
-    if (ticket->kind != Ticket::Kind::example) stopping = true;
-    examples.push_back(std::make_shared<ExampleInMaking>(ExampleInMaking{std::move(*ticket), {}}));
+    if (ticket->kind != MixedSegment::Kind::example) stopping = true;
+    examples.push_back(std::make_shared<PendingExample>(PendingExample{std::move(*ticket), {}}));
   }
   return examples;
 }
 
-void DataPipeline::Impl::corrupt(ExampleInMaking& making) const {
-  Ticket& ticket = making.ticket;
-  if (ticket.kind != Ticket::Kind::example) return;
+void DataPipeline::Impl::corrupt(PendingExample& making) const {
+  MixedSegment& ticket = making.ticket;
+  if (ticket.kind != MixedSegment::Kind::example) return;
   try {
     const SegmentToExample& denoise = plans[ticket.origin.phase].denoisers[ticket.origin.denoiser];
     ItemRng rng(config.seed, Purpose::span_lengths, ticket.origin.example);
     making.example = denoise(ticket.segment, rng);
   } catch (...) {
-    ticket.kind = Ticket::Kind::failure;
+    ticket.kind = MixedSegment::Kind::failure;
     ticket.failure = std::current_exception();
   }
 }
 
-void DataPipeline::Impl::pack(ExampleInMaking& making) {
-  Ticket& ticket = making.ticket;
+void DataPipeline::Impl::pack(PendingExample& making) {
+  MixedSegment& ticket = making.ticket;
   if (ended) return;
-  ended = ticket.kind != Ticket::Kind::example;
+  ended = ticket.kind != MixedSegment::Kind::example;
   if (ended) return finish(ticket);
   if (!packer.belongs_to_open_row(ticket) && !deliver(packer.take())) return;
   const bool ends_row = ticket.ends_row;
@@ -269,12 +269,12 @@ void DataPipeline::Impl::pack(ExampleInMaking& making) {
 
 /// The stream's end, or what broke it. Rows that make no whole batch are handed out before an end; before a failure,
 /// only what was passed over on the way to them is.
-void DataPipeline::Impl::finish(Ticket& ticket) {
+void DataPipeline::Impl::finish(MixedSegment& ticket) {
   stopping = true;
   StreamRow end;
   end.number = ticket.row;
   end.after = std::move(ticket.after);
-  if (ticket.kind == Ticket::Kind::failure) {
+  if (ticket.kind == MixedSegment::Kind::failure) {
     if (std::optional<StreamRow> open = packer.take()) batch.push_back(std::move(*open));
     for (StreamRow& row : batch) pass_on(row.rejects, row.reject_corpora, end);
     pass_on(ticket.rejects, ticket.reject_corpora, end);
@@ -296,7 +296,7 @@ bool DataPipeline::Impl::deliver(std::optional<StreamRow> row) {
 }
 
 DataPipeline::DataPipeline(const StreamConfig& config, std::vector<RunCorpus> corpora, const Vocabulary& vocabulary,
-                           std::optional<Position> start, Options options) {
+                           std::optional<StreamPosition> start, Options options) {
   if (options.threads <= 0) options.threads = static_cast<int>(std::thread::hardware_concurrency());
   impl_ = std::make_unique<Impl>(config, std::move(corpora), vocabulary, std::move(start), options);
   impl_->thread = std::thread([impl = impl_.get()] {

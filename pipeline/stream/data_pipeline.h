@@ -41,7 +41,7 @@ class DataPipeline : public BatchSource {
   /// ConfigError if `start` does not fit. `vocabulary` must outlive the pipeline. An empty `start` is the stream's
   /// beginning.
   DataPipeline(const StreamConfig& config, std::vector<RunCorpus> corpora, const Vocabulary& vocabulary,
-               std::optional<Position> start, Options options);
+               std::optional<StreamPosition> start, Options options);
   ~DataPipeline() override;  ///< Stops and joins.
 
   /// Waits for the next batch; empty, too, if options.interrupted() meanwhile. Throws DataError (or what a stage threw)

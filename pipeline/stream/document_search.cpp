@@ -24,13 +24,13 @@ namespace {
 using BlockKey = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;
 
 /// Where a corpus stands before a row.
-struct Stand {
+struct BlockAtRow {
   std::uint64_t row = 0;
   BlockKey block{0, 0, 0};
   std::uint64_t raw_tokens = 0;
 };
 
-Stand stand_at(const Position& position, const std::string& corpus) {
+BlockAtRow stand_at(const StreamPosition& position, const std::string& corpus) {
   const auto place = std::ranges::find(position.corpora, corpus, &CorpusPosition::corpus);
   if (place == position.corpora.end()) return {position.row};  // It had not been begun.
   return {position.row, {place->epoch, place->shard_turn, place->block}, place->raw_tokens};
@@ -131,20 +131,21 @@ class Search {
 }  // namespace
 
 std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t record,
-                                         std::uint64_t seed, const std::vector<Position>& recorded, std::uint64_t end) {
+                                         std::uint64_t seed, const std::vector<StreamPosition>& recorded,
+                                         std::uint64_t end) {
   Turns turn_of(corpus, shard, seed);
-  std::vector<Stand> stands(1);  // The stream's beginning, then the recorded positions.
-  for (const Position& position : recorded) {
+  std::vector<BlockAtRow> stands(1);  // The stream's beginning, then the recorded positions.
+  for (const StreamPosition& position : recorded) {
     if (position.row < end) stands.push_back(stand_at(position, corpus.corpus.name));
   }
 
   // The last block known to begin at or before the record, per epoch: the document's block begins there or later.
   std::map<std::uint64_t, std::uint64_t> block_of_epoch;
-  for (const Stand& stand : stands) {
+  for (const BlockAtRow& stand : stands) {
     const auto [epoch, turn, block] = stand.block;
     if (turn == turn_of(epoch) && block <= record) block_of_epoch[epoch] = std::max(block_of_epoch[epoch], block);
   }
-  const auto may_hold = [&](const Stand& from, const Stand& to) {
+  const auto may_hold = [&](const BlockAtRow& from, const BlockAtRow& to) {
     if (from.raw_tokens == to.raw_tokens) return false;
     for (std::uint64_t epoch = std::get<0>(from.block); epoch <= std::get<0>(to.block); ++epoch) {
       const std::uint64_t turn = turn_of(epoch);

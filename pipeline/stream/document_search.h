@@ -16,16 +16,17 @@ namespace millrace {
 
 /// Rows [from, to), made again by a stream that begins at `start` (row `from`; empty: the stream's beginning).
 struct RowRange {
-  std::optional<Position> start;
+  std::optional<StreamPosition> start;
   std::uint64_t from = 0;
   std::uint64_t to = 0;
 };
 
 /// The only rows below `end` that can hold tokens of a document: between those of the recorded positions (in the order
 /// of their rows) that its block lies between, in every epoch. Ranges in order, neighbours joined.
-/// `shard`: index in corpus.shards; `record`: as Where::record.
+/// `shard`: index in corpus.shards; `record`: as RecordLocation::record.
 std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t record,
-                                         std::uint64_t seed, const std::vector<Position>& recorded, std::uint64_t end);
+                                         std::uint64_t seed, const std::vector<StreamPosition>& recorded,
+                                         std::uint64_t end);
 
 /// A shard's place in the corpora of a run.
 struct ShardOfCorpus {
@@ -51,7 +52,7 @@ struct DocumentHit {
 struct FoundDocument {
   std::string corpus;
   std::string shard;               ///< As in RunCorpus::shards.
-  std::uint64_t record = 0;        ///< As Where::record.
+  std::uint64_t record = 0;        ///< As RecordLocation::record.
   std::string never_read_because;  ///< Why it can be in no row; empty: it can.
   std::vector<DocumentHit> hits;
 };
@@ -62,7 +63,7 @@ struct SearchedRows {
   const StreamConfig& config;
   const std::vector<RunCorpus>& corpora;  ///< With their shards.
   const Vocabulary& vocabulary;
-  const std::vector<Position>& recorded;
+  const std::vector<StreamPosition>& recorded;
   std::uint64_t end = 0;
   int threads = 0;  ///< 0: all cores.
 };

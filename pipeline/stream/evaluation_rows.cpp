@@ -11,7 +11,7 @@ namespace millrace {
 
 EvaluationRows::EvaluationRows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, std::uint32_t phase,
                                const Vocabulary& vocabulary)
-    : plan_(std::move(plan_phases(config, corpora, vocabulary).at(phase))),
+    : plan_(std::move(prepare_phases(config, corpora, vocabulary).at(phase))),
       seed_(config.seed),
       row_length_(config.sequence_length),
       pad_(vocabulary.pad()),

@@ -28,7 +28,7 @@ class EvaluationRows {
   std::vector<Row> operator()(const std::string& corpus, std::vector<TokenId> ids) const;
 
  private:
-  PhasePlan plan_;
+  PreparedPhase plan_;
   std::uint64_t seed_;
   int row_length_;
   TokenId pad_;

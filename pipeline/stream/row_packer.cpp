@@ -20,7 +20,7 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 
 }  // namespace
 
-void RowPacker::add(Ticket ticket, Example example) {
+void RowPacker::add(MixedSegment ticket, Example example) {
   ExampleOrigin& origin = ticket.origin;
   if (!row_.examples.empty()) {
     const ExampleOrigin& before = row_.examples.back();

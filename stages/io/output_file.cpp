@@ -97,7 +97,7 @@ void write_output(const fs::path& out, OutputKind kind, std::string_view bytes,
   is_stream(out) ? write_stream(out, bytes, interrupted) : write_file_atomically(out, bytes);
 }
 
-PartialFolder::PartialFolder(const fs::path& target) : target_(through_links(fs::absolute(target))) {
+AtomicFolder::AtomicFolder(const fs::path& target) : target_(through_links(fs::absolute(target))) {
   partial_ = target_.parent_path() / fmt::format(".{}.unfinished", target_.filename().string());
   make_folder(partial_);
   lock_ = lock_folder(partial_);
@@ -108,17 +108,17 @@ PartialFolder::PartialFolder(const fs::path& target) : target_(through_links(fs:
   if (error) throw ConfigError(fmt::format("cannot remove what is in {}: {}", partial_.string(), error.message()));
 }
 
-PartialFolder::~PartialFolder() {
+AtomicFolder::~AtomicFolder() {
   std::error_code ignored;
   if (!partial_.empty()) fs::remove_all(partial_, ignored);
   ::close(lock_);
 }
 
-fs::path PartialFolder::replaced() const {
+fs::path AtomicFolder::replaced() const {
   return target_.parent_path() / fmt::format(".{}.replaced", target_.filename().string());
 }
 
-void PartialFolder::publish() {
+void AtomicFolder::publish() {
   if (fs::exists(target_)) fs::permissions(partial_, fs::status(target_).permissions());
   sync_to_disk(partial_);
   if (fs::exists(target_)) {

@@ -29,14 +29,14 @@ void write_output(const std::filesystem::path& out, OutputKind kind, std::string
 
 /// A folder that becomes visible under its own name only when it is complete. Until publish() its files stand in
 /// .NAME.unfinished beside it, which goes with the object.
-class PartialFolder {
+class AtomicFolder {
  public:
   /// Throws ConfigError if the folder cannot be made, or another process is making it.
   /// Where a process was killed in publish(), so that nothing has the name, what had it before is given it back.
-  explicit PartialFolder(const std::filesystem::path& target);
-  ~PartialFolder();
-  PartialFolder(const PartialFolder&) = delete;
-  PartialFolder& operator=(const PartialFolder&) = delete;
+  explicit AtomicFolder(const std::filesystem::path& target);
+  ~AtomicFolder();
+  AtomicFolder(const AtomicFolder&) = delete;
+  AtomicFolder& operator=(const AtomicFolder&) = delete;
 
   const std::filesystem::path& path() const { return partial_; }
   /// Replaces what stands under the folder's name, and takes over its permissions.

@@ -240,7 +240,7 @@ class ParquetReader final : public RecordReader {
     return document;
   }
 
-  Where where() const {
+  RecordLocation where() const {
     const bool has_text = !rows_->is_null(ParquetQuery::text, at_);
     return {path_, row_, 0, 0, has_text ? rows_->text(ParquetQuery::text, at_).size() : content_of_rows(1)};
   }

@@ -127,7 +127,7 @@ LineToDocument::LineToDocument(const ReadOptions& options)
   for (const std::string& field : options.fields) fields_.push_back(paths_of(field));
 }
 
-Record LineToDocument::operator()(std::string_view line, Where where, Scratch& scratch) const {
+Record LineToDocument::operator()(std::string_view line, RecordLocation where, Scratch& scratch) const {
   const auto reject = [&](RejectCause cause, std::string reason) {
     return rejected_record(std::move(where), cause, std::move(reason));
   };

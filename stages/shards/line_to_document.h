@@ -32,7 +32,7 @@ class LineToDocument {
   explicit LineToDocument(const ReadOptions& options);
 
   /// REQUIRES: kLinePadding readable bytes behind `line`. The result owns its text and carries `where`.
-  Record operator()(std::string_view line, Where where, Scratch& scratch) const;
+  Record operator()(std::string_view line, RecordLocation where, Scratch& scratch) const;
 
  private:
   using Path = std::vector<std::string>;

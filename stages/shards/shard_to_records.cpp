@@ -99,7 +99,7 @@ class LinesReader final : public RecordReader {
   double share_read() const override { return lines_.share_read(); }
 
  private:
-  Where where(const Line& line) const { return {path_, line.record, line.number, line.byte, line.length + 1}; }
+  RecordLocation where(const Line& line) const { return {path_, line.record, line.number, line.byte, line.length + 1}; }
 
   /// A file that cannot be read any further ends there, with a Reject.
   LineSplitter::Step step(Line& line) {
@@ -147,7 +147,7 @@ class TextReader final : public RecordReader {
   double share_read() const override { return record_ > 0 ? 1 : 0; }
 
  private:
-  Where where() const { return {path_, 0, 1, 0, length_}; }
+  RecordLocation where() const { return {path_, 0, 1, 0, length_}; }
 
   /// Up to the container's end, or to a fault that leaves the document incomplete.
   void read() {

@@ -111,13 +111,13 @@ class Figures(unittest.TestCase):
 
     def test_shares_are_of_raw_tokens(self):
         for phase in self.summary["shares"]:
-            eaten = collections.Counter()
+            consumed = collections.Counter()
             for number, row in zip(self.phases, self.rows):
                 for example in row["examples"] if number == phase["phase"] else ():
-                    eaten[example["corpus"]] += self.raw(example)
+                    consumed[example["corpus"]] += self.raw(example)
             for corpus in phase["corpora"]:
-                self.assertEqual(corpus["raw_tokens"], eaten[corpus["name"]])
-                self.assertAlmostEqual(corpus["realised"], eaten[corpus["name"]] / eaten.total())
+                self.assertEqual(corpus["raw_tokens"], consumed[corpus["name"]])
+                self.assertAlmostEqual(corpus["realised"], consumed[corpus["name"]] / consumed.total())
 
     def held_out(self):
         content = (self.out / "heldout.safetensors").read_bytes()

@@ -85,8 +85,8 @@ class Train(unittest.TestCase):
         millrace(*resume, "--accept-changes")
         losses = [[line["loss"] for line in metrics(run) if "loss" in line][:10] for run in (folder, self.whole)]
         self.assertEqual(*losses, "what was trained on stays")
-        eaten = {(entry["phase"], entry["corpus"]) for entry in json.loads((folder / "summary.json").read_text())["ledger"]}
-        self.assertEqual(eaten, {(0, "prose"), (0, "code"), (1, "prose"), (1, "poems")})
+        consumed = {(entry["phase"], entry["corpus"]) for entry in json.loads((folder / "summary.json").read_text())["ledger"]}
+        self.assertEqual(consumed, {(0, "prose"), (0, "code"), (1, "prose"), (1, "poems")})
         change, = [json.loads(line) for line in (folder / "changes.jsonl").read_text().splitlines()]
         self.assertIn("poems", str(change["changes"]))
         self.assertEqual(change["step"], 10)

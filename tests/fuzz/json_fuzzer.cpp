@@ -65,10 +65,10 @@ void try_manifest(const std::string& text) {
 }
 
 void try_all(const std::string& text) {
-  try_text(text, kFile, again<Position>);
+  try_text(text, kFile, again<StreamPosition>);
   try_text(text, kFile, again<Ledger>);
-  try_text(text, kFile, again<OutputIdentity>);
-  try_text(text, kFile, again<OutputManifest>);
+  try_text(text, kFile, again<ExportIdentity>);
+  try_text(text, kFile, again<ExportManifest>);
   try_text(text, kFile, again<ExampleOrigin>);
   try_text(text, kFile, [](const std::string& t) { return to_jsonl(rejects_from_jsonl(t, kFile)); });
   try_text(text, kFile, [](const std::string& t) { return to_jsonl(fingerprints_from_jsonl(t, kFile)); });

@@ -122,11 +122,12 @@ std::vector<std::string> fields_by_nlohmann(const Json& json) {
 Record parse(const LineToDocument& to_document, std::string_view line, char behind, LineToDocument::Scratch& scratch) {
   std::vector<char> padded(line.size() + kLinePadding, behind);
   std::copy(line.begin(), line.end(), padded.begin());
-  return to_document({padded.data(), line.size()}, Where{"shard", 7, 8, 9}, scratch);
+  return to_document({padded.data(), line.size()}, RecordLocation{"shard", 7, 8, 9}, scratch);
 }
 
 void require_sound(const Record& record) {
-  const Where& where = std::visit([](const auto& kind) -> const Where& { return kind.where; }, record);
+  const RecordLocation& where =
+      std::visit([](const auto& kind) -> const RecordLocation& { return kind.where; }, record);
   require(where.shard == "shard" && where.record == 7 && where.line == 8 && where.byte == 9,
           "a record keeps its place");
   if (const auto* document = std::get_if<Document>(&record)) {

@@ -42,7 +42,7 @@ void try_run(const std::string& text) {
   static const Folder folder;
   const fs::path file = folder.path() / "run.toml";
   write(file, text);
-  RunFile run;
+  RunConfig run;
   try {
     run = load_run({file.string(), "", {}});
   } catch (const ConfigError& error) {

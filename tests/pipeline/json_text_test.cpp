@@ -82,7 +82,7 @@ CorpusPosition corpus_position() {
   return position;
 }
 
-Position position() {
+StreamPosition position() {
   return {number(), number(), index(), list(corpus_position), {}};
 }
 
@@ -106,7 +106,7 @@ StreamRow story_row() {
   row.examples = list(example_origin);
   row.rejects = list(reject);
   row.reject_corpora.resize(row.rejects.size(), index());
-  row.after = std::make_shared<const Position>(position());
+  row.after = std::make_shared<const StreamPosition>(position());
   return row;
 }
 
@@ -134,8 +134,8 @@ ShardEntry shard_entry() {
   return entry;
 }
 
-OutputIdentity output_identity() {
-  OutputIdentity identity;
+ExportIdentity output_identity() {
+  ExportIdentity identity;
   identity.format = text();
   identity.run = text();
   identity.facts = {{"seed", text()}, {"phase 1 mix", text()}};
@@ -164,14 +164,14 @@ CorpusAccount account() {
   return account;
 }
 
-FileSums file_sums() {
-  FileSums sums{*rc::gen::element<std::uint64_t>(0, 1, FileSums::kBlock, FileSums::kBlock + 1), {}};
-  while (sums.blocks.size() * FileSums::kBlock < sums.bytes) sums.blocks.push_back(text());
+BlockChecksums block_checksums() {
+  BlockChecksums sums{*rc::gen::element<std::uint64_t>(0, 1, BlockChecksums::kBlock, BlockChecksums::kBlock + 1), {}};
+  while (sums.blocks.size() * BlockChecksums::kBlock < sums.bytes) sums.blocks.push_back(text());
   return sums;
 }
 
-OutputManifest output_manifest() {
-  OutputManifest manifest;
+ExportManifest output_manifest() {
+  ExportManifest manifest;
   manifest.identity = output_identity();
   manifest.id_type = text();
   manifest.length = *rc::gen::element(0, 1024, std::numeric_limits<int>::max());
@@ -179,7 +179,7 @@ OutputManifest output_manifest() {
   manifest.stream_ended = *rc::gen::arbitrary<bool>();
   if (manifest.stream_ended) manifest.end = story_row();
   manifest.accounts = list(account);
-  manifest.files = {{text(), file_sums()}, {text(), file_sums()}};
+  manifest.files = {{text(), block_checksums()}, {text(), block_checksums()}};
   return manifest;
 }
 
@@ -206,7 +206,7 @@ TEST(WrittenJson, ComesBackTheSameWhateverIsInIt) {
   expect_to_come_back(shard_entry);
   expect_to_come_back(output_identity);
   expect_to_come_back(account);
-  expect_to_come_back(file_sums);
+  expect_to_come_back(block_checksums);
   expect_to_come_back(output_manifest);
 }
 
@@ -218,12 +218,12 @@ TEST(WrittenJson, ComesBackTheSameInLinesAndStories) {
     RC_ASSERT(fingerprints_from_jsonl(to_jsonl(shards), "f") == shards);
     const StreamRow row = story_row();
     StreamRow again;
-    add_story(again, JsonValue::parse(json_line(story_of(row)), {"f", 0, ""}));
+    add_provenance(again, JsonValue::parse(json_line(provenance_json(row)), {"f", 0, ""}));
     RC_ASSERT(again.examples == row.examples);
     RC_ASSERT(again.raw_tokens == row.raw_tokens);
     RC_ASSERT(again.reject_corpora == row.reject_corpora);
     RC_ASSERT(*again.after == *row.after);
-    RC_ASSERT(story_of(again) == story_of(row));
+    RC_ASSERT(provenance_json(again) == provenance_json(row));
   });
 }
 
@@ -245,7 +245,7 @@ TEST(WrittenJson, IsTheBytesThatEarlierProgramsWrote) {
     EXPECT_EQ(json_line(from_json_text<Value>(text)), text);
   };
   again(
-      static_cast<Position*>(nullptr),
+      static_cast<StreamPosition*>(nullptr),
       R"({"row":1000,"example":1001,"phase":1,"corpora":[{"corpus":"prose","epoch":1,"shard_turn":2,"block":4096,)"
       R"("seek":[1,2,3,4,5],"index":6,"offset":7,"open":true,"raw_tokens":8,"tail_tokens":9,"tail_documents":10,)"
       R"("phase_raw_tokens":11,"phase_examples":[12,13],"records":{"read":14,"held_out":15,"filtered":16,"skipped":17,)"
@@ -258,7 +258,7 @@ TEST(WrittenJson, IsTheBytesThatEarlierProgramsWrote) {
         R"("lost_records":5,"lost_content":6})");
   again(static_cast<ShardFingerprint*>(nullptr),
         R"({"corpus":"prose","shard":"a.jsonl","bytes":1,"sampled_bytes":2,"hash":"0123456789abcdef","xxh3":null})");
-  again(static_cast<FileSums*>(nullptr), R"({"bytes":1,"xxh3_64":["0123456789abcdef"]})");
+  again(static_cast<BlockChecksums*>(nullptr), R"({"bytes":1,"xxh3_64":["0123456789abcdef"]})");
 }
 
 TEST(MissingValue, IsNull) {
@@ -291,7 +291,7 @@ TEST(TableOfJson, HasALineForEachElementAndIsTheSameValue) {
 TEST(ReadJson, OfATypeNamesTheWholePath) {
   const auto complaint = [](const std::string& text) -> std::string {
     try {
-      (void)from_json_text<std::map<std::string, std::vector<FileSums>>>(text);
+      (void)from_json_text<std::map<std::string, std::vector<BlockChecksums>>>(text);
     } catch (const ConfigError& error) {
       return error.what();
     }
@@ -302,7 +302,7 @@ TEST(ReadJson, OfATypeNamesTheWholePath) {
             "text.json: a[1].bytes is \"x\", expected a whole number from 0 to 18446744073709551615");
   EXPECT_EQ(complaint(R"({"a":{}})"), "text.json: a is an object, expected a list");
   EXPECT_EQ(complaint("[]"), "text.json: the JSON is a list of 0, expected an object");
-  EXPECT_FALSE(JsonValue::parse(R"({"a":null})", {"f", 0, ""}).get_or_null<FileSums>("a").has_value());
+  EXPECT_FALSE(JsonValue::parse(R"({"a":null})", {"f", 0, ""}).get_or_null<BlockChecksums>("a").has_value());
 }
 
 }  // namespace

@@ -110,7 +110,7 @@ void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity
 }
 
 fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
-  const CheckpointPlace place{copy.state().step, copy.state().ledger.positions()};
+  const TrainProgress place{copy.state().step, copy.state().ledger.positions()};
   return publish_checkpoint(parent, place, [&](const fs::path& folder) {
     write_file_atomically(folder / "config.json", model_config_json(copy.config()));
     save_parameters(folder, copy.parameters());

@@ -49,7 +49,7 @@ std::set<std::string> files_in(const fs::path& folder) {
   return names;
 }
 
-void write_manifest(const fs::path& folder, const CheckpointPlace& place) {
+void write_manifest(const fs::path& folder, const TrainProgress& place) {
   Json files = Json::object();
   for (const std::string& name : files_in(folder))
     files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
@@ -96,7 +96,7 @@ void remove_at_once(const fs::path& folder) {
 
 }  // namespace
 
-fs::path publish_checkpoint(const fs::path& parent, const CheckpointPlace& place,
+fs::path publish_checkpoint(const fs::path& parent, const TrainProgress& place,
                             const std::function<void(const fs::path&)>& fill) {
   const fs::path folder = checkpoint_path(parent, place.step);
   if (fs::exists(folder)) {

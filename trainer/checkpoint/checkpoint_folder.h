@@ -14,14 +14,14 @@ namespace millrace {
 /// last; then the folder gets its name. It is valid iff its manifest is there and agrees with its files.
 
 /// How far a run was when a checkpoint was made.
-struct CheckpointPlace {
+struct TrainProgress {
   std::uint64_t step = 0;
   std::uint64_t tokens = 0;  ///< Positions trained on; stands in the manifest.
 };
 
 /// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`.
 /// A valid folder of that name is left as it is. Throws what `fill` throws, std::system_error if the disk fails.
-std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const CheckpointPlace& place,
+std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const TrainProgress& place,
                                          const std::function<void(const std::filesystem::path&)>& fill);
 
 /// Why `folder` is no valid checkpoint; empty if it is one. Reads every byte.

@@ -20,7 +20,7 @@ void expect_equal(const std::string& what, std::uint64_t in_ledger, const char* 
 }
 
 /// Throws DoesNotAddUp.
-void add_up(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
+void add_up(const TrainState& state, const TrainedTotals& seen, const std::vector<std::string>& corpora) {
   std::uint64_t examples = 0;
   std::map<std::string, std::uint64_t> raw_tokens;
   for (const auto& [key, entry] : state.ledger.entries()) {
@@ -32,7 +32,7 @@ void add_up(const TrainState& state, const SeenByTrainer& seen, const std::vecto
   expect_equal("loss tokens", state.ledger.loss_tokens(), kSeen, seen.loss_tokens);
 
   constexpr const char* kReached = "the stream's position is behind";
-  const Position position = state.position.value_or(Position());
+  const StreamPosition position = state.position.value_or(StreamPosition());
   expect_equal("rows", state.ledger.rows(), kReached, position.row);
   expect_equal("examples", examples, kReached, position.example);
   std::uint64_t all_tokens = 0;
@@ -45,7 +45,7 @@ void add_up(const TrainState& state, const SeenByTrainer& seen, const std::vecto
 
 }  // namespace
 
-void check_ledger(const TrainState& state, const SeenByTrainer& seen, const std::vector<std::string>& corpora) {
+void check_ledger(const TrainState& state, const TrainedTotals& seen, const std::vector<std::string>& corpora) {
   try {
     add_up(state, seen, corpora);
   } catch (const DoesNotAddUp& error) {

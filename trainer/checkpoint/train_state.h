@@ -42,10 +42,10 @@ struct EvaluationLines {
 /// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
 /// there had been no stop.
 struct TrainState {
-  std::uint64_t step = 0;            ///< Steps done.
-  std::uint64_t skipped_steps = 0;   ///< Of these, steps without an update: see TrainLoop.
-  std::uint64_t bad_in_a_row = 0;    ///< Of these, the last ones, behind the last update.
-  std::optional<Position> position;  ///< Behind the last row trained on; empty before the first.
+  std::uint64_t step = 0;                  ///< Steps done.
+  std::uint64_t skipped_steps = 0;         ///< Of these, steps without an update: see TrainLoop.
+  std::uint64_t bad_in_a_row = 0;          ///< Of these, the last ones, behind the last update.
+  std::optional<StreamPosition> position;  ///< Behind the last row trained on; empty before the first.
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;

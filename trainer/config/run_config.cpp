@@ -42,7 +42,7 @@ void add_table(const KeyTable<Config>& keys, const Config& config, TomlWriter& t
 }
 
 /// The run as text that reads back to the same run from any folder that holds all of it.
-std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
+std::vector<std::pair<std::string, std::string>> resolve(const RunConfig& run) {
   const StreamConfig& stream = run.stream;
   std::vector<std::pair<std::string, std::string>> files;
   TomlWriter toml;
@@ -65,8 +65,8 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunFile& run) {
 
 }  // namespace
 
-RunFile load_run(const RunOptions& options) {
-  RunFile run;
+RunConfig load_run(const RunSource& options) {
+  RunConfig run;
   run.file = options.run;
   if (std::filesystem::is_directory(run.file)) run.file /= "run.toml";
   const ConfigTable table = ConfigTable::read(run.file, options.sets);
@@ -98,7 +98,7 @@ RunFile load_run(const RunOptions& options) {
   return run;
 }
 
-StreamConfig trained_stream(const RunFile& run) {
+StreamConfig trained_stream(const RunConfig& run) {
   StreamConfig stream = run.stream;
   const std::uint64_t tokens = run.train.tokens;
   while (stream.phases.size() > 1 && stream.phases[stream.phases.size() - 2].until >= tokens) stream.phases.pop_back();

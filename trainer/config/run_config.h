@@ -11,7 +11,7 @@
 namespace millrace {
 
 /// A run file with everything it names read and checked: mixes and objectives are inlined, defaults filled in.
-struct RunFile {
+struct RunConfig {
   std::filesystem::path file;
   std::filesystem::path vocabulary;  ///< Absolute. Not opened by load_run.
   StreamConfig stream;
@@ -23,16 +23,16 @@ struct RunFile {
 };
 
 /// Which run, and what of it is to be other than its file says.
-struct RunOptions {
+struct RunSource {
   std::string run;                ///< A run file, or a run folder (its run.toml).
   std::string data;               ///< Where relative shard patterns start; empty: as the file says.
   std::vector<std::string> sets;  ///< "dotted.key=value"
 };
 
 /// Throws ConfigError with file, line, column.
-RunFile load_run(const RunOptions& options);
+RunConfig load_run(const RunSource& options);
 
 /// The run's stream as training reads it: it ends where [train] tokens ends.
-StreamConfig trained_stream(const RunFile& run);
+StreamConfig trained_stream(const RunConfig& run);
 
 }  // namespace millrace

@@ -250,7 +250,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
   model_.measure(profile);
-  const StepTally tally = forward_backward(batch);
+  const StepStatistics tally = forward_backward(batch);
   const Losses& losses = tally.losses();
   model_.measure(nullptr);
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
@@ -339,11 +339,11 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
   }
 }
 
-StepTally TrainLoop::forward_backward(const Batch& batch) {
+StepStatistics TrainLoop::forward_backward(const Batch& batch) {
   const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
   const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
   memory_.zero_gradients();
-  StepTally tally(setup_.corpora, setup_.denoisers);
+  StepStatistics tally(setup_.corpora, setup_.denoisers);
   TokenScores scores;
   for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
     const std::span<const StreamRow> part = std::span(batch).subspan(first, micro_rows);

@@ -105,14 +105,14 @@ class TrainLoop {
   void resume();
 
   /// Where the data must go on: the position behind the last row trained on; empty at the beginning.
-  const std::optional<Position>& position() const { return state_.position; }
+  const std::optional<StreamPosition>& position() const { return state_.position; }
   const TrainState& state() const { return state_; }
   const Parameters<float>& parameters() const { return memory_.views(); }
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
   /// What the stream's end has come to, the rows of a last, incomplete batch included; nothing if it was not reached.
-  const std::optional<Position>& end_of_stream() const { return end_of_stream_; }
+  const std::optional<StreamPosition>& end_of_stream() const { return end_of_stream_; }
   std::string newest_checkpoint() const { return saver_.newest_checkpoint(); }  ///< In words.
 
   /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
@@ -136,7 +136,7 @@ class TrainLoop {
   void take_end(const std::optional<Batch>& incomplete, const Hooks& hooks);
   void tell_rejects(const StreamRow& row);
   void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
-  StepTally forward_backward(const Batch& batch);
+  StepStatistics forward_backward(const Batch& batch);
   void enter(const Batch& batch, const Losses& losses, double data_wait);
   void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
   void evaluate_now(const Hooks& hooks);
@@ -153,13 +153,13 @@ class TrainLoop {
   RowArrays rows_;  ///< The micro-batch being trained on.
   Profile profile_;
   TrainState state_;
-  SeenByTrainer seen_;
+  TrainedTotals seen_;
   std::unique_ptr<RunLog> log_;
   StateSaver saver_;                             ///< Behind log_, which it uses to its end, and all that it saves.
   std::optional<std::uint32_t> phase_of_rows_;   ///< That objective_rows_ belong to.
   std::optional<ObjectiveRows> objective_rows_;  ///< Of one phase at a time: bounds memory.
   std::uint64_t dropped_rows_ = 0;
-  std::optional<Position> end_of_stream_;
+  std::optional<StreamPosition> end_of_stream_;
   RejectNotices notices_;
 };
 

@@ -48,7 +48,8 @@ double attention_pairs(const std::vector<std::int32_t>& segment_ids) {
 
 }  // namespace
 
-void StepTally::add(std::span<const StreamRow> rows, const Losses& losses, const TokenScores& scores, double share) {
+void StepStatistics::add(std::span<const StreamRow> rows, const Losses& losses, const TokenScores& scores,
+                         double share) {
   add_share(losses_, losses, share);
   std::span<const float> left(scores.cross_entropy);
   for (const StreamRow& row : rows) {
@@ -57,7 +58,7 @@ void StepTally::add(std::span<const StreamRow> rows, const Losses& losses, const
   }
 }
 
-void StepTally::add_row(const StreamRow& row, std::span<const float> cross_entropy) {
+void StepStatistics::add_row(const StreamRow& row, std::span<const float> cross_entropy) {
   const std::vector<float>& weights = row.row.loss_weights;
   for (const ExampleOrigin& example : row.examples) {
     WeightedSum sum;
@@ -78,14 +79,14 @@ void StepTally::add_row(const StreamRow& row, std::span<const float> cross_entro
   work_.attention_pairs += attention_pairs(row.row.segment_ids);
 }
 
-std::map<std::string, double> StepTally::means(const Sums& sums) {
+std::map<std::string, double> StepStatistics::means(const Sums& sums) {
   std::map<std::string, double> means;
   for (const auto& [name, sum] : sums)
     if (sum.weight > 0) means[name] = sum.sum / sum.weight;
   return means;
 }
 
-ProductWork StepTally::product_work() const {
+ProductWork StepStatistics::product_work() const {
   ProductWork work = work_;
   for (const RouterStatistics& router : losses_.routers) work.expert_pairs += static_cast<double>(router.kept);
   return work;

@@ -13,10 +13,10 @@
 namespace millrace {
 
 /// What a training step's micro-batches were like, gathered one after the other in their order.
-class StepTally {
+class StepStatistics {
  public:
   /// Names of corpora as StreamRow numbers them, and of denoisers, by phase, likewise. Both must outlive the tally.
-  StepTally(const std::vector<std::string>& corpora, const std::vector<std::vector<std::string>>& denoisers)
+  StepStatistics(const std::vector<std::string>& corpora, const std::vector<std::vector<std::string>>& denoisers)
       : corpora_(&corpora), denoisers_(&denoisers) {}
 
   /// A micro-batch that is `share` of the step: its rows, and what the model made of them.

@@ -26,8 +26,8 @@ void for_each_entry(const fs::path& log, const Use& use) {
   });
 }
 
-void add_position(std::vector<Position>& positions, const JsonValue& line) {
-  auto position = line.as<Position>();
+void add_position(std::vector<StreamPosition>& positions, const JsonValue& line) {
+  auto position = line.as<StreamPosition>();
   if (!positions.empty() && position.row <= positions.back().row)
     line.at("row").fail(
         fmt::format("is {}, expected more than the {} of the line before", position.row, positions.back().row));
@@ -55,13 +55,13 @@ std::uint64_t RecordedRun::rows() const {
   return (run.stream.phases.back().until + length - 1) / length;
 }
 
-std::optional<Position> RecordedRun::position_before(std::uint64_t row) const {
+std::optional<StreamPosition> RecordedRun::position_before(std::uint64_t row) const {
   const auto behind = std::upper_bound(positions.begin(), positions.end(), row,
-                                       [](std::uint64_t wanted, const Position& at) { return wanted < at.row; });
+                                       [](std::uint64_t wanted, const StreamPosition& at) { return wanted < at.row; });
   return behind == positions.begin() ? std::nullopt : std::optional(*std::prev(behind));
 }
 
-RecordedRun open_recorded(const RunOptions& options) {
+RecordedRun open_recorded(const RunSource& options) {
   RecordedRun recorded;
   recorded.run = load_run(options);
   recorded.run.stream = trained_stream(recorded.run);

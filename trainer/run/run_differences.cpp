@@ -25,7 +25,7 @@ std::set<std::string> free_keys() {
   return free;
 }
 
-const std::string& run_text(const RunFile& run) {
+const std::string& run_text(const RunConfig& run) {
   return run.resolved.back().second;
 }
 
@@ -35,7 +35,8 @@ void add(RunFolder::Changes& changes, const ConfigDifference& difference, bool i
 
 }  // namespace
 
-RunFolder::Changes run_differences(const RunFile& then, const RunFile& now, const std::set<std::string>& same_shards) {
+RunFolder::Changes run_differences(const RunConfig& then, const RunConfig& now,
+                                   const std::set<std::string>& same_shards) {
   RunFolder::Changes changes;
   const std::set<std::string> free = free_keys();
   for (const ConfigDifference& one : differences(run_text(then), run_text(now)))

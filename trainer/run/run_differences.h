@@ -13,6 +13,7 @@ namespace millrace {
 /// data and the vocabulary lie (both are known by their content), names of run, mixes and objectives, what is done
 /// about bad data, when it is evaluated, saved and logged, and what only costs time or memory; and how shards are named
 /// of the corpora of `same_shards`, which have the same ones.
-RunFolder::Changes run_differences(const RunFile& then, const RunFile& now, const std::set<std::string>& same_shards);
+RunFolder::Changes run_differences(const RunConfig& then, const RunConfig& now,
+                                   const std::set<std::string>& same_shards);
 
 }  // namespace millrace

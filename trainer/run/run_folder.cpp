@@ -87,13 +87,13 @@ void remove_temporary_files(const fs::path& folder) {
 
 }  // namespace
 
-std::string hash_of(const RunTexts& texts) {
+std::string run_hash(const RunFiles& texts) {
   std::string all;
   for (const auto& [name, text] : texts) all += fmt::format("{}\n{}\n{}", name, text.size(), text);
   return fmt::format("{:016x}", XXH3_64bits(all.data(), all.size()));
 }
 
-RunFolder::RunFolder(fs::path path, const RunTexts& texts, const fs::path& vocabulary,
+RunFolder::RunFolder(fs::path path, const RunFiles& texts, const fs::path& vocabulary,
                      const std::string& vocabulary_hash, const Options& options)
     : path_(std::move(path)) {
   const bool begun = holds_run(path_);
@@ -124,8 +124,8 @@ RunFolder::~RunFolder() {
   ::close(lock_);
 }
 
-void RunFolder::begin(const RunTexts& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
-  Json identity{{"run_hash", hash_of(texts)}, {"vocabulary_hash", vocabulary_hash}};
+void RunFolder::begin(const RunFiles& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
+  Json identity{{"run_hash", run_hash(texts)}, {"vocabulary_hash", vocabulary_hash}};
   if (!from_.empty()) identity[kFrom] = from_.string();
   write_file_atomically(path_ / kVocabulary, read(vocabulary));
   write_file_atomically(path_ / kIdentity, json_line(identity) + "\n");
@@ -151,10 +151,10 @@ void RunFolder::check_same(const std::string& vocabulary_hash, const Options& op
                   path_.string(), fmt::join(changes_.asked, "\n  ")));
 }
 
-void RunFolder::keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step) {
+void RunFolder::keep_changes(const RunFiles& texts, const std::string& shards, std::uint64_t step) {
   const Json change{{"step", step},
                     {"time", now_in_utc()},
-                    {"run_hash", hash_of(texts)},
+                    {"run_hash", run_hash(texts)},
                     {"changes", changes_.asked},
                     {"free", changes_.free}};
   write_file_atomically(path_ / kChanges, read(path_ / kChanges) + json_line(change) + "\n");
@@ -166,7 +166,7 @@ void RunFolder::keep_shards(const std::string& shards) {
   if (read(shards_file(path_)) != shards) write_file_atomically(shards_file(path_), shards);
 }
 
-void RunFolder::write_texts(const RunTexts& texts) {
+void RunFolder::write_texts(const RunFiles& texts) {
   const auto write = [&](const std::string& name, const std::string& text) {
     fs::create_directories((path_ / name).parent_path());
     write_file_atomically(path_ / name, text);

@@ -9,11 +9,11 @@
 
 namespace millrace {
 
-/// Names and texts of the files that make up a run: RunFile::resolved.
-using RunTexts = std::vector<std::pair<std::string, std::string>>;
+/// Names and texts of the files that make up a run: RunConfig::resolved.
+using RunFiles = std::vector<std::pair<std::string, std::string>>;
 
 /// xxh3_64 of all names and texts, as 16 hex digits.
-std::string hash_of(const RunTexts& texts);
+std::string run_hash(const RunFiles& texts);
 
 /// A run's folder, complete in itself:
 ///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
@@ -45,7 +45,7 @@ class RunFolder {
   /// holds it; there are changes that are asked about (the message shows them) and were not accepted; the vocabulary is
   /// not the one that it was begun with; the folder cannot be written; it was begun with other weights than those of
   /// `from`.
-  RunFolder(std::filesystem::path path, const RunTexts& texts, const std::filesystem::path& vocabulary,
+  RunFolder(std::filesystem::path path, const RunFiles& texts, const std::filesystem::path& vocabulary,
             const std::string& vocabulary_hash, const Options& options);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
@@ -62,13 +62,13 @@ class RunFolder {
   const Changes& changes() const { return changes_; }
   /// Makes the changes the run's own: writes its texts and shards, and a line of changes.jsonl with the steps that were
   /// made before. Until then the folder is as it was.
-  void keep_changes(const RunTexts& texts, const std::string& shards, std::uint64_t step);
+  void keep_changes(const RunFiles& texts, const std::string& shards, std::uint64_t step);
 
  private:
-  void begin(const RunTexts& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
+  void begin(const RunFiles& texts, const std::filesystem::path& vocabulary, const std::string& vocabulary_hash);
   void check_same(const std::string& vocabulary_hash, const Options& options);
   void keep_shards(const std::string& shards);
-  void write_texts(const RunTexts& texts);
+  void write_texts(const RunFiles& texts);
 
   std::filesystem::path path_;
   std::filesystem::path from_;

@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-MemoryQuestion memory_question(const RunFile& run, const std::filesystem::path& vocabulary, int threads) {
+MemoryQuestion memory_question(const RunConfig& run, const std::filesystem::path& vocabulary, int threads) {
   const StreamConfig stream = trained_stream(run);
   std::error_code none;
   const std::uintmax_t vocabulary_bytes = std::filesystem::file_size(vocabulary, none);

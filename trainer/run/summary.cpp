@@ -61,7 +61,7 @@ Json shares_json(const SummaryInputs& inputs) {
 }
 
 /// Up to the last row trained on, or to the stream's end if that was reached.
-Json records_json(const std::optional<Position>& position) {
+Json records_json(const std::optional<StreamPosition>& position) {
   Json corpora = Json::object();
   if (!position) return corpora;
   for (const CorpusPosition& corpus : position->corpora) {

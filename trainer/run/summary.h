@@ -42,7 +42,7 @@ struct SummaryInputs {
   TrainEnd end = TrainEnd::complete;
   std::uint64_t total_steps = 0;
   std::uint64_t dropped_rows = 0;
-  std::optional<Position> end_of_stream = {};  ///< As TrainLoop::end_of_stream().
+  std::optional<StreamPosition> end_of_stream = {};  ///< As TrainLoop::end_of_stream().
   int threads = 0;
 };
 nlohmann::ordered_json summary_json(const SummaryInputs& inputs);

@@ -40,7 +40,7 @@ constexpr int kOtherThreads = 4;
 constexpr std::size_t kOtherFiles = 16;
 
 /// Checked, since a run folder is called so.
-fs::path run_dir_of(const TrainingRun::Options& options, const RunFile& run) {
+fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
   const fs::path run_dir = !options.run_dir.empty()            ? options.run_dir
                            : fs::is_directory(options.run.run) ? fs::path(options.run.run)
                                                                : fs::path("runs") / run.stream.name;
@@ -49,18 +49,18 @@ fs::path run_dir_of(const TrainingRun::Options& options, const RunFile& run) {
 }
 
 /// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
-fs::path vocabulary_file(const RunFile& run, const fs::path& run_dir, bool resume) {
+fs::path vocabulary_file(const RunConfig& run, const fs::path& run_dir, bool resume) {
   const fs::path kept = run_dir / "vocab.model";
   const bool is_gone = resume && !fs::exists(run.vocabulary) && fs::exists(kept);
   return is_gone && load_run({run_dir.string(), "", {}}).vocabulary == run.vocabulary ? kept : run.vocabulary;
 }
 
-std::uint64_t positions_of_a_step(const RunFile& run) {
+std::uint64_t positions_of_a_step(const RunConfig& run) {
   return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
 }
 
 /// What the loop would refuse, before there is a folder or anything was measured.
-void check_schedule(const RunFile& run) {
+void check_schedule(const RunConfig& run) {
   const std::uint64_t steps = run.train.tokens / positions_of_a_step(run);
   if (steps == 0)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
@@ -72,7 +72,7 @@ void check_schedule(const RunFile& run) {
   }
 }
 
-void refuse_another_model(const fs::path& from, const RunFile& run) {
+void refuse_another_model(const fs::path& from, const RunConfig& run) {
   const ModelConfig config = load_model_config(from);
   if (config == run.model) return;
   throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]: {}", from.string(),
@@ -116,7 +116,7 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
   require_open_files(kOtherFiles + shards_.corpora.size());
   if (!has_stored_rows) return;
   const auto batch_rows = static_cast<std::uint64_t>(run_.train.batch_rows);
-  stored_ = std::make_unique<RowsFolder>(options_.rows, RowsFolder::Wanted{.run = whole_stream_,
+  stored_ = std::make_unique<StoredRows>(options_.rows, StoredRows::Wanted{.run = whole_stream_,
                                                                            .trained = run_.stream,
                                                                            .corpora = shards_.corpora,
                                                                            .vocabulary = vocabulary_,
@@ -158,7 +158,7 @@ void TrainingRun::make_ready() {
 }
 
 /// The run that the folder holds, read once: until changes are kept it is what it was.
-const RunFile& TrainingRun::begun_as() {
+const RunConfig& TrainingRun::begun_as() {
   if (!begun_as_) begun_as_ = load_run({run_dir_.string(), "", {}});
   return *begun_as_;
 }
@@ -170,7 +170,7 @@ std::vector<HeldOutTokens> TrainingRun::held_out() {
   if (fs::exists(folder_->held_out())) {
     kept = load_held_out(folder_->held_out(), vocabulary_.hash());
     if (folder_->changes().asked.empty()) return kept;
-    const RunFile& then = begun_as();
+    const RunConfig& then = begun_as();
     if (then.stream.holdout != run_.stream.holdout || then.train.eval_tokens != run_.train.eval_tokens) kept.clear();
   }
   for (HeldOutTokens& corpus : held_out_ids(run_.stream, shards_.corpora, vocabulary_, run_.train.eval_tokens)) {
@@ -183,7 +183,7 @@ std::vector<HeldOutTokens> TrainingRun::held_out() {
 TrainSetup TrainingRun::setup() {
   identity_ = {.name = run_.stream.name,
                .program_version = options_.program_version,
-               .run_hash = hash_of(run_.resolved),
+               .run_hash = run_hash(run_.resolved),
                .vocabulary_hash = vocabulary_.hash(),
                .stream_version = kStreamVersion,
                .processor = this_processor()};
@@ -213,10 +213,10 @@ TrainSetup TrainingRun::setup() {
 
 /// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
 void TrainingRun::refuse_changed_past() {
-  const std::optional<Position>& position = loop_->position();
+  const std::optional<StreamPosition>& position = loop_->position();
   if (!position) return;
   const std::vector<std::string> changes =
-      changes_of_the_past(begun_as().stream, whole_stream_, *position, shards_.same_shards);
+      incompatible_changes(begun_as().stream, whole_stream_, *position, shards_.same_shards);
   if (changes.empty()) return;
   throw ConfigError(
       fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
@@ -235,7 +235,7 @@ void TrainingRun::refuse_an_end_that_is_behind() const {
 }
 
 void TrainingRun::open_rows() {
-  const std::optional<Position>& position = loop_->position();
+  const std::optional<StreamPosition>& position = loop_->position();
   if (stored_) {
     stored_->go_to(position ? position->row : 0);
     source_ = std::move(stored_);

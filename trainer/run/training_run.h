@@ -29,7 +29,7 @@ namespace millrace {
 class TrainingRun {
  public:
   struct Options {
-    RunOptions run;
+    RunSource run;
     std::filesystem::path run_dir;  ///< Empty: the folder that `run` names, or runs/NAME.
     std::filesystem::path rows;     ///< Stored rows of the same run to train on; empty: rows made from its shards.
     std::filesystem::path from;     ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
@@ -44,8 +44,8 @@ class TrainingRun {
       return Vocabulary(file);
     };
     /// What the run would take and the machine has, once it is known and before anything is made. May throw.
-    std::function<void(const RunFile&, const MemoryQuestion&, const MachineMemory&)> on_memory =
-        [](const RunFile&, const MemoryQuestion&, const MachineMemory&) {};
+    std::function<void(const RunConfig&, const MemoryQuestion&, const MachineMemory&)> on_memory =
+        [](const RunConfig&, const MemoryQuestion&, const MachineMemory&) {};
     /// Asked between steps, and while there is no batch: true ends the run with a checkpoint.
     std::function<bool()> interrupted = [] { return false; };
   };
@@ -62,7 +62,7 @@ class TrainingRun {
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
 
-  const RunFile& run() const { return run_; }  ///< Its stream is trained_stream(), its vocabulary size filled in.
+  const RunConfig& run() const { return run_; }  ///< Its stream is trained_stream(), its vocabulary size filled in.
   const std::filesystem::path& run_dir() const { return run_dir_; }
   const RunShards& shards() const { return shards_; }
   MemoryPlan memory() const { return plan_memory(*memory_); }
@@ -90,7 +90,7 @@ class TrainingRun {
   Outcome sum_up();
 
  private:
-  const RunFile& begun_as();
+  const RunConfig& begun_as();
   std::vector<HeldOutTokens> held_out();
   TrainSetup setup();
   void refuse_changed_past();
@@ -100,7 +100,7 @@ class TrainingRun {
 
   const Options options_;
   const Hooks hooks_;
-  RunFile run_;
+  RunConfig run_;
   const StreamConfig whole_stream_;  ///< With the phases that are not trained on.
   const std::filesystem::path run_dir_;
   const std::filesystem::path vocabulary_path_;
@@ -108,9 +108,9 @@ class TrainingRun {
   const MachineMemory machine_;
   std::optional<MemoryQuestion> memory_;
   RunShards shards_;
-  std::unique_ptr<RowsFolder> stored_;  ///< Until they are the source.
+  std::unique_ptr<StoredRows> stored_;  ///< Until they are the source.
   std::optional<RunFolder> folder_;
-  std::optional<RunFile> begun_as_;  ///< The run that the folder holds.
+  std::optional<RunConfig> begun_as_;  ///< The run that the folder holds.
   std::vector<HeldOutTokens> held_out_;
   RunIdentity identity_;
   std::unique_ptr<BatchSource> source_;

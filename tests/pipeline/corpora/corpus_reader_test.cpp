@@ -29,22 +29,22 @@ class Reading : public testing::Test {
     corpus_.shards = {"c/part-0.jsonl", "c/part-1.jsonl", "c/part-2.jsonl"};
   }
 
-  static std::string name_of_item(const ReadItem& item) {
-    if (item.kind != ReadItem::Kind::record) return "end";
+  static std::string name_of_item(const ReadRecord& item) {
+    if (item.kind != ReadRecord::Kind::record) return "end";
     return std::get<Document>(item.record).text;
   }
 
-  std::vector<ReadItem> read(const ReadStart& start, std::size_t count) {
+  std::vector<ReadRecord> read(const ReadStart& start, std::size_t count) {
     CorpusReader reader(config_, corpus_, start);
-    std::vector<ReadItem> items(count);
-    for (ReadItem& item : items)
+    std::vector<ReadRecord> items(count);
+    for (ReadRecord& item : items)
       if (!reader.next(item)) break;
     return items;
   }
 
   std::vector<std::string> names(const ReadStart& start, std::size_t count) {
     std::vector<std::string> names;
-    for (const ReadItem& item : read(start, count)) names.push_back(name_of_item(item));
+    for (const ReadRecord& item : read(start, count)) names.push_back(name_of_item(item));
     return names;
   }
 
@@ -66,24 +66,24 @@ TEST_F(Reading, GivesEachEpochItsOwnOrder) {
 }
 
 TEST_F(Reading, ShufflesWithinBlocksOnly) {
-  const std::vector<ReadItem> items = read({}, 42);
-  for (const ReadItem& item : items) {
+  const std::vector<ReadRecord> items = read({}, 42);
+  for (const ReadRecord& item : items) {
     const std::uint64_t record = std::get<Document>(item.record).where.record;
     EXPECT_EQ(record / 8 * 8, item.place.block);
   }
 }
 
 TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
-  const std::vector<ReadItem> items = read({}, 86);
+  const std::vector<ReadRecord> items = read({}, 86);
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (items[i].kind != ReadItem::Kind::record) continue;
+    if (items[i].kind != ReadRecord::Kind::record) continue;
     ReadStart start;
     start.at.epoch = items[i].place.epoch;
     start.at.shard_turn = items[i].place.shard_turn;
     start.at.block = items[i].place.block;
     start.at.index = items[i].place.index;
     start.at.seek = items[i].place.seek;
-    const std::vector<ReadItem> rest = read(start, items.size() - i);
+    const std::vector<ReadRecord> rest = read(start, items.size() - i);
     for (std::size_t j = 0; j < rest.size(); ++j) {
       ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i;
       ASSERT_EQ(rest[j].place.seek, items[i + j].place.seek) << i;
@@ -92,9 +92,9 @@ TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
 }
 
 TEST_F(Reading, GoesOnInTheMidstOfAPlainShardWithoutWhatStandsBeforeIt) {
-  const std::vector<ReadItem> items = read({}, 42);
-  for (const ReadItem& item : items) {
-    const Where& where = std::get<Document>(item.record).where;
+  const std::vector<ReadRecord> items = read({}, 42);
+  for (const ReadRecord& item : items) {
+    const RecordLocation& where = std::get<Document>(item.record).where;
     EXPECT_LE(item.place.seek.byte, where.byte);
     EXPECT_EQ(item.place.seek.record, item.place.block);
     EXPECT_EQ(item.place.seek.offset, item.place.seek.byte);
@@ -109,7 +109,7 @@ TEST_F(Reading, KeepsThePlacesOfRecordsThatAreFilteredOut) {
   corpus_.shards = {"f.jsonl"};
   const std::vector<std::string> all = names({}, 20);
   corpus_.corpus.filter.keep = {{"lang", {"de"}}};
-  const std::vector<ReadItem> kept = read({}, 20);
+  const std::vector<ReadRecord> kept = read({}, 20);
   for (std::size_t i = 0; i < kept.size(); ++i) {
     if (std::stoi(all[i]) % 2 == 0) {
       EXPECT_TRUE(std::holds_alternative<Filtered>(kept[i].record));
@@ -121,14 +121,14 @@ TEST_F(Reading, KeepsThePlacesOfRecordsThatAreFilteredOut) {
 
 TEST_F(Reading, EndsABlockWhereItsTextGrowsTooLarge) {
   config_.shuffle_bytes = 10;
-  const std::vector<ReadItem> items = read({}, 42);
-  EXPECT_TRUE(std::ranges::any_of(items, [](const ReadItem& item) { return item.place.block % 8 != 0; }));
+  const std::vector<ReadRecord> items = read({}, 42);
+  EXPECT_TRUE(std::ranges::any_of(items, [](const ReadRecord& item) { return item.place.block % 8 != 0; }));
 }
 
 TEST_F(Reading, NoticesThatAShardHasShrunk) {
   ReadStart start;
   start.at.index = 8;
-  const std::vector<ReadItem> first = read({}, 1);
+  const std::vector<ReadRecord> first = read({}, 1);
   folder_.write(corpus_.shards[first[0].place.shard], "{\"text\":\"one\"}\n");
   EXPECT_THROW(read(start, 1), DataError);
 }

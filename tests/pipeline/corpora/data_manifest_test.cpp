@@ -40,7 +40,7 @@ class ManifestFile : public testing::Test {
     manifest_.shards.back().tokens.reset();
   }
 
-  Manifest written_to(const std::string& name) const {
+  DataManifest written_to(const std::string& name) const {
     return read_manifest(
         folder_.write(name, json_table(manifest_json(manifest_, (folder_.path() / name).parent_path()))));
   }
@@ -54,11 +54,11 @@ class ManifestFile : public testing::Test {
   }
 
   TemporaryFolder folder_;
-  Manifest manifest_;
+  DataManifest manifest_;
 };
 
 TEST_F(ManifestFile, IsReadAsItWasWritten) {
-  const Manifest read = written_to("data/millrace-index.json");
+  const DataManifest read = written_to("data/millrace-index.json");
   EXPECT_EQ(read.shards, manifest_.shards);
   EXPECT_EQ(read.root, manifest_.root);
   EXPECT_EQ(read.vocabulary, manifest_.vocabulary);

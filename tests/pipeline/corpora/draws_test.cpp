@@ -68,11 +68,11 @@ TEST(NoTwoPurposes, HaveTheSameNumber) {
   EXPECT_EQ(numbers.size(), kPurposes.size());
 }
 
-EncodedItem::Kind fate(const std::string& text, std::uint64_t epoch, const DocumentChoice& choice) {
-  ReadItem item;
+EncodedRecord::Kind fate(const std::string& text, std::uint64_t epoch, const DocumentChoice& choice) {
+  ReadRecord item;
   item.place.epoch = epoch;
   item.record = Document{{"shard", 0, 1, 0, text.size()}, text, {}};
-  return record_to_item(std::move(item), tiny_vocabulary(), choice).kind;
+  return record_to_tokens(std::move(item), tiny_vocabulary(), choice).kind;
 }
 
 TEST(AFractionalEpoch, TakesItsPartOfWhatIsNotHeldOut) {
@@ -83,14 +83,14 @@ TEST(AFractionalEpoch, TakesItsPartOfWhatIsNotHeldOut) {
     for (std::uint64_t i = 0; i < 4000; ++i) {
       const std::string text = tiny_text(i, 6) + std::to_string(i);
       if (is_held_out(text, part)) {
-        EXPECT_EQ(fate(text, 2, choice), EncodedItem::Kind::held_out);
+        EXPECT_EQ(fate(text, 2, choice), EncodedRecord::Kind::held_out);
         continue;
       }
       ++trained;
-      EXPECT_EQ(fate(text, 1, choice), EncodedItem::Kind::document) << "whole epochs leave nothing out";
+      EXPECT_EQ(fate(text, 1, choice), EncodedRecord::Kind::document) << "whole epochs leave nothing out";
       for (std::size_t k = 0; k < 2; ++k) {
         const DocumentChoice other{.holdout = part, .max_epochs = 2 + part, .seed = 9 + k, .corpus = 3};
-        taken[k] += fate(text, 2, other) == EncodedItem::Kind::document;
+        taken[k] += fate(text, 2, other) == EncodedRecord::Kind::document;
       }
     }
     for (const int count : taken) EXPECT_NEAR(count, part * trained, 6 * std::sqrt(part * trained));

@@ -37,11 +37,11 @@ RC_GTEST_PROP(RejectCounts, ComeBackFromJson, ()) {
 }
 
 TEST(RejectCounts, AreNotReadWithoutThoseOfAnUnknownCause) {
-  Position position;
+  StreamPosition position;
   position.corpora.resize(1);
   Json place = position;
   place["corpora"][0]["records"]["rejected"] = {{"bad_json", 1}, {"torn", 3}};
-  const auto read_position = [](const JsonValue& json) { (void)json.as<Position>(); };
+  const auto read_position = [](const JsonValue& json) { (void)json.as<StreamPosition>(); };
   EXPECT_THAT(complaint_of(read_position, place),
               HasSubstr("corpora[0].records.rejected.torn is no cause of a reject"));
 

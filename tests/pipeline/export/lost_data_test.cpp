@@ -64,10 +64,10 @@ class LostData : public testing::Test {
     std::string error = "none";
     std::uint64_t rows = 0;
     std::vector<Reject> rejects;  ///< Of all rows, and of the end.
-    std::optional<Position> end;
+    std::optional<StreamPosition> end;
   };
 
-  Outcome run(std::optional<Position> start = std::nullopt) {
+  Outcome run(std::optional<StreamPosition> start = std::nullopt) {
     DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::move(start),
                           {.threads = 2});
     Outcome outcome;
@@ -143,7 +143,7 @@ TEST_F(LostData, IsTheSameAfterAStop) {
   EXPECT_GT(whole.end->corpora[0].records.lost.bytes, lines(0, 80).size());
   DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
   for (std::uint64_t row = 0; row + 1 < whole.rows; ++row) {
-    const Position at = json_again(*pipeline.next()->front().after);
+    const StreamPosition at = json_again(*pipeline.next()->front().after);
     if (row % 9 != 0) continue;
     EXPECT_EQ(run(at).end, whole.end) << row;
   }
@@ -202,7 +202,7 @@ TEST_F(LostData, OfAnUnreadableShardStopsARunThatBeganBeforeIt) {
   }
   EXPECT_THAT(whole.error, HasSubstr("a/part-1.jsonl"));
   DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 2});
-  const Position at = *pipeline.next()->front().after;
+  const StreamPosition at = *pipeline.next()->front().after;
   const Outcome rest = run(at);
   EXPECT_EQ(rest.error, whole.error);
   EXPECT_EQ(rest.rows + 1, whole.rows);

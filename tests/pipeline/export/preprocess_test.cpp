@@ -55,13 +55,13 @@ class Preprocessing : public testing::Test {
   static std::vector<Damage> check(const fs::path& folder) {
     return check_output(folder, [] { return false; });
   }
-  RowsFolder rows(std::uint64_t wanted, int batch_rows = 1) {
+  StoredRows rows(std::uint64_t wanted, int batch_rows = 1) {
     return {out(), {config_, config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), wanted, batch_rows}};
   }
   /// Rewrites the manifest as another program might have written it.
   template <class Change>
   void change_manifest(const Change& change) {
-    OutputManifest manifest = read_output_manifest(out());
+    ExportManifest manifest = read_output_manifest(out());
     change(manifest);
     std::ofstream(out() / kOutputManifest) << json_page(manifest);
   }
@@ -80,7 +80,7 @@ class Preprocessing : public testing::Test {
 
 TEST_F(Preprocessing, RowsAreTheStreamsWithTheirStories) {
   run("rows", 50 * 16);
-  RowsFolder read = rows(50);
+  StoredRows read = rows(50);
   DataPipeline stream(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {.threads = 1});
   for (int i = 0; i < 50; ++i) {
     const StreamRow mine = read.next()->front();
@@ -102,7 +102,7 @@ TEST_F(Preprocessing, RowsAreTheStreamsWithTheirStories) {
 
 TEST_F(Preprocessing, AnyRowIsReadAtAnyTimeAndTheLastBatchMayBeIncomplete) {
   run("rows", 50 * 16);
-  RowsFolder read = rows(50, 4);
+  StoredRows read = rows(50, 4);
   for (const std::uint64_t row : {44U, 3U, 30U}) {
     read.go_to(row);
     EXPECT_EQ(read.next()->back().number, row + 3);
@@ -115,7 +115,7 @@ TEST_F(Preprocessing, AnyRowIsReadAtAnyTimeAndTheLastBatchMayBeIncomplete) {
 TEST_F(Preprocessing, RowsOfAnotherStreamVersionAreRefused) {
   run("rows", 50 * 16);
   EXPECT_EQ(refusal(), "none");
-  change_manifest([](OutputManifest& manifest) { manifest.identity.stream_version = kStreamVersion - 1; });
+  change_manifest([](ExportManifest& manifest) { manifest.identity.stream_version = kStreamVersion - 1; });
   EXPECT_THAT(refusal(), HasSubstr("of the stream, this program makes version"));
 }
 
@@ -138,7 +138,7 @@ TEST_F(Preprocessing, StoredRowsAreHeldAgainstTheShardsThatAreHandedOnAndLookFor
   const std::vector<RunCorpus> found = corpora_of(config_, FindShards::yes);
   folder_.write("data/one/later.jsonl", "{\"text\": \"river\"}\n");
   EXPECT_THAT(refusal(), HasSubstr("later.jsonl: extra"));
-  RowsFolder stored(out(), {config_, config_, found, tiny_vocabulary(), 10, 1});
+  StoredRows stored(out(), {config_, config_, found, tiny_vocabulary(), 10, 1});
   EXPECT_EQ(stored.next()->front().number, 0U);
 }
 
@@ -159,17 +159,17 @@ TEST_F(Preprocessing, CheckHoldsCountsAgainstTheManifest) {
     fs::remove_all(out());
     run(format, std::nullopt);
     EXPECT_TRUE(check(out()).empty());
-    change_manifest([](OutputManifest& manifest) { ++manifest.accounts[0].documents; });
+    change_manifest([](ExportManifest& manifest) { ++manifest.accounts[0].documents; });
     EXPECT_EQ(check(out()).empty(), false) << format;
-    change_manifest([](OutputManifest& manifest) { --manifest.accounts[0].documents; });
-    change_manifest([](OutputManifest& manifest) { ++manifest.accounts[0].raw_tokens; });
+    change_manifest([](ExportManifest& manifest) { --manifest.accounts[0].documents; });
+    change_manifest([](ExportManifest& manifest) { ++manifest.accounts[0].raw_tokens; });
     EXPECT_EQ(check(out()).empty(), false) << format;
   }
   for (const char* format : {"mds", "rows"}) {
     fs::remove_all(out());
     run(format, 50 * 16);
     EXPECT_TRUE(check(out()).empty());
-    change_manifest([](OutputManifest& manifest) { ++manifest.rows; });
+    change_manifest([](ExportManifest& manifest) { ++manifest.rows; });
     EXPECT_EQ(check(out()).empty(), false) << format;
   }
 }
@@ -178,7 +178,7 @@ TEST_F(Preprocessing, CheckFindsIdsOutsideTheVocabulary) {
   for (const char* format : {"megatron", "olmo", "nanotron", "mds", "rows"}) {
     fs::remove_all(out());
     run(format, row_format(format) != nullptr ? std::optional<std::uint64_t>(50 * 16) : std::nullopt);
-    change_manifest([](OutputManifest& manifest) { manifest.identity.vocabulary_size = 20; });
+    change_manifest([](ExportManifest& manifest) { manifest.identity.vocabulary_size = 20; });
     const std::vector<Damage> damage = check(out());
     ASSERT_FALSE(damage.empty()) << format;
     EXPECT_THAT(damage[0].what, testing::ContainsRegex("byte [0-9]+: id [0-9]+ is outside the vocabulary of 20"));

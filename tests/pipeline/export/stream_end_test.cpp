@@ -49,8 +49,8 @@ class StreamEnd : public testing::Test {
     std::vector<std::vector<TokenId>> rows;
     std::map<std::pair<std::uint32_t, std::uint64_t>, int> rejects;  ///< By corpus and line.
     Ledger ledger;
-    std::optional<Position> last;  ///< Behind the last row.
-    std::optional<Position> end;
+    std::optional<StreamPosition> last;  ///< Behind the last row.
+    std::optional<StreamPosition> end;
   };
 
   static Whole all_of(BatchSource& source) {
@@ -139,7 +139,7 @@ TEST_F(StreamEnd, OfRowsInAFolderIsTheStreams) {
   EXPECT_TRUE(result.manifest.stream_ended);
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
   for (const int batch_rows : {1, 8}) {
-    RowsFolder folder(options.out, {config_, config_, corpora, tiny_vocabulary(), 60'000, batch_rows});
+    StoredRows folder(options.out, {config_, config_, corpora, tiny_vocabulary(), 60'000, batch_rows});
     const Whole there = all_of(folder);
     const Whole here = stream(batch_rows);
     EXPECT_EQ(there.batches, here.batches);
@@ -172,7 +172,7 @@ TEST_F(StreamEnd, OfRowsInAFolderThatHasMoreIsTheEndOfThePhasesTrainedOn) {
   preprocess(config_, tiny_vocabulary(), options, {});
   StreamConfig trained = config_;
   trained.phases[0].until = 19 * kRowLength - 3;
-  RowsFolder folder(options.out, {config_, trained, corpora_of(trained, FindShards::yes), tiny_vocabulary(), 16, 8});
+  StoredRows folder(options.out, {config_, trained, corpora_of(trained, FindShards::yes), tiny_vocabulary(), 16, 8});
   const Whole there = all_of(folder);
   config_ = trained;
   const Whole here = stream(8);

@@ -49,12 +49,12 @@ TEST_F(Staging, GoesOnFromTheLastSaveAndForgetsWhatCameBehind) {
   folder.publish(kManifest);
   EXPECT_EQ(text(out() / "f/a"), "one two");
   EXPECT_FALSE(fs::exists(out() / ".unfinished"));
-  EXPECT_TRUE(StagedFolder::look_into(out())->complete);
+  EXPECT_TRUE(StagedFolder::inspect(out())->complete);
 }
 
 TEST_F(Staging, SumsAreTheSameWithAndWithoutAStopAcrossBlocks) {
-  const std::string piece(FileSums::kBlock * 2 / 3, 'p');
-  std::map<std::string, FileSums> sums[2];
+  const std::string piece(BlockChecksums::kBlock * 2 / 3, 'p');
+  std::map<std::string, BlockChecksums> sums[2];
   for (const bool stops : {false, true}) {
     fs::remove_all(out());
     auto folder = std::make_unique<StagedFolder>(out(), kIdentity);
@@ -83,7 +83,7 @@ TEST_F(Staging, AKillWhileFilesAreMovedIntoPlaceIsMadeGood) {
   // As publish() leaves it when it is killed behind its first file.
   std::ofstream(staged(kOutputManifest)) << json_line(kManifest);
   fs::rename(staged("b"), out() / "b");
-  EXPECT_TRUE(StagedFolder::look_into(out())->complete);
+  EXPECT_TRUE(StagedFolder::inspect(out())->complete);
   EXPECT_EQ(text(out() / "a") + text(out() / "b"), "ab");
   EXPECT_FALSE(fs::exists(out() / ".unfinished"));
 }
@@ -114,9 +114,9 @@ TEST_F(Staging, BelongsToOneProcessAtATime) {
 
 TEST_F(Staging, LeavesTheFilesOfOthersAlone) {
   fs::create_directories(out());
-  EXPECT_FALSE(StagedFolder::look_into(out()));
+  EXPECT_FALSE(StagedFolder::inspect(out()));
   std::ofstream(out() / "theirs") << "x";
-  EXPECT_THROW(StagedFolder::look_into(out()), ConfigError);
+  EXPECT_THROW(StagedFolder::inspect(out()), ConfigError);
 }
 
 TEST_F(Staging, AWriteThatIsRefusedNamesTheFile) {

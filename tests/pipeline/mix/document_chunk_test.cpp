@@ -14,8 +14,8 @@
 namespace millrace {
 namespace {
 
-EncodedItem document_of(int length, std::uint64_t record) {
-  EncodedItem item;
+EncodedRecord document_of(int length, std::uint64_t record) {
+  EncodedRecord item;
   item.record = record;
   item.tokens.resize(static_cast<std::size_t>(length));
   std::iota(item.tokens.begin(), item.tokens.end(), 0);
@@ -24,7 +24,7 @@ EncodedItem document_of(int length, std::uint64_t record) {
 
 TEST(DocumentChunk, KeepsShortDocumentsAndEverythingWithoutALimit) {
   for (const auto& [length, limit] : {std::pair(100, 100), std::pair(7, 100), std::pair(100, 0)}) {
-    EncodedItem item = document_of(length, 0);
+    EncodedRecord item = document_of(length, 0);
     keep_one_chunk(item, static_cast<std::uint64_t>(limit), 1, 2);
     EXPECT_EQ(item.tokens.size(), static_cast<std::size_t>(length));
     EXPECT_EQ(item.dropped_tokens, 0U);
@@ -35,7 +35,7 @@ TEST(DocumentChunk, KeepsOneOfTheAlignedChunksOfALongDocumentAndCountsTheRest) {
   std::map<std::uint64_t, int> times;
   constexpr int kDocuments = 4000;
   for (int record = 0; record < kDocuments; ++record) {
-    EncodedItem item = document_of(250, static_cast<std::uint64_t>(record));
+    EncodedRecord item = document_of(250, static_cast<std::uint64_t>(record));
     keep_one_chunk(item, 100, 1, 2);
     ++times[item.first_token];
     ASSERT_EQ(item.tokens.size(), item.first_token == 200 ? 50U : 100U);
@@ -52,7 +52,7 @@ TEST(DocumentChunk, KeepsOneOfTheAlignedChunksOfALongDocumentAndCountsTheRest) {
 TEST(DocumentChunk, IsDrawnAnewInEachEpoch) {
   int others = 0;
   for (std::uint64_t record = 0; record < 100; ++record) {
-    EncodedItem first = document_of(1000, record), second = first, again = first;
+    EncodedRecord first = document_of(1000, record), second = first, again = first;
     second.place.epoch = 1;
     keep_one_chunk(first, 10, 1, 2);
     keep_one_chunk(second, 10, 1, 2);
@@ -67,15 +67,15 @@ TEST(DocumentChunk, IsDrawnAnewInEachEpoch) {
 TEST(DocumentChunk, IsNamedByItsPlaceInTheDocumentAndCountedInThePosition) {
   StreamConfig config = config_over("", {folder_corpus("a", kShareUnits)}, three_denoisers(300'000'000, 300'000'000));
   std::uint64_t number = 0, dropped = 0;
-  SerialStream stream(config, [&](std::size_t) -> std::optional<EncodedItem> {
-    EncodedItem item = document_of(90, number);
+  SerialStream stream(config, [&](std::size_t) -> std::optional<EncodedRecord> {
+    EncodedRecord item = document_of(90, number);
     item.number = number++;
     keep_one_chunk(item, 40, 5, 6);
     return item;
   });
   std::uint64_t documents = 0;
   for (int example = 0; example < 100; ++example) {
-    const std::optional<Ticket> ticket = stream.next();
+    const std::optional<MixedSegment> ticket = stream.next();
     for (const DocumentSpan& span : ticket->segment.documents) {
       for (std::uint64_t i = span.from; i < span.to; ++i)
         ASSERT_EQ(ticket->segment.tokens[span.at + i - span.from], static_cast<TokenId>(i));

@@ -19,7 +19,7 @@ std::vector<std::uint64_t> documents_begun(const StreamConfig& config, std::size
   Counts counts(config.phases[0].mix.corpora.size(), config.phases[0].objective.denoisers.size());
   std::vector<std::uint64_t> begun;
   while (begun.size() < wanted) {
-    const std::optional<Ticket> ticket = stream.next();
+    const std::optional<MixedSegment> ticket = stream.next();
     if (!ticket) break;
     counts.add(ticket->origin);
     const std::string found = breach(counts, stream.plan(0));
@@ -113,34 +113,34 @@ class MixerWithABriefCorpus : public testing::Test {
 
 TEST_F(MixerWithABriefCorpus, SharesAnewAmongTheOthersAtEveryPrefixOnceItIsClosed) {
   SerialStream stream(config(AtEnd::redistribute));
-  PhasePlan plan = stream.plan(0);
+  PreparedPhase plan = stream.plan(0);
   Counts counts(3, 3);
-  std::uint64_t eaten = 0;
+  std::uint64_t consumed = 0;
   int after_closing = 0;
   while (after_closing < 500) {
-    const std::optional<Ticket> ticket = stream.next();
+    const std::optional<MixedSegment> ticket = stream.next();
     ASSERT_TRUE(ticket.has_value());
     const CorpusPosition& brief = ticket->after->corpora[0];
     if (!brief.open && plan.corpus_shares[0] > 0) {
       plan.corpus_shares[0] = 0;
       counts = Counts(3, 3);
-      EXPECT_EQ(eaten + brief.tail_tokens, brief_tokens_);
+      EXPECT_EQ(consumed + brief.tail_tokens, brief_tokens_);
       EXPECT_LT(brief.tail_tokens, plan.longest);
     }
-    if (ticket->origin.corpus == 0) eaten += ticket->origin.raw_tokens;
+    if (ticket->origin.corpus == 0) consumed += ticket->origin.raw_tokens;
     counts.add(ticket->origin);
     ASSERT_EQ(breach(counts, plan), "");
     if (brief.open) continue;
     ++after_closing;
     ASSERT_NE(ticket->origin.corpus, 0U);
   }
-  EXPECT_GT(eaten, 0U);
+  EXPECT_GT(consumed, 0U);
 }
 
 TEST_F(MixerWithABriefCorpus, EndsTheStreamWithLessThanAnExampleLeftOfIt) {
   SerialStream stream(config(AtEnd::stop));
   Counts counts(3, 3);
-  while (const std::optional<Ticket> ticket = stream.next()) {
+  while (const std::optional<MixedSegment> ticket = stream.next()) {
     counts.add(ticket->origin);
     ASSERT_LE(counts.raw_tokens[0], brief_tokens_);
   }
@@ -159,7 +159,7 @@ TEST(Mixer, GoesOnInALaterPhaseWhereTheCorpusStood) {
     SerialStream stream(config);
     std::vector<TokenId> ids;
     for (std::size_t row = 0; row < rows; ++row) {
-      const std::optional<Ticket> ticket = stream.next();
+      const std::optional<MixedSegment> ticket = stream.next();
       if (!ticket) break;
       if (ticket->after->corpora[ticket->origin.corpus].corpus != "a") continue;
       ids.insert(ids.end(), ticket->segment.tokens.begin(), ticket->segment.tokens.end());

@@ -55,7 +55,7 @@ struct Counts {
 };
 
 /// What is out of its share: a corpus by more than the longest example, or a denoiser by more than one example.
-inline std::string breach(const Counts& counts, const PhasePlan& plan) {
+inline std::string breach(const Counts& counts, const PreparedPhase& plan) {
   std::string found = out_of_share(plan.corpus_shares, counts.raw_tokens, plan.longest);
   for (std::size_t i = 0; found.empty() && i < counts.examples.size(); ++i) {
     found = out_of_share(plan.denoiser_shares, counts.examples[i], 1);

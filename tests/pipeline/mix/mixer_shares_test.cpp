@@ -17,13 +17,13 @@ constexpr int kLongCases = 10'000;
 /// Corpora of a single document each, from one id to more than an example, that is given again in every epoch.
 SerialStream::Source one_document_each(std::size_t corpora) {
   return [numbers = std::vector<std::uint64_t>(corpora, 0)](std::size_t corpus) mutable {
-    EncodedItem item;
+    EncodedRecord item;
     item.number = numbers[corpus]++;
     item.place.epoch = item.number / 2;
     if (item.number % 2 == 0) {
       item.tokens.assign(1 + 2 * corpus, static_cast<TokenId>(10 + corpus));
     } else {
-      item.kind = EncodedItem::Kind::epoch_end;
+      item.kind = EncodedRecord::Kind::epoch_end;
     }
     return std::optional(item);
   };
@@ -41,7 +41,7 @@ void keeps_shares_of_tiny_corpora() {
                       one_document_each(count));
   Counts counts(count, 3);
   for (int example = 0; example < 300; ++example) {
-    const std::optional<Ticket> ticket = stream.next();
+    const std::optional<MixedSegment> ticket = stream.next();
     RC_ASSERT(ticket.has_value());
     counts.add(ticket->origin);
     RC_ASSERT(breach(counts, stream.plan(0)) == "");
@@ -67,7 +67,7 @@ TEST(Mixer, KeepsTheSharesOfEachPhaseFromItsOwnBeginning) {
   for (std::size_t phase = 0; phase < 2; ++phase) {
     Counts counts(2, 3);
     for (int example = 0; example < 200; ++example) {
-      const std::optional<Ticket> ticket = stream.next();
+      const std::optional<MixedSegment> ticket = stream.next();
       ASSERT_TRUE(ticket.has_value());
       ASSERT_EQ(ticket->origin.phase, phase);
       counts.add(ticket->origin);

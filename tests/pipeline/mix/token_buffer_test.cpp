@@ -13,12 +13,12 @@
 namespace millrace {
 namespace {
 
-using Kind = EncodedItem::Kind;
+using Kind = EncodedRecord::Kind;
 constexpr TokenId kEos = 1;
 
 /// Item `number` of a single block: a document of `length` ids number*100, number*100+1, ...
-EncodedItem document(std::uint64_t number, int length) {
-  EncodedItem item;
+EncodedRecord document(std::uint64_t number, int length) {
+  EncodedRecord item;
   item.number = number;
   item.place.index = number;
   item.record = number;
@@ -26,8 +26,8 @@ EncodedItem document(std::uint64_t number, int length) {
   return item;
 }
 
-EncodedItem other(std::uint64_t number, Kind kind) {
-  EncodedItem item;
+EncodedRecord other(std::uint64_t number, Kind kind) {
+  EncodedRecord item;
   item.kind = kind;
   item.number = number;
   item.place.index = number;
@@ -115,7 +115,7 @@ TEST(TokenBuffer, KeepsTheCreditOfADocumentThatEntersWhenItIsFullUntilThereIsRoo
 
 TEST(TokenBuffer, GivesBackAsMuchCreditAsAnItemWasLent) {
   TokenBuffer b = buffer(10);
-  const auto lent = [](EncodedItem item, std::uint64_t credit) {
+  const auto lent = [](EncodedRecord item, std::uint64_t credit) {
     item.credit = credit;
     return item;
   };
@@ -169,7 +169,7 @@ TEST(TokenBuffer, CountsWhatIsLeftAtTheCorpussEndAsTail) {
 
 void cut_the_same_ids_whatever_the_order_of_arrival() {
   const auto lengths = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 40)));
-  std::vector<EncodedItem> items;
+  std::vector<EncodedRecord> items;
   std::vector<TokenId> expected;
   for (std::size_t i = 0; i < lengths.size(); ++i) {
     items.push_back(document(i, lengths[i]));

@@ -34,11 +34,11 @@ class AvailableTokensOfACorpus : public testing::Test {
     folder_.write(corpus_.shards.back(), lines);
   }
 
-  AvailableTokens found(const Manifest* manifest = nullptr) const {
+  AvailableTokens found(const DataManifest* manifest = nullptr) const {
     return available_tokens(config_, {corpus_}, tiny_vocabulary(), manifest).at(0);
   }
 
-  Manifest index(const Vocabulary* vocabulary, double holdout = 0) const {
+  DataManifest index(const Vocabulary* vocabulary, double holdout = 0) const {
     IndexOptions options;
     options.vocabulary = vocabulary;
     options.holdout = holdout;
@@ -79,12 +79,12 @@ TEST_F(AvailableTokensOfACorpus, AreNotCountedAsNoneWhereOnlyTheSampleHasNone) {
 TEST_F(AvailableTokensOfACorpus, AreCountedByAManifestOfTheSameVocabulary) {
   config_.holdout = 0;
   for (int shard = 0; shard < 3; ++shard) add_shard(2000, 40);
-  const Manifest manifest = index(&tiny_vocabulary());
+  const DataManifest manifest = index(&tiny_vocabulary());
   const AvailableTokens counted = found(&manifest);
   EXPECT_TRUE(counted.from_manifest);
   EXPECT_EQ(counted.tokens, tokens_);
   EXPECT_EQ(counted.error, 0);
-  const Manifest without_tokens = index(nullptr);
+  const DataManifest without_tokens = index(nullptr);
   EXPECT_FALSE(found(&without_tokens).from_manifest);
   corpus_.corpus.filter.keep = {{"lang", {"en"}}};
   EXPECT_FALSE(found(&manifest).from_manifest) << "the manifest knows nothing of filters";
@@ -92,12 +92,12 @@ TEST_F(AvailableTokensOfACorpus, AreCountedByAManifestOfTheSameVocabulary) {
 
 TEST_F(AvailableTokensOfACorpus, AreCountedWithoutTheDocumentsThatAreHeldOut) {
   for (int shard = 0; shard < 3; ++shard) add_shard(2000, 40);
-  const Manifest manifest = index(&tiny_vocabulary(), config_.holdout);
+  const DataManifest manifest = index(&tiny_vocabulary(), config_.holdout);
   const AvailableTokens counted = found(&manifest);
   EXPECT_TRUE(counted.from_manifest);
   EXPECT_EQ(counted.tokens, tokens_) << "the documents themselves, not their expected share";
   for (const double another : {0.0, 0.2}) {
-    const Manifest of_another = index(&tiny_vocabulary(), another);
+    const DataManifest of_another = index(&tiny_vocabulary(), another);
     EXPECT_FALSE(found(&of_another).from_manifest);
   }
   config_.holdout = 0;
@@ -116,13 +116,13 @@ TEST_F(AvailableTokensOfACorpus, AreThoseOfOneChunkOfEachDocument) {
   add_shard(40, 20);
   EXPECT_LT(kept, tokens_);
   EXPECT_NEAR(found().tokens, kept, 1e-6);
-  const Manifest manifest = index(&tiny_vocabulary());
+  const DataManifest manifest = index(&tiny_vocabulary());
   EXPECT_FALSE(found(&manifest).from_manifest) << "the manifest knows nothing of chunks";
 }
 
 TEST_F(AvailableTokensOfACorpus, AreEstimatedWhereAShardIsNotAsItWasIndexed) {
   for (int shard = 0; shard < 2; ++shard) add_shard(2000, 40);
-  const Manifest manifest = index(&tiny_vocabulary());
+  const DataManifest manifest = index(&tiny_vocabulary());
   folder_.write(corpus_.shards[1], "{\"text\": \"the mill\"}\n");
   EXPECT_FALSE(found(&manifest).from_manifest);
 }

@@ -28,7 +28,7 @@ class Plan : public testing::Test {
   MixPlan plan(double horizon, std::vector<double> available = {}) const {
     const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::no);
     PlanInputs inputs;
-    if (!available.empty()) inputs.phases = plan_phases(config_, corpora, tiny_vocabulary());
+    if (!available.empty()) inputs.phases = prepare_phases(config_, corpora, tiny_vocabulary());
     for (const double tokens : available) inputs.available.push_back(AvailableTokens{tokens, 0, 0, {}});
     return plan_mix(config_, corpora, horizon, inputs);
   }
@@ -98,24 +98,24 @@ class PlanOfPackedRows : public testing::Test {
   }
 
   /// Raw tokens by corpus in the stream's first rows, from documents of 10 to 70 tokens.
-  std::vector<double> eaten(std::uint64_t rows) const {
+  std::vector<double> consumed(std::uint64_t rows) const {
     std::vector<std::uint64_t> numbers(5, 0);
     ItemRng rng(3, Purpose::generation, 0);
-    SerialStream stream(config_, [&](std::size_t corpus) -> std::optional<EncodedItem> {
-      EncodedItem item;
+    SerialStream stream(config_, [&](std::size_t corpus) -> std::optional<EncodedRecord> {
+      EncodedRecord item;
       item.number = numbers[corpus]++;
       item.tokens.assign(10 + rng.below(61), 300);
       return item;
     });
     std::vector<double> raw_tokens(5, 0);
-    for (std::optional<Ticket> ticket = stream.next(); ticket->row < rows; ticket = stream.next())
+    for (std::optional<MixedSegment> ticket = stream.next(); ticket->row < rows; ticket = stream.next())
       raw_tokens[ticket->origin.corpus] += static_cast<double>(ticket->origin.raw_tokens);
     return raw_tokens;
   }
 
   std::vector<double> planned(std::uint64_t rows) const {
     const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::no);
-    const PlanInputs inputs{plan_phases(config_, corpora, tiny_vocabulary()),
+    const PlanInputs inputs{prepare_phases(config_, corpora, tiny_vocabulary()),
                             std::vector<AvailableTokens>(5, {1e12, 0, 40, {}})};
     std::vector<double> raw_tokens;
     for (const CorpusPlan& corpus : plan_mix(config_, corpora, static_cast<double>(rows * 160), inputs).corpora)
@@ -134,7 +134,7 @@ TEST_F(PlanOfPackedRows, IsWhatIsEatenToTheTokenWhereNoSeparatorsAre) {
   config_.phases[0].objective.separator = Separator::none;
   for (const Sampling sampling : {Sampling::quota, Sampling::random}) {
     config_.sampling = sampling;
-    EXPECT_THAT(planned(300), testing::Pointwise(testing::DoubleNear(1e-6), eaten(300)));
+    EXPECT_THAT(planned(300), testing::Pointwise(testing::DoubleNear(1e-6), consumed(300)));
   }
 }
 
@@ -142,7 +142,7 @@ TEST_F(PlanOfPackedRows, IsWithinOnePercentOfWhatIsEaten) {
   for (const Sampling sampling : {Sampling::quota, Sampling::random}) {
     config_.sampling = sampling;
     for (const std::uint64_t rows : {1000U, 6000U})
-      EXPECT_NEAR(sum(planned(rows)) / sum(eaten(rows)), 1, 0.01) << rows << " rows";
+      EXPECT_NEAR(sum(planned(rows)) / sum(consumed(rows)), 1, 0.01) << rows << " rows";
   }
 }
 

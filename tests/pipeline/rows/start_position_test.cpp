@@ -47,10 +47,10 @@ class ChangedRun : public testing::Test {
 
   struct Run {
     std::vector<std::vector<TokenId>> rows;
-    std::vector<std::shared_ptr<const Position>> after;
+    std::vector<std::shared_ptr<const StreamPosition>> after;
     std::map<std::string, int> examples;  ///< Per corpus.
   };
-  static Run run(const StreamConfig& config, std::optional<Position> start = std::nullopt) {
+  static Run run(const StreamConfig& config, std::optional<StreamPosition> start = std::nullopt) {
     DataPipeline::Options options;
     options.threads = 2;
     const std::vector<RunCorpus> corpora = corpora_of(config, FindShards::yes);
@@ -66,7 +66,7 @@ class ChangedRun : public testing::Test {
 
   std::vector<std::string> changes(std::size_t row) const {
     const Run whole = run(then_);
-    return changes_of_the_past(then_, now_, *whole.after.at(row));
+    return incompatible_changes(then_, now_, *whole.after.at(row));
   }
 
   TemporaryFolder folder_;
@@ -76,13 +76,13 @@ class ChangedRun : public testing::Test {
 TEST_F(ChangedRun, KeepsWhatWasEatenAndTakesLaterPhasesFromTheNewRun) {
   const Run whole = run(then_);
   now_.phases[2].mix = {"new", "new.toml", {folder_corpus("c", 75 * kPercent), folder_corpus("a", 25 * kPercent)}};
-  const Position stop = *whole.after.at(149);
-  EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::IsEmpty());
+  const StreamPosition stop = *whole.after.at(149);
+  EXPECT_THAT(incompatible_changes(then_, now_, stop), testing::IsEmpty());
   const Run rest = run(now_, stop);
   ASSERT_EQ(rest.rows.size(), 150U);
   for (std::size_t i = 0; i < 50; ++i) EXPECT_EQ(rest.rows[i], whole.rows[150 + i]) << "the present phase is as it was";
   EXPECT_NEAR(rest.examples.at("c"), 75, 1);
-  const Position& end = *rest.after.back();
+  const StreamPosition& end = *rest.after.back();
   EXPECT_EQ(end.corpora.at(0).raw_tokens, run(now_).after.back()->corpora.at(0).raw_tokens);
   EXPECT_EQ(run(now_).rows.back(), rest.rows.back()) << "as if the run had been the new one from its beginning";
 }
@@ -121,27 +121,27 @@ TEST_F(ChangedRun, CannotHaveAnotherPast) {
        "phase.2.objective.separator \"eos\" -> \"none\""},
       {[](StreamConfig& c) { c.phases.resize(1); }, "phase.2 is gone"},
   };
-  const Position stop = *run(then_).after.at(149);
+  const StreamPosition stop = *run(then_).after.at(149);
   for (const auto& [change, complaint] : cases) {
     now_ = then_;
     change(now_);
-    EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::ElementsAre(complaint));
+    EXPECT_THAT(incompatible_changes(then_, now_, stop), testing::ElementsAre(complaint));
   }
   now_ = then_;
   now_.data_directory = "elsewhere";
   now_.on_bad_data = OnBadData::fail;
   now_.phases[0].mix.name = now_.phases[1].objective.name = "another name";
   now_.phases[0].mix.corpora[0].kind = CorpusKind::code;
-  EXPECT_THAT(changes_of_the_past(then_, now_, stop), testing::IsEmpty());
+  EXPECT_THAT(incompatible_changes(then_, now_, stop), testing::IsEmpty());
 }
 
 TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
-  const Position stop = *run(then_).after.at(249);
+  const StreamPosition stop = *run(then_).after.at(249);
   now_.phases.resize(2);
   EXPECT_THROW(run(now_, stop), ConfigError) << "it stands in a phase that is gone";
   now_ = then_;
   now_.phases[0].mix = now_.phases[1].mix = now_.phases[2].mix;
-  EXPECT_THROW(run(now_, stop), ConfigError) << "corpus a was eaten from";
+  EXPECT_THROW(run(now_, stop), ConfigError) << "corpus a was read from";
 }
 
 /// Whatever is wrong with a position that a file brought is told of that file's line, found while it is looked at or
@@ -149,10 +149,10 @@ TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
 TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
   const Run whole = run(then_);
   const auto sound = [&](std::size_t row) {
-    return JsonValue::parse(json_line(*whole.after.at(row)), {"positions.jsonl", 3, ""}).as<Position>();
+    return JsonValue::parse(json_line(*whole.after.at(row)), {"positions.jsonl", 3, ""}).as<StreamPosition>();
   };
-  const auto refusal = [&](const std::function<void(Position&)>& damage, std::size_t row = 149) {
-    Position position = sound(row);
+  const auto refusal = [&](const std::function<void(StreamPosition&)>& damage, std::size_t row = 149) {
+    StreamPosition position = sound(row);
     damage(position);
     try {
       run(then_, position);
@@ -161,26 +161,28 @@ TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
     }
     return std::string("taken");
   };
-  EXPECT_EQ(refusal([](Position&) {}), "taken");
+  EXPECT_EQ(refusal([](StreamPosition&) {}), "taken");
   using testing::StartsWith;
-  EXPECT_THAT(refusal([](Position& p) { p.phase = 3; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.phase = 3; }),
               StartsWith("positions.jsonl:3: phase is 3, but the run has 3 phases, counted from 0"));
   EXPECT_THAT(
-      refusal([](Position& p) { p.corpora[1].phase_examples.push_back(0); }),
+      refusal([](StreamPosition& p) { p.corpora[1].phase_examples.push_back(0); }),
       StartsWith("positions.jsonl:3: corpora[1]: phase_examples is a list of 2, but the phase has 1 denoisers"));
-  EXPECT_THAT(refusal([](Position& p) { p.corpora[1].shard_turn = 1; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[1].shard_turn = 1; }),
               StartsWith("positions.jsonl:3: corpora[1]: shard_turn is 1, but corpus \"b\" has 1 shards"));
-  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].corpus = "d"; }),
-              testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: [0-9]+ raw tokens of corpus \"d\" were eaten, "
-                                    "which the run has not; it belongs to another run, or is damaged"));
-  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].block = 60; }),
+  EXPECT_THAT(
+      refusal([](StreamPosition& p) { p.corpora[0].corpus = "d"; }),
+      testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: [0-9]+ raw tokens of corpus \"d\" were consumed, "
+                            "which the run has not; it belongs to another run, or is damaged"));
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].block = 60; }),
               StartsWith("positions.jsonl:3: corpora[0]: block is 60, of which "));
-  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].index = 1000; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].index = 1000; }),
               StartsWith("positions.jsonl:3: corpora[0]: block is "));
-  EXPECT_THAT(refusal([](Position& p) { p.corpora[0].offset = 1'000'000; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].offset = 1'000'000; }),
               testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: offset is 1000000, but the record there gives "
                                     "[0-9]+ tokens: .*"));
-  EXPECT_THAT(*whole.after.at(149), testing::Field(&Position::source, testing::Field(&PositionSource::place, "")));
+  EXPECT_THAT(*whole.after.at(149),
+              testing::Field(&StreamPosition::source, testing::Field(&PositionSource::place, "")));
 }
 
 }  // namespace

@@ -61,7 +61,7 @@ class DocumentRows : public testing::Test {
 
   TemporaryFolder folder_;
   StreamConfig config_;
-  std::vector<Position> recorded_;
+  std::vector<StreamPosition> recorded_;
   std::map<std::uint32_t, std::map<Document, std::set<std::uint64_t>>> rows_;  ///< By corpus.
 };
 

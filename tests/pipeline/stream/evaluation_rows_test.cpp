@@ -95,7 +95,8 @@ TEST(EvaluationRows, HaveDenoisersByTheirSharesAndRestoreTheText) {
   const std::vector<Row> rows = rows_of(config)("a", text);
   std::map<std::string, double> counts;
   std::vector<TokenId> restored;
-  const PhasePlan plan = std::move(plan_phases(config, corpora_of(config, FindShards::no), tiny_vocabulary())[0]);
+  const PreparedPhase plan =
+      std::move(prepare_phases(config, corpora_of(config, FindShards::no), tiny_vocabulary())[0]);
   for (const Row& row : rows) {
     const std::string name = denoiser_of(row, objective);
     ++counts[name];

@@ -95,9 +95,9 @@ struct RunSoFar {
 
   /// A process of its own: goes on from the texts until there are so many rows.
   void go_on(const StreamConfig& config, std::size_t until) {
-    std::optional<Position> start;
-    if (!position.empty()) start = from_json_text<Position>(position);
-    Ledger eaten = from_json_text<Ledger>(ledger);
+    std::optional<StreamPosition> start;
+    if (!position.empty()) start = from_json_text<StreamPosition>(position);
+    Ledger consumed = from_json_text<Ledger>(ledger);
     DataPipeline::Options options;
     options.threads = 2;
     DataPipeline pipeline(config, corpora_of(config, FindShards::yes), tiny_vocabulary(), std::move(start), options);
@@ -106,11 +106,11 @@ struct RunSoFar {
       if (!batch) break;
       const StreamRow& row = batch->front();
       rows.push_back(hash_of(row));
-      eaten.add(row);
+      consumed.add(row);
       rejects += row.rejects.size();
       position = json_line(*row.after);
     }
-    ledger = json_line(eaten);
+    ledger = json_line(consumed);
   }
 };
 
@@ -118,7 +118,7 @@ void expect_that_restarts_change_nothing(const StreamConfig& config) {
   RunSoFar whole;
   whole.go_on(config, kRows);
   ASSERT_EQ(whole.rows.size(), kRows);
-  EXPECT_FALSE(from_json_text<Position>(whole.position).corpora[2].open);
+  EXPECT_FALSE(from_json_text<StreamPosition>(whole.position).corpora[2].open);
 
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     ItemRng rng(seed, Purpose::block_order, 0);

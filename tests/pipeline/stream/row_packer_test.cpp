@@ -36,7 +36,7 @@ class PackedRows : public testing::Test {
     StreamRow row;
     std::vector<Example> examples;
     std::vector<Segment> segments;
-    std::vector<std::shared_ptr<const Position>> after;  ///< Each example.
+    std::vector<std::shared_ptr<const StreamPosition>> after;  ///< Each example.
   };
 
   /// All rows, with what they were made of.
@@ -50,7 +50,7 @@ class PackedRows : public testing::Test {
       rows.back().row = std::move(*row);
       rows.emplace_back();
     };
-    while (std::optional<Ticket> ticket = stream.next()) {
+    while (std::optional<MixedSegment> ticket = stream.next()) {
       if (!packer.belongs_to_open_row(*ticket)) take();
       const SegmentToExample& denoise = stream.plan(ticket->origin.phase).denoisers[ticket->origin.denoiser];
       ItemRng rng(config_.seed, Purpose::span_lengths, ticket->origin.example);
@@ -74,7 +74,7 @@ class PackedRows : public testing::Test {
 TEST_F(PackedRows, AreToldWholeInTheirStory) {
   for (const Packed& packed : rows()) {
     StreamRow again;
-    add_story(again, JsonValue::parse(json_line(story_of(packed.row)), {"part-00000.rows", 0, ""}));
+    add_provenance(again, JsonValue::parse(json_line(provenance_json(packed.row)), {"part-00000.rows", 0, ""}));
     EXPECT_EQ(again.examples, packed.row.examples);
     EXPECT_EQ(again.raw_tokens, packed.row.raw_tokens);
     EXPECT_TRUE(*again.after == *packed.row.after);
@@ -145,9 +145,9 @@ TEST_F(PackedRows, AddUpToTheLedgerWithWhatWasTrimmed) {
   EXPECT_EQ(ledger.loss_tokens(), loss_weights);
   EXPECT_GT(ledger.trimmed_tokens(), 0U);
   EXPECT_EQ(ledger.raw_tokens(), restored + ledger.trimmed_tokens());
-  std::uint64_t eaten = 0;
-  for (const CorpusPosition& corpus : packed.back().row.after->corpora) eaten += corpus.raw_tokens;
-  EXPECT_EQ(ledger.raw_tokens(), eaten);
+  std::uint64_t consumed = 0;
+  for (const CorpusPosition& corpus : packed.back().row.after->corpora) consumed += corpus.raw_tokens;
+  EXPECT_EQ(ledger.raw_tokens(), consumed);
   EXPECT_TRUE(json_again(ledger) == ledger);
 }
 
@@ -172,7 +172,7 @@ TEST_F(PackedRows, AreClosedBeforeACorpusIs) {
     data_.write(name + "/part.jsonl", json_line(tiny_text(i, 20 + 9 * static_cast<int>(i))));
     corpora.push_back(folder_corpus(name, 20'000'000, 1, AtEnd::redistribute));
   }
-  const auto open_corpora = [](const Position& position) {
+  const auto open_corpora = [](const StreamPosition& position) {
     return std::ranges::count_if(position.corpora, [](const CorpusPosition& corpus) { return corpus.open; });
   };
   const std::vector<Packed> packed = rows();
@@ -191,7 +191,7 @@ TEST_F(PackedRows, AreClosedBeforeACorpusIs) {
 
 TEST_F(PackedRows, KeepDenoisersWithinOneExampleOfTheirShares) {
   Counts counts(2, 3);
-  const PhasePlan plan = SerialStream(config_).plan(0);
+  const PreparedPhase plan = SerialStream(config_).plan(0);
   for (const Packed& packed : rows()) {
     for (const ExampleOrigin& origin : packed.row.examples) {
       counts.add(origin);

@@ -18,18 +18,18 @@ namespace millrace {
 class SerialStream {
  public:
   /// What a corpus gives next, numbered as it comes; empty at the corpus's end.
-  using Source = std::function<std::optional<EncodedItem>(std::size_t corpus)>;
+  using Source = std::function<std::optional<EncodedRecord>(std::size_t corpus)>;
 
   /// Over the configuration's shards.
   explicit SerialStream(const StreamConfig& config) : SerialStream(config, nullptr, FindShards::yes) {
-    const Position start = start_of(config_, corpora_);
+    const StreamPosition start = start_of(config_, corpora_);
     for (std::size_t i = 0; i < corpora_.size(); ++i)
       readers_.emplace_back(config_, corpora_[i], start.corpora[i].read_start());
-    source_ = [this](std::size_t corpus) -> std::optional<EncodedItem> {
-      ReadItem item;
+    source_ = [this](std::size_t corpus) -> std::optional<EncodedRecord> {
+      ReadRecord item;
       if (!readers_[corpus].next(item)) return std::nullopt;
-      return record_to_item(std::move(item), tiny_vocabulary(),
-                            {config_.holdout, corpora_[corpus].corpus.max_epochs, config_.seed, corpora_[corpus].id});
+      return record_to_tokens(std::move(item), tiny_vocabulary(),
+                              {config_.holdout, corpora_[corpus].corpus.max_epochs, config_.seed, corpora_[corpus].id});
     };
   }
   SerialStream(const StreamConfig& config, Source source) : SerialStream(config, std::move(source), FindShards::no) {}
@@ -37,23 +37,23 @@ class SerialStream {
   SerialStream& operator=(const SerialStream&) = delete;
 
   /// Empty at the stream's end.
-  std::optional<Ticket> next() {
+  std::optional<MixedSegment> next() {
     for (;;) {
-      std::optional<Ticket> ticket = mixer_.next();
-      if (ticket && ticket->kind == Ticket::Kind::failure) std::rethrow_exception(ticket->failure);
-      if (ticket && ticket->kind == Ticket::Kind::end) return std::nullopt;
+      std::optional<MixedSegment> ticket = mixer_.next();
+      if (ticket && ticket->kind == MixedSegment::Kind::failure) std::rethrow_exception(ticket->failure);
+      if (ticket && ticket->kind == MixedSegment::Kind::end) return std::nullopt;
       if (ticket) return ticket;
       if (!feed()) throw std::logic_error("the stream hangs: nobody has a credit");
     }
   }
 
-  const PhasePlan& plan(std::size_t phase) const { return plans_[phase]; }
+  const PreparedPhase& plan(std::size_t phase) const { return plans_[phase]; }
 
  private:
   SerialStream(const StreamConfig& config, Source source, FindShards find)
       : config_(config),
         corpora_(corpora_of(config_, find)),
-        plans_(plan_phases(config_, corpora_, tiny_vocabulary())),
+        plans_(prepare_phases(config_, corpora_, tiny_vocabulary())),
         mixer_(config_, corpora_, plans_, start_of(config_, corpora_)),
         credits_(corpora_.size(), 4),
         source_(std::move(source)) {}
@@ -63,7 +63,7 @@ class SerialStream {
     for (std::size_t i = 0; i < credits_.size(); ++i) {
       credits_[i] += mixer_.take_credit(i);
       if (credits_[i] == 0) continue;
-      std::optional<EncodedItem> item = source_(i);
+      std::optional<EncodedRecord> item = source_(i);
       if (!item) continue;
       --credits_[i];
       fed = true;
@@ -74,7 +74,7 @@ class SerialStream {
 
   const StreamConfig config_;
   const std::vector<RunCorpus> corpora_;
-  const std::vector<PhasePlan> plans_;
+  const std::vector<PreparedPhase> plans_;
   Mixer mixer_;
   std::vector<CorpusReader> readers_;
   std::vector<std::uint64_t> credits_;

@@ -173,7 +173,7 @@ RC_GTEST_PROP(ShardSeek, FromAnySeekPointGivesTheSameRest, ()) {
   const std::string path = folder.write("s", bytes);
   const auto told = [](const Record& record) {
     const auto* document = std::get_if<Document>(&record);
-    const Where& where = document != nullptr ? document->where : std::get<Reject>(record).where;
+    const RecordLocation& where = document != nullptr ? document->where : std::get<Reject>(record).where;
     return std::to_string(where.record) + ":" + std::to_string(where.line) + ":" + std::to_string(where.byte) + ":" +
            (document != nullptr ? document->text : "");
   };

@@ -121,7 +121,7 @@ TrainState some_state() {
   state.step = 17;
   state.skipped_steps = 5;
   state.bad_in_a_row = 2;
-  Position position;
+  StreamPosition position;
   position.row = 68;
   position.example = 70;
   position.corpora.emplace_back().corpus = "prose";

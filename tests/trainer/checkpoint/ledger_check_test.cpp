@@ -68,7 +68,7 @@ TEST_F(TrainLoopTest, StopsBeforeItSavesALedgerThatDoesNotAddUp) {
 TEST(LedgerCheck, NoticesEveryEntryThatIsLost) {
   TrainState state;
   for (std::uint64_t number = 0; number < 8; ++number) state.add(stream_row(number));
-  const SeenByTrainer seen{8 * kLength, 8 * 12};
+  const TrainedTotals seen{8 * kLength, 8 * 12};
   EXPECT_NO_THROW(check_ledger(state, seen, {"prose", "code"}));
   EXPECT_THROW(check_ledger(state, {7 * kLength, 8 * 12}, {"prose", "code"}), std::logic_error);
   const Json whole = state.ledger;

@@ -102,17 +102,17 @@ keep_every_tokens = 1024
 details_every_steps = 2
 )";
 
-class RunConfig : public testing::Test {
+class RunConfigFile : public testing::Test {
  protected:
-  RunConfig() {
+  RunConfigFile() {
     for (const char* phase : {"1", "2"}) {
       folder_.write(fmt::format("mixes/phase-{}.toml", phase), kMix);
       folder_.write(fmt::format("objectives/phase-{}.toml", phase), kObjective);
     }
   }
-  RunFile load(const std::string& text) { return load_run({folder_.write("run.toml", text).string(), "", {}}); }
+  RunConfig load(const std::string& text) { return load_run({folder_.write("run.toml", text).string(), "", {}}); }
   /// The run's folder, as it would be made anew, read back.
-  RunFile again(const RunFile& run) {
+  RunConfig again(const RunConfig& run) {
     for (const auto& [name, text] : run.resolved) folder_.write("again/" + name, text);
     return load_run({(folder_.path() / "again").string(), "", {}});
   }
@@ -120,17 +120,17 @@ class RunConfig : public testing::Test {
   TemporaryFolder folder_;
 };
 
-TEST_F(RunConfig, OfAnEarlierProgramIsTheSameRun) {
-  const RunFile run = load(kEarlierRun);
+TEST_F(RunConfigFile, OfAnEarlierProgramIsTheSameRun) {
+  const RunConfig run = load(kEarlierRun);
   EXPECT_EQ(run.resolved.back().second, kEarlierRun);
   EXPECT_EQ(again(run).resolved, run.resolved);
 }
 
-TEST_F(RunConfig, NamesOnlyTheKeysThatItsReaderNeeds) {
+TEST_F(RunConfigFile, NamesOnlyTheKeysThatItsReaderNeeds) {
   const std::string text =
       "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\n"
       "objective = \"objectives/phase-1.toml\"\n";
-  const RunFile run = load(text);
+  const RunConfig run = load(text);
   for (const char* key : {"vocab_size", "pads_routed", "beta1", "clip_norm", "final_learning_rate", "decay_share",
                           "max_bad_steps", "recompute", "keep_every_tokens", "[log]", "allow_unreadable"})
     EXPECT_THAT(run.resolved.back().second, testing::Not(HasSubstr(key)));
@@ -141,7 +141,7 @@ TEST_F(RunConfig, NamesOnlyTheKeysThatItsReaderNeeds) {
   EXPECT_EQ(run.model.vocab_size, 0);
 }
 
-TEST_F(RunConfig, OutOfRangeIsRefusedByPlaceTableAndRange) {
+TEST_F(RunConfigFile, OutOfRangeIsRefusedByPlaceTableAndRange) {
   for (const auto& [table, line, complaint] :
        {std::tuple("model", "head_dim = 3",
                    "head_dim is 3, expected a whole number from 2 to 1048576, a multiple of 2"),

@@ -22,9 +22,9 @@ TEST_F(TrainLoopTest, CountsTheRowsOfALastIncompleteBatch) {
 StreamRow end_behind(std::uint64_t rows) {
   StreamRow end;
   end.number = rows;
-  Position after = *stream_row(rows - 1).after;
+  StreamPosition after = *stream_row(rows - 1).after;
   after.corpora[1].tail_tokens = 77;
-  end.after = std::make_shared<const Position>(after);
+  end.after = std::make_shared<const StreamPosition>(after);
   end.rejects.push_back({{"code.jsonl", 8, 9, 100}, RejectCause::bad_json, "torn"});
   end.reject_corpora.push_back(1);
   return end;

@@ -50,7 +50,7 @@ inline StreamRow stream_row(std::uint64_t number) {
   origin.inputs = 2;
   origin.targets = 12;
   row.examples.push_back(origin);
-  Position after;
+  StreamPosition after;
   after.row = after.example = number + 1;
   const std::uint64_t rows_of_code = after.row / 4;
   after.corpora.resize(2);
@@ -58,7 +58,7 @@ inline StreamRow stream_row(std::uint64_t number) {
   after.corpora[0].raw_tokens = 14 * (after.row - rows_of_code);
   after.corpora[1].corpus = "code";
   after.corpora[1].raw_tokens = 14 * rows_of_code;
-  row.after = std::make_shared<const Position>(after);
+  row.after = std::make_shared<const StreamPosition>(after);
   return row;
 }
 

@@ -50,9 +50,9 @@ TEST_F(TrainLoopTest, EvaluatesWithTheObjectiveOfThePhaseOfTheLastRow) {
   hooks.next_batch = [&] {
     std::optional<Batch> batch = stream();
     for (StreamRow& row : *batch) {
-      Position after = *row.after;
+      StreamPosition after = *row.after;
       after.phase = row.number < 20 ? 0 : 1;
-      row.after = std::make_shared<const Position>(after);
+      row.after = std::make_shared<const StreamPosition>(after);
     }
     return batch;
   };

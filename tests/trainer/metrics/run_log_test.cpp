@@ -38,9 +38,9 @@ class FullDisk {
 StreamRow row(std::uint64_t number) {
   StreamRow row;
   row.number = number;
-  Position after;
+  StreamPosition after;
   after.row = number + 1;
-  row.after = std::make_shared<const Position>(after);
+  row.after = std::make_shared<const StreamPosition>(after);
   return row;
 }
 

@@ -41,7 +41,7 @@ Losses losses_with(double ce, double dropped, std::vector<double> load) {
 }
 
 TEST(StepTally, GivesEachPositionsLossToItsExamplesOwners) {
-  StepTally tally(kCorpora, kDenoisers);
+  StepStatistics tally(kCorpora, kDenoisers);
   const std::vector<StreamRow> rows{row_of_two_examples(), row_of_two_examples()};
   const TokenScores scores{{0, 0, 1, 2, 0, 5, 7, 0, 0, 0, 3, 4, 0, 5, 11, 0}, {}};
   tally.add(rows, {}, scores, 1);
@@ -51,7 +51,7 @@ TEST(StepTally, GivesEachPositionsLossToItsExamplesOwners) {
 
 TEST(StepTally, JoinsTheDenoisersOfAllPhasesByName) {
   const std::vector<std::vector<std::string>> denoisers{{"same"}, {"same"}};
-  StepTally tally(kCorpora, denoisers);
+  StepStatistics tally(kCorpora, denoisers);
   StreamRow row = row_of_two_examples();
   row.examples[1].denoiser = 0;
   row.examples[1].phase = 1;
@@ -61,7 +61,7 @@ TEST(StepTally, JoinsTheDenoisersOfAllPhasesByName) {
 }
 
 TEST(StepTally, LeavesOutWhoHasNoLoss) {
-  StepTally tally(kCorpora, kDenoisers);
+  StepStatistics tally(kCorpora, kDenoisers);
   StreamRow row = row_of_two_examples();
   row.row.loss_weights = {0, 0, 0, 0, 0, 1, 1, 0};
   tally.add(std::span(&row, 1), {}, {{0, 0, 0, 0, 0, 5, 7, 0}, {}}, 1);
@@ -69,7 +69,7 @@ TEST(StepTally, LeavesOutWhoHasNoLoss) {
 }
 
 TEST(StepTally, AveragesMicroBatches) {
-  StepTally tally(kCorpora, kDenoisers);
+  StepStatistics tally(kCorpora, kDenoisers);
   const std::vector<StreamRow> rows{row_of_two_examples()};
   const TokenScores scores{std::vector<float>(8), {}};
   tally.add(rows, losses_with(2, 0.5, {0.25, 0.75}), scores, 0.5);
@@ -81,7 +81,7 @@ TEST(StepTally, AveragesMicroBatches) {
 }
 
 TEST(StepTally, CountsWhatTheProductsWorkOn) {
-  StepTally tally(kCorpora, kDenoisers);
+  StepStatistics tally(kCorpora, kDenoisers);
   const std::vector<StreamRow> rows{row_of_two_examples()};
   Losses losses = losses_with(2, 0.25, {0.5, 0.5});
   losses.routers[0].kept = 12;

@@ -18,11 +18,11 @@ class RunFolderTest : public testing::Test {
  protected:
   RunFolderTest() { write_text(vocabulary_, "a vocabulary"); }
 
-  std::unique_ptr<RunFolder> open(const RunTexts& texts, RunFolder::Options options = {},
+  std::unique_ptr<RunFolder> open(const RunFiles& texts, RunFolder::Options options = {},
                                   const std::string& vocabulary_hash = "1") {
     return std::make_unique<RunFolder>(path_, texts, vocabulary_, vocabulary_hash, options);
   }
-  std::string error_of(const RunTexts& texts, RunFolder::Options options, const std::string& vocabulary_hash = "1") {
+  std::string error_of(const RunFiles& texts, RunFolder::Options options, const std::string& vocabulary_hash = "1") {
     try {
       open(texts, options, vocabulary_hash);
       return "";
@@ -34,7 +34,7 @@ class RunFolderTest : public testing::Test {
   TemporaryFolder folder_;
   fs::path path_ = folder_.path() / "runs" / "a";
   fs::path vocabulary_ = folder_.path() / "v.model";
-  RunTexts texts_{{"mixes/phase-1.toml", "share = 1\n"}, {"run.toml", "seed = 1\nname = \"a\"\n"}};
+  RunFiles texts_{{"mixes/phase-1.toml", "share = 1\n"}, {"run.toml", "seed = 1\nname = \"a\"\n"}};
 };
 
 TEST_F(RunFolderTest, IsCompleteInItself) {
@@ -53,7 +53,7 @@ TEST_F(RunFolderTest, IsNotOverwritten) {
 
 TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
   open(texts_);
-  RunTexts changed = texts_;
+  RunFiles changed = texts_;
   changed[1].second = "seed = 2\nname = \"a\"\n";
   const auto changes = [] { return RunFolder::Changes{{"seed 1 -> 2"}, {"name \"a\" -> \"b\""}}; };
   const std::string error = error_of(changed, {.resume = true, .changes = changes});
@@ -77,7 +77,7 @@ TEST_F(RunFolderTest, ShowsWhatChangedAndGoesOnOnlyIfAsked) {
 
 TEST_F(RunFolderTest, GoesOnWithFreeChangesAndKeepsThem) {
   open(texts_);
-  RunTexts changed = texts_;
+  RunFiles changed = texts_;
   changed[1].second = "seed = 1\nname = \"b\"\n";
   {
     const auto folder = open(changed, {.resume = true, .changes = [] {

@@ -102,7 +102,7 @@ TEST_F(TrainingRunTest, WritesNothingBeforeItIsBegun) {
 TEST_F(TrainingRunTest, IsNotBegunIfItsMemoryIsRefused) {
   struct TooMuch {};
   TrainingRun::Hooks hooks;
-  hooks.on_memory = [](const RunFile&, const MemoryQuestion&, const MachineMemory&) { throw TooMuch(); };
+  hooks.on_memory = [](const RunConfig&, const MemoryQuestion&, const MachineMemory&) { throw TooMuch(); };
   EXPECT_THROW(TrainingRun(options("run"), hooks), TooMuch);
   EXPECT_FALSE(fs::exists(folder_.path() / "run"));
 }
