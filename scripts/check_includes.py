@@ -22,11 +22,12 @@ ROOMS = {
     "stages/tokenizer": "stages stages/io",
     "stages/objectives": "stages stages/tokenizer",
     "pipeline": "stages stages/io",
-    "pipeline/config": "stages/* pipeline",
-    "pipeline/corpora": "stages/* pipeline pipeline/config",
-    "pipeline/rows": "stages pipeline pipeline/config pipeline/corpora",
+    "pipeline/keys": "stages stages/io pipeline",
+    "pipeline/config": "stages/* pipeline pipeline/keys",
+    "pipeline/corpora": "stages/* pipeline pipeline/keys pipeline/config",
+    "pipeline/rows": "stages pipeline pipeline/keys pipeline/config pipeline/corpora",
     "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/rows",
-    "pipeline/stream": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/stream": "stages/* pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
     "pipeline/plan": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
     "pipeline/formats": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows",
     "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix pipeline/stream "
@@ -40,7 +41,7 @@ ROOMS = {
     "model/transformer": "model model/config model/ops model/parameters model/layers",
     "model/cost": "model model/config model/ops model/parameters model/layers model/transformer",
     "trainer": "stages pipeline/rows model model/transformer",
-    "trainer/config": "stages pipeline/config model model/config",
+    "trainer/config": "stages pipeline/keys pipeline/config model model/config",
     "trainer/weights": "stages stages/io pipeline pipeline/config model model/config model/parameters trainer/config",
     "trainer/optimizer": "stages model model/parameters trainer/config",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
@@ -52,16 +53,16 @@ ROOMS = {
                     "model/transformer trainer trainer/config trainer/weights trainer/optimizer trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "stages model/config model/parameters model/cost trainer/config trainer/optimizer trainer/metrics",
-    "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/config pipeline/corpora pipeline/rows "
-                   "pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
+    "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
+                   "pipeline/rows pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
                    "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
                  "trainer/evaluation trainer/plan trainer/run cli/console",
     "cli/report": "stages stages/io pipeline pipeline/config trainer/config trainer/checkpoint trainer/run cli/console",
-    "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/config "
-                    "pipeline/corpora pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export "
+    "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
+                    "pipeline/config pipeline/corpora pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export "
                     "pipeline/sample model model/parameters model/transformer trainer/config trainer/weights "
                     "trainer/optimizer trainer/evaluation trainer/checkpoint trainer/plan trainer/run cli/console cli/views "
                     "cli/report",
@@ -109,7 +110,7 @@ FILES = {"fstream", "filesystem"}
 LIBRARY_ROOMS = {
     "fmt": ("stages", "pipeline", "trainer", "cli"),
     "nlohmann_json": ("pipeline", "trainer", "cli"),
-    "toml++": ("pipeline/config", "cli"),
+    "toml++": ("pipeline/keys",),
     "CLI11": ("cli/console", "cli/main.cpp"),
     "spdlog": ("trainer", "cli"),
     "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan", "pipeline/export"),

@@ -11,9 +11,9 @@
 #include "cli/console/command.h"
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
 #include "pipeline/json_text.h"
+#include "pipeline/keys/config_table.h"
 #include "stages/errors.h"
 
 namespace millrace {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/config/key_rule.h"
+#include "pipeline/keys/key_rule.h"
 
 namespace millrace {
 

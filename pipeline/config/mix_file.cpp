@@ -9,10 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/corpus_name.h"
 #include "pipeline/config/share_percent.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/config_table.h"
+#include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
 #include "stages/parquet/row_condition.h"
 

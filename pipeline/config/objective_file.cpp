@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/share_percent.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/config_table.h"
+#include "pipeline/keys/toml_writer.h"
 
 namespace millrace {
 namespace {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/stream_config.h"
+#include "pipeline/keys/config_table.h"
 
 namespace millrace {
 

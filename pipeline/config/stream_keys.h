@@ -1,7 +1,7 @@
 #pragma once
 
-#include "pipeline/config/key_table.h"
 #include "pipeline/config/stream_config.h"
+#include "pipeline/keys/key_table.h"
 
 namespace millrace {
 

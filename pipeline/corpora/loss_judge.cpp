@@ -6,7 +6,7 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/toml_writer.h"
 
 namespace millrace {
 namespace {

@@ -8,7 +8,7 @@
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
 #include "pipeline/config/stream_keys.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
 
 namespace millrace {

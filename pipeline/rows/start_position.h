@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/config/config_difference.h"
 #include "pipeline/config/stream_config.h"
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/keys/config_difference.h"
 #include "pipeline/rows/position.h"
 
 namespace millrace {

@@ -9,10 +9,10 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/corpora/corpus_reader.h"
 #include "pipeline/corpora/held_out.h"
 #include "pipeline/corpora/loss_judge.h"
+#include "pipeline/keys/config_table.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
 #include "stages/shards/shard_to_records.h"

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "model/config/model_config.h"
-#include "pipeline/config/key_table.h"
+#include "pipeline/keys/key_table.h"
 
 namespace millrace {
 

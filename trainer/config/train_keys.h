@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "pipeline/config/key_table.h"
+#include "pipeline/keys/key_table.h"
 #include "trainer/config/train_config.h"
 
 namespace millrace {

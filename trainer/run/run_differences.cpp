@@ -2,8 +2,8 @@
 
 #include <algorithm>
 
-#include "pipeline/config/config_difference.h"
 #include "pipeline/config/stream_keys.h"
+#include "pipeline/keys/config_difference.h"
 #include "pipeline/rows/start_position.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/config/train_keys.h"

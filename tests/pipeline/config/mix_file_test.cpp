@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/config/config_table.h"
+#include "pipeline/keys/config_table.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 

@@ -1,4 +1,4 @@
-#include "pipeline/config/key_rule.h"
+#include "pipeline/keys/key_rule.h"
 
 #include <algorithm>
 #include <cmath>

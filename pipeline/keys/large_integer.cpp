@@ -1,4 +1,4 @@
-#include "pipeline/config/large_integer.h"
+#include "pipeline/keys/large_integer.h"
 
 #include <algorithm>
 #include <cctype>

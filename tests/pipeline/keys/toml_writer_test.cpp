@@ -1,4 +1,4 @@
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/toml_writer.h"
 
 #include <cmath>
 #include <limits>
@@ -6,8 +6,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
+#include "pipeline/keys/config_table.h"
 #include "stages/errors.h"
 #include "tests/property.h"
 #include "tests/utf8_text.h"

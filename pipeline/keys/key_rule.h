@@ -7,9 +7,9 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "pipeline/config/config_table.h"
-#include "pipeline/config/toml_writer.h"
 #include "pipeline/json_value.h"
+#include "pipeline/keys/config_table.h"
+#include "pipeline/keys/toml_writer.h"
 
 namespace millrace {
 

@@ -8,9 +8,9 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
+#include "pipeline/keys/config_table.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 

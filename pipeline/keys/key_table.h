@@ -11,8 +11,8 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/config/config_difference.h"
-#include "pipeline/config/key_rule.h"
+#include "pipeline/keys/config_difference.h"
+#include "pipeline/keys/key_rule.h"
 #include "stages/errors.h"
 
 namespace millrace {
@@ -148,6 +148,13 @@ class KeyTable {
   /// The same as lines of TOML, behind what is written so far.
   void write(const Config& config, TomlWriter& toml, const std::map<std::string, KeyValue>& told = {}) const {
     for (const auto& [name, value] : values(config, std::nullopt, told)) add_line(toml, name, value);
+  }
+
+  /// Likewise as a table of its own, if there is a line to write.
+  void write_table(const Config& config, TomlWriter& toml, const std::map<std::string, KeyValue>& told = {}) const {
+    if (values(config, std::nullopt, told).empty()) return;
+    toml.begin_table(name_);
+    write(config, toml, told);
   }
 
   /// Throws ConfigError naming `where` and the first key whose value is out of its range.

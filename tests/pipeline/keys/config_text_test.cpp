@@ -2,11 +2,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/config/config_difference.h"
-#include "pipeline/config/config_table.h"
 #include "pipeline/config/mix_file.h"
 #include "pipeline/config/objective_file.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/config_difference.h"
+#include "pipeline/keys/config_table.h"
+#include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
 #include "tests/property.h"
 #include "tests/temporary_folder.h"

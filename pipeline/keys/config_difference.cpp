@@ -1,4 +1,4 @@
-#include "pipeline/config/config_difference.h"
+#include "pipeline/keys/config_difference.h"
 
 #include <algorithm>
 #include <map>
@@ -10,8 +10,8 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
-#include "pipeline/config/large_integer.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/large_integer.h"
+#include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
 
 namespace millrace {

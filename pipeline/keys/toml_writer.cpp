@@ -1,4 +1,4 @@
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/toml_writer.h"
 
 #include <sstream>
 

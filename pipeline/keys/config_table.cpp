@@ -1,4 +1,4 @@
-#include "pipeline/config/config_table.h"
+#include "pipeline/keys/config_table.h"
 
 #include <algorithm>
 #include <cctype>
@@ -14,8 +14,8 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
-#include "pipeline/config/large_integer.h"
-#include "pipeline/config/toml_writer.h"
+#include "pipeline/keys/large_integer.h"
+#include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
 
