@@ -90,11 +90,7 @@ std::optional<std::uint64_t> next_in_seek_table(const InputFile& file, std::uint
 
 class ZstdStream final : public ByteStream {
  public:
-  ZstdStream(std::unique_ptr<InputFile> file, const SeekPoint& from)
-      : file_(std::move(file)), context_(ZSTD_createDCtx()), tally_(from) {
-    if (context_ == nullptr) throw std::bad_alloc();
-    ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kLargestWindowLog);
-  }
+  ZstdStream(std::unique_ptr<InputFile> file, const SeekPoint& from) : file_(std::move(file)), tally_(from) {}
 
   Piece read(char* into, std::size_t capacity) override {
     Piece piece;
@@ -148,6 +144,7 @@ class ZstdStream final : public ByteStream {
       const unsigned long long size = ZSTD_getFrameContentSize(view.data, view.size);
       const bool is_known = size != ZSTD_CONTENTSIZE_UNKNOWN && size != ZSTD_CONTENTSIZE_ERROR;
       tally_.begin_frame(frame_start_, is_known ? std::optional<std::uint64_t>(size) : std::nullopt);
+      begin_context();
       at_boundary_ = false;
       frame_is_fresh_ = true;
       flushing_ = false;
@@ -166,6 +163,14 @@ class ZstdStream final : public ByteStream {
     return false;
   }
 
+  /// One for each frame: how much of a damaged frame comes out depends on the buffer's size, and a used context keeps
+  /// the buffer of a larger frame. So a frame gives the same whether or not the file was read from its beginning.
+  void begin_context() {
+    context_.reset(ZSTD_createDCtx());
+    if (context_ == nullptr) throw std::bad_alloc();
+    ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kLargestWindowLog);
+  }
+
   ContainerFault truncated() {
     finished_ = at_boundary_ = true;
     return {RejectCause::truncated,
@@ -179,7 +184,6 @@ class ZstdStream final : public ByteStream {
     const std::uint64_t failed_at = file_->position();
     std::optional<std::uint64_t> next = next_in_seek_table(*file_, frame_start_);
     if (!next) next = end_of_frame(*file_, frame_start_);
-    ZSTD_DCtx_reset(context_.get(), ZSTD_reset_session_only);
     at_boundary_ = true;
     finished_ = !next;
     const std::uint64_t resume = next.value_or(file_->size());

@@ -125,6 +125,33 @@ TEST(ZstdStream, GivesAllThatCouldBeDecodedOfADamagedFrameHoweverMuchIsAskedFor)
   }
 }
 
+TEST(ZstdStream, GivesTheSameOfADamagedFrameWhateverCameBeforeIt) {
+  // 30 bytes promised; a block of 22 and one of 12, which fits where the frame before has left a larger buffer.
+  const std::string damaged(
+      "\x28\xB5\x2F\xFD\x24\x1E\xB2\x00\x00"
+      "a\x61\x00\x00"
+      "bcdefghijklm",
+      25);
+  const std::string large = testing::zstd_frame(std::string(100'000, 'x'));
+  const TemporaryFolder folder;
+  const auto decoded = [&folder](const std::string& bytes, std::uint64_t from) {
+    auto file = std::make_unique<InputFile>(folder.write("shard.zst", bytes));
+    file->seek(from);
+    const auto stream = open_bytes(std::move(file), Container::zstd, {.offset = from});
+    std::string content, buffer(4096, '\0');
+    ByteStream::Piece piece;
+    do {
+      piece = stream->read(buffer.data(), buffer.size());
+      content.append(buffer, 0, piece.bytes);
+    } while (piece.bytes > 0 || piece.fault);
+    return content;
+  };
+  const std::string alone = decoded(damaged, 0);
+  const std::string behind = decoded(large + damaged, 0);
+  EXPECT_EQ(behind.substr(100'000), alone);
+  EXPECT_EQ(decoded(large + damaged, large.size()), alone);
+}
+
 RC_GTEST_PROP(LineSplitter, GivesTheSameLinesHoweverTheBytesArriveInPieces, ()) {
   const auto letters = rc::gen::container<std::string>(rc::gen::element('a', 'b', ' ', '\r', '"'));
   const auto lines = *rc::gen::container<Strings>(letters);
