@@ -106,6 +106,11 @@ Vocabulary::Vocabulary(const std::filesystem::path& path) {
   auto impl = std::make_unique<Impl>(read_vocabulary_bytes(path));
   auto file = read_vocabulary_file(impl->bytes);
   if (!file) throw ConfigError(fmt::format("vocabulary {}: not a SentencePiece model", path.string()));
+  for (std::size_t id = 0; id < file->pieces.size(); ++id) {
+    if (file->pieces[id].text.find('\0') != std::string_view::npos)  // libsentencepiece ends the program at one.
+      throw ConfigError(fmt::format("vocabulary {}: piece {} holds a zero byte, which no SentencePiece model may",
+                                    path.string(), id));
+  }
   impl->file = *std::move(file);
   impl->hash = vocabulary_hash(impl->bytes);
   impl->slow_because = UnigramEncoder::why_not(impl->file);

@@ -156,6 +156,24 @@ TEST(Vocabulary, RefusesWhatIsNoModel) {
   EXPECT_THROW(Vocabulary(folder.write("text.model", "not a model at all, but text")), ConfigError);
 }
 
+TEST(Vocabulary, RefusesAPieceWithAZeroByteWhichLibsentencepieceWouldEndTheProgramAt) {
+  const testing::TemporaryFolder folder;
+  for (const int type : {1, 2, 3, 4}) {
+    testing::ModelFile model;
+    model.model_type = type;
+    model.add_special_pieces();
+    model.pieces.push_back({"ab", -1, PieceType::normal});
+    model.pieces.push_back({std::string("a\0b", 3), -2, PieceType::normal});
+    try {
+      const Vocabulary vocabulary(folder.write("zero.model", model.bytes()));
+      ADD_FAILURE() << "taken: model type " << type;
+    } catch (const ConfigError& error) {
+      EXPECT_NE(std::string(error.what()).find("zero.model: piece 5 holds a zero byte"), std::string::npos)
+          << error.what();
+    }
+  }
+}
+
 TEST(Vocabulary, EncodesAndDecodesAsTheGoldensSay) {
   const fs::path folder = testing::shared_folder() / "tokenizers";
   MILLRACE_SKIP_WITHOUT(folder);
