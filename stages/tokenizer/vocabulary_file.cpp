@@ -15,10 +15,17 @@
 namespace millrace {
 namespace {
 
+/// How a field's value is encoded.
+enum class Wire : std::uint8_t { varint = 0, fixed64 = 1, bytes = 2, fixed32 = 5 };
+
 struct Field {
   std::uint32_t number = 0;
+  Wire wire = Wire::varint;
   std::uint64_t value = 0;   // Varints, and numbers of fixed length.
   std::string_view content;  // Strings and messages.
+
+  /// In another encoding than its message declares, a number is an unknown field, as protobuf itself has it.
+  bool is(std::uint32_t wanted, Wire encoding) const { return number == wanted && wire == encoding; }
 };
 
 /// Walks the fields of one protobuf message.
@@ -32,17 +39,18 @@ class Message {
     Field field;
     const std::uint64_t key = varint();
     field.number = static_cast<std::uint32_t>(key >> 3);
-    switch (key & 7) {
-      case 0:
+    field.wire = static_cast<Wire>(key & 7);
+    switch (field.wire) {
+      case Wire::varint:
         field.value = varint();
         break;
-      case 1:
+      case Wire::fixed64:
         field.value = fixed(8);
         break;
-      case 2:
+      case Wire::bytes:
         field.content = take(varint());
         break;
-      case 5:
+      case Wire::fixed32:
         field.value = fixed(4);
         break;
       default:
@@ -111,9 +119,9 @@ void note_unknown(VocabularyFile& file, std::string what) {
 bool read_piece(std::string_view bytes, VocabularyFile& file) {
   VocabularyPiece piece;
   const bool good = for_each_field(bytes, [&](const Field& field) {
-    if (field.number == kText) piece.text = field.content;
-    if (field.number == kScore) piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
-    if (field.number != kType) return;
+    if (field.is(kText, Wire::bytes)) piece.text = field.content;
+    if (field.is(kScore, Wire::fixed32)) piece.score = std::bit_cast<float>(static_cast<std::uint32_t>(field.value));
+    if (!field.is(kType, Wire::varint)) return;
     if (field.value < 1 || field.value > static_cast<std::uint64_t>(PieceType::byte)) {
       note_unknown(file, fmt::format("piece {} of type {}", file.pieces.size(), field.value));
     } else {
@@ -127,24 +135,24 @@ bool read_piece(std::string_view bytes, VocabularyFile& file) {
 bool read_trainer(std::string_view bytes, VocabularyFile& file) {
   static constexpr std::array<const char*, 5> kTypes{"unknown", "unigram", "bpe", "word", "char"};
   return for_each_field(bytes, [&](const Field& field) {
-    if (field.number == kModelType) file.model_type = kTypes[field.value < kTypes.size() ? field.value : 0];
-    if (field.number == kWhitespaceAsSuffix) file.whitespace_as_suffix = field.value != 0;
-    if (field.number == kSplitDigits) file.split_digits = field.value != 0;
-    if (field.number == kByteFallback) file.byte_fallback = field.value != 0;
-    if (field.number == kBosPiece && !field.content.empty()) file.bos_piece = field.content;
-    if (field.number == kEosPiece && !field.content.empty()) file.eos_piece = field.content;
-    if (field.number == kPadPiece && !field.content.empty()) file.pad_piece = field.content;
+    if (field.is(kModelType, Wire::varint)) file.model_type = kTypes[field.value < kTypes.size() ? field.value : 0];
+    if (field.is(kWhitespaceAsSuffix, Wire::varint)) file.whitespace_as_suffix = field.value != 0;
+    if (field.is(kSplitDigits, Wire::varint)) file.split_digits = field.value != 0;
+    if (field.is(kByteFallback, Wire::varint)) file.byte_fallback = field.value != 0;
+    if (field.is(kBosPiece, Wire::bytes) && !field.content.empty()) file.bos_piece = field.content;
+    if (field.is(kEosPiece, Wire::bytes) && !field.content.empty()) file.eos_piece = field.content;
+    if (field.is(kPadPiece, Wire::bytes) && !field.content.empty()) file.pad_piece = field.content;
     if (field.number > kLastOfTrainer) note_unknown(file, fmt::format("field {} of its trainer spec", field.number));
   });
 }
 
 bool read_normalizer(std::string_view bytes, VocabularyFile& file) {
   return for_each_field(bytes, [&](const Field& field) {
-    if (field.number == kName) file.normalizer = field.content;
-    if (field.number == kCharacterMap) file.character_map = field.content;
-    if (field.number == kDummyPrefix) file.add_dummy_prefix = field.value != 0;
-    if (field.number == kRemoveWhitespaces) file.remove_extra_whitespaces = field.value != 0;
-    if (field.number == kEscapeWhitespaces) file.escape_whitespaces = field.value != 0;
+    if (field.is(kName, Wire::bytes)) file.normalizer = field.content;
+    if (field.is(kCharacterMap, Wire::bytes)) file.character_map = field.content;
+    if (field.is(kDummyPrefix, Wire::varint)) file.add_dummy_prefix = field.value != 0;
+    if (field.is(kRemoveWhitespaces, Wire::varint)) file.remove_extra_whitespaces = field.value != 0;
+    if (field.is(kEscapeWhitespaces, Wire::varint)) file.escape_whitespaces = field.value != 0;
     if (field.number > kLastOfNormalizer)
       note_unknown(file, fmt::format("field {} of its normalizer spec", field.number));
   });
@@ -179,9 +187,9 @@ std::optional<VocabularyFile> read_vocabulary_file(std::string_view bytes) {
   VocabularyFile file;
   bool parts_good = true;
   const bool good = for_each_field(bytes, [&](const Field& field) {
-    if (field.number == kPieces) parts_good = read_piece(field.content, file) && parts_good;
-    if (field.number == kTrainerSpec) parts_good = read_trainer(field.content, file) && parts_good;
-    if (field.number == kNormalizerSpec) parts_good = read_normalizer(field.content, file) && parts_good;
+    if (field.is(kPieces, Wire::bytes)) parts_good = read_piece(field.content, file) && parts_good;
+    if (field.is(kTrainerSpec, Wire::bytes)) parts_good = read_trainer(field.content, file) && parts_good;
+    if (field.is(kNormalizerSpec, Wire::bytes)) parts_good = read_normalizer(field.content, file) && parts_good;
     if (field.number > kLastOfModel) note_unknown(file, fmt::format("field {} of the model", field.number));
   });
   if (!good || !parts_good || file.pieces.empty()) return std::nullopt;

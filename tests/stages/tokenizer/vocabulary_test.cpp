@@ -174,6 +174,30 @@ TEST(Vocabulary, RefusesAPieceWithAZeroByteWhichLibsentencepieceWouldEndTheProgr
   }
 }
 
+TEST(Vocabulary, TakesAFieldInAnotherEncodingThanItsMessageDeclaresForUnknownAsProtobufDoes) {
+  testing::ModelFile model;
+  model.add_special_pieces();
+  std::string bytes = model.bytes();
+  const std::string piece(
+      "\x0A\x02"
+      "ab"
+      "\x08\x48"               // The text's number, as a varint.
+      "\x10\x07"               // The score's.
+      "\x1A\x01\x03"           // The type's, as bytes.
+      "\x15\x00\x00\x80\xBF",  // The score: -1.
+      16);
+  bytes += "\x0A" + std::string(1, static_cast<char>(piece.size())) + piece;
+  bytes += "\x08\x05";              // The pieces' number, as a varint.
+  bytes += "\x12\x03\x1A\x01\x02";  // Of the trainer, the model's type as bytes.
+  const std::optional<VocabularyFile> file = read_vocabulary_file(bytes);
+  ASSERT_TRUE(file);
+  ASSERT_EQ(file->pieces.size(), model.pieces.size() + 1);
+  EXPECT_EQ(file->pieces.back().text, "ab");
+  EXPECT_EQ(file->pieces.back().score, -1);
+  EXPECT_EQ(file->pieces.back().type, PieceType::normal);
+  EXPECT_EQ(file->model_type, "unigram");
+}
+
 TEST(Vocabulary, EncodesAndDecodesAsTheGoldensSay) {
   const fs::path folder = testing::shared_folder() / "tokenizers";
   MILLRACE_SKIP_WITHOUT(folder);
