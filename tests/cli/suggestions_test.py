@@ -34,7 +34,7 @@ def shell(command, folder, code=0):
 
 
 def commands_in(text):
-    return re.findall(r"millrace [a-z]+ .*", text)
+    return re.findall(r"millrace [a-z]+(?: .*)?$", text, re.MULTILINE)
 
 
 class Messages(unittest.TestCase):
