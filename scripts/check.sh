@@ -56,7 +56,7 @@ check_asan() {
 check_tsan() {
   cmake --preset tsan >/dev/null
   cmake --build --preset tsan --parallel "$jobs" --target pipeline_test trainer_test
-  export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:history_size=4:second_deadlock_stack=1"
+  export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:history_size=7:second_deadlock_stack=1"
   build/tsan/pipeline_test --gtest_brief=1 --gtest_filter='-*Long:Mixer*:Quota*:Restart*:*MillionOneTokenRecords*'
   OMP_THREAD_LIMIT=1 build/tsan/trainer_test --gtest_brief=1 --gtest_filter='CheckpointWriter*:TrainLoop*'
 }
