@@ -113,7 +113,7 @@ LIBRARY_ROOMS = {
     "toml++": ("pipeline/keys",),
     "CLI11": ("cli/console", "cli/main.cpp"),
     "spdlog": ("trainer", "cli"),
-    "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan", "pipeline/export"),
+    "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan"),
     "oneDNN": ("model/ops", "model/cost"),
     "Eigen": ("model",),
     "OpenMP": ("model", "trainer"),

@@ -7,20 +7,10 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/corpora/loss_judge.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
-#include "stages/shards/shard_to_records.h"
 
 namespace millrace {
-namespace {
-
-/// A reject of a whole container, or of a part of it, takes no place among the records.
-bool is_record(const Record& record, std::uint64_t next_before, std::uint64_t next_after) {
-  return !std::holds_alternative<Reject>(record) || next_after > next_before;
-}
-
-}  // namespace
 
 std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch) {
   ItemRng rng(seed, Purpose::shard_order, item_of({corpus.id, epoch}));
@@ -46,7 +36,6 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
 bool CorpusReader::next(ReadRecord& item) {
   if (ended_) return false;
   item = ReadRecord{};
-  item.number = number_++;
   while (place_.index == block_.size()) {
     if (failure_) {
       item.container_rejects = std::exchange(container_rejects_, {});
@@ -79,51 +68,31 @@ bool CorpusReader::begin_shard() {
   if (next_turn_ >= shard_order_.size()) return false;
   place_.shard_turn = next_turn_++;
   place_.shard = shard_order_[place_.shard_turn];
-  const std::string path = shard_path(config_, corpus_.shards[place_.shard]);
-  const ReadOptions options = reader_options(config_, corpus_.corpus, path);
-  shard_ = open_shard(path, options, std::exchange(first_record_, 0), std::exchange(from_, {}));
-  layout_ = options.layout;
-  is_allowed_ = may_be_unreadable(config_, corpus_.shards[place_.shard]);
+  const ScanCursor from{place_.shard, std::exchange(first_record_, 0), std::exchange(from_, {}),
+                        std::exchange(is_readable_, false)};
+  shard_.emplace(config_, corpus_, from);
   return true;
-}
-
-/// Keeps account of what could be read of the shard. Rejects of one that may be unreadable stand for nothing.
-void CorpusReader::note(Record& record) {
-  auto* reject = std::get_if<Reject>(&record);
-  if (reject == nullptr || !says_unreadable(reject->cause, layout_)) {
-    is_readable_ = true;
-  } else if (!unreadable_) {
-    unreadable_ = *reject;
-  }
-  if (reject != nullptr && is_allowed_) reject->loss = {0, 0};
-}
-
-void CorpusReader::end_shard() {
-  if (unreadable_ && !is_readable_ && !is_allowed_)
-    failure_ = unreadable_shard(corpus_.corpus.name, corpus_.shards[place_.shard], *unreadable_);
-  shard_.reset();
-  unreadable_.reset();
-  is_readable_ = false;
 }
 
 /// The next block into block_; false at the epoch's end. A shard without any record left gives an empty block.
 bool CorpusReader::read_block() {
   block_.clear();
   place_.index = 0;
-  if (shard_ == nullptr && !begin_shard()) return false;
-  place_.block = shard_->next_record();
-  place_.seek = shard_->seek_point();
+  if (!shard_ && !begin_shard()) return false;
+  const ScanCursor begin = shard_->place();
+  place_.block = begin.record;
+  place_.seek = begin.seek;
   const bool report_damage = !std::exchange(damage_reported_, false);
   std::uint64_t text_bytes = 0;
   Record record;
   while (block_.size() < config_.shuffle_block && text_bytes < config_.shuffle_bytes) {
-    const std::uint64_t before = shard_->next_record();
-    if (!shard_->next(record)) {
-      end_shard();
+    const CorpusShard::Step step = shard_->next(record);
+    if (step == CorpusShard::Step::end) {
+      failure_ = shard_->failure();
+      shard_.reset();
       break;
     }
-    note(record);
-    if (!is_record(record, before, shard_->next_record())) {
+    if (step == CorpusShard::Step::damage) {
       if (report_damage) container_rejects_.push_back(std::get<Reject>(std::move(record)));
       continue;
     }

@@ -8,47 +8,35 @@
 #include <vector>
 
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/corpora/corpus_shard.h"
 #include "pipeline/corpora/read_cursor.h"
-#include "stages/record_reader.h"
+#include "pipeline/corpora/record_source.h"
 
 namespace millrace {
-
-/// What a corpus's reading yields, in order.
-struct ReadRecord {
-  enum class Kind : std::uint8_t { record, epoch_end, corpus_end };
-  Kind kind = Kind::record;
-  std::uint64_t number = 0;  ///< 0, 1, 2, ... since this reader was made.
-  ReadCursor place;
-  Record record;                          ///< Kind::record only.
-  std::vector<Reject> container_rejects;  ///< Damage met since the item before; these are no records.
-};
 
 /// The order in which an epoch reads a corpus's shards: indices in RunCorpus::shards.
 std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch);
 
 /// Reads one corpus for ever (or for its max_epochs): shards permuted per epoch, blocks of consecutive records
-/// shuffled within a shard. The order depends on (seed, corpus, shards' bytes) only. One object, one thread at a time.
-class CorpusReader {
+/// shuffled within a shard. The order depends on (seed, corpus, shards' bytes) only. Damage behind a shard's last
+/// record comes with the next item.
+class CorpusReader final : public RecordSource {
  public:
   /// The first item is the record at the (epoch, shard_turn, block, index) of `start`, whose shard need not be given.
   CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadStart& start);
 
-  /// False after corpus_end. Blocks on disk reads; throws what opening or reading a shard throws; DataError behind the
-  /// last item of a shard of which nothing could be read, unless it may be so; DataError naming the source of `start`
-  /// if there is no such place. The damage met before it is in `item`.
-  bool next(ReadRecord& item);
+  /// Throws what opening or reading a shard throws; DataError behind the last item of a shard of which nothing could be
+  /// read, unless it may be so; DataError naming the source of `start` if there is no such place.
+  bool next(ReadRecord& item) override;
 
  private:
   void begin_epoch();
   bool begin_shard();
   bool read_block();
-  void note(Record& record);
-  void end_shard();
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
   std::uint64_t epochs_;  ///< Epochs to read; 0: no limit.
-  std::uint64_t number_ = 0;
   ReadCursor place_;
   std::uint64_t next_turn_ = 0;     ///< The shard that is opened next.
   std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
@@ -59,11 +47,8 @@ class CorpusReader {
   bool damage_reported_ = false;    ///< The container damage in that block was yielded before.
   bool ended_ = false;
   std::vector<std::uint32_t> shard_order_;
-  std::unique_ptr<RecordReader> shard_;
-  RecordLayout layout_;                 ///< The shard is read with.
-  bool is_allowed_ = false;             ///< The shard may be unreadable.
-  bool is_readable_ = false;            ///< Something of it could be read.
-  std::optional<Reject> unreadable_;    ///< The first reject that says of it that something could not.
+  std::optional<CorpusShard> shard_;
+  bool is_readable_ = false;            ///< Something could be read of the shard that is opened next.
   std::optional<std::string> failure_;  ///< What comes behind the block.
   std::vector<Record> block_;           ///< In the shard's order; taken in block_order_.
   std::vector<std::uint32_t> block_order_;

@@ -1,55 +1,41 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/corpora/corpus_shard.h"
 #include "pipeline/corpora/read_cursor.h"
-#include "stages/record_reader.h"
+#include "pipeline/corpora/record_source.h"
 
 namespace millrace {
 
-/// Consecutive records of one shard.
-struct RecordBatch {
-  struct Entry {
-    Record record;
-    bool counts = true;  ///< False for damage of a container, which is no record.
-  };
-  std::vector<Entry> entries;
-  std::uint64_t shard = 0;
-  ScanCursor after;
-  std::string failure;  ///< Why the job ends behind the batch: nothing of its shard could be read. Else empty.
-  std::uint64_t bytes_behind = 0;  ///< Of the corpus's files; about, within a compressed one.
-};
-
-/// Reads a corpus's shards once, in natural order, every record in its place. One object, one thread at a time.
-class CorpusScan {
+/// Reads a corpus's shards once, in natural order, every record in its place. Damage behind a shard's last record comes
+/// with Kind::shard_end.
+class CorpusScan final : public RecordSource {
  public:
-  /// `with_ids`: Document::fields holds the record's id, where its layout has one.
-  CorpusScan(const StreamConfig& config, const RunCorpus& corpus, ScanCursor start, bool with_ids);
+  CorpusScan(const StreamConfig& config, const RunCorpus& corpus, const ScanCursor& start,
+             CorpusShard::WithIds with_ids);
 
-  /// False at the corpus's end. Blocks on disk reads.
-  bool next(RecordBatch& batch);
+  /// Throws what opening or reading a shard throws; DataError behind a shard of which nothing could be read, unless it
+  /// may be so.
+  bool next(ReadRecord& item) override;
   std::uint64_t bytes() const { return bytes_; }  ///< Of all its files.
 
  private:
-  bool open_shard_in_turn();
-  void note(Record& record);
+  void end_shard();
+  ScanCursor place() const;
 
   const StreamConfig& config_;
   const RunCorpus& corpus_;
-  ScanCursor place_;
-  const bool with_ids_;
+  ScanCursor place_;  ///< Where the next shard is opened.
+  const CorpusShard::WithIds with_ids_;
   std::vector<std::uint64_t> file_bytes_;
   std::uint64_t bytes_ = 0;
   std::uint64_t bytes_before_ = 0;  ///< Of the shards before the present one.
-  std::unique_ptr<RecordReader> shard_;
-  RecordLayout layout_;
-  bool is_allowed_ = false;           ///< The shard may be unreadable.
-  std::optional<Reject> unreadable_;  ///< The first reject that says of it that something could not be read.
+  std::optional<CorpusShard> shard_;
+  bool ended_ = false;
 };
 
 }  // namespace millrace

@@ -4,7 +4,7 @@
 
 #include <xxhash.h>
 
-#include "pipeline/corpora/loss_judge.h"
+#include "pipeline/corpora/corpus_shard.h"
 #include "stages/shards/shard_to_records.h"
 
 namespace millrace {
@@ -16,12 +16,11 @@ HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const
                       std::uint64_t wanted) {
   HeldOut gathered;
   gathered.corpus = corpus.corpus.name;
-  for (const std::string& shard : corpus.shards) {
-    const std::string path = shard_path(config, shard);
-    const auto reader = open_shard(path, reader_options(config, corpus.corpus, path));
+  for (std::uint64_t i = 0; i < corpus.shards.size(); ++i) {
+    CorpusShard shard(config, corpus, {i, 0, {}});
     Record record;
-    while (gathered.tokens < wanted && reader->next(record)) {
-      if (!may_be_unreadable(config, shard)) expect_readable(record);
+    while (gathered.tokens < wanted && shard.next(record) != CorpusShard::Step::end) {
+      if (!shard.may_be_unreadable()) expect_readable(record);
       const auto* document = std::get_if<Document>(&record);
       if (document == nullptr || !is_held_out(document->text, config.holdout)) continue;
       std::vector<TokenId> ids = vocabulary.encode(document->text);

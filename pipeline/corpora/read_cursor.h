@@ -37,10 +37,11 @@ struct ReadStart {
 
 /// A place between two records of a corpus that is read in shard and record order.
 struct ScanCursor {
-  std::uint64_t shard = 0;   ///< Index in RunCorpus::shards.
-  std::uint64_t record = 0;  ///< As RecordLocation::record, of the next one.
-  SeekPoint seek;            ///< From where it can be read.
-  bool is_readable = false;  ///< Something of the shard before it could be read.
+  std::uint64_t shard = 0;         ///< Index in RunCorpus::shards.
+  std::uint64_t record = 0;        ///< As RecordLocation::record, of the next one.
+  SeekPoint seek;                  ///< From where it can be read.
+  bool is_readable = false;        ///< Something of the shard before it could be read.
+  std::uint64_t bytes_behind = 0;  ///< Of the corpus's files; about, within a compressed one. For progress.
 };
 
 }  // namespace millrace

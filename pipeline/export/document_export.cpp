@@ -1,31 +1,24 @@
 #include "pipeline/export/document_export.h"
 
 #include <algorithm>
-#include <atomic>
-#include <memory>
+#include <string_view>
 #include <thread>
 #include <utility>
 
-#include <fmt/format.h>
-#include <oneapi/tbb/global_control.h>
-#include <oneapi/tbb/parallel_pipeline.h>
-#include <oneapi/tbb/task_arena.h>
-
 #include "pipeline/corpora/corpus_scan.h"
 #include "pipeline/export/corpus_export.h"
+#include "pipeline/export/rejects_file.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
+#include "pipeline/mix/record_to_tokens.h"
 #include "pipeline/plan/token_budget.h"
 #include "pipeline/seek_json.h"
+#include "pipeline/stream/encode_corpus.h"
 
 namespace millrace {
 namespace {
 
-using oneapi::tbb::filter_mode;
-
-constexpr std::size_t kBatchesPerThread = 3;
-
-using BatchMessage = std::shared_ptr<EncodedBatch>;
+constexpr std::uint64_t kBytesPerThread = 3ull << 20;  ///< On their way.
 
 /// What a save remembers: the accounts of the corpora so far, the present one last, and where that one goes on.
 struct Progress {
@@ -47,7 +40,7 @@ void from_json(const JsonValue& json, Progress& progress) {
                     json.get<bool>("is_readable")};
 }
 
-/// The whole job: corpora in turn, each through one pipeline.
+/// The whole job: corpora in turn.
 class Job {
  public:
   Job(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const Vocabulary& vocabulary,
@@ -60,21 +53,15 @@ class Job {
         corpora_(corpora),
         clock_(watch.save_every),
         threads_(what.threads > 0 ? static_cast<std::size_t>(what.threads)
-                                  : std::max(1U, std::thread::hardware_concurrency())) {
-    if (what.tokens) budgets_ = token_budgets(config, corpora_, *what.tokens);
-    if (folder.state()) progress_ = folder.state()->as<Progress>();
-    folder.create(kRejects);
-  }
+                                  : std::max(1U, std::thread::hardware_concurrency())),
+        budgets_(what.tokens ? token_budgets(config, corpora, *what.tokens) : std::vector<std::uint64_t>()),
+        progress_(folder.state() ? folder.state()->as<Progress>() : Progress()),
+        rejects_(folder, watch) {}
 
   ExportEnd run() {
-    const oneapi::tbb::global_control as_many_as_asked(oneapi::tbb::global_control::max_allowed_parallelism, threads_);
-    oneapi::tbb::task_arena arena(static_cast<int>(threads_));
-    while (!progress_.between_corpora || progress_.accounts.size() < corpora_.size()) {
-      ExportEnd end = ExportEnd::complete;
-      arena.execute([&] { end = run_corpus(); });
-      if (end == ExportEnd::interrupted) return end;
-    }
-    folder_.close(kRejects);
+    while (!progress_.between_corpora || progress_.accounts.size() < corpora_.size())
+      if (run_corpus() == ExportEnd::interrupted) return ExportEnd::interrupted;
+    rejects_.close();
     return ExportEnd::complete;
   }
 
@@ -84,36 +71,27 @@ class Job {
   ExportEnd run_corpus() {
     if (std::exchange(progress_.between_corpora, false)) begin_account();
     const RunCorpus& corpus = corpora_[progress_.accounts.size() - 1];
-    CorpusScan documents(config_, corpus, progress_.place, std::string(what_.format->name) == "olmo");
-    CorpusExport files(config_, corpus, vocabulary_, what_, folder_, watch_, progress_.accounts.back());
-    std::atomic<bool> full = files.is_full();
+    const bool with_ids = std::string_view(what_.format->name) == "olmo";
+    CorpusScan documents(config_, corpus, progress_.place,
+                         with_ids ? CorpusShard::WithIds::yes : CorpusShard::WithIds::no);
+    CorpusExport files(config_, corpus, vocabulary_, what_, folder_, rejects_, progress_.accounts.back());
+    // Documents are written once, whatever epochs a mix asks for.
+    const auto encode = [&](ReadRecord record) {
+      return record_to_tokens(std::move(record), vocabulary_, {.holdout = config_.holdout});
+    };
     bool interrupted = false;
-
-    const auto read = [&](oneapi::tbb::flow_control& control) -> BatchMessage {
+    const auto take = [&](EncodedRecord item) {
       interrupted = watch_.interrupted();
-      auto batch = std::make_shared<EncodedBatch>();
-      if (interrupted || full || !documents.next(batch->read)) control.stop();
-      return batch;
-    };
-    const auto encode_batch = [&](BatchMessage batch) {
-      encode(*batch, vocabulary_, config_.holdout);
-      return batch;
-    };
-    const auto write = [&](const BatchMessage& batch) {
-      if (full) return;
-      files.write(*batch);
-      full = files.is_full();
-      progress_.place = batch->read.after;
-      show(*batch, documents.bytes());
+      if (interrupted) return false;
+      const ScanCursor after = item.after;
+      files.write(std::move(item));
+      progress_.place = after;
+      show(documents.bytes());
       if (clock_.is_due()) save();
+      return !files.is_full();
     };
-    oneapi::tbb::parallel_pipeline(
-        kBatchesPerThread * threads_,
-        oneapi::tbb::make_filter<void, BatchMessage>(filter_mode::serial_in_order, read) &
-            oneapi::tbb::make_filter<BatchMessage, BatchMessage>(filter_mode::parallel, encode_batch) &
-            oneapi::tbb::make_filter<BatchMessage, void>(filter_mode::serial_in_order, write));
-
-    if (interrupted && !full) {
+    if (!files.is_full()) encode_corpus(documents, {encode, threads_, kBytesPerThread * threads_}, take);
+    if (interrupted) {
       save();
       return ExportEnd::interrupted;
     }
@@ -131,12 +109,12 @@ class Job {
     progress_.accounts.push_back(std::move(account));
   }
 
-  void show(const EncodedBatch& batch, std::uint64_t bytes) const {
+  void show(std::uint64_t bytes) const {
     const CorpusAccount& account = progress_.accounts.back();
     if (account.budget) {
       watch_.progress(account.corpus, account.raw_tokens, *account.budget, "tokens");
     } else {
-      watch_.progress(account.corpus, batch.read.bytes_behind, bytes, "bytes");
+      watch_.progress(account.corpus, progress_.place.bytes_behind, bytes, "bytes");
     }
   }
 
@@ -155,6 +133,7 @@ class Job {
   const std::size_t threads_;
   std::vector<std::uint64_t> budgets_;
   Progress progress_;
+  RejectsFile rejects_;
 };
 
 }  // namespace

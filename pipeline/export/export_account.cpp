@@ -74,7 +74,8 @@ void check_account(const CorpusAccount& account) {
       records.rejected_records, account.tail_documents, sum));
 }
 
-std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCorpus& corpus) {
+std::optional<std::uint64_t> records_not_reached(const StreamConfig& config, const RunCorpus& corpus,
+                                                 std::uint64_t read) {
   const std::optional<DataManifest> manifest = manifest_of(config.data_directory);
   if (!manifest) return std::nullopt;
   std::uint64_t records = 0;
@@ -88,7 +89,8 @@ std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCor
       if (cause && is_of_a_record(*cause)) records += count;
     }
   }
-  return records;
+  if (records < read) return std::nullopt;
+  return records - read;
 }
 
 }  // namespace millrace

@@ -38,7 +38,9 @@ CorpusAccount account_of_rows(const CorpusPosition& position, const Ledger& ledg
 /// Throws std::logic_error with the figures if a record is in no count, or in two.
 void check_account(const CorpusAccount& account);
 
-/// Records in a corpus's shards, as the data directory's manifest knows them; none where it has no entry that holds.
-std::optional<std::uint64_t> records_in(const StreamConfig& config, const RunCorpus& corpus);
+/// How many records a corpus's shards hold beside the `read` ones, as the data directory's manifest knows; none where
+/// it has no entry that holds.
+std::optional<std::uint64_t> records_not_reached(const StreamConfig& config, const RunCorpus& corpus,
+                                                 std::uint64_t read);
 
 }  // namespace millrace

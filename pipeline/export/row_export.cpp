@@ -3,11 +3,9 @@
 #include <optional>
 #include <utility>
 
-#include "pipeline/corpora/reject_json.h"
-#include "pipeline/corpora/reject_notices.h"
+#include "pipeline/export/rejects_file.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
-#include "pipeline/mix/mixer.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/data_pipeline.h"
 
@@ -31,33 +29,10 @@ void from_json(const JsonValue& json, Progress& progress) {
   progress = {json.get<StreamPosition>("position"), json.get<Ledger>("ledger"), json.at("writer")};
 }
 
-/// Names rejects in rejects.jsonl, and some of them in the log.
-class RejectsFile {
- public:
-  RejectsFile(StagedFolder& folder, std::vector<std::string> corpora, const ExportWatch& watch,
-              const std::optional<StreamPosition>& position)
-      : folder_(folder), corpora_(std::move(corpora)), watch_(watch) {
-    folder.create(kRejects);
-    if (!position) return;
-    for (const CorpusPosition& place : position->corpora) notices_.begin(place.corpus, place.records.rejected);
-  }
-
-  void add(const StreamRow& row) {
-    for (std::size_t i = 0; i < row.rejects.size(); ++i) {
-      const std::string& corpus = corpora_[row.reject_corpora[i]];
-      if (const auto notice = notices_.line(corpus, row.rejects[i])) watch_.notice(*notice);
-      Json line{{"corpus", corpus}, {"row", row.number}};
-      line.update(Json(row.rejects[i]));
-      folder_.append(kRejects, json_line(line) + "\n");
-    }
-  }
-
- private:
-  StagedFolder& folder_;
-  const std::vector<std::string> corpora_;  ///< Names, as rows number them.
-  const ExportWatch& watch_;
-  RejectNotices notices_;
-};
+void add_rejects(const StreamRow& row, const std::vector<RunCorpus>& corpora, RejectsFile& file) {
+  for (std::size_t i = 0; i < row.rejects.size(); ++i)
+    file.add_of_row(corpora[row.reject_corpora[i]].corpus.name, row.number, row.rejects[i]);
+}
 
 std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                        const Progress& progress) {
@@ -67,11 +42,8 @@ std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::ve
     const CorpusPosition& place = position.corpora[i];
     CorpusAccount& account =
         accounts.emplace_back(account_of_rows(place, progress.ledger, static_cast<std::uint32_t>(i)));
-    if (place.epoch > 0 || !place.open) {
-      account.not_reached = 0;
-    } else if (const auto known = records_in(config, corpora[i]); known && *known >= account.records.read) {
-      account.not_reached = *known - account.records.read;
-    }
+    const bool all = place.epoch > 0 || !place.open;
+    account.not_reached = all ? 0 : records_not_reached(config, corpora[i], account.records.read);
     check_account(account);
   }
   return accounts;
@@ -95,14 +67,16 @@ ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& 
   options.queued_batches = kRowsAhead;  // Of one row each.
   options.interrupted = watch.interrupted;
   DataPipeline pipeline(config, corpora, vocabulary, progress.position, options);
-  RejectsFile rejects(folder, names_of(corpora), watch, progress.position);
+  RejectsFile rejects(folder, watch);
+  if (progress.position)
+    for (const CorpusPosition& place : progress.position->corpora) rejects.begin(place.corpus, place.records.rejected);
   std::uint64_t rows = progress.position ? progress.position->row : 0;
   while (rows < wanted) {
     const std::optional<Batch> batch = pipeline.next();
     if (watch.interrupted()) return ExportEnd::interrupted;  // What is not in a part yet is made again.
     if (!batch) break;
     const StreamRow& row = batch->front();
-    rejects.add(row);
+    add_rejects(row, corpora, rejects);
     writer->add(row);
     progress.ledger.add(row);
     progress.position = *row.after;
@@ -112,13 +86,13 @@ ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& 
   }
   if (rows < wanted) {
     written.end = pipeline.end();
-    rejects.add(*written.end);
+    add_rejects(*written.end, corpora, rejects);
     progress.position = *written.end->after;
   }
   pipeline.stop();
   writer->end_part();
   writer->finish();
-  folder.close(kRejects);
+  rejects.close();
   written.rows = rows;
   written.accounts = accounts_of(config, corpora, progress);
   return ExportEnd::complete;

@@ -11,7 +11,8 @@ namespace millrace {
 void keep_one_chunk(EncodedRecord& item, std::uint64_t limit, std::uint64_t seed, std::uint64_t corpus_id) {
   const std::uint64_t length = item.tokens.size();
   if (limit == 0 || length <= limit) return;
-  ItemRng rng(seed, Purpose::document_chunk, item_of({corpus_id, item.place.epoch, item.place.shard, item.record}));
+  ItemRng rng(seed, Purpose::document_chunk,
+              item_of({corpus_id, item.place.epoch, item.place.shard, item.where.record}));
   const std::uint64_t from = limit * rng.below((length + limit - 1) / limit);
   const std::uint64_t to = std::min(from + limit, length);
   // A new vector, so that the rest gives its memory back.

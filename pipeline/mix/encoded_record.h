@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include "pipeline/corpora/read_cursor.h"
@@ -11,11 +12,22 @@ namespace millrace {
 
 /// A record after encoding: its ids, or why it has none.
 struct EncodedRecord {
-  enum class Kind : std::uint8_t { document, held_out, filtered, skipped, rejected, epoch_end, corpus_end, failure };
+  enum class Kind : std::uint8_t {
+    document,
+    held_out,
+    filtered,
+    skipped,
+    rejected,
+    shard_end,
+    epoch_end,
+    corpus_end,
+    failure,
+  };
   Kind kind = Kind::document;
-  std::uint64_t number = 0;  ///< As ReadRecord::number.
   ReadCursor place;
-  std::uint64_t record = 0;
+  ScanCursor after;                  ///< As ReadRecord::after.
+  RecordLocation where;              ///< Kind::document: as Document::where.
+  std::vector<std::string> fields;   ///< Likewise, as Document::fields.
   std::uint64_t bytes = 0;           ///< RecordLocation::size of a record that was not rejected.
   std::vector<TokenId> tokens;       ///< Kind::document: not empty.
   std::uint64_t first_token = 0;     ///< Where in the document's ids `tokens` begins.

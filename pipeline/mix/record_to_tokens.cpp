@@ -19,6 +19,18 @@ std::uint64_t size_of(const Record& record) {
   return 0;
 }
 
+/// Of an end.
+EncodedRecord::Kind kind_of(ReadRecord::Kind kind) {
+  switch (kind) {
+    case ReadRecord::Kind::shard_end:
+      return EncodedRecord::Kind::shard_end;
+    case ReadRecord::Kind::epoch_end:
+      return EncodedRecord::Kind::epoch_end;
+    default:
+      return EncodedRecord::Kind::corpus_end;
+  }
+}
+
 }  // namespace
 
 bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoice& choice) {
@@ -31,27 +43,24 @@ bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoic
 EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, const DocumentChoice& choice) {
   using Kind = EncodedRecord::Kind;
   EncodedRecord encoded;
-  encoded.number = item.number;
   encoded.place = item.place;
+  encoded.after = item.after;
   encoded.rejects = std::move(item.container_rejects);
   if (item.kind != ReadRecord::Kind::record) {
-    encoded.kind = item.kind == ReadRecord::Kind::epoch_end ? Kind::epoch_end : Kind::corpus_end;
+    encoded.kind = kind_of(item.kind);
     return encoded;
   }
   encoded.bytes = size_of(item.record);
   if (auto* reject = std::get_if<Reject>(&item.record)) {
     encoded.kind = Kind::rejected;
-    encoded.record = reject->where.record;
     encoded.rejects.push_back(std::move(*reject));
     return encoded;
   }
-  if (const auto* filtered = std::get_if<Filtered>(&item.record)) {
+  if (std::holds_alternative<Filtered>(item.record)) {
     encoded.kind = Kind::filtered;
-    encoded.record = filtered->where.record;
     return encoded;
   }
-  const Document& document = std::get<Document>(item.record);
-  encoded.record = document.where.record;
+  Document& document = std::get<Document>(item.record);
   if (is_held_out(document.text, choice.holdout)) {
     encoded.kind = Kind::held_out;
   } else if (is_left_out(document.text, item.place.epoch, choice)) {
@@ -62,6 +71,9 @@ EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, co
       encoded.kind = Kind::rejected;
       encoded.bytes = 0;
       encoded.rejects.push_back(rejected_record(document.where, RejectCause::empty_text, "the text gives no tokens"));
+    } else {
+      encoded.where = std::move(document.where);
+      encoded.fields = std::move(document.fields);
     }
   }
   return encoded;

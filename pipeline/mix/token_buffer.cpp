@@ -14,8 +14,7 @@ TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits&
       limits_(limits),
       start_source_(std::exchange(start.source, {})),
       position_(std::move(start)),
-      judge_(corpus_, limits.max_bad_fraction),
-      arrived_(position_.records) {
+      account_(limits.on_bad_data, limits.max_bad_fraction, corpus_, position_.records) {
   between_documents_ = position_.offset == 0;
   mid_document_ = !between_documents_;
   epoch_has_documents_ = position_.shard_turn > 0 || position_.block > 0 || position_.index > 0 || position_.offset > 0;
@@ -23,24 +22,14 @@ TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits&
 }
 
 std::uint64_t TokenBuffer::arrive(EncodedRecord item) {
-  early_.emplace(item.number, std::move(item));
-  std::uint64_t credit = 0;
-  for (auto next = early_.begin(); next != early_.end() && next->first == next_number_; next = early_.begin()) {
-    const bool is_document = next->second.kind == EncodedRecord::Kind::document;
-    const bool full = tokens_ >= limits_.full_at;
-    const std::uint64_t lent = next->second.credit;
-    enter(std::move(next->second));
-    early_.erase(next);
-    ++next_number_;
-    // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
-    if (failure_ != nullptr || ended_) continue;
-    if (is_document && full) {
-      documents_.back().credit = lent;
-    } else {
-      credit += lent;
-    }
-  }
-  return credit;
+  const bool must_wait = item.kind == EncodedRecord::Kind::document && tokens_ >= limits_.full_at;
+  const std::uint64_t credit = item.credit;
+  enter(std::move(item));
+  // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
+  if (failure_ != nullptr || ended_) return 0;
+  if (!must_wait) return credit;
+  documents_.back().credit = credit;
+  return 0;
 }
 
 /// Of all documents that still hold some.
@@ -53,8 +42,8 @@ std::uint64_t TokenBuffer::give_back_credit() {
 
 void TokenBuffer::enter(EncodedRecord item) {
   if (failure_ != nullptr || ended_) return;
-  if (limits_.on_bad_data == OnBadData::fail && !item.rejects.empty()) {
-    failure_ = std::make_exception_ptr(DataError(refusal_of(item.rejects.front(), corpus_)));
+  if (const auto refusal = account_.refusal(item)) {
+    failure_ = std::make_exception_ptr(DataError(*refusal));
     std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
     return;
   }
@@ -67,7 +56,7 @@ void TokenBuffer::enter(EncodedRecord item) {
     case EncodedRecord::Kind::document:
       tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
       epoch_has_documents_ = true;
-      documents_.push_back({item.place, item.record, std::move(item.tokens), item.first_token,
+      documents_.push_back({item.place, item.where.record, std::move(item.tokens), item.first_token,
                             std::exchange(pending_, {}), std::exchange(pending_rejects_, {}), 0});
       break;
     case EncodedRecord::Kind::failure:
@@ -75,18 +64,19 @@ void TokenBuffer::enter(EncodedRecord item) {
       return;
     case EncodedRecord::Kind::epoch_end:
     case EncodedRecord::Kind::corpus_end:
-      judge(true);
+      judge(item);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
         failure_ = std::make_exception_ptr(DataError(fmt::format(
             "corpus \"{}\": a whole epoch ({} records read so far, {} rejected, {} filtered, {} held out) has no "
             "document to train on; check its shards, layout, text_field, keep, drop and where",
-            corpus_, arrived_.read, arrived_.rejected_total(), arrived_.filtered, arrived_.held_out)));
+            corpus_, account_.counts().read, account_.counts().rejected_total(), account_.counts().filtered,
+            account_.counts().held_out)));
       ended_ = item.kind == EncodedRecord::Kind::corpus_end;
       return;
     default:
       break;
   }
-  judge(false);
+  judge(item);
 }
 
 /// Whether the position to start from can be one in this item; else nothing comes any more.
@@ -99,30 +89,12 @@ bool TokenBuffer::is_in_midst_of(const EncodedRecord& item) {
 }
 
 void TokenBuffer::count(const EncodedRecord& item) {
-  RecordCounts counts;
-  counts.read = item.kind == EncodedRecord::Kind::document || item.kind == EncodedRecord::Kind::held_out ||
-                item.kind == EncodedRecord::Kind::filtered || item.kind == EncodedRecord::Kind::skipped ||
-                item.kind == EncodedRecord::Kind::rejected;
-  counts.held_out = item.kind == EncodedRecord::Kind::held_out;
-  counts.filtered = item.kind == EncodedRecord::Kind::filtered;
-  counts.skipped = item.kind == EncodedRecord::Kind::skipped;
-  counts.rejected_records = item.kind == EncodedRecord::Kind::rejected;
-  counts.bytes = item.bytes;
-  counts.shortened = item.dropped_tokens > 0;
-  counts.dropped_tokens = item.dropped_tokens;
-  for (const Reject& reject : item.rejects) {
-    ++counts.rejected[static_cast<std::size_t>(reject.cause)];
-    counts.lost += reject.loss;
-    judge_.note(reject);
-  }
-  arrived_ += counts;
-  pending_ += counts;
+  pending_ += account_.add(item);
 }
 
-void TokenBuffer::judge(bool at_epoch_end) {
+void TokenBuffer::judge(const EncodedRecord& item) {
   if (failure_ != nullptr) return;
-  if (const auto verdict = judge_.verdict(arrived_, at_epoch_end))
-    failure_ = std::make_exception_ptr(DataError(*verdict));
+  if (const auto verdict = account_.verdict(item)) failure_ = std::make_exception_ptr(DataError(*verdict));
 }
 
 TokenBuffer::Supply TokenBuffer::supply(std::uint64_t length, std::optional<TokenId> separator) const {

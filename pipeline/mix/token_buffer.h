@@ -3,21 +3,20 @@
 #include <cstdint>
 #include <deque>
 #include <exception>
-#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
-#include "pipeline/corpora/loss_judge.h"
 #include "pipeline/mix/encoded_record.h"
+#include "pipeline/mix/record_account.h"
 #include "pipeline/rows/position.h"
 #include "stages/records.h"
 
 namespace millrace {
 
-/// One corpus's documents between encoding and cutting: puts them back in order by number, holds their ids, cuts
-/// segments from them, and keeps the corpus's position. No thread of its own; not thread-safe.
+/// One corpus's documents between encoding and cutting: holds their ids, cuts segments from them, and keeps the
+/// corpus's position. No thread of its own; not thread-safe.
 class TokenBuffer {
  public:
   struct Limits {
@@ -27,7 +26,7 @@ class TokenBuffer {
   };
   TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits);
 
-  /// Takes the next item, in any order of numbers. Returns how much credit comes free at once.
+  /// Takes the next item in the order of reading. Returns how much credit comes free at once.
   std::uint64_t arrive(EncodedRecord item);
 
   enum class Supply : std::uint8_t { enough, wait, ended };
@@ -68,7 +67,7 @@ class TokenBuffer {
   void enter(EncodedRecord item);
   bool is_in_midst_of(const EncodedRecord& item);
   void count(const EncodedRecord& item);
-  void judge(bool at_epoch_end);
+  void judge(const EncodedRecord& item);
   void begin_document(const Held& document, Cut& cut);
   void end_document(Cut& cut);
 
@@ -76,17 +75,14 @@ class TokenBuffer {
   Limits limits_;
   PositionSource start_source_;
   CorpusPosition position_;
-  std::map<std::uint64_t, EncodedRecord> early_;  ///< Arrived before their turn.
-  std::uint64_t next_number_ = 0;
 
   std::deque<Held> documents_;
   std::uint64_t tokens_ = 0;       ///< Ids in documents_ that are not consumed.
   bool between_documents_ = true;  ///< Nothing of documents_.front() is consumed.
   bool mid_document_ = false;      ///< The next item must be a document, some of it consumed before the restart.
 
-  LossJudge judge_;
-  RecordCounts arrived_;  ///< Since the run began, up to the last item in order.
-  RecordCounts pending_;  ///< Passed over since the last document in order.
+  RecordAccount account_;  ///< Since the run began, up to the last item.
+  RecordCounts pending_;   ///< Passed over since the last document.
   std::vector<Reject> pending_rejects_;
   bool epoch_has_documents_ = false;
   bool ended_ = false;          ///< Nothing comes after documents_.

@@ -23,7 +23,6 @@ class Supply {
   void top_up(Mixer& mixer) {
     while (held_ < least_) {
       EncodedRecord document;
-      document.number = documents_;
       // Sizes are whole, and their mean is the mean.
       const auto end = static_cast<std::uint64_t>(std::llround(size_ * static_cast<double>(++documents_)));
       document.tokens.assign(end - given_, 0);

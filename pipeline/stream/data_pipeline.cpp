@@ -20,6 +20,7 @@
 #include "pipeline/mix/record_to_tokens.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/batch_queue.h"
+#include "pipeline/stream/document_feed.h"
 #include "pipeline/stream/row_packer.h"
 #include "stages/errors.h"
 
@@ -29,12 +30,6 @@ namespace {
 namespace flow = oneapi::tbb::flow;
 
 /// What flows through the graph. Messages are copied, so each is a pointer with a number or two.
-struct ReadMessage {
-  std::size_t corpus = 0;
-  std::shared_ptr<ReadRecord> item;
-  std::exception_ptr failure;
-  std::uint64_t credit = 0;
-};
 struct DocumentMessage {
   std::size_t corpus = 0;
   std::shared_ptr<EncodedRecord> item;
@@ -52,16 +47,6 @@ using ExampleMessage = std::shared_ptr<PendingExample>;
 /// Tickets between mix and pack, for each thread: enough that no thread idles, few enough to bound memory.
 constexpr std::size_t kTicketsPerThread = 4;
 
-/// What an item takes beside its text, read and encoded: about.
-constexpr std::uint64_t kItemBytes = 1024;
-
-std::uint64_t size_of(const ReadRecord& item) {
-  std::uint64_t bytes = kItemBytes;
-  if (const auto* document = std::get_if<Document>(&item.record)) bytes += document->text.size();
-  for (const Reject& reject : item.container_rejects) bytes += reject.reason.size();
-  return bytes;
-}
-
 void pass_on(std::vector<Reject>& rejects, const std::vector<std::uint32_t>& corpora, StreamRow& row) {
   std::ranges::move(rejects, std::back_inserter(row.rejects));
   row.reject_corpora.insert(row.reject_corpora.end(), corpora.begin(), corpora.end());
@@ -75,8 +60,7 @@ struct DataPipeline::Impl {
   void run();
 
   // The bodies of the graph's nodes, in the data's order.
-  std::optional<ReadMessage> read(std::size_t corpus);
-  DocumentMessage encode(const ReadMessage& message) const;
+  EncodedRecord encode(std::size_t corpus, ReadRecord record) const;
   std::vector<ExampleMessage> mix(const MixMessage& message);
   void corrupt(PendingExample& making) const;
   void pack(PendingExample& making);
@@ -95,8 +79,6 @@ struct DataPipeline::Impl {
 
   // Each touched by one serial node only.
   std::vector<CorpusReader> readers;
-  std::vector<char> reader_failed;
-  std::vector<std::uint64_t> in_flight;  ///< Bytes.
   Mixer mixer;
   std::size_t tickets_in_flight = 0;
   RowPacker packer;
@@ -104,8 +86,7 @@ struct DataPipeline::Impl {
   bool ended = false;
 
   // Synchronise themselves.
-  std::atomic<bool> stopping = false;
-  std::atomic<std::uint64_t> records_read = 0;
+  DocumentFeed::Control control;
   BatchQueue queue;
   std::optional<oneapi::tbb::global_control> more_threads;
   std::thread thread;
@@ -121,8 +102,6 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> foun
       first(start ? adapted_position(*start, config, corpora) : start_of(config, corpora)),
       max_document_tokens(max_document_tokens_of(config)),
       max_tickets(kTicketsPerThread * static_cast<std::size_t>(given.threads)),
-      reader_failed(corpora.size(), 0),
-      in_flight(corpora.size(), 0),
       mixer(config, corpora, plans, first),
       packer(config, vocabulary.pad()),
       queue(given.queued_batches) {
@@ -135,34 +114,17 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> foun
     more_threads.emplace(oneapi::tbb::global_control::max_allowed_parallelism, threads);
 }
 
-//   read > encode >  mix  > corrupt > order > pack > (batch queue)
-//    ^--- credit ---'   ^----- examples packed -'
-// One read > encode per corpus; one of each of the others.
+//   feed  >  mix  > corrupt > order > pack > (batch queue)
+//    ^-credit-' ^----- examples packed -'
+// One feed per corpus; one of each of the others.
 void DataPipeline::Impl::run() {
-  using ReadNode = flow::multifunction_node<std::uint64_t, std::tuple<ReadMessage>>;
   flow::graph graph;
-  std::vector<std::unique_ptr<ReadNode>> reads;
-  std::vector<std::unique_ptr<flow::function_node<ReadMessage, MixMessage>>> encodes;
-  for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
-    reads.push_back(std::make_unique<ReadNode>(
-        graph, flow::serial, [this, corpus](std::uint64_t credit, ReadNode::output_ports_type& ports) {
-          std::uint64_t& bytes = in_flight[corpus];
-          bytes -= credit;
-          while (bytes < options.bytes_in_flight) {
-            const std::optional<ReadMessage> message = read(corpus);
-            if (!message) break;
-            bytes += message->credit;
-            std::get<0>(ports).try_put(*message);
-          }
-        }));
-    encodes.push_back(std::make_unique<flow::function_node<ReadMessage, MixMessage>>(
-        graph, flow::unlimited, [this](const ReadMessage& message) { return MixMessage(encode(message)); }));
-  }
+  std::vector<std::unique_ptr<DocumentFeed>> feeds;
   using MixNode = flow::multifunction_node<MixMessage, std::tuple<ExampleMessage>>;
-  MixNode mix_node(graph, flow::serial, [this, &reads](const MixMessage& message, MixNode::output_ports_type& ports) {
+  MixNode mix_node(graph, flow::serial, [this, &feeds](const MixMessage& message, MixNode::output_ports_type& ports) {
     for (const ExampleMessage& making : mix(message)) std::get<0>(ports).try_put(making);
-    for (std::size_t corpus = 0; corpus < reads.size(); ++corpus)
-      if (const std::uint64_t credit = mixer.take_credit(corpus); credit > 0) reads[corpus]->try_put(credit);
+    for (std::size_t corpus = 0; corpus < feeds.size(); ++corpus)
+      if (const std::uint64_t credit = mixer.take_credit(corpus); credit > 0) feeds[corpus]->give_back(credit);
   });
   flow::function_node<ExampleMessage, ExampleMessage> corrupt_node(graph, flow::unlimited,
                                                                    [this](ExampleMessage making) {
@@ -175,54 +137,28 @@ void DataPipeline::Impl::run() {
     pack(*making);
     return MixMessage(ExamplePacked{});
   });
-
   for (std::size_t corpus = 0; corpus < corpora.size(); ++corpus) {
-    flow::make_edge(flow::output_port<0>(*reads[corpus]), *encodes[corpus]);
-    flow::make_edge(*encodes[corpus], mix_node);
+    feeds.push_back(std::make_unique<DocumentFeed>(
+        graph, readers[corpus], [this, corpus](ReadRecord record) { return encode(corpus, std::move(record)); },
+        [corpus, &mix_node](EncodedRecord item) {
+          mix_node.try_put(DocumentMessage{corpus, std::make_shared<EncodedRecord>(std::move(item))});
+        },
+        options.bytes_in_flight, control));
   }
+
   flow::make_edge(flow::output_port<0>(mix_node), corrupt_node);
   flow::make_edge(corrupt_node, order_node);
   flow::make_edge(order_node, pack_node);
   flow::make_edge(pack_node, mix_node);
-  for (const auto& node : reads) node->try_put(0);
+  for (const auto& feed : feeds) feed->begin();
   graph.wait_for_all();
 }
 
-/// Nothing once the corpus has ended or failed, or nobody wants more.
-std::optional<ReadMessage> DataPipeline::Impl::read(std::size_t corpus) {
-  if (stopping || reader_failed[corpus] != 0) return std::nullopt;
-  ReadMessage message;
-  message.corpus = corpus;
-  message.item = std::make_shared<ReadRecord>();
-  try {
-    if (!readers[corpus].next(*message.item)) return std::nullopt;
-    ++records_read;
-  } catch (...) {
-    message.failure = std::current_exception();
-    reader_failed[corpus] = 1;
-  }
-  message.credit = size_of(*message.item);
-  return message;
-}
-
-DocumentMessage DataPipeline::Impl::encode(const ReadMessage& message) const {
-  DocumentMessage encoded{message.corpus, std::make_shared<EncodedRecord>()};
-  encoded.item->number = message.item->number;
-  encoded.item->failure = message.failure;
-  try {
-    const RunCorpus& corpus = corpora[message.corpus];
-    if (message.failure != nullptr) {
-      encoded.item->rejects = std::move(message.item->container_rejects);
-    } else {
-      *encoded.item = record_to_tokens(std::move(*message.item), vocabulary,
-                                       {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
-    }
-    keep_one_chunk(*encoded.item, max_document_tokens, config.seed, corpus.id);
-  } catch (...) {
-    encoded.item->failure = std::current_exception();
-  }
-  if (encoded.item->failure != nullptr) encoded.item->kind = EncodedRecord::Kind::failure;
-  encoded.item->credit = message.credit;
+EncodedRecord DataPipeline::Impl::encode(std::size_t number, ReadRecord record) const {
+  const RunCorpus& corpus = corpora[number];
+  EncodedRecord encoded = record_to_tokens(std::move(record), vocabulary,
+                                           {config.holdout, corpus.corpus.max_epochs, config.seed, corpus.id});
+  keep_one_chunk(encoded, max_document_tokens, config.seed, corpus.id);
   return encoded;
 }
 
@@ -233,11 +169,11 @@ std::vector<ExampleMessage> DataPipeline::Impl::mix(const MixMessage& message) {
   } else {
     --tickets_in_flight;
   }
-  while (!stopping && tickets_in_flight < max_tickets) {
+  while (!control.stopping && tickets_in_flight < max_tickets) {
     std::optional<MixedSegment> ticket = mixer.next();
     if (!ticket) break;
     ++tickets_in_flight;
-    if (ticket->kind != MixedSegment::Kind::example) stopping = true;
+    if (ticket->kind != MixedSegment::Kind::example) control.stopping = true;
     examples.push_back(std::make_shared<PendingExample>(PendingExample{std::move(*ticket), {}}));
   }
   return examples;
@@ -270,7 +206,7 @@ void DataPipeline::Impl::pack(PendingExample& making) {
 /// The stream's end, or what broke it. Rows that make no whole batch are handed out before an end; before a failure,
 /// only what was passed over on the way to them is.
 void DataPipeline::Impl::finish(MixedSegment& ticket) {
-  stopping = true;
+  control.stopping = true;
   StreamRow end;
   end.number = ticket.row;
   end.after = std::move(ticket.after);
@@ -291,7 +227,7 @@ bool DataPipeline::Impl::deliver(std::optional<StreamRow> row) {
   batch.push_back(std::move(*row));
   if (batch.size() < static_cast<std::size_t>(options.batch_rows)) return true;
   if (queue.push(std::exchange(batch, {}))) return true;
-  stopping = true;
+  control.stopping = true;
   return false;
 }
 
@@ -324,12 +260,12 @@ StreamRow DataPipeline::end() {
 }
 
 void DataPipeline::stop() {
-  impl_->stopping = true;
+  impl_->control.stopping = true;
   impl_->queue.stop();
 }
 
 std::uint64_t DataPipeline::records_read_ahead() const {
-  return impl_->records_read;
+  return impl_->control.records_read;
 }
 
 }  // namespace millrace

@@ -10,8 +10,8 @@
 #include <fmt/format.h>
 
 #include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/corpora/corpus_shard.h"
 #include "pipeline/corpora/held_out.h"
-#include "pipeline/corpora/loss_judge.h"
 #include "pipeline/keys/config_table.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
@@ -59,17 +59,16 @@ class Turns {
 };
 
 /// Why a record can be in no row; empty if it can. Throws ConfigError if the shard has not so many records.
-std::string why_never_read(const StreamConfig& config, const Corpus& corpus, const std::string& shard,
+std::string why_never_read(const StreamConfig& config, const RunCorpus& corpus, std::uint32_t index,
                            std::uint64_t wanted) {
-  const std::string path = shard_path(config, shard);
-  const std::unique_ptr<RecordReader> reader = open_shard(path, reader_options(config, corpus, path), wanted);
+  CorpusShard shard(config, corpus, {index, wanted, {}});
   Record record;
   do {
-    if (reader->next_record() > wanted || !reader->next(record))
-      throw ConfigError(fmt::format("--document: {} has no record {}; it ends before record {}", shard, wanted,
-                                    reader->next_record()));
+    if (shard.place().record > wanted || shard.next(record) == CorpusShard::Step::end)
+      throw ConfigError(fmt::format("--document: {} has no record {}; it ends before record {}", corpus.shards[index],
+                                    wanted, shard.place().record));
     expect_readable(record);
-  } while (reader->next_record() <= wanted);
+  } while (shard.place().record <= wanted);
   if (const auto* reject = std::get_if<Reject>(&record))
     return fmt::format("rejected ({}: {})", millrace::name_of(reject->cause), reject->reason);
   if (std::holds_alternative<Filtered>(record)) return "left out by the corpus's keep, drop or where";
@@ -188,7 +187,7 @@ FoundDocument find_document(const SearchedRows& rows, ShardOfCorpus shard, std::
                             const JobCallbacks& callbacks) {
   const RunCorpus& corpus = rows.corpora[shard.corpus];
   FoundDocument found{corpus.corpus.name, corpus.shards[shard.shard], record, {}, {}};
-  found.never_read_because = why_never_read(rows.config, corpus.corpus, found.shard, record);
+  found.never_read_because = why_never_read(rows.config, corpus, shard.shard, record);
   if (found.never_read_because.empty() && rows.end > 0) found.hits = Search(rows, shard, record, callbacks).hits();
   return found;
 }

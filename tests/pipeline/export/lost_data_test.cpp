@@ -1,4 +1,7 @@
+#include <algorithm>
 #include <fstream>
+#include <iterator>
+#include <map>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -146,6 +149,35 @@ TEST_F(LostData, IsTheSameAfterAStop) {
     const StreamPosition at = json_again(*pipeline.next()->front().after);
     if (row % 9 != 0) continue;
     EXPECT_EQ(run(at).end, whole.end) << row;
+  }
+}
+
+TEST_F(LostData, IsCountedAndNamedAlikeByTheStreamAndByPreprocessWithOneTwoAndEightThreads) {
+  write("part-1.jsonl", zstd_frame(lines(0, 400)) + damaged_frame(lines(400, 900)) + zstd_frame(lines(900, 950)) +
+                            damaged_frame(lines(950, 990)));
+  write("part-2.jsonl", "{\"text\": 7}\n" + lines(0, 700) + "{\"text\": \"\"}\n");
+  config_.max_bad_fraction = 1;
+  config_.holdout = 0.1;
+  const Outcome streamed = run();
+  ASSERT_TRUE(streamed.end) << streamed.error;
+  EXPECT_EQ(streamed.rejects.size(), 4U);
+  std::map<std::string, std::string> first;
+  for (const int threads : {1, 2, 8}) {
+    PreprocessOptions options;
+    options.out = folder_.path() / ("out-" + std::to_string(threads));
+    options.format = "olmo";
+    options.threads = threads;
+    const PreprocessResult result = preprocess(config_, tiny_vocabulary(), options, {});
+    EXPECT_EQ(result.manifest.accounts.at(0).records, streamed.end->corpora.at(0).records) << threads;
+    std::map<std::string, std::string> files;
+    for (const auto& entry : fs::recursive_directory_iterator(options.out)) {
+      if (!entry.is_regular_file()) continue;
+      std::ifstream file(entry.path(), std::ios::binary);
+      files[entry.path().lexically_relative(options.out).string()] = {std::istreambuf_iterator<char>(file), {}};
+    }
+    EXPECT_EQ(std::ranges::count(files.at("rejects.jsonl"), '\n'), 4);
+    if (first.empty()) first = files;
+    EXPECT_EQ(files, first) << threads << " threads";
   }
 }
 

@@ -16,7 +16,7 @@ namespace {
 
 EncodedRecord document_of(int length, std::uint64_t record) {
   EncodedRecord item;
-  item.record = record;
+  item.where.record = record;
   item.tokens.resize(static_cast<std::size_t>(length));
   std::iota(item.tokens.begin(), item.tokens.end(), 0);
   return item;
@@ -68,8 +68,7 @@ TEST(DocumentChunk, IsNamedByItsPlaceInTheDocumentAndCountedInThePosition) {
   StreamConfig config = config_over("", {folder_corpus("a", kShareUnits)}, three_denoisers(300'000'000, 300'000'000));
   std::uint64_t number = 0, dropped = 0;
   SerialStream stream(config, [&](std::size_t) -> std::optional<EncodedRecord> {
-    EncodedRecord item = document_of(90, number);
-    item.number = number++;
+    EncodedRecord item = document_of(90, number++);
     keep_one_chunk(item, 40, 5, 6);
     return item;
   });

@@ -18,9 +18,9 @@ constexpr int kLongCases = 10'000;
 SerialStream::Source one_document_each(std::size_t corpora) {
   return [numbers = std::vector<std::uint64_t>(corpora, 0)](std::size_t corpus) mutable {
     EncodedRecord item;
-    item.number = numbers[corpus]++;
-    item.place.epoch = item.number / 2;
-    if (item.number % 2 == 0) {
+    const std::uint64_t number = numbers[corpus]++;
+    item.place.epoch = number / 2;
+    if (number % 2 == 0) {
       item.tokens.assign(1 + 2 * corpus, static_cast<TokenId>(10 + corpus));
     } else {
       item.kind = EncodedRecord::Kind::epoch_end;

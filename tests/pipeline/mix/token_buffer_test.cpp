@@ -19,9 +19,8 @@ constexpr TokenId kEos = 1;
 /// Item `number` of a single block: a document of `length` ids number*100, number*100+1, ...
 EncodedRecord document(std::uint64_t number, int length) {
   EncodedRecord item;
-  item.number = number;
   item.place.index = number;
-  item.record = number;
+  item.where.record = number;
   for (int i = 0; i < length; ++i) item.tokens.push_back(static_cast<TokenId>(number * 100) + i);
   return item;
 }
@@ -29,7 +28,6 @@ EncodedRecord document(std::uint64_t number, int length) {
 EncodedRecord other(std::uint64_t number, Kind kind) {
   EncodedRecord item;
   item.kind = kind;
-  item.number = number;
   item.place.index = number;
   if (kind == Kind::rejected) item.rejects.push_back({{"shard", number, 0, 0}, RejectCause::bad_json, "reason", 0});
   return item;
@@ -39,14 +37,6 @@ TokenBuffer buffer(std::uint64_t full_at = 1000) {
   TokenBuffer::Limits limits;
   limits.full_at = full_at;
   return TokenBuffer("corpus", CorpusPosition{}, limits);
-}
-
-TEST(TokenBuffer, PutsDocumentsBackInOrder) {
-  TokenBuffer b = buffer();
-  EXPECT_EQ(b.arrive(document(1, 2)), 0U);
-  EXPECT_EQ(b.supply(1, std::nullopt), TokenBuffer::Supply::wait);
-  EXPECT_EQ(b.arrive(document(0, 2)), 2U);
-  EXPECT_EQ(b.cut(4, std::nullopt).segment.tokens, (std::vector<TokenId>{0, 1, 100, 101}));
 }
 
 TEST(TokenBuffer, NamesTheSpansOfTheDocumentsItCut) {
@@ -167,7 +157,7 @@ TEST(TokenBuffer, CountsWhatIsLeftAtTheCorpussEndAsTail) {
   EXPECT_FALSE(b.position().open);
 }
 
-void cut_the_same_ids_whatever_the_order_of_arrival() {
+void cut_the_ids_that_arrived_whatever_the_lengths_of_the_cuts() {
   const auto lengths = *rc::gen::nonEmpty(rc::gen::container<std::vector<int>>(rc::gen::inRange(1, 40)));
   std::vector<EncodedRecord> items;
   std::vector<TokenId> expected;
@@ -175,9 +165,9 @@ void cut_the_same_ids_whatever_the_order_of_arrival() {
     items.push_back(document(i, lengths[i]));
     expected.insert(expected.end(), items.back().tokens.begin(), items.back().tokens.end());
   }
-  ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::block_order, 0);
+  ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::span_lengths, 0);
   TokenBuffer b = buffer(60);
-  for (const std::uint32_t i : rng.permutation(static_cast<std::uint32_t>(items.size()))) b.arrive(items[i]);
+  for (const EncodedRecord& item : items) b.arrive(item);
   std::vector<TokenId> cut;
   while (cut.size() < expected.size()) {
     const std::uint64_t length = std::min<std::uint64_t>(1 + rng.below(30), expected.size() - cut.size());
@@ -187,12 +177,12 @@ void cut_the_same_ids_whatever_the_order_of_arrival() {
   RC_ASSERT(cut == expected);
 }
 
-TEST(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrival) {
-  expect_holds(300, cut_the_same_ids_whatever_the_order_of_arrival);
+TEST(TokenBuffer, CutsTheIdsThatArrivedWhateverTheLengthsOfTheCuts) {
+  expect_holds(300, cut_the_ids_that_arrived_whatever_the_lengths_of_the_cuts);
 }
 
-TEST(TokenBuffer, CutsTheSameIdsWhateverTheOrderOfArrivalLong) {
-  expect_holds(10'000, cut_the_same_ids_whatever_the_order_of_arrival);
+TEST(TokenBuffer, CutsTheIdsThatArrivedWhateverTheLengthsOfTheCutsLong) {
+  expect_holds(10'000, cut_the_ids_that_arrived_whatever_the_lengths_of_the_cuts);
 }
 
 }  // namespace

@@ -99,11 +99,9 @@ class PlanOfPackedRows : public testing::Test {
 
   /// Raw tokens by corpus in the stream's first rows, from documents of 10 to 70 tokens.
   std::vector<double> consumed(std::uint64_t rows) const {
-    std::vector<std::uint64_t> numbers(5, 0);
     ItemRng rng(3, Purpose::generation, 0);
-    SerialStream stream(config_, [&](std::size_t corpus) -> std::optional<EncodedRecord> {
+    SerialStream stream(config_, [&](std::size_t) -> std::optional<EncodedRecord> {
       EncodedRecord item;
-      item.number = numbers[corpus]++;
       item.tokens.assign(10 + rng.below(61), 300);
       return item;
     });
