@@ -9,7 +9,7 @@ namespace {
 
 __extension__ using Wide = unsigned __int128;
 
-/// No zstd block or deflate block makes more of a byte: a header that says so is wrong.
+/// Largest expansion of a zstd or deflate block: a header that claims more is wrong.
 constexpr Wide kMostRatio = 1 << 15;
 
 std::uint64_t narrow(Wide value) {
@@ -41,7 +41,7 @@ std::uint64_t FrameTally::lose_rest(std::uint64_t failed_at, std::optional<std::
     whole = scaled(length, handed_out_, std::max<std::uint64_t>(failed_at - begin_, 1));
   }
   const std::uint64_t lost = whole - std::min(whole, handed_out_);
-  // The part of the frame's bytes that nothing came of; all of them, if nothing did.
+  // The frame's bytes that produced no content; all of them, if none did.
   lost_of_frame_ = handed_out_ == 0 ? length : scaled(length, lost, std::max(whole, handed_out_));
   return lost;
 }

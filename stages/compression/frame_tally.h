@@ -7,25 +7,25 @@
 
 namespace millrace {
 
-/// Bytes of content that a byte of a compressed file stands for before anything of the file was read.
+/// Assumed content bytes per compressed byte, until some of the file has been read.
 inline constexpr std::uint64_t kUnknownRatio = 3;
 
-/// Counts what the frames (or members) of a compressed file hold, and says what one that cannot be read stands for: the
-/// content size that its header names, else its length in the file times the ratio of the frames before it. Depends on
-/// the file's bytes only, not on where reading began. One object, one thread.
+/// Counts the content of the frames (or members) of a compressed file, and estimates how much content an unreadable one
+/// holds: the size in its header, else its length in the file times the compression ratio of the frames before it.
+/// Depends on the file's bytes only, not on where reading began. One object, one thread.
 class FrameTally {
  public:
   /// Reading begins at a frame's first byte.
   explicit FrameTally(const SeekPoint& from) : begin_(from.offset), content_(from.content), lost_(from.lost) {}
 
-  /// A frame begins at `offset` in the file. `size`: of its content, if its header says it.
+  /// A frame begins at `offset` in the file. `size`: the content size, if the header has it.
   void begin_frame(std::uint64_t offset, std::optional<std::uint64_t> size = {});
-  /// So many bytes of the frame's content were handed out.
+  /// `bytes` of the frame's content were returned.
   void add(std::uint64_t bytes) { handed_out_ += bytes; }
-  /// The frame can be read no further than `failed_at` in the file, and ends at `end`: nothing if the file ends before
-  /// it does. Returns the bytes of content that are lost with it. Call once a frame.
+  /// The frame cannot be read beyond `failed_at` in the file; it ends at `end` (empty: the file ends first). Returns
+  /// the content bytes lost. Call at most once per frame.
   std::uint64_t lose_rest(std::uint64_t failed_at, std::optional<std::uint64_t> end);
-  /// SeekPoint::lost of the present frame.
+  /// SeekPoint::lost of the current frame.
   std::uint64_t lost() const { return lost_; }
 
  private:

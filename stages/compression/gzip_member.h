@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// Compresses bytes that come piece by piece into one gzip member without a time or a name in it: the same bytes for
-/// the same library, however the pieces are cut. One object, one thread.
+/// Compresses a stream of pieces into one gzip member without time or file name. The output depends only on the bytes
+/// and the zlib version, not on how they are cut into pieces. One object, one thread.
 class GzipMember {
  public:
   GzipMember();
@@ -15,7 +15,7 @@ class GzipMember {
   GzipMember(const GzipMember&) = delete;
   GzipMember& operator=(const GzipMember&) = delete;
 
-  /// What can be written so far of the member with `bytes` added; may be empty.
+  /// Compresses `bytes`. Returns the output that is ready; may be empty.
   std::string add(std::string_view bytes);
   /// The rest of the member. Call once, last.
   std::string finish();

@@ -113,7 +113,7 @@ class GzipStream final : public ByteStream {
   FrameTally tally_;
   std::uint64_t member_start_ = 0;
   bool at_boundary_ = true;
-  bool member_is_fresh_ = false;  // None of its bytes was handed out yet.
+  bool member_is_fresh_ = false;  // None of its bytes was returned yet.
   bool finished_ = false;
   std::optional<ContainerFault> fault_;
 };

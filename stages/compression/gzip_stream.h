@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// See open_bytes. Zero bytes behind the last member are padding, as for gzip itself.
+/// See open_bytes. Zero bytes after the last member are padding, as in gzip.
 std::unique_ptr<ByteStream> open_gzip_stream(std::unique_ptr<InputFile> file, const SeekPoint& from);
 
 }  // namespace millrace

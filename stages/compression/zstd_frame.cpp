@@ -24,7 +24,7 @@ std::string zstd_compressed(std::string_view bytes, const ZstdFrame& frame) {
 std::string zstd_decompressed(std::string_view frame, std::size_t size) {
   if (ZSTD_getFrameContentSize(frame.data(), frame.size()) != size)
     throw DataError(fmt::format("this is no zstd frame of {} bytes", size));
-  // A block of 128 KiB takes at least four bytes: no memory is asked for what the frame cannot hold.
+  // A block of 128 KiB takes at least four bytes: do not allocate for more than the frame can hold.
   if (size / (std::size_t{1} << 15) > frame.size())
     throw DataError(fmt::format("a zstd frame of {} bytes that claims to hold {}", frame.size(), size));
   std::string bytes(size, '\0');

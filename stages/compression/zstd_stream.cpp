@@ -28,8 +28,8 @@ std::uint32_t little_endian(const char* bytes, int count) {
   return value;
 }
 
-/// Where the frame at `start` ends, read from its block headers alone (RFC 8878, 3.1.1), if the file confirms it
-/// there: by its end or by another frame.
+/// The end of the frame at `start`, found from its block headers alone (RFC 8878, 3.1.1), if the file confirms it: it
+/// ends there or another frame begins.
 std::optional<std::uint64_t> end_of_frame(const InputFile& file, std::uint64_t start) {
   char head[8];
   if (file.read_at(start, head, sizeof head) < sizeof head) return std::nullopt;
@@ -61,8 +61,8 @@ std::optional<std::uint64_t> end_of_frame(const InputFile& file, std::uint64_t s
   return is_zstd_magic(next) ? std::optional(position) : std::nullopt;
 }
 
-/// Where the frame behind the one at `start` begins, by the seekable format's table at the file's end: a skippable
-/// frame of one entry a frame {compressed size, content size[, checksum]} and a footer {frames, descriptor, magic}.
+/// The beginning of the frame after the one at `start`, from the seekable format's table at the file's end: a skippable
+/// frame with one entry per frame {compressed size, content size[, checksum]} and a footer {frames, descriptor, magic}.
 std::optional<std::uint64_t> next_in_seek_table(const InputFile& file, std::uint64_t start) {
   constexpr std::uint32_t kTableMagic = 0x184D2A5EU;
   constexpr std::uint32_t kFooterMagic = 0x8F92EAB1U;
@@ -127,9 +127,9 @@ class ZstdStream final : public ByteStream {
   double share_read() const override { return file_->share_read(); }
 
  private:
-  /// How many bytes the decoder is given at once: a header, a block or a checksum, never two of them. A call that
-  /// fails keeps to itself what it decoded before; so none decodes anything before, and what comes out of a damaged
-  /// frame does not depend on how much is asked for at a time.
+  /// How many bytes the decoder gets per call: one header, block or checksum, never two. A failing call does not return
+  /// what it decoded before the error. With one block per call nothing is lost that way, and the output of a damaged
+  /// frame does not depend on the read size.
   std::size_t next_step() const {
     if (flushing_) return 0;
     return hint_ > kBlockHeaderBytes ? hint_ - kBlockHeaderBytes : hint_;
@@ -163,8 +163,8 @@ class ZstdStream final : public ByteStream {
     return false;
   }
 
-  /// One for each frame: how much of a damaged frame comes out depends on the buffer's size, and a used context keeps
-  /// the buffer of a larger frame. So a frame gives the same whether or not the file was read from its beginning.
+  /// A new context for each frame: how much of a damaged frame is decoded depends on the buffer's size, and a reused
+  /// context keeps the buffer of a larger frame. So a frame gives the same bytes wherever reading began.
   void begin_context() {
     context_.reset(ZSTD_createDCtx());
     if (context_ == nullptr) throw std::bad_alloc();
@@ -202,10 +202,10 @@ class ZstdStream final : public ByteStream {
   std::unique_ptr<ZSTD_DCtx, FreeContext> context_;
   FrameTally tally_;
   std::uint64_t frame_start_ = 0;
-  std::size_t hint_ = 0;   // What libzstd asks for next: its step, and the header of the block behind it.
+  std::size_t hint_ = 0;   // What libzstd asks for next: this step and the next block's header.
   bool flushing_ = false;  // It may still have bytes to hand out.
   bool at_boundary_ = true;
-  bool frame_is_fresh_ = false;  // None of its bytes was handed out yet.
+  bool frame_is_fresh_ = false;  // None of its bytes was returned yet.
   bool finished_ = false;
   std::optional<ContainerFault> fault_;
 };
