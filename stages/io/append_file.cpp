@@ -23,7 +23,7 @@ AppendFile::~AppendFile() {
 }
 
 void AppendFile::append(std::string_view text) {
-  // Whole texts are lost, never the rest of one that was begun.
+  // Drop only whole texts, never the rest of a text that is partly written.
   if (waiting_.size() + text.size() <= kMostWaiting) waiting_ += text;
   if (!write_waiting()) tell_once("cannot write", errno);
 }

@@ -30,12 +30,12 @@ std::filesystem::path temporary_beside(const std::filesystem::path& path) {
 AtomicFile::AtomicFile(const std::filesystem::path& path) : path_(through_links(path)) {
   std::error_code missing;
   const std::filesystem::file_status there = std::filesystem::status(path_, missing);
-  // No file could have the name: better said now than when all is written.
+  // No file can have this name: fail now, not after everything is written.
   if (there.type() == std::filesystem::file_type::none) disk_failure(path_, missing.value(), "cannot write");
   if (std::filesystem::is_directory(there)) disk_failure(path_, EISDIR, "cannot write");
   if (std::filesystem::exists(there) && !std::filesystem::is_regular_file(there))
     disk_failure(path_, EINVAL, "is no regular file, and none is put in its place");
-  do {  // Another name where a process that was killed and had this number left one.
+  do {  // A killed process with the same id may have left a file of this name: try the next one.
     temporary_ = temporary_beside(path_);
     descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   } while (descriptor_ < 0 && errno == EEXIST);

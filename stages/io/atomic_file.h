@@ -6,9 +6,9 @@
 
 namespace millrace {
 
-/// A file that appears whole or not at all: written under a temporary name beside its place, synced, renamed. A link
-/// stays: what it leads to is written. A file that is replaced leaves its permissions to the new one. A folder, device,
-/// pipe or socket is refused: no file is put in its place. Every function throws as disk_failure (stages/io/disk.h).
+/// A file that appears whole or not at all: written under a temporary name in the same folder, synced, renamed. If the
+/// path is a link, its target is replaced and the link stays. A replaced file passes on its permissions. A folder,
+/// device, pipe or socket is refused. Every function throws as disk_failure (stages/io/disk.h).
 class AtomicFile {
  public:
   /// Makes FOLDER/.millrace-PID-N.tmp, a name that no other file has. The folder must exist.
@@ -20,7 +20,7 @@ class AtomicFile {
 
   void write(const void* data, std::size_t bytes) { write({static_cast<const char*>(data), bytes}); }
   void write(std::string_view text);
-  /// Syncs the file, gives it its name (replacing what had it) and syncs the folder. Call once, last.
+  /// Syncs the file, renames it to its final name (replacing an older file) and syncs the folder. Call once, last.
   void commit();
 
  private:
@@ -31,7 +31,7 @@ class AtomicFile {
   int descriptor_ = -1;
 };
 
-/// True for the names that AtomicFile gives while it writes.
+/// True for AtomicFile's temporary names.
 bool is_temporary_name(std::string_view name);
 
 void write_file_atomically(const std::filesystem::path& path, std::string_view text);

@@ -29,10 +29,10 @@ fs::path through_links(const fs::path& path) {
   for (int links = 0; links <= kMostLinks; ++links) {
     std::error_code error;
     if (!fs::is_symlink(at, error)) return at;
-    // What is no file of a folder (a pipe under /dev/stdout) is reached through its link only.
+    // A target without a path of its own (a pipe under /dev/stdout) is reached only through its link.
     const fs::file_status there = fs::status(at, error);
     if (fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there)) return at;
-    // /dev/stdout of a process whose output goes to a file: writing that file anew would not be writing to its output.
+    // /dev/stdout redirected to a file: replacing that file would not write to the process's output.
     if (fs::weakly_canonical(at.parent_path(), error).string().starts_with("/proc/"))
       disk_failure(path, EINVAL, "leads to a file that is open already; name the file itself");
     fs::path target = fs::read_symlink(at, error);
@@ -47,7 +47,7 @@ void write_all(int descriptor, const fs::path& path, std::string_view bytes) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(descriptor, bytes.data(), std::min(bytes.size(), kMost));
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0 && errno == EAGAIN) {  // A terminal or pipe that somebody else made not to wait.
+    if (written < 0 && errno == EAGAIN) {  // A terminal or pipe that another process made non-blocking.
       pollfd ready{descriptor, POLLOUT, 0};
       ::poll(&ready, 1, -1);
       continue;

@@ -95,7 +95,8 @@ std::size_t InputFile::read(char* into, std::size_t capacity) {
   return peeked > 0 ? peeked : fetch(into, capacity);
 }
 
-/// What follows the buffered bytes. Of standard input what there is, so that nothing waits for more than it needs.
+/// Reads the bytes after the buffered ones. Of standard input only what is available, to avoid waiting for more than is
+/// needed.
 std::size_t InputFile::fetch(char* into, std::size_t capacity) {
   std::size_t got = 0;
   if (is_stream_) {

@@ -10,14 +10,13 @@
 
 namespace millrace {
 
-/// A file read from front to back through a small buffer, with random reads beside it. One object, one thread.
-/// Reads that fail throw std::system_error with the path: a directory, a vanished disk, a missing permission.
+/// A file read sequentially through a small buffer, with random reads as well. One object, one thread. Reads that fail
+/// throw std::system_error with the path: a directory, a vanished disk, a missing permission.
 class InputFile {
  public:
-  /// Throws std::system_error, too, if it is a FIFO, socket or device, and does not wait for one.
+  /// Throws std::system_error also for a FIFO, socket or device, without waiting for it.
   explicit InputFile(const std::string& path);
-  /// Whatever comes on descriptor 0, read once from front to back: it has no random reads, and can be sought in the
-  /// buffer only.
+  /// Standard input (descriptor 0), read once, sequentially: no random reads, and seek() works only within the buffer.
   static std::unique_ptr<InputFile> standard_input();
   /// A file, FIFO or device likewise. Opening a FIFO waits for its writer.
   static std::unique_ptr<InputFile> stream(const std::string& path);
@@ -25,12 +24,12 @@ class InputFile {
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
-  /// When it was opened. Of standard input what has come so far.
+  /// Size when opened; of standard input the bytes received so far.
   std::uint64_t size() const { return is_stream_ ? fetched_ : size_; }
   bool is_stream() const { return is_stream_; }
 
-  /// Unread bytes at hand, at least `wanted` of them unless the file ends before. Valid until the next call.
-  /// REQUIRES: wanted <= kMostPeeked.
+  /// Buffered unread bytes, at least `wanted` of them unless the file ends first. Valid until the next call. REQUIRES:
+  /// wanted <= kMostPeeked.
   struct View {
     const char* data;
     std::size_t size;
@@ -45,11 +44,11 @@ class InputFile {
   /// position() / size(); 1 for an empty file, 0 for standard input.
   double share_read() const;
 
-  /// Shown what peek and read take from the file, from then on.
+  /// Called with all bytes that peek and read fetch from the file from then on.
   using Watcher = std::function<void(std::uint64_t offset, const char* data, std::size_t bytes)>;
   void watch(Watcher watcher) { watcher_ = std::move(watcher); }
 
-  /// Reads what is peeked, then past the buffer, straight into `into`.
+  /// Takes the buffered bytes first, then reads directly into `into`, bypassing the buffer.
   std::size_t read(char* into, std::size_t capacity);
   /// Reads at `offset` without moving the position; fewer bytes than asked only at the file's end. Of standard input:
   /// nothing.

@@ -31,7 +31,7 @@ bool is_stream(const fs::path& path) {
   return fs::exists(there) && !fs::is_regular_file(there) && !fs::is_directory(there);
 }
 
-/// Waits for a pipe's reader. Throws Interrupted.
+/// Waits until somebody reads the pipe. Throws Interrupted.
 int open_stream(const fs::path& stream, const std::function<bool()>& interrupted) {
   constexpr int kWait = 50;  // Milliseconds.
   while (true) {
