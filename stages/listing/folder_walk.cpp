@@ -27,7 +27,7 @@ class Walk {
     std::error_code error;
     enter(root, error);
     if (error) throw ConfigError(fmt::format("{}: cannot read this folder: {}", root.string(), error.message()));
-    // Links come last, so that what lies below the root has its own name.
+    // Links come last, so that files below the root are found under their own names.
     while (!links_.empty()) {
       std::vector<FolderEntry> links = std::exchange(links_, {});
       std::ranges::sort(links, natural_less, [](const FolderEntry& link) { return link.path().string(); });
@@ -36,7 +36,7 @@ class Walk {
   }
 
  private:
-  /// Visits what stands in `folder`. `error` is set if it cannot be opened.
+  /// Visits the entries of `folder`. `error` is set if it cannot be opened.
   void enter(const fs::path& folder, std::error_code& error) {
     std::vector<std::string> names;
     fs::directory_iterator entry(folder, error);

@@ -24,7 +24,7 @@ class Expander {
     } else {
       std::error_code ignored;
       const fs::path path = folder / name;
-      // Of a name that ends in a slash nothing is left to look for.
+      // A pattern that ends in a slash has no further name to match.
       if (name.empty() || fs::exists(fs::symlink_status(path, ignored))) expand(path, next + 1);
     }
   }

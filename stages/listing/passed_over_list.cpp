@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMostNames = 10;
 
-/// A folder's name as it is told: without a slash at its end.
+/// A folder's name for messages: without a trailing slash.
 std::string plain(const fs::path& folder) {
   const fs::path normal = folder.empty() ? "." : folder.lexically_normal();
   return (normal.has_filename() || !normal.has_relative_path() ? normal : normal.parent_path()).string();

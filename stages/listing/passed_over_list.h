@@ -14,15 +14,15 @@ namespace millrace {
 /// What a search for shards passed over, folder by folder.
 class PassedOverList {
  public:
-  /// Once more of the same counts once.
+  /// Adding the same file again changes nothing.
   void add(const std::filesystem::path& folder, const std::string& name, PassedOver why);
   void add(const PassedOverList& list);
-  /// Other patterns took it after all.
+  /// Another pattern matched it after all.
   void remove(const std::filesystem::path& file);
   bool empty() const { return folders_.empty(); }
 
-  /// A line a folder: each kind counted, up to ten names; "data/web: unfinished or temporary: 2 (a.tmp, b~)". At most
-  /// `most` lines, and one that counts the other folders.
+  /// One line per folder: the number of each kind and up to ten names, "data/web: unfinished or temporary: 2 (a.tmp,
+  /// b~)". At most `most` lines, and one that counts the remaining folders.
   std::vector<std::string> lines(std::size_t most = 100) const;
 
  private:

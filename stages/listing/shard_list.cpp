@@ -31,7 +31,7 @@ using Kind = FolderEntry::Kind;
 
 constexpr std::size_t kMostFoldersTold = 5;
 
-/// Why it is none, of a file or what is no folder that can be entered.
+/// Why a file, or a folder that cannot be entered, is not a shard.
 std::optional<PassedOver> why_no_shard(const FolderEntry& entry) {
   std::error_code ignored;
   switch (entry.kind) {
@@ -93,7 +93,7 @@ class ShardSearch {
   }
 
  private:
-  /// Leaves of the names that lead to one file the one without a link, else the first.
+  /// Of several names of one file keeps the one without a link, else the first.
   void pass_over_other_names(std::map<std::string, fs::path>& named) {
     std::map<std::pair<dev_t, ino_t>, std::vector<std::string>> files;
     for (const auto& [name, file] : named) {
@@ -112,7 +112,7 @@ class ShardSearch {
     }
   }
 
-  /// 0: none is on the way to the file; 1: to its folder; 2: it is one itself.
+  /// Links in its path: 0: none; 1: to its folder; 2: it is one itself.
   static int links_in(const fs::path& file) {
     std::error_code ignored;
     if (fs::is_symlink(file, ignored)) return 2;
@@ -128,7 +128,7 @@ class ShardSearch {
     if (files_.size() == before) refuse_folder(path, passed_over);
   }
 
-  /// Returns what was passed over in it.
+  /// Returns what it passed over.
   PassedOverList add_folder(const fs::path& folder) {
     PassedOverList passed_over;
     walk_folder(folder, [&](const FolderEntry& entry) {
@@ -242,7 +242,7 @@ class ShardSearch {
   std::string name_of_file(const fs::path& path) const {
     std::error_code ignored;
     const fs::path normal = path.lexically_normal();
-    // ".." behind a link does not lead back to where the link stands.
+    // ".." after a link does not lead back to the folder of the link.
     const bool is_same = normal == path || fs::equivalent(normal, path, ignored);
     const std::string whole = (is_same ? normal : path).string();
     std::string start = directory_.lexically_normal().string();

@@ -59,7 +59,7 @@ constexpr std::array kNoShards{
     NamePattern{"dataset_dict.json", PassedOver::json_document},
 };
 
-/// Those that are read, and those that are refused by name of the file instead of being passed over.
+/// Compressions that are read, and those that are refused with an error instead of being passed over.
 constexpr std::array<std::string_view, 12> kPackings{".gz",  ".zst", ".zstd", ".bz2", ".xz",  ".lzma",
                                                      ".lz4", ".lz",  ".sz",   ".Z",   ".zip", ".snappy"};
 
