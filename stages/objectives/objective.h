@@ -17,15 +17,14 @@ struct Denoiser {
   double share = 0;          ///< Fraction of a corpus's examples, in (0, 1].
   double mean_span = 3;      ///< span: mean length of a noise span, in tokens.
   double mask_ratio = 0.15;  ///< span: fraction of the raw tokens that are noise.
-  std::string prompt;        ///< Ordinary text put in front of the inputs: "[NLU] ".
+  std::string prompt;        ///< Ordinary text before the inputs: "[NLU] ".
 };
 
-/// How examples fill rows. full: the raw length is solved so that one example fills a row. openmoe: inputs and targets
-/// have lengths of their own, and as many examples stand in a row as fit, in the order they come (SeqIO's
-/// trim-and-pack).
+/// How examples fill rows. full: the raw length is chosen so that one example fills a row. openmoe: inputs and targets
+/// have lengths of their own, and a row takes as many examples, in order, as fit (SeqIO's trim-and-pack).
 enum class RowLayout : std::uint8_t { full, openmoe };
 enum class Separator : std::uint8_t { none, eos };
-/// What a position may attend to: all before it of its example, or of its document only.
+/// What a position may attend to: all earlier positions of its example, or only those of its document.
 enum class AttentionReach : std::uint8_t { packed, document };
 
 /// Layout openmoe: the most ids that an example's inputs and targets may have, eos counted.

@@ -19,7 +19,7 @@ int split_of(int raw_length, ItemRng& rng) {
   return static_cast<int>(1 + rng.below(static_cast<std::uint64_t>(raw_length) - 1));
 }
 
-/// Behind what `example` has: text0 S0 text1 S1 ... to the inputs, S0 noise0 S1 noise1 ... to the targets.
+/// Appends text0 S0 text1 S1 ... to the inputs and S0 noise0 S1 noise1 ... to the targets.
 void corrupt_spans(const std::vector<TokenId>& tokens, const SpanMask& mask, TokenId first_sentinel, Example& example) {
   const std::size_t prompt = example.inputs.size();
   std::size_t noise = 0;
@@ -136,7 +136,7 @@ int SegmentToExample::example_length(ItemRng rng) const {
 }
 
 int SegmentToExample::shortest_example() const {
-  // Towards its ends the split puts more into one feature than it holds.
+  // A split near either end puts more tokens into one feature than it holds.
   return denoiser_.kind == DenoiserKind::prefix ? std::min(prefix_length(1), prefix_length(raw_length_ - 1))
                                                 : longest_example();
 }

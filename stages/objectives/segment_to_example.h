@@ -13,7 +13,7 @@ namespace millrace {
 
 class Vocabulary;
 
-/// The ids that rows need beside text: all from the model file.
+/// The special ids that rows need; all from the model file.
 struct SpecialIds {
   TokenId pad = 0;  ///< Also BOS and filler.
   TokenId eos = 1;
@@ -22,7 +22,7 @@ struct SpecialIds {
 };
 SpecialIds special_ids_of(const Vocabulary& vocabulary);
 
-/// A denoiser made ready for a vocabulary and a row length. Immutable; one object serves every thread.
+/// A denoiser prepared for a vocabulary and a row length. Immutable; one object serves every thread.
 class SegmentToExample {
  public:
   /// Layout "full": the raw length is the largest whose prompt, inputs, targets, sentinels and eos fit a row of
@@ -38,17 +38,17 @@ class SegmentToExample {
   int raw_length() const { return raw_length_; }
   /// Positions that the example of this `rng` takes: inputs and targets with prompt, sentinels and eos.
   int example_length(ItemRng rng) const;
-  /// The least and the most of them, whatever is drawn.
+  /// Its minimum and maximum over all draws.
   int shortest_example() const;
   int longest_example() const;
 
   /// span:   inputs  = prompt text0 S0 text1 S1 ... eos    targets = S0 noise0 S1 noise1 ... eos
   /// prefix: inputs  = prompt tokens[:p] eos               targets = tokens[p:] eos, p uniform in [1, n - 1]
   /// causal: inputs  = nothing                             targets = tokens eos
-  /// In layout "openmoe" each of them is cut to one less than its length before its eos, as SeqIO's
-  /// append_eos_after_trim does: a prompt pushes tokens and sentinels off the inputs, and of a causal example the last
-  /// token is always lost. Tokens that are cut off are counted in Example::trimmed.
-  /// REQUIRES: segment.tokens.size() == raw_length(). `rng` belongs to this example alone.
+  /// In layout "openmoe" inputs and targets are each trimmed to their length less 1 before eos is appended, as in
+  /// SeqIO's append_eos_after_trim: a prompt pushes tokens and sentinels off the inputs, and a causal example always
+  /// loses its last token. Tokens that are cut off are counted in Example::trimmed. REQUIRES: segment.tokens.size() ==
+  /// raw_length(). `rng` belongs to this example alone.
   Example operator()(const Segment& segment, ItemRng& rng) const;
 
   /// The raw tokens an example was made from, without those that were trimmed: the inverse of operator().

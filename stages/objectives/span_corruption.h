@@ -21,17 +21,18 @@ struct NoiseCounts {
 /// products and quotients in float32, rounded half to even. REQUIRES: n >= 2, 0 < r < 1, mu >= 1.
 NoiseCounts noise_counts(int n, double mask_ratio, double mean_span);
 
-/// T5's random_spans_helper: the raw tokens that give `inputs_length` inputs (eos counted), and the targets' length.
+/// T5's random_spans_helper: how many raw tokens give `inputs_length` inputs (eos counted), and the targets' length.
 struct SpanLengths {
   int raw = 0;
   int targets = 0;
 };
 SpanLengths openmoe_span_lengths(int inputs_length, double mask_ratio, double mean_span);
 
-/// Lengths of `parts` non-empty pieces of `items`, each composition equally likely. REQUIRES: 1 <= parts <= items.
+/// Splits `items` into `parts` non-empty pieces, every composition equally likely; returns their lengths. REQUIRES: 1
+/// <= parts <= items.
 std::vector<int> random_composition(int items, int parts, ItemRng& rng);
 
-/// The law of one such piece: entry l - 1 is the probability of length l, C(items - l - 1, parts - 2) /
+/// The length distribution of one such piece: entry l - 1 is the probability of length l, C(items - l - 1, parts - 2) /
 /// C(items - 1, parts - 1). REQUIRES: 1 <= parts <= items.
 std::vector<double> piece_length_law(int items, int parts);
 
@@ -40,7 +41,7 @@ struct SpanMask {
   std::vector<int> text;
   std::vector<int> noise;
 };
-/// Exactly noise_counts(); the two compositions are drawn uniformly and independently.
+/// A mask with exactly noise_counts(); the two compositions are drawn uniformly and independently.
 SpanMask random_span_mask(int n, double mask_ratio, double mean_span, ItemRng& rng);
 
 }  // namespace millrace
