@@ -58,13 +58,13 @@ std::string sql_name(std::string_view name) {
 
 namespace {
 
-/// DuckDB's messages go on with the query and a pointer into it, which nobody asked for.
+/// DuckDB's messages end with the query and a pointer into it, which do not help users.
 std::string first_line(const char* message, const char* otherwise) {
   const std::string whole = message != nullptr ? message : otherwise;
   return whole.substr(0, whole.find('\n'));
 }
 
-/// What sessions share: opening it costs more than all else that a shard of usual size does.
+/// The database that sessions share: opening it costs more than reading a shard of usual size.
 class Database {
  public:
   Database() {
@@ -80,10 +80,10 @@ class Database {
   Database& operator=(const Database&) = delete;
 
   duckdb_database get() const { return database_; }
-  /// After a fatal error DuckDB answers nothing any more, to nobody.
+  /// After a fatal error DuckDB refuses every query of every session.
   void spoil() { spoiled_ = true; }
   bool is_spoiled() const { return spoiled_; }
-  /// Counts a session, which adds to the memory that all of them may use.
+  /// Registers a session and raises the shared memory limit.
   void enter();
   void leave() { --sessions_; }
 
@@ -113,7 +113,7 @@ void Database::open() {
   if (state != DuckDBSuccess) throw std::runtime_error("cannot open DuckDB: " + message);
   for (const char* setting :
        {"parquet_metadata_cache = true", "enable_geoparquet_conversion = false", "enable_external_file_cache = false",
-        "TimeZone = 'UTC'", "Calendar = 'gregorian'"}) {  // Else that of the user's language.
+        "TimeZone = 'UTC'", "Calendar = 'gregorian'"}) {  // Else the user's locale decides.
     set(setting);
   }
 }
@@ -134,7 +134,7 @@ void Database::enter() {
   if (known < sessions) set(fmt::format("memory_limit = '{}GB'", sessions));
 }
 
-/// The process's one, or, once a file has spoiled that, another.
+/// The process's database, or a new one if a fatal error made that unusable.
 std::shared_ptr<Database> open_database() {
   static const auto shared = std::make_shared<Database>();
   return shared->is_spoiled() ? std::make_shared<Database>() : shared;

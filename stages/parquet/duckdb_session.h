@@ -12,19 +12,19 @@
 
 namespace millrace {
 
-/// What DuckDB answered instead of rows.
+/// An error from DuckDB.
 struct DuckdbError : std::runtime_error {
   DuckdbError(const std::string& message, bool out_of_memory_, bool fatal_)
       : std::runtime_error(message), out_of_memory(out_of_memory_), fatal(fatal_) {}
   bool out_of_memory;  ///< Says nothing about the data.
-  bool fatal;          ///< The session is of no use any more: open another.
+  bool fatal;          ///< The session is unusable: open another.
 };
 
-/// The type of a column, as far as it decides how its values are looked at.
+/// The type of a column, as far as reading its values depends on it.
 struct DuckdbType {
   enum class Kind : std::uint8_t { text, bytes, boolean, number, list, map, structure, other };
   Kind kind = Kind::other;
-  /// Of a list its element, of a map key and value, of a structure its fields; with their names where they have one.
+  /// The element of a list, key and value of a map, fields of a structure; with their names if they have any.
   std::vector<std::pair<std::string, DuckdbType>> parts = {};
 
   bool operator==(const DuckdbType&) const = default;
@@ -38,13 +38,13 @@ class DuckdbRows {
   ~DuckdbRows();
   DuckdbRows(DuckdbRows&&) noexcept;
 
-  /// False behind the last chunk. Throws DuckdbError.
+  /// False after the last chunk. Throws DuckdbError.
   bool next_chunk();
   std::size_t size() const;  ///< Rows of this chunk.
   bool is_null(std::size_t column, std::size_t row) const;
   std::string_view text(std::size_t column, std::size_t row) const;  ///< REQUIRES: VARCHAR or BLOB, not null.
   std::int64_t number(std::size_t column, std::size_t row) const;    ///< REQUIRES: BIGINT, not null.
-  std::vector<DuckdbType> types() const;                             ///< Of its columns, before any chunk too.
+  std::vector<DuckdbType> types() const;  ///< Types of the columns; available before the first chunk.
 
  private:
   friend class DuckdbSession;
@@ -53,9 +53,9 @@ class DuckdbRows {
   std::unique_ptr<Impl> impl_;
 };
 
-/// A connection to the process's DuckDB, which has no files, starts no threads, loads no extensions, and keeps within
-/// 1 GB a session. What a query says depends on the query and the files it names: time is UTC. Tables must be
-/// temporary, which makes them the session's own. One object, one thread; at most one DuckdbRows at a time. Throws
+/// A connection to the process's DuckDB, which has no database file, starts no threads, loads no extensions, and uses
+/// at most 1 GB per session. Results depend only on the query and the files it names: the time zone is UTC. Tables must
+/// be temporary, so that each session has its own. One object, one thread; at most one DuckdbRows at a time. Throws
 /// ConfigError in a build without DuckDB.
 class DuckdbSession {
  public:

@@ -70,7 +70,7 @@ std::size_t read(const InputFile& file, std::uint64_t offset, char* into, std::s
   }
 }
 
-/// The path of every leaf below `node`, which is moved behind them.
+/// The path of every leaf below `node`; moves `node` past them.
 void add_paths(const std::vector<ParquetNode>& nodes, std::size_t& node, std::vector<std::string> path,
                std::vector<std::vector<std::string>>& paths) {
   const ParquetNode& here = nodes[node++];
@@ -147,7 +147,7 @@ std::string ParquetCopy::path() const {
   return fmt::format("/proc/self/fd/{}", descriptor_);
 }
 
-/// Returns the chunk as it stands in the copy.
+/// Returns the chunk as it is in the copy.
 ParquetChunk ParquetCopy::copy_pages(const InputFile& file, const ParquetChunk& chunk) {
   if (chunk.begin() > file.size() || chunk.compressed_bytes > file.size() - chunk.begin())
     throw ParquetFooterError(

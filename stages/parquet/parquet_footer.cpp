@@ -150,7 +150,7 @@ ParquetFooter read_meta(ThriftReader& in) {
   return footer;
 }
 
-/// The root's children with all that is below them.
+/// The root's children, each with all nodes below it.
 void find_columns(ParquetFooter& footer) {
   const std::vector<ParquetNode>& nodes = footer.nodes;
   if (nodes.empty()) throw ParquetFooterError("there is no schema");

@@ -11,15 +11,15 @@
 
 namespace millrace {
 
-/// What a Parquet file begins and ends with.
+/// The first and the last four bytes of a Parquet file.
 inline constexpr std::string_view kParquetMagic = "PAR1";
 
-/// The end of a Parquet file, which says what stands where, cannot be read. The message says why.
+/// A Parquet file's footer, which describes its contents, cannot be read. The message says why.
 struct ParquetFooterError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// A node of the schema: nodes stand in a list, children behind their parent.
+/// A node of the schema, which is a list: children follow their parent.
 struct ParquetNode {
   std::string name;
   std::optional<std::int64_t> type = {};  ///< Of a leaf, by Parquet's numbers; 6 is BYTE_ARRAY.
@@ -31,11 +31,11 @@ struct ParquetNode {
   std::optional<std::int64_t> precision = {};
   std::string logical_type = {};  ///< As Thrift writes it; empty if there is none.
 
-  /// Texts, as opposed to decimals: bytes of any length that are no number.
+  /// True for text: byte arrays that are not decimals.
   bool is_text() const;
 };
 
-/// What one row group holds of one leaf.
+/// The data of one leaf in one row group (a column chunk).
 struct ParquetChunk {
   std::int64_t type = 0;
   std::vector<std::int64_t> encodings;
@@ -50,12 +50,12 @@ struct ParquetChunk {
 };
 
 struct ParquetRowGroup {
-  std::uint64_t from = 0;  ///< Its first row, of the file's.
+  std::uint64_t from = 0;  ///< Its first row, numbered within the file.
   std::uint64_t to = 0;
   std::vector<ParquetChunk> chunks;  ///< By leaf.
 };
 
-/// A column, as opposed to what it consists of: nodes [node, node_end) and leaves [leaf, leaf_end).
+/// A top-level column: nodes [node, node_end) and leaves [leaf, leaf_end).
 struct ParquetColumn {
   std::size_t node = 0;
   std::size_t node_end = 0;
@@ -71,7 +71,7 @@ struct ParquetFooter {
   std::uint64_t rows = 0;
 
   const std::string& name(std::size_t column) const { return nodes[columns[column].node].name; }
-  /// What a row group holds, in all or of some columns.
+  /// Size of a row group, of all or of some columns.
   std::uint64_t uncompressed_bytes(std::size_t group) const;
   std::uint64_t uncompressed_bytes(std::size_t group, const std::vector<std::size_t>& of_columns) const;
 };
@@ -79,8 +79,8 @@ struct ParquetFooter {
 /// Throws ParquetFooterError, and std::system_error if the file cannot be read.
 ParquetFooter read_parquet_footer(const InputFile& file);
 
-/// Whether the footer, which may be readable itself, names an encryption of columns. False where it cannot be read.
-/// Throws std::system_error if the file cannot be.
+/// Whether the footer (which may itself be readable) declares encrypted columns. False if the footer cannot be read.
+/// Throws std::system_error if the file cannot be read.
 bool has_encrypted_columns(const InputFile& file);
 
 }  // namespace millrace

@@ -17,13 +17,13 @@ constexpr std::size_t kMostRatio = 256;  // LZ4 reaches 255.
   throw ParquetFooterError("a page in LZ4 cannot be unpacked: " + why);
 }
 
-/// The header of a page: its fields as they are, but for the sizes.
+/// The header of a page, unchanged except for the sizes.
 struct PageHeader {
   std::uint64_t unpacked = 0;
   std::uint64_t packed = 0;
-  std::uint64_t levels = 0;  // Bytes in front that are not packed: those of version 2.
+  std::uint64_t levels = 0;  // Uncompressed bytes at the front, in pages of version 2.
   bool is_packed = true;
-  std::string rewritten;  // With both sizes as `unpacked`, and no checksum.
+  std::string rewritten;  // Both sizes set to `unpacked`, without checksum.
 };
 
 /// What a data page of version 2 says of its levels.

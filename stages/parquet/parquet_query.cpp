@@ -67,7 +67,7 @@ std::vector<std::size_t> ParquetQuery::columns() const {
   return {columns.begin(), columns.end()};
 }
 
-/// A column of that very name, or the column that the first key names; of equal names the last one counts.
+/// The column of exactly that name, or the one that the first key names; the last of equal names counts.
 std::optional<ParquetQuery::Path> ParquetQuery::path_of(const std::string& dotted) const {
   const auto last = [this](const std::string& name) -> std::optional<std::size_t> {
     const auto found = std::find(names_.rbegin(), names_.rend(), name);
@@ -90,7 +90,7 @@ std::vector<ParquetQuery::Path> ParquetQuery::paths_of(const std::string& field)
   return paths;
 }
 
-/// SQL takes names of any case, as long as one column can be meant.
+/// SQL ignores the case of a name if only one column matches.
 std::size_t ParquetQuery::column_of_condition(const std::string& name) const {
   if (const std::optional<Path> exact = path_of(name); exact && exact->keys.empty()) return exact->column;
   const std::vector<std::string> others = alike(names_, name);
@@ -118,7 +118,7 @@ std::string ParquetQuery::why_no_text() const {
   return fmt::format("there is no field \"{}\"{}", field, hint);
 }
 
-/// Whether a row is taken: null where a text that is not UTF-8 keeps it from being known.
+/// Whether a row is selected: null if that depends on a text that is not UTF-8.
 std::string ParquetQuery::condition(const std::vector<DuckdbType>& declared,
                                     const std::vector<DuckdbType>& found) const {
   std::string all = "true";
@@ -200,8 +200,7 @@ std::string ParquetQuery::select(const std::vector<DuckdbType>& declared, const 
     }
     selected += fmt::format(", coalesce({}NULL, NULL::VARCHAR)", firsts);
   }
-  // A column of which part is asked for is read whole: whether its texts are UTF-8 must not depend on what DuckDB
-  // spares.
+  // If part of a column is used, all of it is read: whether its texts are UTF-8 must not depend on what DuckDB skips.
   if (where_) {
     for (const std::string& name : where_->columns()) selected += ", " + name_of(column_of_condition(name));
   }

@@ -10,15 +10,15 @@
 
 namespace millrace {
 
-/// What is asked of each row of a shard, as SQL. Paths mean what they mean in JSON: names are exact, a list on the way
-/// stands for its elements (not on the way to the text), a map is an object. The file's columns are called "#0", "#1",
-/// ... in queries, whatever their names.
+/// The SQL query over the rows of a shard. Paths mean the same as in JSON: names are exact, a list in a path means each
+/// of its elements (not in the path of the text), a map is an object. The file's columns are called "#0", "#1", ... in
+/// queries, whatever their names.
 class ParquetQuery {
  public:
-  /// What a row gives, in this order. Each field of ReadOptions::fields follows, and columns to be passed over.
+  /// The columns of a result row, in this order. The fields of ReadOptions::fields follow, then columns to ignore.
   enum Result : std::uint8_t {
-    verdict,   ///< BIGINT: 1 taken, 0 filtered, -1 - i: asked()[i] is not UTF-8.
-    has_text,  ///< BIGINT: 1 if the text's path leads to a value, be it null; else 0.
+    verdict,   ///< BIGINT: 1 selected, 0 filtered, -1 - i: asked()[i] is not UTF-8.
+    has_text,  ///< BIGINT: 1 if the text's path leads to a value, even null; else 0.
     text,      ///< VARCHAR, BLOB or null.
     first_field,
   };
@@ -26,17 +26,17 @@ class ParquetQuery {
   /// `names`: of the file's columns. Throws ConfigError for a condition on columns that are not there.
   ParquetQuery(std::vector<std::string> names, const ReadOptions& options);
 
-  /// The columns that are looked at, ascending.
+  /// The columns that are read, ascending.
   std::vector<std::size_t> columns() const;
-  /// Fields and columns that filters and ReadOptions::fields ask for, as users name them.
+  /// Fields and columns that filters and ReadOptions::fields use, as users name them.
   const std::vector<std::string>& asked() const { return asked_; }
 
-  /// What to select from a source whose columns are of types `found`, where the file says `declared`: texts may have
-  /// become bytes. Both by column; those of columns() matter.
+  /// The SELECT list for a source whose columns have the types `found` where the file declares `declared`: texts may
+  /// have become bytes. Both are indexed by column; only columns() are used.
   std::string select(const std::vector<DuckdbType>& declared, const std::vector<DuckdbType>& found) const;
-  /// The kind of what stands where the text should; nothing if its path leads nowhere.
+  /// The kind of the value at the text's path; empty if there is none.
   std::optional<DuckdbType::Kind> text_kind(const std::vector<DuckdbType>& declared) const;
-  /// What is said of a row without the text.
+  /// The reason given for a row without a text.
   std::string why_no_text() const;
 
   static std::string name_of(std::size_t column);

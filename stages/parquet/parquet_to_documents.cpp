@@ -27,8 +27,8 @@ std::vector<std::string> names_of(const ParquetFooter& footer) {
   return names;
 }
 
-/// DuckDB calls fields of a struct otherwise where their names differ in case only: gives them back their own.
-/// Returns the node behind `node` and all below it.
+/// DuckDB renames fields of a struct whose names differ only in case: restores the original names. Returns the node
+/// after `node` and its descendants.
 std::size_t give_names(DuckdbType& type, const std::vector<ParquetNode>& nodes, std::size_t node) {
   std::vector<std::size_t> children;
   std::size_t next = node + 1;
@@ -43,7 +43,7 @@ std::size_t give_names(DuckdbType& type, const std::vector<ParquetNode>& nodes, 
       give_names(type.parts[i].second, nodes, children[i]);
     }
   } else if (type.kind == Kind::list && children.size() == 1) {
-    // A list is a group that repeats its elements, or a group for each of them.
+    // A list is a group with repeated elements, or a repeated group with one element each.
     const bool is_wrapped = nodes[children[0]].children == 1 && nodes[children[0]].name != "array" &&
                             !nodes[children[0]].name.ends_with("_tuple");
     give_names(type.parts[0].second, nodes, is_wrapped ? children[0] + 1 : children[0]);
@@ -108,7 +108,7 @@ class ParquetReader final : public RecordReader {
     if (name_.is_passing()) session_.query("SET SESSION parquet_metadata_cache = false");
   }
 
-  /// Throws ParquetFooterError if DuckDB cannot make anything of the file.
+  /// Throws ParquetFooterError if DuckDB cannot read the file.
   void open() {
     try {
       query_.emplace(names_of(footer_), options_);
@@ -138,7 +138,7 @@ class ParquetReader final : public RecordReader {
     }
   }
 
-  /// The file as a table whose columns are called by their number. Neither its path nor what it is called adds any.
+  /// The file as a table whose columns are named by number. No columns are derived from its path or name.
   std::string file() const {
     std::string names;
     for (std::size_t i = 0; i < footer_.columns.size(); ++i) names += (i == 0 ? "" : ", ") + ParquetQuery::name_of(i);
@@ -152,7 +152,7 @@ class ParquetReader final : public RecordReader {
     return table(sql_string(copy_->path()), false, names);
   }
 
-  /// Some writers do not mark their texts: what is stored as bytes is text, but in a copy, where nobody checks it.
+  /// Some writers do not mark texts as such: bytes are read as text, except in a copy, where UTF-8 is not checked.
   static std::string table(const std::string& path, bool bytes_are_text, const std::string& names) {
     return fmt::format("read_parquet({}, hive_partitioning = false, binary_as_string = {}) AS t({})", path,
                        bytes_are_text, names);
@@ -165,7 +165,7 @@ class ParquetReader final : public RecordReader {
 
   const ParquetRowGroup& group() const { return footer_.groups[group_]; }
 
-  /// The group that row_ stands in, or the end.
+  /// The group of row_, or the end.
   void go_to_group() {
     while (group_ < footer_.groups.size() && group().to <= row_) ++group_;
     rows_.reset();
@@ -249,7 +249,8 @@ class ParquetReader final : public RecordReader {
     return rejected_record(where(), cause, std::move(reason));
   }
 
-  /// What so many of the group's rows have on average in the columns that are asked for; in all, if that is none.
+  /// Estimated bytes of so many of the group's rows: the group's average over the columns read, or over all columns if
+  /// none is read.
   std::uint64_t content_of_rows(std::uint64_t rows) const {
     const std::uint64_t asked = footer_.uncompressed_bytes(group_, query_->columns());
     const double bytes = static_cast<double>(asked > 0 ? asked : footer_.uncompressed_bytes(group_));
@@ -257,15 +258,15 @@ class ParquetReader final : public RecordReader {
                                       static_cast<double>(rows));
   }
 
-  /// DuckDB takes a text that is not UTF-8 for an error of the whole chunk: the group is read again from a copy in
-  /// which texts are bytes. What fails there too is damage, unless the columns alone can be read: then the query is at
-  /// fault.
+  /// For DuckDB one text that is not UTF-8 is an error of the whole chunk: the group is read again from a copy in which
+  /// texts are bytes. If that fails, too, the group is damaged, unless its columns can be read without the query: then
+  /// the query is wrong.
   void recover(const DuckdbError& error) {
     rows_.reset();
     refuse_out_of_memory(error);
     if (error.fatal) {
       open_session();
-      if (!std::exchange(tried_again_, true)) return;  // It may have been the fault of another shard.
+      if (!std::exchange(tried_again_, true)) return;  // Another shard may have caused it.
     }
     const std::vector<std::size_t> columns = query_->columns();
     if (columns.empty()) return lose_group(error.what());
@@ -311,7 +312,7 @@ class ParquetReader final : public RecordReader {
                     path_, row_, error.what()));
   }
 
-  /// What DuckDB says of a copy, said of the file: the copy's path is another each time, and nobody knows it.
+  /// Replaces the copy's path in DuckDB's message by the file's: users do not know the copy.
   std::string of_the_file(std::string why) const {
     if (!copy_) return why;
     const std::string copy = copy_->path();
@@ -344,13 +345,13 @@ class ParquetReader final : public RecordReader {
   DuckdbSession session_;
   std::optional<ParquetQuery> query_;
   std::vector<DuckdbType> declared_;  // By column.
-  std::optional<Kind> text_kind_;     // Nothing if the file has no such field.
+  std::optional<Kind> text_kind_;     // Empty if the file has no such field.
 
   std::uint64_t row_;
   std::size_t group_ = 0;
   bool tried_again_ = false;         // In this group, after a fatal error.
   std::optional<ParquetCopy> copy_;  // Of this group, if the file itself cannot be read.
-  std::optional<DuckdbRows> rows_;   // From row_ to the group's end. Behind session_ and copy_: it ends first.
+  std::optional<DuckdbRows> rows_;  // From row_ to the group's end. Declared after session_ and copy_: destroyed first.
   std::size_t at_ = 0;
   std::size_t in_chunk_ = 0;
   std::optional<Reject> fault_;

@@ -16,7 +16,7 @@ std::string part(const std::string& value, std::size_t i) {
   return fmt::format("struct_extract_at({}, {})", value, i + 1);
 }
 
-/// The last part of that name, as of equal keys the last one counts.
+/// The last part of that name: of equal keys the last one counts.
 std::optional<std::size_t> part_named(const DuckdbType& type, const std::string& name) {
   for (std::size_t i = type.parts.size(); i > 0; --i) {
     if (type.parts[i - 1].first == name) return i - 1;
@@ -24,7 +24,7 @@ std::optional<std::size_t> part_named(const DuckdbType& type, const std::string&
   return std::nullopt;
 }
 
-/// The values of a map at a key: a list of one or none.
+/// The value of a map at a key, as a list of one or none.
 std::string at_key(const std::string& value, const DuckdbType& type, const std::string& key) {
   const char* form =
       type.parts[0].second.kind == Kind::bytes ? "map_extract({}, CAST({} AS BLOB))" : "map_extract({}, {})";
@@ -35,7 +35,7 @@ bool has_text_keys(const DuckdbType& type) {
   return type.parts[0].second.kind == Kind::text || type.parts[0].second.kind == Kind::bytes;
 }
 
-/// A name for an element of the list `value`: one more than the name that `value` itself is made of, if it is.
+/// A name for an element of the list `value`: numbered one higher than the name used in `value`, if any.
 std::string variable(const std::string& value) {
   const std::size_t outer = value.rfind("\"#x");
   return fmt::format("\"#x{}\"", outer == std::string::npos ? 0 : std::stoi(value.substr(outer + 3)) + 1);

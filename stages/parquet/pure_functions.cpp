@@ -6,7 +6,7 @@
 namespace millrace {
 namespace {
 
-// A list, not DuckDB's catalog: that calls functions consistent which read settings, the clock or variables.
+// A list of our own: DuckDB's catalog marks functions as consistent that read settings, the clock or variables.
 constexpr std::string_view kPure[] = {"!__postfix",
                                       "!~~",
                                       "!~~*",

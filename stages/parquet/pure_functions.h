@@ -5,8 +5,8 @@
 
 namespace millrace {
 
-/// Names of DuckDB's functions and operators whose result depends on their arguments alone: neither on chance, time,
-/// settings, files, nor on other rows. In lower case, sorted.
+/// Names of DuckDB's functions and operators whose result depends on their arguments alone: not on randomness, time,
+/// settings, files or other rows. In lower case, sorted.
 std::span<const std::string_view> pure_functions();
 bool is_pure_function(std::string_view name);
 

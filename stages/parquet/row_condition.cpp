@@ -18,7 +18,7 @@ namespace {
 
 namespace dom = simdjson::dom;
 
-/// DuckDB's own tree of an expression: an element has a class and a type, and others below it.
+/// DuckDB's syntax tree of an expression: a node has a class, a type and children.
 const std::set<std::string_view> kClasses = {"BETWEEN",    "CASE",       "CAST",     "COLLATE",
                                              "COLUMN_REF", "COMPARISON", "CONSTANT", "CONJUNCTION",
                                              "FUNCTION",   "LAMBDA",     "OPERATOR"};
@@ -45,7 +45,7 @@ std::string_view text_of(const dom::element& element, const char* key) {
   return element[key].get_string().get(text) == simdjson::SUCCESS ? text : std::string_view();
 }
 
-/// The parts of a statement that are no part of an expression must be empty.
+/// The parts of a statement beside the expression must be empty.
 bool is_empty(const dom::element& value) {
   if (value.is_null()) return true;
   if (value.is_array()) return dom::array(value).size() == 0;
@@ -53,7 +53,7 @@ bool is_empty(const dom::element& value) {
   return value.is_string() && std::string_view(value).empty();
 }
 
-/// The first of a column's names: those behind it lead into the column.
+/// The first of a reference's names is the column; the others are a path inside it.
 std::string first_name(const dom::element& column) {
   std::string_view name;
   if (column["column_names"].at(0).get_string().get(name) != simdjson::SUCCESS) return "";
@@ -67,7 +67,8 @@ class Parser {
   /// Calls `found(name, begin, end)` for every mention of a column.
   template <class Found>
   void parse(const Found& found) {
-    // The text by itself tells whether it is an expression and no more; in parentheses, whether it is one at all.
+    // Parsing the text alone shows that nothing follows the expression; parsing it in parentheses, that it is one
+    // expression.
     dom::parser alone, wrapped;
     expression_in(alone, "SELECT ", "\n");
     prefix_ = std::string_view("SELECT (").size();
@@ -133,7 +134,7 @@ class Parser {
     }
   }
 
-  /// The arguments of a function that takes another one: in that, the names of its parameters are no columns.
+  /// The arguments of a function that takes a lambda: inside the lambda its parameter names are not columns.
   template <class Found>
   void walk_arguments(const dom::array& arguments, const std::set<std::string>& parameters, const Found& found) {
     for (const dom::element argument : arguments) {
@@ -180,7 +181,7 @@ class Parser {
     return text.find("DATE") != std::string::npos || text.find("TIME") != std::string::npos;
   }
 
-  /// Words that some dialects of SQL read as a time when they are cast to one.
+  /// Words that mean a time when cast to one (the current date, say).
   void refuse_clock(const dom::element& element) const {
     static const std::set<std::string_view> kClock = {"now", "today", "tomorrow", "yesterday"};
     if (dom::array array; element.get_array().get(array) == simdjson::SUCCESS) {

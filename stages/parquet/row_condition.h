@@ -9,17 +9,17 @@
 
 namespace millrace {
 
-/// A condition on a row, as SQL: one expression over the row's own columns that says the same of the same row each
-/// time. Immutable.
+/// A condition on a row, as SQL: one expression over the row's own columns that always gives the same result for the
+/// same row. Immutable.
 class RowCondition {
  public:
-  /// Throws ConfigError for anything else, naming the byte: what is no expression, or goes on behind its own
-  /// parenthesis; sub-queries, windows, aggregates, parameters; functions that depend on chance, time, settings or
-  /// files. Throws ConfigError in a build without DuckDB.
+  /// Throws ConfigError naming the byte for anything else: text that is not one expression, or closes a parenthesis
+  /// that it did not open; sub-queries, windows, aggregates, parameters; functions that depend on randomness, time,
+  /// settings or files. Throws ConfigError in a build without DuckDB.
   explicit RowCondition(std::string text);
 
   const std::string& text() const { return text_; }
-  /// Names of the columns that it asks for, as it writes them.
+  /// Names of the columns it uses, as written.
   std::vector<std::string> columns() const;
   /// The condition with SQL in place of each column.
   std::string with(const std::function<std::string(const std::string& column)>& sql_of) const;
@@ -32,7 +32,7 @@ class RowCondition {
   };
 
   std::string text_;
-  std::vector<Mention> mentions_;  // By place.
+  std::vector<Mention> mentions_;  // In order of `begin`.
 };
 
 }  // namespace millrace

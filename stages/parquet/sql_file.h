@@ -4,8 +4,8 @@
 
 namespace millrace {
 
-/// A file under a name that DuckDB takes for what it is. Patterns, "~" and addresses in a path would be followed: such
-/// a file is kept open, and named by its descriptor.
+/// A file under a name that DuckDB reads literally. DuckDB would expand patterns, "~" and URLs in a path: a file with
+/// such a path is kept open and named by its descriptor.
 class SqlFile {
  public:
   /// Throws std::system_error if it cannot be opened.
@@ -14,9 +14,9 @@ class SqlFile {
   SqlFile(const SqlFile&) = delete;
   SqlFile& operator=(const SqlFile&) = delete;
 
-  /// The name as an SQL literal. REQUIRES: used in this process, while the object is there.
+  /// The name as an SQL literal. REQUIRES: used in this process, while the object exists.
   const std::string& literal() const { return literal_; }
-  /// The name will be another file's later on: nothing may be remembered by it.
+  /// The name will later belong to another file: do not cache anything under it.
   bool is_passing() const { return descriptor_ >= 0; }
 
  private:

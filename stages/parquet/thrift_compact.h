@@ -10,7 +10,7 @@ namespace millrace {
 /// The kinds of values in Thrift's compact protocol, which Parquet's footers are written in.
 enum class ThriftKind : std::uint8_t {
   stop = 0,
-  yes = 1,  ///< Of a field: true. Of a list: its elements are booleans.
+  yes = 1,  ///< In a field: true. In a list: its elements are booleans.
   no = 2,
   byte = 3,
   i16 = 4,
@@ -24,14 +24,14 @@ enum class ThriftKind : std::uint8_t {
   structure = 12,
 };
 
-/// The bytes are no such protocol. `at` is the offset in them.
+/// The bytes are malformed at offset `at`.
 struct ThriftError : std::runtime_error {
   ThriftError(const std::string& message, std::size_t at_) : std::runtime_error(message), at(at_) {}
   std::size_t at;
 };
 
-/// Reads values from front to back; whoever calls knows what to expect, and skips the rest. Throws ThriftError for
-/// bytes that end early, and for what nests deeper than anything that Parquet has.
+/// Reads values sequentially; the caller knows what to expect and skips the rest. Throws ThriftError if the bytes end
+/// early or nest deeper than Parquet ever does.
 class ThriftReader {
  public:
   explicit ThriftReader(std::string_view bytes) : bytes_(bytes) {}
@@ -66,7 +66,7 @@ class ThriftReader {
   std::size_t at_ = 0;
 };
 
-/// Writes the same protocol. A structure is begun, given its fields by rising id, and ended.
+/// Writes the same protocol. Call begin_structure, then write fields in ascending id order, then end_structure.
 class ThriftWriter {
  public:
   void begin_structure();
