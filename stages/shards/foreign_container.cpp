@@ -19,7 +19,7 @@ namespace {
 
 using namespace std::string_view_literals;
 
-constexpr std::size_t kContentBytes = 64 << 10;  // Of what is packed: so much is unpacked to look at.
+constexpr std::size_t kContentBytes = 64 << 10;  // How much of compressed content is decompressed for the check.
 
 constexpr std::string_view kBlanks = " \t\r\n";
 
@@ -58,7 +58,7 @@ bool is_lzma(std::string_view head) {
 
 struct Inflated {
   std::string content;  ///< At most kContentBytes.
-  bool is_sound;        ///< All of `packed` that was looked at could be unpacked, and that was more than a few bytes.
+  bool is_sound;  ///< All of the examined part of `packed` could be decompressed, and it was more than a few bytes.
 };
 
 /// `window` names the framing, as for inflateInit2.
@@ -84,7 +84,7 @@ bool is_gzip(std::string_view head) {
   return head.starts_with("\x1F\x8B"sv);
 }
 
-/// Two bytes are not enough to know a zlib stream by: it must be possible to unpack it.
+/// Two bytes do not identify a zlib stream: it must also decompress.
 bool is_zlib(std::string_view head) {
   if (head.size() < 8 || (byte_at(head, 0) & 0x8F) != 8) return false;
   const unsigned header = byte_at(head, 0) << 8U | byte_at(head, 1);

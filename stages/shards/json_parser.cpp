@@ -63,7 +63,7 @@ std::size_t deepest_nesting(std::string_view text) {
 simdjson::error_code JsonParser::parse(std::string_view text, dom::element& root) {
   numbers_.clear();
   const simdjson::error_code error = parse_to_full_depth(text, root);
-  // Of a number that fits no type it says the same as of one that is malformed.
+  // simdjson gives the same error for a number that fits no type as for a malformed one.
   if (error != simdjson::NUMBER_ERROR || !number_the_numbers(text)) return error;
   const std::size_t length = numbered_.size();
   numbered_.append(simdjson::SIMDJSON_PADDING, ' ');
@@ -79,8 +79,8 @@ std::string JsonParser::text_of(const dom::element& scalar) const {
   return parser.parse(number).get(value) == simdjson::SUCCESS ? simdjson::minify(value) : number;
 }
 
-/// simdjson counts the level below the deepest one it allows, but not that of an empty array or object. So what is one
-/// level less deep than allowed is right at once; of the rest the depth is counted.
+/// simdjson counts the level below the deepest one it allows, but not that of an empty array or object. So a text with
+/// one level less than allowed is accepted at once; for the others the depth is counted.
 simdjson::error_code JsonParser::parse_to_full_depth(std::string_view text, dom::element& root) {
   const simdjson::error_code error = parse_to_depth(kDeepestNesting, text, root);
   if (error != simdjson::DEPTH_ERROR || deepest_nesting(text) > kDeepestNesting) return error;

@@ -9,19 +9,18 @@
 
 namespace millrace {
 
-/// Parses JSON as RFC 8259 says, where simdjson alone has limits of its own: a number may have any length and any
-/// size, and `[]` and `{}` count toward the depth as any array and object do. Keeps its memory from call to call. One
-/// object, one thread.
+/// Parses JSON as in RFC 8259, without two limits of simdjson: numbers may have any length and magnitude, and `[]` and
+/// `{}` count toward the depth like any array and object. Reuses its memory. One object, one thread.
 class JsonParser {
  public:
   static constexpr std::size_t kDeepestNesting = 1024;
 
-  /// REQUIRES: simdjson::SIMDJSON_PADDING readable bytes behind `text`. `root` holds until the next call, and while
-  /// `text` does. DEPTH_ERROR: nested deeper than kDeepestNesting.
+  /// REQUIRES: simdjson::SIMDJSON_PADDING readable bytes after `text`. `root` is valid until the next call, and while
+  /// `text` exists. DEPTH_ERROR: nested deeper than kDeepestNesting.
   simdjson::error_code parse(std::string_view text, simdjson::dom::element& root);
 
-  /// A number, boolean or null of the text parsed last: as simdjson writes it, or as it stands there if it is a number
-  /// that fits no type.
+  /// A number, boolean or null of the text parsed last: as simdjson writes it, or the original text of a number that
+  /// fits no type.
   std::string text_of(const simdjson::dom::element& scalar) const;
 
  private:

@@ -12,10 +12,10 @@ namespace millrace {
 
 class JsonParser;
 
-/// Turns one line of JSON into a Document, or into a Reject that says why not. The record is validated whole: a
-/// malformed field that nobody asked for rejects it too. Numbers of any size and length; nesting up to 1,024 levels; of
-/// equal keys the last one counts; \u0000 is kept; a lone surrogate is bad_utf8; null is wrong_type. A sound record
-/// that the filter leaves out is looked at no further. Immutable: one object, any thread.
+/// Turns one line of JSON into a Document, or into a Reject that says why not. The whole record is validated: a
+/// malformed field rejects it even if the field is not used. Numbers of any size and length; nesting up to 1,024
+/// levels; of equal keys the last one counts; \u0000 is kept; a lone surrogate is bad_utf8; null is wrong_type. A valid
+/// record that the filter leaves out is not processed further. Immutable: one object, any thread.
 class LineToDocument {
  public:
   /// The parser's memory, grown to the longest line. One per thread, reused.

@@ -12,7 +12,7 @@
 
 namespace millrace {
 
-/// What a shard is, told by its first bytes and never by its name.
+/// The container of a shard, detected from its first bytes, never from its name.
 enum class Container : std::uint8_t { plain, zstd, gzip, parquet };
 /// REQUIRES: nothing of the file is consumed. Peeks at it.
 Container container_of(InputFile& file);
@@ -20,9 +20,9 @@ Container container_of(InputFile& file);
 const char* name_of(Container container);
 
 /// zstd: any number of frames, cut anywhere, with or without content size, windows up to 2^31, skippable and empty
-/// ones too; a damaged frame costs only itself where its block headers still lead to the next one.
-/// gzip: any number of members. plain: the file. Reading begins at `from`: the file's beginning, or a frame's.
-/// REQUIRES: `container` is not parquet.
+/// ones too; a damaged frame loses only its own content if its block headers still lead to the next frame. gzip: any
+/// number of members. plain: the file. Reading begins at `from`: the file's beginning, or a frame's. REQUIRES:
+/// `container` is not parquet.
 std::unique_ptr<ByteStream> open_bytes(std::unique_ptr<InputFile> file, Container container,
                                        const SeekPoint& from = {});
 

@@ -14,7 +14,7 @@ namespace millrace {
 /// Readable bytes behind every line, which simdjson's wide loads may touch.
 inline constexpr std::size_t kLinePadding = 64;
 
-/// What some writers put before a file's first character; it is no part of the text.
+/// Written by some programs at the beginning of a file; not part of the text.
 inline constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 /// One non-blank line of a shard, without its line ending.
@@ -24,12 +24,12 @@ struct Line {
   std::uint64_t number = 1;  ///< 1-based among all lines.
   std::uint64_t byte = 0;    ///< Offset of the line after decompression.
   std::uint64_t length = 0;  ///< Of the line; more than bytes.size() only if too_long.
-  bool too_long = false;     ///< Longer than allowed: it was read past and not kept.
+  bool too_long = false;     ///< Longer than allowed: skipped and not kept.
 };
 
-/// Cuts a stream of bytes into lines, in place: a line is handed out where the decompressor put it. LF and CRLF end
-/// a line, the last one may lack it; lines of blanks are no records; a UTF-8 byte order mark before the first line
-/// is dropped. Memory: about the longest line allowed. One object, one thread.
+/// Cuts a stream of bytes into lines, in place: a returned line points into the decompressor's output buffer. LF and
+/// CRLF end a line, the last one may lack it; lines of blanks are no records; a UTF-8 byte order mark before the first
+/// line is dropped. Memory: about the longest line allowed. One object, one thread.
 class LineSplitter {
  public:
   enum class Step : std::uint8_t { line, fault, end };
@@ -37,21 +37,21 @@ class LineSplitter {
   /// `stream` begins at from.offset in its file; the first line handed out is the one at `from`.
   LineSplitter(std::unique_ptr<ByteStream> stream, std::uint64_t max_line_bytes, const SeekPoint& from = {});
 
-  /// line: `line` is set. fault: fault() says what could not be read, and `line` where it stands and how long what is
-  /// there of the line is that it cuts; go on with next().
-  /// end: nothing follows. Throws std::system_error if the file cannot be read.
+  /// line: `line` is set. fault: fault() says what could not be read, and `line` has its location and the length of the
+  /// incomplete line before it; continue with next(). end: nothing follows. Throws std::system_error if the file cannot
+  /// be read.
   Step next(Line& line);
   const ContainerFault& fault() const { return fault_; }
-  /// The line handed out last is needed no more: the memory that a long one took is given back.
+  /// The last line is no longer needed: frees the memory of a long one.
   void give_back();
   /// Line::record of what next() yields next.
   std::uint64_t next_record() const { return record_; }
-  /// The last place at or before the next line from which this file can be read on: the first line that begins in or
-  /// behind the latest frame. Depends on the file's bytes only.
+  /// The last point at or before the next line from which reading can resume: the first line that begins in or after
+  /// the latest frame. Depends on the file's bytes only.
   SeekPoint seek_point() const;
   /// Bytes of content before the next line.
   std::uint64_t content_read() const { return byte_; }
-  /// What part of the file stands before the next line, 0 to 1; about, in a compressed file.
+  /// Fraction of the file before the next line, 0 to 1; approximate in a compressed file.
   double share_read() const;
 
  private:
