@@ -9,14 +9,13 @@
 namespace millrace {
 
 /// The segmentation that UnigramSearch::search_exactly finds, of words of any length: a word of n bytes takes n bytes
-/// of memory, where the other search takes sixteen a byte to know more. Not thread-safe: it keeps its memory until
-/// clear().
+/// of memory, where UnigramSearch takes sixteen per byte. Not thread-safe: it keeps its memory until clear().
 class LongWordSearch {
  public:
   explicit LongWordSearch(const UnigramPieces& pieces);
 
-  /// Searches given the sum of the scores before the word, and moves `sum` behind it. The pieces are then handed out in
-  /// their order by next(). `word` must stay until they are.
+  /// Searches, given the sum of the scores before the word, and adds the word's scores to `sum`. next() then returns
+  /// the pieces in order. `word` must stay valid until then.
   void search(std::string_view word, float& sum);
   /// The next piece; false at the end of the word.
   bool next(SearchedPiece& piece);
@@ -31,10 +30,11 @@ class LongWordSearch {
   std::size_t mask_;         ///< Of the ring of sums: its size less 1.
   std::size_t width_;        ///< Bytes a step takes.
   std::vector<float> sums_;  ///< Ring: the best sum up to the next places, as many as the longest piece reaches.
-  std::vector<std::uint8_t> steps_;  ///< Per place the length of the piece that ends there; turned, begins there.
+  std::vector<std::uint8_t>
+      steps_;  ///< Per position the length of the piece that ends there; after turn_steps(), that begins there.
   std::string_view word_;
   std::size_t at_ = 0;
-  std::uint32_t lost_ = 0;  ///< Place at which no sum is a number any more: all before it is one unknown piece.
+  std::uint32_t lost_ = 0;  ///< Position from which on no sum is a number: everything before it is one unknown piece.
 };
 
 }  // namespace millrace

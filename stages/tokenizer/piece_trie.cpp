@@ -11,7 +11,7 @@ namespace {
 
 constexpr std::uint32_t kBlock = 256;
 constexpr std::uint32_t kMaxUnits = 1U << 24;
-// Older blocks are full but for crumbs: not searching them keeps the building linear.
+// Older blocks are almost full: not searching them keeps building linear.
 constexpr std::size_t kOpenBlocks = 16;
 
 /// One bit for each unit of a block.
@@ -31,7 +31,7 @@ BlockMask exchanged(const BlockMask& mask, unsigned by) {
   return result;
 }
 
-/// Where the children of every node go. Bases are unique, so that the label alone tells a child from a stranger.
+/// Where the children of every node go. Bases are unique, so the label alone shows whether a unit is a child.
 class Placement {
  public:
   Placement() {
@@ -145,7 +145,7 @@ PieceTrie::PieceTrie(std::vector<Entry> entries) {
 
   for (std::uint32_t unit = 0; unit < units_.size(); ++unit) {
     if (!placement.is_empty(unit)) continue;
-    // No walk may take an empty unit for its own: its label leads back to no node's base.
+    // An empty unit must never look like a child: its label matches no node's base.
     std::uint32_t label = 0;
     while (label < kBlock && placement.is_base(unit ^ label)) ++label;
     if (label == kBlock) throw std::logic_error("a block of 256 bases with an empty unit");

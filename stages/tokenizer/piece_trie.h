@@ -16,11 +16,11 @@ class PieceTrie {
     float score = 0;
     std::int32_t id = 0;
   };
-  /// Scores that are none: no piece ends here; a user-defined piece ends here.
+  /// Special scores: no piece ends here; a user-defined piece ends here.
   static constexpr float kNoPiece = std::numeric_limits<float>::quiet_NaN();
   static constexpr float kUserDefined = std::numeric_limits<float>::infinity();
 
-  /// Where a walk stands. `score` is of the piece that ends here.
+  /// A node of the trie. `score` is that of the piece that ends here.
   struct Unit {
     std::uint32_t link = 0;  ///< Base of the children, over 8 bits of the byte that leads here.
     float score = kNoPiece;

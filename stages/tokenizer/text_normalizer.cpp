@@ -148,7 +148,7 @@ struct TextNormalizer::Rules {
 
   std::optional<CharacterMap> map;
   PieceTrie user_defined;
-  std::array<bool, kAscii> plain{};  ///< Characters that stay what they are if no other than ASCII follows.
+  std::array<bool, kAscii> plain{};  ///< Characters that are not changed if an ASCII character follows.
 };
 
 TextNormalizer::TextNormalizer(const VocabularyFile& file)

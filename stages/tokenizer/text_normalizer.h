@@ -23,8 +23,8 @@ class TextNormalizer {
   /// no other blank can be there, and the encoder's pieces have the same form (see piece_form).
   void operator()(std::string_view text, std::string& out) const;
 
-  /// A piece of the vocabulary in the form that it has in normalized text. Nothing can become a piece that holds a
-  /// blank while blanks are escaped: its form is empty.
+  /// A piece of the vocabulary in the form that it has in normalized text. While blanks are escaped, no text can become
+  /// a piece that holds a blank: its form is empty.
   std::string piece_form(std::string_view piece) const;
   /// True if a blank of the normal form is three bytes, U+2581, to SentencePiece.
   bool escapes() const { return escape_; }
@@ -33,11 +33,11 @@ class TextNormalizer {
   struct Rules;
   struct Step;
   Step step(std::string_view text) const;
-  /// False: the text is nothing but blanks that are to go.
+  /// False: the text consists only of blanks that are removed.
   bool rewrite(std::string_view text, std::string& out) const;
 
   bool dummy_prefix_, remove_extra_, escape_, as_suffix_;
-  std::unique_ptr<const Rules> rules_;  ///< Null: every character stands for itself.
+  std::unique_ptr<const Rules> rules_;  ///< Null: characters are not changed.
 };
 
 }  // namespace millrace

@@ -89,7 +89,7 @@ UnigramEncoder::UnigramEncoder(const VocabularyFile& file)
   }
 }
 
-/// One text on its way through.
+/// The encoding of one text.
 class UnigramEncoder::Run {
  public:
   Run(const UnigramEncoder& encoder, Memory& memory, std::vector<TokenId>& ids)
@@ -182,7 +182,7 @@ class UnigramEncoder::Run {
     if (!take_by_class(key)) search_by_class({at, key.length}, key);
   }
 
-  /// So far from zero that most words' segmentations depend on the sum: one look-up must do for the others, too.
+  /// The sum is so large that most segmentations depend on it: one look-up must serve for all words.
   bool is_far() const { return std::abs(sum_) >= kFarSum && SumClass::has_class(sum_); }
 
   void cached_far(std::string_view word, const WordKey& key) {

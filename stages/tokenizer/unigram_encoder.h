@@ -17,19 +17,19 @@
 namespace millrace {
 
 /// SentencePiece's unigram segmentation (Kudo, arXiv 1804.10959): of all ways to write a text as pieces the one whose
-/// scores have the largest sum. The ids are those of libsentencepiece 0.1.97 to the last tie, rounding included.
+/// scores have the largest sum. The ids are exactly those of libsentencepiece 0.1.97, including ties and rounding.
 /// Immutable; one object serves every thread, each with a Memory of its own.
 class UnigramEncoder {
  public:
   /// Keeps views into the file's bytes, which must outlive it. REQUIRES: why_not(file) is empty.
   explicit UnigramEncoder(const VocabularyFile& file);
 
-  /// Why this encoder is not for a vocabulary; empty: it is.
+  /// Why this encoder does not support a vocabulary; empty: it does.
   static std::string why_not(const VocabularyFile& file);
 
   static constexpr std::size_t kCacheBytes = std::size_t{64} << 20;
 
-  /// What a thread keeps from text to text: words that it met, and buffers. It changes no id.
+  /// A thread's cache of words, and buffers. Changes no id.
   class Memory {
    public:
     explicit Memory(const UnigramEncoder& encoder, std::size_t cache_bytes = kCacheBytes);
@@ -43,8 +43,8 @@ class UnigramEncoder {
     std::vector<TokenId> ids;  ///< Of a part of the text.
   };
 
-  /// Appends the ids of `text` to `ids`. A text of n bytes takes n bytes for its normal form, at most as many to be
-  /// searched, and its ids.
+  /// Appends the ids of `text` to `ids`. A text of n bytes needs n bytes for its normal form, at most n for the search,
+  /// and its ids.
   void encode(std::string_view text, Memory& memory, std::vector<TokenId>& ids) const;
 
   /// True if no word has a blank but at its beginning: then words are segmented alone, up to the running sum.

@@ -31,9 +31,9 @@ struct SearchedPiece {
   static constexpr std::int32_t kUnknown = -1;
 };
 
-/// The best segmentation of a word, found twice over: once as if nothing stood before it, with the margin by which it
-/// won, and once exactly as libsentencepiece finds it, given the f32 sum of the scores before the word. Not
-/// thread-safe: it keeps its memory.
+/// Finds the best segmentation of a word in two ways: as if nothing came before it, with its margin over the second
+/// best, and exactly as libsentencepiece does, given the f32 sum of the scores before the word. Not thread-safe: it
+/// keeps its memory.
 ///
 /// libsentencepiece 0.1.97 adds scores in f32 from the document's beginning, so that rounding decides between
 /// segmentations whose scores are (nearly) equal. |sum| grows by some 10 a token; at |sum| = S each of a word's k or
@@ -47,7 +47,7 @@ class UnigramSearch {
   /// padding only up to its end.
   float search(std::string_view word);
 
-  /// libsentencepiece's own segmentation of what follows a sum of `sum`, in pieces(). Moves `sum` behind the word.
+  /// libsentencepiece's own segmentation of what follows a sum of `sum`, in pieces(). Adds the word's scores to `sum`.
   void search_exactly(std::string_view word, float& sum);
 
   /// What search_exactly found holds for other sums in the same binade, too: down to -2^exponent..., see word_cache.h.

@@ -46,7 +46,7 @@ class Library {
     return text;
   }
 
-  /// Text of ids that stand behind something else: a blank at their beginning is kept.
+  /// Text of ids that follow other ids: keeps a leading blank.
   std::string decode_later(std::vector<int> ids) const {
     if (ordinary_ < 0 || ids.empty()) return decode(ids);
     ids.insert(ids.begin(), ordinary_);

@@ -11,7 +11,7 @@
 namespace millrace {
 
 /// A SentencePiece vocabulary: text to ids and back. Immutable; one object serves every thread.
-/// Ids are exactly libsentencepiece's. No bos or eos is added: that is the row's business.
+/// Ids are exactly libsentencepiece's. Adds no bos or eos: rows do that.
 class Vocabulary {
  public:
   /// Opens a .model file. Throws ConfigError if it is missing, no SentencePiece model, or lacks pad or eos.
@@ -28,7 +28,7 @@ class Vocabulary {
   /// The piece of an id as a person reads it: "▁the", "<0x0A>", "<extra_id_0>".
   std::string piece(TokenId id) const;
 
-  /// Why encode() goes by way of libsentencepiece, some ten times as slow: "it is of type bpe, not unigram". Empty: it
+  /// Why encode() uses libsentencepiece, which is about ten times slower: "it is of type bpe, not unigram". Empty: it
   /// does not.
   const std::string& slow_because() const;
 

@@ -18,7 +18,7 @@ struct VocabularyPiece {
   PieceType type = PieceType::normal;
 };
 
-/// What stands in a SentencePiece .model file. Views point into its bytes.
+/// The contents of a SentencePiece .model file. Views point into its bytes.
 struct VocabularyFile {
   std::vector<VocabularyPiece> pieces;
   std::string model_type = "unigram";
@@ -50,8 +50,8 @@ std::string read_vocabulary_bytes(const std::filesystem::path& path);
 /// xxh3_64 as 16 hex digits.
 std::string vocabulary_hash(std::string_view bytes);
 
-/// Reads the model file's wire format (sentencepiece_model.proto is public). Nothing: it is no such file, or one
-/// without pieces. The result's views point into `bytes`.
+/// Reads the model file's wire format (sentencepiece_model.proto is public). Empty if it is not a model file, or has no
+/// pieces. The result's views point into `bytes`.
 std::optional<VocabularyFile> read_vocabulary_file(std::string_view bytes);
 
 }  // namespace millrace

@@ -30,12 +30,12 @@ struct SumClass {
   /// The binade and parity of a sum. REQUIRES: has_class(sum).
   static SumClass of(float sum);
   static bool has_class(float sum);
-  /// What |sum| is below. REQUIRES: binade != 0.
+  /// Upper bound of |sum|. REQUIRES: binade != 0.
   float binade_end() const { return static_cast<float>(1ULL << (binade - 1) << 1); }
 };
 
-/// The segmentations of words that were met, in a fixed number of cache lines, two to a bucket. What is used again is
-/// kept before what is not. Not thread-safe.
+/// A cache of word segmentations with a fixed number of entries, one cache line each, two per bucket. Replaces entries
+/// that were not reused first. Not thread-safe.
 class WordCache {
  public:
   static constexpr std::size_t kMaxPieces = 8;

@@ -12,9 +12,9 @@ inline std::size_t character_length(unsigned char lead) {
   return std::array<std::uint8_t, 16>{1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 3, 4}[lead >> 4];
 }
 
-/// Where text can be cut: between two characters that stand side by side in no piece. Every segmentation has a border
-/// there, so that what lies between two cuts (a "word") is segmented alone, given the sum of scores so far.
-/// Immutable; one object serves every thread.
+/// Where text can be cut: between two characters that are adjacent in no piece. Every segmentation has a boundary
+/// there, so that what lies between two cuts (a "word") is segmented alone, given the sum of scores so far. Immutable;
+/// one object serves every thread.
 class WordCuts {
  public:
   /// Pieces in normalized form, each valid UTF-8.
@@ -34,7 +34,7 @@ class WordCuts {
   }
 
   std::array<std::array<std::uint64_t, 2>, 128> ascii_{};  ///< Bit r of [l]: l and r stand side by side in a piece.
-  std::vector<std::uint64_t> others_;  ///< The same for other pairs, hashed: a false bit costs a cut, no more.
+  std::vector<std::uint64_t> others_;  ///< The same for other pairs, hashed: a collision only loses a cut.
   int shift_ = 0;
   bool words_end_at_blanks_ = true;
 };
