@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// xxh3_64 of bytes that come piece by piece. One object, one thread.
+/// Streaming xxh3_64. One object, one thread.
 class ContentHash {
  public:
   ContentHash();
@@ -15,7 +15,7 @@ class ContentHash {
   ContentHash& operator=(const ContentHash&) = delete;
 
   void add(const void* data, std::size_t bytes);
-  /// 16 hex digits of what was added so far.
+  /// Hash of the bytes added so far, as 16 hex digits.
   std::string hex() const;
 
  private:

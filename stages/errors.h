@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// The user asked for something that cannot be: wrong option, bad configuration file, missing shard. Exit code 2.
-/// The message says where (file:line:column when known), what was found, what was expected, and what to do.
+/// The user asked for something impossible: wrong option, bad configuration file, missing shard. Exit code 2. The
+/// message says where (file:line:column when known), what was found, what was expected, and what to do.
 struct ConfigError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
@@ -17,11 +17,12 @@ struct DataError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// The user asked that the work end, and what should be saved has been saved. Exit code 130.
+/// The user stopped the program; everything that must be saved has been saved. Exit code 130.
 struct Interrupted : std::exception {
   const char* what() const noexcept override { return "interrupted"; }
 };
 
-// The world failing (disk full, permission) is std::system_error with the path. A bug of ours is std::logic_error.
+// Failures of the system (disk full, permission) are std::system_error with the path; our own bugs are
+// std::logic_error.
 
 }  // namespace millrace

@@ -7,14 +7,14 @@
 
 namespace millrace {
 
-/// Randomness belongs to the item, not to the thread: a generator is made from (seed, purpose, item) where it is
-/// needed and thrown away. Values are the same on any machine, thread or restart. No std:: distribution is used.
+/// Randomness depends on the item, not on the thread: a generator is made from (seed, purpose, item) where needed, then
+/// discarded. Values are the same on any machine, thread or restart. No std:: distribution is used.
 ///
 /// Philox4x32-10 of Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
 std::array<std::uint32_t, 4> philox4x32_10(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
-/// What draws are for: two purposes never share a stream, nor does any with the hash that holds documents out. Values
-/// are part of the stream version. kPurposes lists them.
+/// What draws are for: no two purposes share a stream, and none shares one with the hash that selects held-out
+/// documents. Values are part of the stream version. kPurposes lists them.
 enum class Purpose : std::uint32_t {
   shard_order = 1,
   block_order = 2,
@@ -30,7 +30,8 @@ inline constexpr std::array kPurposes{Purpose::shard_order,     Purpose::block_o
                                       Purpose::random_sampling, Purpose::parameter_init, Purpose::generation,
                                       Purpose::document_chunk,  Purpose::evaluation,     Purpose::fractional_epoch};
 
-/// A stream of draws for one item. Item words are free: (corpus, epoch, ...) hashed together by the caller's choice.
+/// A stream of draws for one item. The caller chooses what identifies an item: (corpus, epoch, ...) combined by
+/// item_of.
 class ItemRng {
  public:
   ItemRng(std::uint64_t seed, Purpose purpose, std::uint64_t item);

@@ -9,16 +9,16 @@
 
 namespace millrace {
 
-/// Where a record keeps its text and what users filter by. Paths are dotted keys ("meta.url"); an array on the way
-/// stands for all its elements. In Parquet a path is a column, or a field of a struct column.
+/// Where a record has its text and the fields that users filter by. Paths are dotted keys ("meta.url"); an array in a
+/// path means all its elements. In Parquet a path is a column, or a field of a struct column.
 struct RecordLayout {
   std::string name = "custom";
   std::string text_field = "text";
-  /// The field's plain name ("lang", "url", "path", "id", "license") and a path where it may stand; a name may have
+  /// The field's plain name ("lang", "url", "path", "id", "license") and a path where it may be; a name may have
   /// several.
   std::vector<std::pair<std::string, std::string>> fields = {};
 
-  /// The paths that `field` stands for: those of a plain name, or `field` itself.
+  /// The paths that `field` means: those of a plain name, or `field` itself.
   std::vector<std::string> paths_of(const std::string& field) const;
   /// The whole shard is one document; there are no fields.
   bool is_text() const { return name == "text"; }
@@ -31,9 +31,8 @@ RecordLayout layout_named(const std::string& name);
 /// The layout of records with these keys; custom with the text in "text" if no other fits.
 RecordLayout layout_of_keys(const std::vector<std::string>& keys);
 
-/// Takes a record only if (keep), or only unless (drop), one of the field's values is in the list. Values are
-/// compared as text: strings as they are, integers and booleans as JSON writes them. A record without the field has
-/// no value.
+/// keep: selects a record only if one of the field's values is in the list; drop: only if none is. Values are compared
+/// as text: strings as they are, integers and booleans as JSON writes them. A record without the field has no value.
 struct FieldRule {
   std::string field;  ///< A plain name of the layout, or a path.
   std::vector<std::string> values;
@@ -41,7 +40,7 @@ struct FieldRule {
   bool operator==(const FieldRule&) const = default;
 };
 
-/// Which records of a corpus count at all.
+/// Which records of a corpus are used.
 struct RecordFilter {
   std::vector<FieldRule> keep = {};  ///< All of them must hold.
   std::vector<FieldRule> drop = {};  ///< None of them may match.
@@ -54,10 +53,11 @@ struct RecordFilter {
 /// How the records of a shard are read.
 struct ReadOptions {
   RecordLayout layout = {};
-  std::uint64_t max_record_bytes = 64ull << 20;  ///< A longer line is rejected (too_long) without being held whole.
+  std::uint64_t max_record_bytes =
+      64ull << 20;  ///< A longer line is rejected (too_long) and never held in memory whole.
   RecordFilter filter = {};
   std::vector<std::string> fields = {};  ///< What Document::fields keeps: plain names of the layout, or paths.
-  /// Shown the file's bytes as they are read from front to back; not those of Parquet, which DuckDB reads.
+  /// Called with the file's bytes as they are read, in order; not for Parquet, which DuckDB reads.
   std::function<void(std::uint64_t offset, const char* data, std::size_t bytes)> on_bytes = {};
 };
 
