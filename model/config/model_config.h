@@ -14,7 +14,7 @@ enum class CapacityRule : std::uint8_t {
   dropless,    ///< No limit.
 };
 
-/// An OpenMoE's shape and constants. Field names are those of the released config.json. What each one may be is said in
+/// An OpenMoE's shape and constants. Field names are those of the released config.json. Allowed values are in
 /// model_fields.h.
 struct ModelConfig {
   int vocab_size = 256384;       ///< V: rows of embedding and head.
@@ -35,8 +35,8 @@ struct ModelConfig {
   int router_min_capacity = 4;
   CapacityRule capacity_rule = CapacityRule::colossalai;
   int router_group_size = 4096;  ///< flaxformer: largest divisor of the micro-batch's positions that is <= this.
-  bool pads_routed = true;  ///< Padding goes to experts 0 and 1 and counts in both router losses, as in the training.
-                            ///< Else it asks for no expert and counts nowhere (docs/model.md, "padding").
+  bool pads_routed = true;  ///< Padding is routed to experts 0 and 1 and counts in both router losses, as in OpenMoE's
+                            ///< training. If false, it is not routed and counts nowhere (docs/model.md, "padding").
 
   double router_aux_loss_factor = 0.01;
   double router_z_loss_factor = 1e-4;

@@ -8,15 +8,15 @@
 
 namespace millrace {
 
-/// What people are told of a field of ModelConfig. Run files ([model]) and config.json know it by the same name.
+/// Documentation of a field of ModelConfig. Run files ([model]) and config.json use the same name.
 struct ModelKey {
   const char* name;
-  const char* unit;  ///< Empty: it has none.
+  const char* unit;  ///< Empty: none.
   const char* meaning;
   const char* older = "";        ///< Its name in older config.json files; empty: the same.
   bool required = false;         ///< config.json must have it.
-  const char* fallback = "";     ///< The default in words, where it is no value of its own.
-  bool only_if_changed = false;  ///< run.toml names it only where it is not the default.
+  const char* fallback = "";     ///< The default in words, where it is not a fixed value.
+  bool only_if_changed = false;  ///< run.toml has it only if it differs from the default.
 };
 
 struct ModelCount {
@@ -45,8 +45,8 @@ struct ModelCapacityRule {
   std::array<std::pair<CapacityRule, const char*>, 3> names;
 };
 
-/// Calls `visit` with every field of ModelConfig, as one of the four above: the only list of them. What is read,
-/// written, checked, compared and described of a model's configuration comes from it.
+/// Calls `visit` with every field of ModelConfig, as one of the four above. The only list of fields: reading, writing,
+/// checking, comparing and documenting a configuration all use it.
 template <class Visit>
 void for_each_model_field(const Visit& visit) {
   constexpr int kMostInt = std::numeric_limits<int>::max();

@@ -1,4 +1,4 @@
-// The sizes OpenMoE was trained in, and two of our own.
+// The sizes of the published OpenMoE models, and two of our own.
 #include <stdexcept>
 #include <utility>
 
@@ -8,7 +8,7 @@ namespace millrace {
 
 namespace {
 
-/// What all presets share: the rules the published models were trained by.
+/// What all presets share: the settings that the published models were trained with.
 ModelConfig as_trained() {
   ModelConfig config;
   config.capacity_rule = CapacityRule::flaxformer;
