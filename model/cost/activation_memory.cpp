@@ -12,11 +12,11 @@ namespace millrace {
 
 namespace {
 
-// In floating point: a product of sizes that no machine holds is a large number, not an overflow.
+// In floating point: absurdly large sizes give a large number, not an overflow.
 constexpr double kFloat = sizeof(float);
 constexpr double kIndex = sizeof(Index);
 
-/// Counts by the layers' own names; N, H, A, F, E, k, V as in their headers.
+/// Uses the names of the layers' members; N, H, A, F, E, k, V as in their headers.
 class ActivationCount {
  public:
   ActivationCount(const ModelConfig& config, const PassShape& shape)
