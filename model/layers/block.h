@@ -44,7 +44,7 @@ class Block {
     const Rope<Scalar>* rope = nullptr;
     Mode mode = Mode::eval;
     typename Router<Scalar>::LossScales scales;  ///< For backward.
-    Profile* profile = nullptr;                  ///< Null: not wanted.
+    Profile* profile = nullptr;                  ///< Null: no timing.
   };
 
   Block(const ModelConfig& config, Parameters<Scalar>& parameters, int layer);
@@ -55,7 +55,7 @@ class Block {
   /// `saved` is used up.
   void backward(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> dh) const;
 
-  /// The halves of forward, for those who attend in another way: what attention gave has been added to h.
+  /// The part of forward after attention, for callers with their own attention, whose output is already added to h.
   void feed(const Context& context, Saved& saved, Scratch& scratch, View<Scalar> h) const;
   const RmsNorm<Scalar>& attention_norm() const { return attention_norm_; }
   const Attention<Scalar>& attention() const { return attention_; }

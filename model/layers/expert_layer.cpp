@@ -61,7 +61,7 @@ Index ExpertLayer<Scalar>::slot_multiple() const {
   return slot_multiple_of(gate_->precision());
 }
 
-/// Memory for so many is never outgrown.
+/// Rows to reserve: never exceeded, so memory never grows.
 template <class Scalar>
 Index ExpertLayer<Scalar>::most_slots(const typename Router<Scalar>::Routing& routing) const {
   return most_expert_slots(routing.capacity, routing.logits.rows(), routing.choices, experts_, gate_->precision());

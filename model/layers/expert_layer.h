@@ -11,14 +11,13 @@
 
 namespace millrace {
 
-/// Rows that the experts together may be given of so many tokens: no routing of them fills more. With bf16 weights an
-/// expert's rows are rounded up to a multiple of 32.
+/// Largest number of slots (rows of all experts together) that any routing of so many tokens can fill. With bf16
+/// weights an expert's rows are rounded up to a multiple of 32.
 Index most_expert_slots(const Capacity& capacity, Index tokens, Index choices, Index experts, Precision precision);
 
 /// y[t] = sum over the kept experts e of token t:  P[t, e] * FFN_e(x[t]).   x, y: (N, H)
-/// Kept pairs are sorted by expert, so each expert works on neighbouring rows; with bf16 weights rows of zeros round
-/// their number up to a multiple of 32, so that products have few different shapes. A token that every expert dropped
-/// gets 0.
+/// Kept pairs are sorted by expert, so each expert works on consecutive rows; with bf16 weights they are padded with
+/// zero rows to a multiple of 32, so that products have few different shapes. A token that every expert dropped gets 0.
 template <class Scalar>
 class ExpertLayer {
  public:
@@ -26,9 +25,9 @@ class ExpertLayer {
     typename Router<Scalar>::Routing routing;
     std::vector<Index> first;  ///< (E + 1): expert e has slots first[e] .. first[e+1] - 1.
     std::vector<Index> slot;   ///< (N * k): slot of each pair, -1 if dropped.
-    std::vector<Index> token;  ///< (slots): whose row it is; -1: nobody's, a row of zeros.
-    std::vector<Index> next;   ///< (E): the next free slot, while pairs are sorted.
-    Matrix<Scalar> x, y;       ///< (slots, H): what experts read and gave.
+    std::vector<Index> token;  ///< (slots): token of each row; -1: padding, a row of zeros.
+    std::vector<Index> next;   ///< (E): the next free slot while sorting.
+    Matrix<Scalar> x, y;       ///< (slots, H): input and output of the experts.
     Matrix<Scalar> gate, up, hidden;
     Image<Scalar> x_image;
     Matrix<Bf16> hidden_image;  ///< With bf16 weights only.

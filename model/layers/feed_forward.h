@@ -27,14 +27,14 @@ struct FeedForwardWeights {
   Precision precision() const { return gate_image == nullptr ? Precision::f32 : Precision::bf16; }
 };
 
-/// What backward needs of forward: windows on memory of the caller.
+/// Activations that backward needs: views of the caller's memory.
 template <class Scalar>
 struct FeedForwardSaved {
   View<Scalar> gate;                          ///< (N, 2F): v, g
   View<Scalar> up;                            ///< (N, F): u
   View<Scalar> hidden;                        ///< (N, F): v silu(g) u
   View<Bf16> hidden_image = {};               ///< With bf16 weights only, as the next two.
-  View<Bf16> gate_image = {}, up_image = {};  ///< For backward, which overwrites them; forward does not look at them.
+  View<Bf16> gate_image = {}, up_image = {};  ///< Used by backward only, which overwrites them.
 };
 
 /// y = (v silu(g) u) Wdown,  (v, g) = x Wgate,  u = x Wup.   x, y: (N, H)

@@ -26,7 +26,7 @@ Index rounded_up(Index count, Index multiple) {
   return range_count(count, multiple) * multiple;
 }
 
-/// Whether the label's logit is the largest, and no other is as large: a tie is not a prediction.
+/// Whether the label's logit is larger than all others: a tie does not count.
 template <class Logits, class Scalar>
 bool is_sole_largest(const Logits& logits, Scalar label, Scalar largest) {
   return label == largest && (logits == largest).count() == 1;
@@ -68,7 +68,7 @@ double CrossEntropy<Scalar>::gather(const Targets& targets, Index positions) {
   return weight;
 }
 
-/// The means, and the chosen positions' results among the others' zeros.
+/// The means; also writes per-position results, 0 where the weight is 0.
 template <class Scalar>
 typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& targets, double weight, Index positions,
                                                                  const PerPosition& results) const {

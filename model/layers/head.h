@@ -9,14 +9,14 @@
 
 namespace millrace {
 
-/// Positions whose logits are held at once: of a pass alone, and of their gradient (all beyond that is (N)).
+/// How many positions have logits in memory at once, in forward and in backward (everything else is of size (N)).
 struct LossChunk {
   Index forward = 0;
   Index backward = 0;
 };
 LossChunk loss_chunk(Index vocabulary, Index positions, Precision precision);
 
-/// The head and its loss in one, a chunk of positions at a time, so that (N, V) logits are never held.
+/// The head fused with its loss, one chunk of positions at a time, so that (N, V) logits are never in memory.
 ///   logits = a W^T;  ce_t = lse_t - logits[t, label_t];  loss = sum_t w_t (ce_t + z lse_t^2) / sum_t w_t
 /// Positions of weight 0 cost nothing.   a: (N, H)   W: [V, H]   labels, weights: (N)
 template <class Scalar>
@@ -53,7 +53,7 @@ class CrossEntropy {
   Sums summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const;
   LossChunk chunk(Index positions) const { return loss_chunk(head_->spec.shape[0], positions, head_->precision()); }
   Index chunk_rows() const;
-  /// Returns the chunk's inputs. With a bf16 head, rows of zeros round their number up: few different shapes.
+  /// Returns the chunk's inputs. With a bf16 head, zero rows pad their number, for few different shapes.
   Factor<Scalar> load_chunk(View<const Scalar> a, Index first, Index count);
 
   const Parameter<Scalar>* head_;

@@ -27,7 +27,7 @@ Index largest_divisor(Index number, Index limit) {
 Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode) {
   const double factor = mode == Mode::train ? config.router_capacity_factor_train : config.router_capacity_factor_eval;
   const int choices = std::min(config.router_topk, config.num_experts);
-  // A token chooses an expert once at most: more places than tokens change nothing, however large the factor.
+  // A token chooses an expert at most once, so a capacity above the number of tokens changes nothing.
   const auto places = [&](double wanted, Index group) {
     return static_cast<Index>(std::min(wanted, static_cast<double>(group)));
   };
@@ -39,7 +39,7 @@ Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode) {
     }
     case CapacityRule::flaxformer: {
       const Index group = largest_divisor(tokens, config.router_group_size);
-      // Halves go to the even number, as in the training code.
+      // Rounds half to even, as in the training code.
       const Index pairs = places(std::nearbyint(factor * static_cast<double>(group) / config.num_experts), group);
       return {group, std::max<Index>(pairs, config.router_min_capacity)};
     }
@@ -93,7 +93,7 @@ void Router<Scalar>::choose(Routing& routing) const {
   });
 }
 
-/// Who is routed at all.
+/// Which tokens are routed.
 template <class Scalar>
 void Router<Scalar>::admit(const BatchLayout& layout, Routing& routing) const {
   const Index groups = layout.size() == 0 ? 0 : layout.size() / routing.capacity.group;
@@ -111,7 +111,7 @@ void Router<Scalar>::admit(const BatchLayout& layout, Routing& routing) const {
   }
 }
 
-/// Who finds a place.
+/// Which pairs are within capacity.
 template <class Scalar>
 void Router<Scalar>::queue(Routing& routing) const {
   const Index choices = routing.choices;

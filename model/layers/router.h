@@ -22,14 +22,14 @@ Capacity capacity_of(const ModelConfig& config, Index tokens, Mode mode);
 
 /// Sends each token to its k most likely experts.
 ///   logits = x W^T;  P = softmax(logits);  the k largest of a row, ties to the lowest expert
-/// Padding is routed like any token (its x is zero: experts 0 and 1), unless pads_routed is off: then its pairs are in
-/// no queue and no statistic, and it has no part in the losses. Either way it counts for the capacity. Places in an
-/// expert's queue go to all first choices in token order, then to all second choices, and so on; pairs beyond the
-/// capacity are dropped, having counted. Gates are P itself, not renormalised.   x: (N, H)   W: [E, H]
+/// Padding is routed like any token (its x is zero: experts 0 and 1), unless pads_routed is off: then it is in no
+/// queue, no statistic and no loss. Either way it counts in the number of tokens that sets the capacity. An expert's
+/// queue takes all first choices in token order, then all second choices, and so on; pairs beyond the capacity are
+/// dropped, but count in the statistics. Gates are P itself, not renormalised.   x: (N, H)   W: [E, H]
 template <class Scalar>
 class Router {
  public:
-  /// What the router decided, and what backward needs. Pair (token t, choice c) stands at t * k + c.
+  /// What the router decided, and what backward needs. Pair (token t, choice c) has index t * k + c.
   struct Routing {
     Index choices = 0;  ///< k
     Capacity capacity;
@@ -38,13 +38,13 @@ class Router {
     Matrix<Scalar> log_sum;            ///< (1, N)
     std::vector<std::int32_t> expert;  ///< (N * k)
     std::vector<std::uint8_t> kept;    ///< (N * k)
-    std::vector<std::uint8_t> routed;  ///< (N): 0 for padding that is not.
+    std::vector<std::uint8_t> routed;  ///< (N): 0 for padding that is not routed.
     std::vector<Index> group_tokens;   ///< (groups): routed tokens of each.
     Index tokens = 0;                  ///< Routed tokens of all groups.
     Index groups = 0;                  ///< Groups with a routed token: the balance loss is their mean.
     Matrix<double> fraction;           ///< (groups, E): share of the group's routed tokens having e among their k.
     RouterStatistics statistics;
-    std::vector<Index> waiting;  ///< (E): length of each queue, while they fill.
+    std::vector<Index> waiting;  ///< (E): length of each queue while filling.
     Matrix<double> probability;  ///< (1, E): a group's sum of probabilities, while it is taken.
   };
   /// What the total loss's gradient adds here: d total / d aux_loss and d total / d z_loss.

@@ -14,7 +14,7 @@ struct RouterStatistics {
   std::int64_t kept = 0;     ///< Pairs within capacity.
   std::vector<double> load;  ///< (E) share of (token, choice) pairs per expert, before capacity.
   /// (T) (token, choice) pairs of each position in the row, and those of them over capacity: counts over the rows of
-  /// the micro-batch. Without padding, whose places in the row say nothing of text.
+  /// the micro-batch. Padding does not count: its position in the row is not a position in text.
   std::vector<std::int64_t> pairs_at, dropped_at;
 };
 

@@ -10,13 +10,13 @@
 
 namespace millrace {
 
-/// Multi-head attention, causal and within a segment, un-scaled, with RoPE on queries and keys.
+/// Multi-head attention, causal and within a segment, with RoPE on queries and keys; q k^T is not scaled.
 ///   y = concat_heads(softmax(rope(x Wq^T) rope(x Wk^T)^T) x Wv^T) Wo^T     x, y: (N, H)   W: [A, H], Wo: [H, A]
 /// A = heads * head_dim.
 template <class Scalar>
 class Attention {
  public:
-  /// What backward needs; q and k are turned.
+  /// What backward needs; q and k are after RoPE.
   struct Saved {
     Matrix<Scalar> q, k, v, context;  ///< (N, A)
     Matrix<Scalar> log_sum;           ///< (heads, N)
@@ -30,7 +30,7 @@ class Attention {
   /// `prefix`: "model.layers.3.self_attn."
   Attention(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
 
-  /// q, k and v of x, turned to `position`: (N, A) each.
+  /// q, k and v of x, with RoPE at `position` applied to q and k: (N, A) each.
   void project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope, View<Scalar> q, View<Scalar> k,
                View<Scalar> v) const;
   /// y = context Wo^T
