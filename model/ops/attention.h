@@ -6,11 +6,11 @@
 
 namespace millrace {
 
-/// Queries that are attended with at a time.
+/// Queries per block.
 inline constexpr Index kQueryBlock = 64;
 
-/// What one head of one row attends to: query i stands at place `start + i` of the row and sees keys
-/// first_key[i] .. start + i (none if first_key[i] is larger). first_key never falls.
+/// What one head of one row attends to: query i is position `start + i` of the row and sees keys first_key[i] .. start
+/// + i (none if first_key[i] is larger). first_key never decreases.
 struct KeyRange {
   const std::int32_t* first_key = nullptr;
   Index start = 0;

@@ -8,14 +8,13 @@
 namespace millrace {
 
 /// c = a b or c += a b;  a: (M, K)  b: (K, N)  c: (M, N)
-/// Names say which operand is stored transposed:  t: transposed, n: as it is.
+/// Names say which operand is stored transposed:  t: transposed, n: not transposed.
 ///   nn  a (M, K)  b (K, N)
 ///   nt  a (M, K)  b (N, K)   y = x W^T with W [out, in]
 ///   tn  a (K, M)  b (K, N)   dW = dy^T x
 /// Reads the bf16 images, with f32 sums, if both factors have one.
 /// matmul_* uses all OpenMP threads on fixed pieces of c: the same bits for any number of threads. Between pieces it
-/// looks for a request to stop, and throws Stopped.
-/// Shapes that do not fit throw std::logic_error with both shapes.
+/// checks for a stop request, and throws Stopped. Mismatched shapes throw std::logic_error with both shapes.
 template <class Scalar>
 void matmul_nn(Factor<std::type_identity_t<Scalar>> a, Factor<std::type_identity_t<Scalar>> b, View<Scalar> c,
                Into into = Into::overwrite);

@@ -10,7 +10,7 @@ namespace millrace {
 
 namespace {
 
-/// All that oneDNN compiles a product for.
+/// Everything that a compiled oneDNN product depends on.
 struct Shape {
   Index rows, columns, inner, a_stride, b_stride, c_stride;
   Stored a_stored, b_stored;

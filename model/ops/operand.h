@@ -7,10 +7,10 @@
 
 namespace millrace {
 
-/// What becomes of the result's old contents.
+/// Whether a product overwrites the result or adds to it.
 enum class Into : bool { overwrite, add };
 
-/// What a product reads: numbers, and their bf16 image if products are to read that. A view.
+/// An operand of a product: numbers, and their bf16 copy if the product is to read that. A view.
 template <class Scalar>
 struct Factor {
   View<const Scalar> full;

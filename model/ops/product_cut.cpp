@@ -11,7 +11,7 @@ namespace {
 constexpr Index kPieces = 16;
 constexpr Index kSmallestPiece = 128;
 constexpr Index kRegister = 16;  ///< Pieces are multiples of a vector register.
-/// Operations at a time; a thread does 20 to 200 thousand millions a second.
+/// Operations at a time; a thread does 20 to 200 billion per second.
 constexpr double kMostOperations = 0x1p34;
 /// Fewer terms at a time would cost more in reading and writing the result than they save.
 constexpr Index kFewestTerms = 8192;

@@ -13,9 +13,9 @@ class Rope {
  public:
   Rope(int head_dim, double theta) : head_dim_(head_dim), theta_(theta) {}
 
-  /// Makes the angles of positions 0 .. count-1 available. Call before turning; not thread-safe.
+  /// Computes the angles of positions 0 .. count-1. Call before turn(); not thread-safe.
   void reserve(std::int32_t count);
-  /// Turns every head of every row in place.   x: (N, heads * D)   position: (N), each < the reserved count
+  /// Rotates every head of every row in place.   x: (N, heads * D)   position: (N), each < the reserved count
   void turn(View<Scalar> x, const std::int32_t* position) const { turn(x, position, Scalar{1}); }
   /// The inverse, which is also the transpose: what gradients need.
   void turn_back(View<Scalar> x, const std::int32_t* position) const { turn(x, position, Scalar{-1}); }
