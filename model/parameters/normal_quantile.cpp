@@ -66,7 +66,7 @@ double normal_quantile(double p) {
   return lower ? -x : x;
 }
 
-/// Where all that either function may be off by rounds to one float, that is the one.
+/// If the whole error interval rounds to one float, that is the result.
 float scaled_normal_quantile(double p, double scale) {
   constexpr double kOff = 1e-12;        // Of the value.
   constexpr double kOffAtZero = 4e-15;  // Of the scale: normal_quantile() is a difference there.

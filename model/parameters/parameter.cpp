@@ -17,7 +17,7 @@ Index aligned_size(const ParameterSpec& spec) {
   return range_count(spec.size(), kAlignment) * kAlignment;
 }
 
-/// On all threads: memory comes from the system with its first writing.
+/// On all threads: the first write to a page is what allocates it.
 template <class Number>
 void clear(Matrix<Number>& numbers) {
   constexpr Index kGrain = 1 << 16;

@@ -33,8 +33,8 @@ Factor<Scalar> factor_of(const Parameter<Scalar>& parameter) {
   return {full, View<const Bf16>(parameter.image, rows, columns)};
 }
 
-/// Whether products read the parameter in bf16 where precision is that: norms and routers compute in full precision,
-/// and the embedding is no product.
+/// Whether products read the parameter in bf16 if the precision is bf16: norms and routers compute in full precision,
+/// and the embedding is only looked up.
 bool has_image(const ParameterSpec& spec);
 
 /// All parameters of a model, in parameter_specs() order.
@@ -42,7 +42,7 @@ template <class Scalar>
 struct Parameters {
   std::vector<Parameter<Scalar>> all;
 
-  /// Throws std::logic_error if there is none.
+  /// Throws std::logic_error if there is no such parameter.
   Parameter<Scalar>& named(const std::string& name);
   const Parameter<Scalar>& named(const std::string& name) const;
 };
@@ -52,7 +52,7 @@ template <class Scalar>
 class ParameterMemory {
  public:
   enum class Gradients : bool { none, allocated };
-  /// bf16: matrices have images, to be made anew by round_values() whenever values have changed. Of floats only.
+  /// bf16: matrices have bf16 copies, which round_values() must refresh whenever values have changed. For floats only.
   explicit ParameterMemory(const ModelConfig& config, Gradients gradients, Precision precision = Precision::f32);
 
   Parameters<Scalar>& views() { return views_; }

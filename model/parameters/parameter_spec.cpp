@@ -51,7 +51,7 @@ class SpecList {
     const int inner = config_.intermediate_size;
     const int experts = config_.num_experts;
     const std::int64_t width = std::int64_t{config_.num_attention_heads} * config_.head_dim;
-    // The scaling of q k^T that OpenMoE's attention leaves out is in q's initial values.
+    // OpenMoE's attention does not scale q k^T; q's initial values include that factor instead.
     Initializer query = fan_in(Law::normal, hidden);
     query.stddev /= std::sqrt(config_.head_dim);
     add_norm(prefix + "input_layernorm.weight");
