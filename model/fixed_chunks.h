@@ -7,9 +7,9 @@
 
 namespace millrace {
 
-/// Work on a range that has the same bits for any number of threads: the range is cut into chunks by its length alone,
-/// each chunk is one thread's, and what the chunks sum to is added in order. Element-wise work is cut likewise, because
-/// the ends of a vectorised loop may be contracted to other instructions than its body.
+/// Loops over a range that give the same bits for any number of threads: chunks depend on the range's length alone,
+/// each chunk is done by one thread, and the chunks' sums are added in order. Element-wise work uses the same chunks,
+/// because the compiler may round the ends of a vectorised loop differently from its body (fused multiply-add).
 
 /// term(begin) + ... + term(end - 1) in double, in eight interleaved sums so that the compiler may use vectors.
 template <class Term>
@@ -38,7 +38,7 @@ inline constexpr std::int64_t kChunk = 1 << 16;
 template <class Term>
 double parallel_sum(std::int64_t size, const Term& term) {
   thread_local std::vector<double> memory;
-  std::vector<double>& sums = memory;  // The caller's, for all threads.
+  std::vector<double>& sums = memory;  // The calling thread's vector, shared with all threads.
   sums.assign(static_cast<std::size_t>((size + kChunk - 1) / kChunk), 0);
   parallel_chunks(size, kChunk, [&](std::int64_t begin, std::int64_t end) {
     sums[static_cast<std::size_t>(begin / kChunk)] = sum_of(begin, end, term);

@@ -13,7 +13,7 @@ namespace millrace {
 
 using Index = std::int64_t;
 
-/// A row-major window on someone else's numbers: (rows, columns), rows `stride` elements apart.
+/// A non-owning row-major view of numbers: (rows, columns), rows `stride` elements apart.
 template <class Scalar>
 struct View {
   Scalar* data = nullptr;
@@ -25,7 +25,7 @@ struct View {
   View(Scalar* data_, Index rows_, Index columns_) : View(data_, rows_, columns_, columns_) {}
   View(Scalar* data_, Index rows_, Index columns_, Index stride_)
       : data(data_), rows(rows_), columns(columns_), stride(stride_) {}
-  /// A view that may write is a view that may read.
+  /// A mutable view converts to a const view.
   template <class Other>
   // NOLINTNEXTLINE(google-explicit-constructor): meant to happen by itself
   requires(std::is_same_v<const Other, Scalar>) View(const View<Other>& other)
@@ -48,7 +48,8 @@ class Matrix {
     rows_ = rows;
     columns_ = columns;
   }
-  /// Room for `count` numbers: reshape() allocates nothing up to that. Memory never written to costs none.
+  /// Room for `count` numbers: reshape() allocates nothing up to that. Memory that is never written to takes no
+  /// physical memory.
   void reserve(Index count) {
     if (count <= capacity_) return;
     capacity_ = count;

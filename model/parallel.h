@@ -25,7 +25,8 @@ void for_ranges(std::int64_t count, std::int64_t grain, const Work& work) {
   }
 }
 
-/// The first exception of several threads, to be thrown where they are joined: none may leave a parallel region.
+/// Keeps the first exception of several threads, to be rethrown after they are joined: exceptions must not leave a
+/// parallel region.
 class FirstFailure {
  public:
   template <class Work>

@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// Where a training step's time goes. A norm counts for the part it stands before.
+/// Parts of a training step whose time is measured. A norm counts for the part that follows it.
 enum class Part : std::uint8_t { attention, dense_ffn, router, dispatch, experts, head_and_loss, optimizer, data_wait };
 
 inline constexpr std::array<const char*, 8> kPartNames{"attention", "dense_ffn",     "router",    "dispatch",

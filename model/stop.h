@@ -4,10 +4,10 @@
 
 namespace millrace {
 
-/// A request that long computing ends, for the whole process. Whoever computes looks at it between blocks of at most a
-/// second (see for_long_ranges, matmul.h); what was begun is then given up, and its results are worth nothing.
+/// A process-wide request to stop long computations. They check it between blocks of at most a second (see
+/// for_long_ranges, gemm.h), then give up; their results are undefined.
 
-/// What a pass that was given up throws, on the thread that called it.
+/// Thrown by a pass that was stopped, on the thread that called it.
 struct Stopped : std::exception {
   const char* what() const noexcept override { return "computing was stopped"; }
 };

@@ -16,7 +16,7 @@ namespace millrace {
 
 namespace {
 
-/// Every router of the generator sees one block of tokens, with the capacity of evaluation.
+/// Every router sees one block of tokens at a time, with evaluation capacity.
 constexpr Mode kMode = Mode::eval;
 
 }  // namespace

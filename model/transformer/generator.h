@@ -11,10 +11,10 @@
 
 namespace millrace {
 
-/// Continues a prompt token by token with a KV cache. OpenMoE's code caches keys before RoPE and turns all of them at
-/// every step; a key's position never changes, so they are cached turned here, which gives the same numbers.
-/// Routers use the capacity of evaluation, over the tokens fed at once. Token 0 is never padding here.
-/// One object, one sequence at a time, one calling thread.
+/// Continues a prompt token by token with a KV cache. OpenMoE's code caches keys before RoPE and rotates all of them at
+/// every step; a key's position never changes, so here they are cached after RoPE, which gives the same numbers.
+/// Routers use the capacity of evaluation, over the tokens fed at once. Token 0 is never padding here. One object, one
+/// sequence at a time, one calling thread.
 class Generator {
  public:
   /// `parameters` must outlive the generator; `context` bounds prompt + generated tokens.

@@ -29,11 +29,11 @@ struct TokenScores {
   std::vector<std::uint8_t> correct;  ///< (B*T) 1 where the label's logit is larger than all others.
 };
 
-/// Whether backward finds what the layers kept, or only each layer's input, and runs its forward pass again: the same
-/// bits, for one layer's activations in memory and a third more time.
+/// Activation checkpointing. yes: only each layer's input is kept, and backward runs the layer's forward pass again:
+/// the same bits, with the activations of one layer in memory, for about a third more time.
 enum class Recompute : bool { no, yes };
 
-/// Everything the forward pass computes that the checks look at. (rows, columns) row-major.
+/// Intermediate results of a forward pass, for checks. (rows, columns) row-major.
 template <class Scalar>
 struct Trace {
   std::vector<Scalar> logits;                      ///< (B*T, V)
@@ -57,16 +57,16 @@ class Transformer {
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
-  /// `scores`, if given, receives each position's loss. What is returned lasts until the next pass. Once a batch of the
-  /// same shape has passed, none allocates memory, but for oneDNN's own. All passes throw Stopped once a stop is
-  /// requested (stop.h): gradients and scores are worth nothing then.
+  /// `scores`, if given, receives each position's loss. The result is valid until the next pass. After the first batch
+  /// of a shape, no pass of that shape allocates memory, except inside oneDNN. All passes throw Stopped once a stop is
+  /// requested (stop.h): gradients and scores are then undefined.
   const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.
   Trace<Scalar> trace(const TokenBatch& batch, Mode mode);
 
-  /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: no more.
+  /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: stops timing.
   void measure(Profile* profile);
 
  private:
