@@ -25,7 +25,7 @@ CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, 
   from_ = start.at.seek;
   skip_ = start.at.index;
   damage_reported_ = start.at.index > 0 || start.within_document;
-  // A place in the midst of a shard is that of a document.
+  // A position inside a shard is that of a document.
   is_readable_ = damage_reported_ || start.at.block > 0;
   if (is_readable_) least_ = std::max<std::uint64_t>(start.at.index + (start.within_document ? 1 : 0), 1);
   start_source_ = start.source;

@@ -38,12 +38,12 @@ class CorpusReader final : public RecordSource {
   const RunCorpus& corpus_;
   std::uint64_t epochs_;  ///< Epochs to read; 0: no limit.
   ReadCursor place_;
-  std::uint64_t next_turn_ = 0;     ///< The shard that is opened next.
+  std::uint64_t next_turn_ = 0;     ///< Turn of the shard to open next.
   std::uint64_t first_record_ = 0;  ///< Of the block that is read next when a shard is opened.
   SeekPoint from_;                  ///< From where it can be read.
   std::uint64_t skip_ = 0;          ///< Items of that block that were consumed before.
   std::uint64_t least_ = 0;         ///< Items that it must have.
-  PositionSource start_source_;     ///< That says so.
+  PositionSource start_source_;     ///< Source of `least_`, for messages.
   bool damage_reported_ = false;    ///< The container damage in that block was yielded before.
   bool ended_ = false;
   std::vector<std::uint32_t> shard_order_;

@@ -11,14 +11,14 @@
 
 namespace millrace {
 
-/// True iff xxh3_64(text, seed 0) < fraction * 2^64: a document is held out in every corpus and run alike.
+/// True iff xxh3_64(text, seed 0) < fraction * 2^64: a document is held out in every corpus and run, or in none.
 bool is_held_out(std::string_view text, double fraction);
 
 /// Held-out documents of one corpus, as ids.
 struct HeldOut {
   std::string corpus;
   std::vector<std::vector<TokenId>> documents;  ///< In shard and record order.
-  bool last_is_cut = false;                     ///< The last one goes on behind the tokens that were wanted.
+  bool last_is_cut = false;                     ///< The last one was cut at the wanted number of tokens.
   std::uint64_t tokens = 0;                     ///< Sum of the documents' lengths.
   std::uint64_t text_bytes = 0;                 ///< UTF-8 bytes those tokens stand for: for bits per byte.
 };

@@ -15,7 +15,7 @@ double part_of(std::uint64_t lost, std::uint64_t sound) {
   return lost == 0 ? 0 : static_cast<double>(lost) / (static_cast<double>(lost) + static_cast<double>(sound));
 }
 
-/// "0.2 %", and never 0 % of something.
+/// "0.2 %"; never rounds a positive part to 0 %.
 std::string percent(double part) {
   return fmt::format("{:.3g} %", 100 * part);
 }

@@ -12,43 +12,42 @@
 
 namespace millrace {
 
-/// How much is bad, and when that is too much: the one rule of training, preprocess and index.
+/// How much data is bad, and when that is too much: the same rule for training, preprocess and index.
 
-/// Nothing is judged before a corpus has given or lost so many records, or so many bytes of content; a corpus that ends
-/// sooner is judged at its end, and every corpus at the end of each epoch.
+/// A corpus is judged once so many records, or bytes of content, were read or lost; one that ends sooner is judged at
+/// its end, and every corpus at the end of each epoch.
 inline constexpr std::uint64_t kRecordsBeforeJudging = 10'000;
 inline constexpr std::uint64_t kBytesBeforeJudging = 1ull << 30;
 
-/// What part of all that was met is lost, 0 to 1: of the records or of the bytes of content, whichever is larger.
-/// `sound` is what could be read. 0 if nothing was met.
+/// Fraction lost, 0 to 1: of records or of content bytes, whichever is larger. `sound` is what could be read. 0 if both
+/// are 0.
 double lost_part(const Loss& sound, const Loss& lost);
 
-/// Whether a cause is a record's own, not one of a container or a part of it.
+/// Whether a cause concerns a single record, not a container or a part of it.
 bool is_of_a_record(RejectCause cause);
 
-/// Whether a reject of this cause says that what it names could not be read. One for an empty or too long text says
-/// that it could; and a text file is one record, so that a bad one is no unreadable shard.
+/// Whether a reject of this cause means that something could not be read. An empty or too long text could be read; and
+/// a text file is one record, so a bad one is not an unreadable shard.
 bool says_unreadable(RejectCause cause, const RecordLayout& layout);
 
 /// "SHARD:LINE (record N, byte B): cause: reason"; a container's damage has no line.
 std::string text_of(const Reject& reject);
 
-/// A corpus's reject of which on_bad_data = "fail" makes the end, in words.
+/// The error message for a reject under on_bad_data = "fail".
 std::string refusal_of(const Reject& reject, const std::string& corpus);
 
-/// A shard of which nothing could be read, in words. `first`: the first reject that says so.
+/// The error message for a shard of which nothing could be read. `first`: the first reject that says so.
 std::string unreadable_shard(const std::string& corpus, const std::string& shard, const Reject& first);
 
-/// Judges one corpus. Remembers what to blame: the first reject of each cause, and what each cause has lost. One
-/// object, one thread.
+/// Judges one corpus. Keeps, for the message, the first reject and the loss of each cause. One object, one thread.
 class LossJudge {
  public:
   LossJudge(std::string corpus, double max_bad_fraction)
       : corpus_(std::move(corpus)), max_bad_fraction_(max_bad_fraction) {}
 
   void note(const Reject& reject);
-  /// Why too much is lost, in words: how much, and of what cause and where most of it is; nothing if it is not, or if
-  /// too little was met to be judged. `at_end`: of the corpus or of an epoch.
+  /// If too much is lost, the error message: how much, and the main cause with its first reject. Empty if not, or if
+  /// too little was read to judge. `at_end`: of the corpus or of an epoch.
   std::optional<std::string> verdict(const RecordCounts& counts, bool at_end) const;
 
  private:

@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// Where a record stands in its corpus's order of reading.
+/// A record's place in the order in which its corpus is read.
 struct ReadCursor {
   std::uint64_t epoch = 0;
   std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
@@ -17,20 +17,20 @@ struct ReadCursor {
   SeekPoint seek;                ///< From where the block can be read.
 };
 
-/// Where a position was read, for complaints about it: "FILE:LINE: corpora[2]". Empty: a stream came to it. Of no
-/// matter for which position it is.
+/// Where a position was read from, for error messages: "FILE:LINE: corpora[2]". Empty: reached by the stream itself.
+/// Ignored when positions are compared.
 struct PositionSource {
   std::string place;
 
   bool operator==(const PositionSource& /*other*/) const { return true; }
-  /// The complaint behind the place, or behind "the position to start from".
+  /// The complaint, preceded by the place or by "the position to start from".
   std::string told(const std::string& complaint) const;
 };
 
-/// Where reading a corpus begins, or goes on.
+/// Where reading a corpus begins or resumes.
 struct ReadStart {
   ReadCursor at;
-  bool within_document = false;  ///< A part of the record there was consumed.
+  bool within_document = false;  ///< Part of that record was already consumed.
   bool ended = false;            ///< The corpus has given all its epochs.
   PositionSource source;
 };

@@ -14,9 +14,8 @@ namespace millrace {
 
 class JsonValue;
 
-/// A reject as it stands in a line of rejects.jsonl:
-/// {"shard", "record", "line", "byte", "cause", "reason", "lost_bytes", "lost_records", "lost_content"}, the last two
-/// of its loss.
+/// A reject as a line of rejects.jsonl: {"shard", "record", "line", "byte", "cause", "reason", "lost_bytes",
+/// "lost_records", "lost_content"}, the last two of its loss.
 void to_json(nlohmann::ordered_json& json, const Reject& reject);
 void from_json(const JsonValue& json, Reject& reject);
 

@@ -10,15 +10,15 @@
 
 namespace millrace {
 
-/// Chooses the rejects that a log names: of each corpus the first of a cause, the tenth, the hundredth, ... One object,
-/// one thread.
+/// Chooses the rejects to log: for each corpus and cause the first, the tenth, the hundredth, ... One object, one
+/// thread.
 class RejectNotices {
  public:
   using Counts = std::array<std::uint64_t, kRejectCauses>;
 
-  /// What was passed over of a corpus before, by cause: those were told.
+  /// Rejects of a corpus that were counted earlier, by cause: not reported again.
   void begin(const std::string& corpus, const Counts& before) { counts_[corpus] = before; }
-  /// Counts a reject. A line for the log, if it is one to be told.
+  /// Counts a reject. Returns a line for the log, if it is one to report.
   std::optional<std::string> line(const std::string& corpus, const Reject& reject);
 
  private:

@@ -14,7 +14,7 @@ namespace millrace {
 
 class JsonValue;
 
-/// What a run remembers of a shard, so that it is not gone on with on other data.
+/// What a run records of a shard, so that it is not resumed on other data.
 struct ShardFingerprint {
   std::string corpus;
   std::string shard;                ///< As in RunCorpus::shards.
@@ -26,7 +26,7 @@ struct ShardFingerprint {
   bool operator==(const ShardFingerprint&) const = default;
 };
 
-/// Bytes that are hashed of each of a run's shards: 1 GiB over all, at least 128 KiB each.
+/// Bytes hashed per shard of a run: 1 GiB in total, at least 128 KiB each.
 std::uint64_t sample_size(std::size_t shards);
 
 /// Size and hash of a file. One no longer than `sample` is hashed whole; of a longer one the first and the last quarter
@@ -39,15 +39,15 @@ ShardFingerprint fingerprint_of(const std::filesystem::path& file, std::uint64_t
 std::vector<ShardFingerprint> fingerprints_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                               const std::vector<ShardFingerprint>& recorded);
 
-/// What is not as it was recorded, one line a shard: changed (how), missing, extra. Corpora that only one of the two
-/// knows do not count.
+/// What differs from the record, one line per shard: changed (how), missing, extra. Corpora that are in only one of the
+/// two are ignored.
 std::vector<std::string> differences(const std::vector<ShardFingerprint>& recorded,
                                      const std::vector<ShardFingerprint>& now);
 
 /// The recorded shards of the run's corpora that are gone, in the words of differences().
 std::vector<std::string> vanished(const std::vector<ShardFingerprint>& recorded, const StreamConfig& config);
 
-/// `recorded`, and behind it the fingerprints of corpora that it does not know.
+/// `recorded`, followed by the fingerprints of corpora that are not in it.
 std::vector<ShardFingerprint> with_new_corpora(std::vector<ShardFingerprint> recorded,
                                                const std::vector<ShardFingerprint>& now);
 

@@ -33,16 +33,16 @@ constexpr std::uint64_t kSeekPointSpacing = 4ull << 20;  // Bytes of content.
 constexpr std::size_t kHashPiece = 1 << 20;
 constexpr std::uint64_t kProgressPiece = 4ull << 20;
 
-/// Hashes a file while another reads it from front to back, and what that one passed over behind it.
+/// Hashes a file from the bytes that its reader fetches, then reads and hashes what the reader skipped.
 class HashBeside {
  public:
   void see(std::uint64_t offset, const char* data, std::size_t bytes) {
-    if (offset != behind_) return;  // Something was passed over: what follows it is read again.
+    if (offset != behind_) return;  // The reader skipped something: the rest is read again.
     hash_.add(data, bytes);
     behind_ += bytes;
   }
 
-  /// Reads the rest. Empty if `go_on` asked to give up. Throws std::system_error.
+  /// Reads the rest. Empty if cancelled by `go_on`. Throws std::system_error.
   std::optional<std::string> finish(const std::string& path, const std::function<bool()>& go_on) {
     InputFile file(path);
     file.seek(behind_);
@@ -198,7 +198,7 @@ bool made_alike(const DataManifest& earlier, const DataManifest& now) {
          earlier.vocabulary == now.vocabulary && earlier.holdout == now.holdout;
 }
 
-/// What an earlier index knows of a shard that is as it was; none if something of it is missing.
+/// The earlier result for an unchanged shard; none if part of it is missing.
 std::optional<IndexedShard> known(const ShardIndex& earlier, const fs::path& file) {
   const ShardEntry* entry = find_entry(earlier.manifest, file);
   if (entry == nullptr || !is_current(*entry, file)) return std::nullopt;

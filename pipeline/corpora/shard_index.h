@@ -17,7 +17,7 @@ namespace millrace {
 
 /// How shards are indexed.
 struct IndexOptions {
-  std::string layout;                      ///< A layout's name; empty: told by each shard's content.
+  std::string layout;                      ///< A layout's name; empty: detected from each shard's content.
   std::string text_field;                  ///< Overrides the layout's text field; empty: the layout's.
   const Vocabulary* vocabulary = nullptr;  ///< Counts tokens. Must outlive the work.
   double holdout = 0;                      ///< Counts the documents that a run with this holdout does not train on.
@@ -35,7 +35,7 @@ struct FieldValues {
     bool operator==(const Count&) const = default;
   };
   std::map<std::string, Count> counts;  ///< "" counts the documents without the field. At most kMostValues.
-  Count others;                         ///< Documents with values for which there was no room.
+  Count others;                         ///< Documents with further values.
 
   static constexpr std::size_t kMostValues = 100'000;
   void add(const std::string& value, const Count& count);
@@ -49,16 +49,16 @@ struct IndexedShard {
   FieldValues by;
 };
 
-/// Told how many bytes of a shard's file are behind; false asks to give up.
+/// Called with the bytes of a shard's file read so far; returns false to cancel.
 using BytesBehind = std::function<bool(std::uint64_t bytes)>;
 
 /// Reads a shard from its first record to its last, and hashes its bytes. Never throws for what is wrong with the
 /// shard: one that cannot be opened, or that vanishes or changes while it is read, has an `unreadable` reject.
-/// Any thread. Empty if `go_on` asked to give up.
+/// Any thread. Empty if cancelled by `go_on`.
 std::optional<IndexedShard> index_shard(const std::filesystem::path& root, const std::string& shard,
                                         const IndexOptions& options, const BytesBehind& go_on);
 
-/// A manifest and what does not stand in it.
+/// A manifest and what is not in it.
 struct ShardIndex {
   DataManifest manifest;
   std::vector<Reject> rejects;  ///< Shards in the manifest's order.
@@ -67,9 +67,8 @@ struct ShardIndex {
 };
 
 /// Indexes shards, given in natural order relative to `root`, on `threads` threads (0: all cores), the largest first.
-/// The result does not depend on `threads`. What `earlier` knows of shards that have the same size and time is taken
-/// over if it was made with the same options; with `by`, nothing is. Once interrupted, returns what is done, with
-/// manifest.complete false.
+/// The result does not depend on `threads`. Entries of `earlier` are reused for shards of unchanged size and time if it
+/// was made with the same options; never with `by`. If interrupted, returns what is done, with manifest.complete false.
 ShardIndex build_index(const std::filesystem::path& root, const std::vector<std::string>& shards,
                        const IndexOptions& options, int threads, const ShardIndex* earlier, const JobCallbacks& watch);
 
