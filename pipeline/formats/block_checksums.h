@@ -15,8 +15,8 @@ namespace millrace {
 
 class JsonValue;
 
-/// A file's length, and the xxh3_64 of each of its blocks of kBlock bytes (the last one may be shorter): damage can be
-/// told by where it is.
+/// A file's length, and the xxh3_64 of each of its blocks of kBlock bytes (the last one may be shorter): shows where a
+/// file is damaged.
 struct BlockChecksums {
   static constexpr std::uint64_t kBlock = 4ull << 20;
   std::uint64_t bytes = 0;
@@ -28,11 +28,11 @@ struct BlockChecksums {
 void to_json(nlohmann::ordered_json& json, const BlockChecksums& sums);  ///< {"bytes", "xxh3_64"}
 void from_json(const JsonValue& json, BlockChecksums& sums);
 
-/// The sums of bytes that come piece by piece. One object, one thread.
+/// Streaming block checksums. One object, one thread.
 class RunningSums {
  public:
   RunningSums() = default;
-  /// Goes on behind a file of these sums, whose bytes behind its last full block are `rest`.
+  /// Continues after a file with these sums, whose bytes after its last full block are `rest`.
   RunningSums(const BlockChecksums& so_far, const std::vector<char>& rest);
 
   void add(const void* data, std::size_t bytes);
@@ -44,7 +44,7 @@ class RunningSums {
   std::uint64_t open_bytes_ = 0;
 };
 
-/// What of a file is not as `sums` say, a line each naming the bytes; empty if it is sound. Reads every byte.
+/// How a file differs from `sums`, one line per damage naming the bytes; empty if intact. Reads every byte.
 std::vector<std::string> damage_of_file(const std::filesystem::path& file, const BlockChecksums& sums);
 
 }  // namespace millrace

@@ -12,20 +12,20 @@
 
 namespace millrace {
 
-/// A document as other trainers are given it.
+/// A document as exported for other trainers.
 struct TokenDocument {
   std::vector<TokenId> tokens;  ///< Its ids, and eos.
   std::string id;               ///< By the record's layout; empty if it has none.
   RecordLocation where;         ///< `shard` as in RunCorpus::shards.
 };
 
-/// Writes one corpus's documents in a format. Begins where the staged files end: they are all that it remembers.
-/// One thread.
+/// Writes one corpus's documents in a format. Continues at the end of the staged files: it has no other state. One
+/// thread.
 class DocumentWriter {
  public:
   virtual ~DocumentWriter() = default;
   virtual void add(const TokenDocument& document) = 0;
-  /// Makes the corpus's files whole. Call once, last.
+  /// Completes the corpus's files. Call once, last.
   virtual void finish() = 0;
 };
 
@@ -34,7 +34,7 @@ struct DocumentFiles {
   std::string corpus;
   IdType id_type = IdType::i32;
   std::string tokenizer;                  ///< Its file's name, for formats that name one.
-  std::uint64_t part_bytes = 1ull << 30;  ///< Of formats in parts: no part is longer, but for a document that is.
+  std::uint64_t part_bytes = 1ull << 30;  ///< For formats in parts: the largest part, unless one document is larger.
 };
 
 /// What a corpus's files should hold.
@@ -55,7 +55,7 @@ struct DocumentFormat {
   const char* name;
   IdType (*id_type)(std::uint64_t vocabulary_size);
   std::unique_ptr<DocumentWriter> (*writer)(StagedFolder& folder, const DocumentFiles& files);
-  /// Holds a corpus's files in `folder` against each other, the rules and what was written.
+  /// Checks a corpus's files in `folder` against each other, the rules and what was written.
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenCorpus& corpus, const IdRules& rules);
 };
 

@@ -16,7 +16,7 @@ namespace millrace {
 
 class JsonValue;
 
-/// All that decides what preprocess writes: two outputs of the same identity are the same bytes.
+/// Everything that determines what preprocess writes: outputs of the same identity have the same bytes.
 struct ExportIdentity {
   std::string format;
   std::string run;  ///< Its name.

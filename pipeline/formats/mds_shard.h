@@ -17,7 +17,7 @@ struct MdsColumn {
   std::string encoding;  ///< "ndarray:int32", "ndarray:float32".
 };
 
-/// What stands in every shard of a dataset about itself.
+/// The configuration that every shard of a dataset holds.
 struct MdsConfig {
   std::vector<MdsColumn> columns;   ///< By name, ascending.
   std::string compression;          ///< "zstd"; empty: none.
@@ -27,7 +27,7 @@ struct MdsConfig {
 
 /// With its keys sorted, as Mosaic Streaming writes them.
 void to_json(nlohmann::json& json, const MdsConfig& config);
-/// The bytes of it that a shard holds about itself: those of Python's json.dumps.
+/// Its bytes in a shard: as Python's json.dumps writes them.
 std::string config_text(const MdsConfig& config);
 
 /// One-dimensional arrays as MDS encodes them where the shape is not part of the encoding.

@@ -30,7 +30,7 @@ std::uint8_t code_of(IdType type) {
   return type == IdType::u16 ? 8 : 4;
 }
 
-/// While a corpus grows, its lengths stand in a file of their own: the index begins with their number.
+/// While a corpus is written, its lengths are in a file of their own, because the index begins with their number.
 class MegatronWriter : public DocumentWriter {
  public:
   MegatronWriter(StagedFolder& folder, const DocumentFiles& files)
@@ -75,7 +75,7 @@ class MegatronWriter : public DocumentWriter {
   }
 
  private:
-  /// Writes to the index what `put` makes of each length.
+  /// Appends to the index what `put` returns for each length.
   template <class Put>
   void for_each_length(const Put& put) {
     std::vector<std::int32_t> lengths(kPiece);

@@ -20,7 +20,7 @@ std::string part_of(const std::string& corpus, std::uint64_t part) {
   return fmt::format("{}/part-00-{:05}", corpus, part);
 }
 
-/// As CSV wants it: in quotes if it has a comma, a quote or a line's end.
+/// A CSV field: in quotes if it has a comma, a quote or a line's end.
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
   std::string quoted = "\"";
@@ -28,7 +28,7 @@ std::string csv_field(const std::string& text) {
   return quoted + "\"";
 }
 
-/// While a part grows, its csv stands uncompressed; the part is closed when that is replaced by the .csv.gz.
+/// While a part is written, its csv is uncompressed; replacing it by the .csv.gz closes the part.
 class OlmoWriter : public DocumentWriter {
  public:
   OlmoWriter(StagedFolder& folder, const DocumentFiles& files) : folder_(folder), files_(files) {

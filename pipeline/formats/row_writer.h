@@ -15,18 +15,18 @@
 
 namespace millrace {
 
-/// Writes the stream's rows in a format, in parts that are each put down whole. One thread.
+/// Writes the stream's rows in a format, in parts, each written at once. One thread.
 class RowWriter {
  public:
   virtual ~RowWriter() = default;
   virtual void add(const StreamRow& row) = 0;
-  /// Puts down what is held, if anything.
+  /// Writes the buffered rows, if any.
   virtual void end_part() = 0;
-  /// True if nothing is held: the files and state() say it all.
+  /// True if no rows are buffered: files and state() are complete.
   virtual bool is_between_parts() const = 0;
-  /// What a writer that goes on is given.
+  /// State from which another writer can continue.
   virtual nlohmann::ordered_json state() const = 0;
-  /// Makes the files whole. Call once, last, between parts.
+  /// Completes the files. Call once, last, between parts.
   virtual void finish() = 0;
 };
 
@@ -34,7 +34,7 @@ class RowWriter {
 struct RowFiles {
   int length = 0;  ///< T
   ExportIdentity identity;
-  const JsonValue* state = nullptr;  ///< To go on from; nullptr: the beginning.
+  const JsonValue* state = nullptr;  ///< To continue from; nullptr: from the beginning.
 };
 
 /// What a folder of rows should hold.
@@ -47,9 +47,9 @@ struct WrittenRows {
 /// A format that holds rows.
 struct RowFormat {
   const char* name;
-  std::uint64_t most_part_bytes;  ///< What its parts can be at most.
+  std::uint64_t most_part_bytes;  ///< Largest part the format allows.
   std::unique_ptr<RowWriter> (*writer)(StagedFolder& folder, const RowFiles& files);
-  /// Holds the files of `folder` against each other and what was written.
+  /// Checks the files of `folder` against each other and what was written.
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenRows& rows);
 };
 

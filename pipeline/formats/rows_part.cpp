@@ -93,12 +93,12 @@ void RowsPart::add(const StreamRow& row) {
 }
 
 std::string RowsPart::bytes() {
-  const std::string stories = zstd_compressed(stories_);
+  const std::string provenance = zstd_compressed(stories_);
   header_.stories_at = RowsPartHeader::kBytes + rows_.size();
-  header_.stories_bytes = stories.size();
+  header_.stories_bytes = provenance.size();
   header_.stories_size = stories_.size();
-  header_.stories_hash = XXH3_64bits(stories.data(), stories.size());
-  return bytes_of(header_) + rows_ + stories;
+  header_.stories_hash = XXH3_64bits(provenance.data(), provenance.size());
+  return bytes_of(header_) + rows_ + provenance;
 }
 
 RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.string()), file_(name_) {
@@ -127,12 +127,12 @@ RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.s
     throw DataError(fmt::format("{}: bytes 0 to {}: the header is damaged", name_, RowsPartHeader::kBytes - 1));
   const std::uint64_t most_rows = file_.size() / header_.row_bytes();
   if (row_bytes != header_.row_bytes() || header_.rows > most_rows || header_.stories_bytes > file_.size())
-    throw DataError(fmt::format("{}: has {} bytes, but its header tells of {} rows of {} bytes and {} bytes of stories",
+    throw DataError(fmt::format("{}: has {} bytes, but its header gives {} rows of {} bytes and {} bytes of provenance",
                                 name_, file_.size(), header_.rows, row_bytes, header_.stories_bytes));
   const std::uint64_t end = header_.offset_of(header_.first_row + header_.rows);
   if (header_.stories_at != end || end + header_.stories_bytes != file_.size())
     throw DataError(
-        fmt::format("{}: has {} bytes, but its header tells of {}", name_, file_.size(), end + header_.stories_bytes));
+        fmt::format("{}: has {} bytes, but its header gives {}", name_, file_.size(), end + header_.stories_bytes));
 }
 
 StreamRow RowsPartReader::row(std::uint64_t number) {
@@ -154,7 +154,7 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   row.row.positions = numbers.take<std::int32_t>(header_.length);
   if (stories_.empty()) read_stories();
   try {
-    const JsonSource source{fmt::format("{}: the story of row {}", name_, number), 0, ""};
+    const JsonSource source{fmt::format("{}: the provenance of row {}", name_, number), 0, ""};
     add_provenance(row, JsonValue::parse(stories_[number - header_.first_row], source));
   } catch (const ConfigError& error) {
     throw DataError(error.what());
@@ -166,7 +166,7 @@ void RowsPartReader::read_stories() {
   std::string frame(header_.stories_bytes, '\0');
   frame.resize(file_.read_at(header_.stories_at, frame.data(), frame.size()));
   const auto damaged = [this] {
-    return DataError(fmt::format("{}: bytes {} to {}: the rows' stories are damaged", name_, header_.stories_at,
+    return DataError(fmt::format("{}: bytes {} to {}: the rows' provenance is damaged", name_, header_.stories_at,
                                  header_.stories_at + header_.stories_bytes - 1));
   };
   if (XXH3_64bits(frame.data(), frame.size()) != header_.stories_hash) throw damaged();

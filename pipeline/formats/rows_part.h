@@ -11,8 +11,8 @@
 
 namespace millrace {
 
-/// A part of the format `rows`: consecutive rows, each of the same size, and behind them their stories. The layout,
-/// byte by byte, is in docs/preprocess.md.
+/// A part of the format `rows`: consecutive rows of the same size, followed by their provenance. The layout, byte by
+/// byte, is in docs/preprocess.md.
 struct RowsPartHeader {
   static constexpr std::uint64_t kBytes = 96;
   static constexpr std::uint32_t kVersion = 1;
@@ -36,7 +36,7 @@ struct RowsPartHeader {
 /// 16 hex digits as a number. Throws DataError if they are none.
 std::uint64_t number_of_hash(const std::string& hex);
 
-/// A part in memory, on its way to a file. REQUIRES of add: rows of one length, one after the other.
+/// Builds a part in memory. add() REQUIRES consecutive rows of the same length.
 class RowsPart {
  public:
   explicit RowsPart(const RowsPartHeader& header) : header_(header) {}
@@ -52,8 +52,8 @@ class RowsPart {
   std::string stories_;
 };
 
-/// Reads a part; any row at any time. One object, one thread. Throws DataError, naming the byte, for what is not as it
-/// was written; std::system_error.
+/// Reads rows of a part in any order. One object, one thread. Throws DataError naming the byte if the file is damaged;
+/// std::system_error.
 class RowsPartReader {
  public:
   explicit RowsPartReader(const std::filesystem::path& file);
@@ -68,7 +68,7 @@ class RowsPartReader {
   std::string name_;
   InputFile file_;
   RowsPartHeader header_;
-  std::vector<std::string> stories_;  ///< Empty until one is asked for.
+  std::vector<std::string> stories_;  ///< Empty until first needed.
 };
 
 }  // namespace millrace

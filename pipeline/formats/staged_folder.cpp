@@ -21,12 +21,12 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// No corpus, and so nothing that is published, has a name that begins with a point.
+/// No corpus name, and so no published name, begins with a dot.
 constexpr const char* kStaging = ".unfinished";
 constexpr const char* kProgress = "progress.json";
 constexpr std::size_t kBuffer = 1 << 20;
 
-/// Names of all files below `folder`, relative to it, in descending order: data before the index that tells of it.
+/// Names of all files below `folder`, relative to it, in descending order: data before its index.
 std::vector<std::string> files_below(const fs::path& folder) {
   std::vector<std::string> names;
   for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder))
@@ -35,7 +35,7 @@ std::vector<std::string> files_below(const fs::path& folder) {
   return names;
 }
 
-/// Gives what is whole its place; may be repeated after a kill.
+/// Moves complete files to their final names; may be repeated after a crash.
 void move_into_place(const fs::path& staging, const fs::path& folder) {
   if (fs::exists(folder / kOutputManifest)) {
     fs::remove_all(staging);
@@ -81,7 +81,7 @@ std::optional<StagedFolder::Record> StagedFolder::inspect(const fs::path& folder
   const fs::path manifest = folder / kOutputManifest;
   const fs::path staging = folder / kStaging;
   if (fs::exists(staging) && (fs::exists(manifest) || fs::exists(staging / kOutputManifest))) {
-    const int lock = lock_folder(folder);  // All was made, and then the process was killed.
+    const int lock = lock_folder(folder);  // Everything was written, then the process was killed.
     move_into_place(staging, folder);
     ::close(lock);
   }
@@ -111,7 +111,7 @@ StagedFolder::StagedFolder(fs::path folder, const Json& identity)
   lock_ = lock_folder(folder_);
   try {
     restore();
-    // Whoever comes next must know what was begun; and what cannot be written is refused before hours of work.
+    // A later process must know what was begun; and a folder that cannot be written to must fail before hours of work.
     save(state_ ? state_->json() : Json());
   } catch (...) {
     ::close(lock_);

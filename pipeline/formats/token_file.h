@@ -34,11 +34,11 @@ void append_number(std::string& bytes, Number number) {
 struct IdRules {
   IdType type = IdType::i32;
   std::uint64_t vocabulary_size = 0;  ///< All ids are below.
-  TokenId eos = 0;  ///< Every document ends in it, and has it nowhere else but where its text says so.
+  TokenId eos = 0;                    ///< Every document ends in it, and has it elsewhere only if its text contains it.
 };
 
-/// Holds a file of ids and nothing else against the rules. `next_end` gives the end of each document in turn, in ids;
-/// the last one must be the file's. Complaints name the byte; no more than a few. Reads every byte.
+/// Checks a file of ids against the rules. `next_end` gives the end of each document in turn, in ids; the last one must
+/// be the end of the file. Returns a few complaints at most, naming the byte. Reads every byte.
 std::vector<std::string> damage_of_ids(const std::filesystem::path& file, const IdRules& rules,
                                        const std::function<std::optional<std::uint64_t>()>& next_end);
 
