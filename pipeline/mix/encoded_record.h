@@ -34,7 +34,7 @@ struct EncodedRecord {
   std::uint64_t dropped_tokens = 0;  ///< Ids of the document that are not in `tokens`.
   std::vector<Reject> rejects;       ///< Container damage before this record, then the record's own reject.
   std::exception_ptr failure;        ///< Kind::failure.
-  std::uint64_t credit = 1;          ///< What its corpus's reader lent it: given back when the document is consumed.
+  std::uint64_t credit = 1;          ///< Reader credits it holds: returned when the document is consumed.
 };
 
 }  // namespace millrace

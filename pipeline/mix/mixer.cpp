@@ -12,7 +12,7 @@
 namespace millrace {
 namespace {
 
-/// A credit comes back at once until the buffer holds this many of the longest examples.
+/// Credits are returned at once until the buffer holds tokens for this many of the longest examples.
 constexpr std::uint64_t kBufferedExamples = 2;
 
 /// Draws an index with probability proportional to its weight.
@@ -30,7 +30,7 @@ std::size_t draw(const std::vector<Quota>& claimants, ItemRng& rng) {
 Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PreparedPhase>& plans,
              StreamPosition start)
     : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credit_(corpora.size(), 0) {
-  position_.source = {};  // From now on the stream itself comes to positions.
+  position_.source = {};  // From now on positions are those of the stream itself.
   TokenBuffer::Limits limits;
   limits.on_bad_data = config.on_bad_data;
   limits.max_bad_fraction = config.max_bad_fraction;
@@ -147,29 +147,29 @@ MixedSegment Mixer::cut(const Choice& choice) {
   credit_[choice.corpus] += cut.credit;
   note_rejects(choice.corpus, std::move(cut.rejects));
 
-  MixedSegment ticket;
-  ticket.number = tickets_++;
-  ticket.origin.example = position_.example++;
-  ticket.origin.phase = position_.phase;
-  ticket.origin.corpus = static_cast<std::uint32_t>(choice.corpus);
-  ticket.origin.denoiser = static_cast<std::uint32_t>(choice.denoiser);
-  ticket.origin.raw_tokens = cut.segment.raw_tokens;
-  ticket.origin.segment_tokens = cut.segment.tokens.size();
-  ticket.origin.documents_begun = cut.documents_begun;
-  ticket.origin.documents = cut.segment.documents;
-  ticket.segment = std::move(cut.segment);
-  ticket.rejects = std::exchange(rejects_, {});
-  ticket.reject_corpora = std::exchange(reject_corpora_, {});
+  MixedSegment mixed;
+  mixed.number = segments_++;
+  mixed.origin.example = position_.example++;
+  mixed.origin.phase = position_.phase;
+  mixed.origin.corpus = static_cast<std::uint32_t>(choice.corpus);
+  mixed.origin.denoiser = static_cast<std::uint32_t>(choice.denoiser);
+  mixed.origin.raw_tokens = cut.segment.raw_tokens;
+  mixed.origin.segment_tokens = cut.segment.tokens.size();
+  mixed.origin.documents_begun = cut.documents_begun;
+  mixed.origin.documents = cut.segment.documents;
+  mixed.segment = std::move(cut.segment);
+  mixed.rejects = std::exchange(rejects_, {});
+  mixed.reject_corpora = std::exchange(reject_corpora_, {});
   if (room_ == 0) {
     ++position_.row;
     room_ = config_.sequence_length;
   }
   room_ -= length;
   if (room_ < plan.shortest_example) room_ = 0;
-  ticket.row = position_.row - 1;
-  ticket.ends_row = room_ == 0;
-  ticket.after = position_now();
-  return ticket;
+  mixed.row = position_.row - 1;
+  mixed.ends_row = room_ == 0;
+  mixed.after = position_now();
+  return mixed;
 }
 
 std::shared_ptr<const StreamPosition> Mixer::position_now() {
@@ -192,15 +192,15 @@ void Mixer::note_rejects(std::size_t corpus, std::vector<Reject> rejects) {
 
 MixedSegment Mixer::last(MixedSegment::Kind kind, std::exception_ptr failure) {
   finished_ = true;
-  MixedSegment ticket;
-  ticket.kind = kind;
-  ticket.number = tickets_++;
-  ticket.failure = std::move(failure);
-  ticket.row = position_.row;
-  ticket.rejects = std::exchange(rejects_, {});
-  ticket.reject_corpora = std::exchange(reject_corpora_, {});
-  ticket.after = position_now();
-  return ticket;
+  MixedSegment mixed;
+  mixed.kind = kind;
+  mixed.number = segments_++;
+  mixed.failure = std::move(failure);
+  mixed.row = position_.row;
+  mixed.rejects = std::exchange(rejects_, {});
+  mixed.reject_corpora = std::exchange(reject_corpora_, {});
+  mixed.after = position_now();
+  return mixed;
 }
 
 }  // namespace millrace

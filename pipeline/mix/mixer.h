@@ -15,27 +15,27 @@
 
 namespace millrace {
 
-/// One example, decided and cut: or the stream's end, or the error that ends it, with what was passed over before it.
+/// The segment of one example; or the stream's end, or the error that ends it. With the rejects before it.
 struct MixedSegment {
   enum class Kind : std::uint8_t { example, end, failure };
   Kind kind = Kind::example;
-  std::uint64_t number = 0;  ///< Since the mixer was made: what puts tickets back in order.
-  std::uint64_t row = 0;     ///< That the example stands in.
-  bool ends_row = false;     ///< No other example has room behind it.
+  std::uint64_t number = 0;  ///< Counted since the mixer was made: restores the order after parallel work.
+  std::uint64_t row = 0;     ///< The row that holds the example.
+  bool ends_row = false;     ///< No further example fits.
   Segment segment;
   ExampleOrigin origin;
   std::vector<Reject> rejects;
   std::vector<std::uint32_t> reject_corpora;
-  /// The position behind `row`, should this example be its last; of an end, what the stream's end has come to.
+  /// The position after `row` if this example is its last; at the end, the final position.
   std::shared_ptr<const StreamPosition> after;
   std::exception_ptr failure;
 };
 
-/// The serial heart of the stream: takes every corpus's documents as they come, decides examples by quota, cuts them
-/// strictly in order, and says in which row each stands. An open row takes the next example if that fits; it is closed
-/// if it does not, or if a corpus must be closed first. Phases change between rows only. So what comes behind a row
-/// follows from the position behind its last example. What the mixer yields depends on the documents' order per corpus
-/// only, never on their timing. Not thread-safe; knows nothing of the graph.
+/// The serial part of the stream: takes the documents of every corpus as they arrive, chooses examples by quota, cuts
+/// them strictly in order and assigns each to a row. The open row takes the next example if it fits; else, or if a
+/// corpus must be closed first, the row is closed. Phases change between rows only. So the position after a row's last
+/// example determines all that follows. What the mixer yields depends on the documents' order per corpus only, never on
+/// their timing. Not thread-safe; knows nothing of the graph.
 class Mixer {
  public:
   Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PreparedPhase>& plans,
@@ -43,9 +43,9 @@ class Mixer {
 
   /// Takes an encoded record of a corpus.
   void arrive(std::size_t corpus, EncodedRecord item);
-  /// The next ticket, or nothing if documents must arrive first. After an end or a failure: nothing.
+  /// The next segment, or nothing if documents must arrive first. After an end or a failure: nothing.
   std::optional<MixedSegment> next();
-  /// Credit of a corpus that came free since last asked.
+  /// Credits of a corpus freed since the last call.
   std::uint64_t take_credit(std::size_t corpus);
 
  private:
@@ -74,7 +74,7 @@ class Mixer {
   int room_ = 0;  ///< Positions left in the open row; 0: none is open. Of position_.row the open one is the last.
   std::vector<Reject> rejects_;
   std::vector<std::uint32_t> reject_corpora_;
-  std::uint64_t tickets_ = 0;
+  std::uint64_t segments_ = 0;
   bool finished_ = false;
 };
 

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// One claimant of a share.
+/// One of those that divide examples by weight.
 struct Quota {
   ShareUnits weight = 0;    ///< w, relative to the others'; 0: takes no part (closed).
   std::uint64_t taken = 0;  ///< x: what it has had so far.

@@ -17,12 +17,11 @@ struct DocumentChoice {
   std::uint64_t corpus = 0;  ///< RunCorpus::id
 };
 
-/// Whether an epoch leaves a document out: none but the last one does, if max_epochs has a fraction, and it takes a
-/// document with that probability. Drawn for the seed, the corpus, the epoch and the text; alike texts share their
-/// fate.
+/// Whether an epoch leaves a document out. Only the last one does, if max_epochs has a fraction: it keeps a document
+/// with that probability. The draw depends on seed, corpus, epoch and text; equal texts get the same draw.
 bool is_left_out(std::string_view text, std::uint64_t epoch, const DocumentChoice& choice);
 
-/// What a record becomes for the mixer: ids, or the reason why there are none (held out, filtered, left out of a
+/// Turns a record into ids for the mixer, or the reason why there are none (held out, filtered, left out of a
 /// fractional epoch, rejected). Pure; any thread. A document that gives no ids counts as rejected (empty_text).
 EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, const DocumentChoice& choice);
 

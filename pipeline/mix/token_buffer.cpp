@@ -47,7 +47,7 @@ void TokenBuffer::enter(EncodedRecord item) {
     std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
     return;
   }
-  // The document in whose midst a restarted stream begins was counted when its first token was consumed.
+  // A restarted stream may begin inside a document: that was counted when its first token was consumed.
   const bool counted_before = std::exchange(mid_document_, false) && item.kind != EncodedRecord::Kind::failure;
   if (counted_before && !is_in_midst_of(item)) return;
   if (!counted_before) count(item);
@@ -79,7 +79,7 @@ void TokenBuffer::enter(EncodedRecord item) {
   judge(item);
 }
 
-/// Whether the position to start from can be one in this item; else nothing comes any more.
+/// Whether the start position can be inside this item; if not, the corpus fails.
 bool TokenBuffer::is_in_midst_of(const EncodedRecord& item) {
   if (item.kind == EncodedRecord::Kind::document && position_.offset <= item.tokens.size()) return true;
   failure_ = std::make_exception_ptr(DataError(start_source_.told(fmt::format(

@@ -22,7 +22,7 @@ class TokenBuffer {
   struct Limits {
     OnBadData on_bad_data = OnBadData::skip;
     double max_bad_fraction = 1;
-    std::uint64_t full_at = 0;  ///< Ids from which on a document's credit waits until it is consumed.
+    std::uint64_t full_at = 0;  ///< Ids held from which on a document's credit is kept until it is consumed.
   };
   TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits);
 
@@ -30,11 +30,11 @@ class TokenBuffer {
   std::uint64_t arrive(EncodedRecord item);
 
   enum class Supply : std::uint8_t { enough, wait, ended };
-  /// Whether `length` ids (separators included) can be cut. Throws what broke the corpus, if that comes before them.
+  /// Whether `length` ids (separators included) can be cut. Throws the corpus's error if it comes before them.
   Supply supply(std::uint64_t length, std::optional<TokenId> separator) const;
 
-  /// Cuts exactly `length` ids and moves the position behind them. With a `separator`, that id stands after each
-  /// document's last one and is no raw token. REQUIRES: Supply::enough.
+  /// Cuts exactly `length` ids and moves the position behind them. With a `separator`, that id follows each document
+  /// and is not a raw token. REQUIRES: Supply::enough.
   struct Cut {
     Segment segment;
     std::vector<Reject> rejects;  ///< Passed over on the way.
@@ -46,7 +46,7 @@ class TokenBuffer {
   /// Counts what is left as tail and closes the corpus. Returns the rejects among it. REQUIRES: Supply::ended.
   std::vector<Reject> close();
 
-  /// The rejects that stand before what broke the corpus. REQUIRES: supply() threw.
+  /// The rejects before the corpus's error. REQUIRES: supply() threw.
   std::vector<Reject> take_rejects();
 
   const CorpusPosition& position() const { return position_; }
