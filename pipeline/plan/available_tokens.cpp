@@ -98,7 +98,7 @@ std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorp
   return result;
 }
 
-/// Shards of one packing: only between those is a byte of the file worth the same.
+/// Shards of one compression: only among those is a file byte worth the same.
 struct Stratum {
   std::vector<std::string> paths;
   double bytes = 0;
@@ -133,7 +133,7 @@ class Sample {
       variance += std::pow(add_stratum(stratum, std::clamp<std::size_t>(wanted, 1, stratum.paths.size()), part), 2);
     }
     if (result_.tokens > 0) result_.error = std::sqrt(variance) / result_.tokens;
-    if (result_.tokens == 0 && !read_all_) result_.error = 1;  // None in the sample is no count of none.
+    if (result_.tokens == 0 && !read_all_) result_.error = 1;  // The sample cannot prove that there are none.
     if (documents_ > 0) result_.document_size = document_tokens_ / documents_;
     return std::move(result_);
   }

@@ -25,9 +25,9 @@ struct AvailableTokens {
 const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpus);
 
 /// Counts them by the manifest, or estimates them from a sample. Counting needs, of every shard, a current entry with
-/// tokens of this very vocabulary, read with the corpus's layout, the run's holdout, and a countable corpus. A sample
-/// is the first 16 MiB of text of about eight shards, evenly spread, of which about 1 MiB is encoded, projected by
-/// bytes over the shards of the same extension; where all was encoded, it is a count. Corpora in parallel; blocks on
+/// tokens counted with this vocabulary, read with the corpus's layout, the run's holdout, and a countable corpus. A
+/// sample is the first 16 MiB of text of about eight shards, evenly spread, of which about 1 MiB is encoded, projected
+/// by bytes over the shards of the same extension; where all was encoded, it is a count. Corpora in parallel; blocks on
 /// disk reads. Throws what opening a shard throws.
 std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                               const Vocabulary& vocabulary, const DataManifest* manifest);

@@ -12,7 +12,7 @@ namespace {
 /// Enough to know how much text a row holds on average.
 constexpr double kPlayedRows = 4096;
 
-/// Plays from event to event: a phase's end, a corpus seen once, a corpus closed.
+/// Simulates from event to event: a phase's end, a corpus seen once, a corpus closed.
 class Simulation {
  public:
   Simulation(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PlanInputs& inputs)
@@ -112,8 +112,8 @@ class Simulation {
     double examples_per_position = 0;
   };
 
-  /// In the next `step` positions. Played whole where that are few rows; else the first ones speak for all, and shares
-  /// are what the mix says, as they are over many rows.
+  /// In the next `step` positions. If these are few rows, all are simulated; else the first ones are taken as typical,
+  /// and shares as the mix gives them.
   Text text_of(std::size_t phase, const std::vector<std::size_t>& indices, const std::vector<double>& shares,
                double step) const {
     Text text{std::vector<double>(indices.size(), 0)};

@@ -11,10 +11,10 @@
 
 namespace millrace {
 
-/// What a run takes from one corpus up to a horizon, by playing the mixer on made-up documents: nothing is read.
+/// What a run takes from one corpus up to a horizon, by simulating the mixer on synthetic documents: nothing is read.
 struct CorpusPlan {
   double positions = 0;              ///< Share x positions: the paper's way of counting tokens.
-  std::optional<double> raw_tokens;  ///< Eaten. Known with a vocabulary: it decides how much text a row holds.
+  std::optional<double> raw_tokens;  ///< Consumed. Known with a vocabulary: it determines how much text a row holds.
   std::optional<double> epochs;      ///< raw_tokens / available.
   /// Positions at which max_epochs are used up, or, where there is no limit, every document was seen once.
   std::optional<double> exhausted_at;
@@ -39,8 +39,8 @@ struct PlanInputs {
   std::vector<AvailableTokens> available = {};  ///< With the data: per corpus.
 };
 
-/// Plays the phases through up to `horizon` positions (beyond the last phase's end, that phase goes on). Corpora that
-/// close under at_end = "redistribute" leave their share to the others in proportion.
+/// Simulates the phases up to `horizon` positions (beyond the last phase's end, that phase goes on). Corpora that close
+/// under at_end = "redistribute" leave their share to the others in proportion.
 MixPlan plan_mix(const StreamConfig& config, const std::vector<RunCorpus>& corpora, double horizon,
                  const PlanInputs& inputs);
 

@@ -68,17 +68,17 @@ PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& c
   PlayedRows result;
   result.raw_tokens.resize(corpora.size());
   while (result.rows < rows) {
-    const std::optional<MixedSegment> ticket = mixer.next();
-    if (!ticket || ticket->kind != MixedSegment::Kind::example) break;
-    if (ticket->row >= rows) {
+    const std::optional<MixedSegment> mixed = mixer.next();
+    if (!mixed || mixed->kind != MixedSegment::Kind::example) break;
+    if (mixed->row >= rows) {
       result.rows = rows;
       break;
     }
     ++result.examples;
-    result.raw_tokens[ticket->origin.corpus] += ticket->origin.raw_tokens;
-    result.rows = ticket->row + (ticket->ends_row ? 1 : 0);
-    Supply& supply = supplies[ticket->origin.corpus].value();
-    supply.taken(ticket->origin.raw_tokens);
+    result.raw_tokens[mixed->origin.corpus] += mixed->origin.raw_tokens;
+    result.rows = mixed->row + (mixed->ends_row ? 1 : 0);
+    Supply& supply = supplies[mixed->origin.corpus].value();
+    supply.taken(mixed->origin.raw_tokens);
     supply.top_up(mixer);
   }
   return result;

@@ -12,7 +12,7 @@ namespace millrace {
 /// What is assumed of a corpus's text.
 struct PlayedCorpus {
   bool open = true;
-  double document_size = 0;  ///< Mean raw tokens; 0: not known, and then documents are so long that it hardly matters.
+  double document_size = 0;  ///< Mean raw tokens; 0: unknown; long documents are assumed.
 };
 
 /// What rows were made of.
@@ -24,9 +24,9 @@ struct PlayedRows {
   std::uint64_t all_raw_tokens() const;
 };
 
-/// Plays the first `rows` rows of a phase through the mixer itself, on made-up documents of each corpus's mean size: so
-/// they have the stream's order of corpora and denoisers, its draws, and its packing. `first_example` is the number
-/// of the phase's first example in the stream. Reads nothing.
+/// Simulates the first `rows` rows of a phase with the mixer itself, on synthetic documents of each corpus's mean size:
+/// same order of corpora and denoisers, draws and packing as the stream. `first_example` is the number of the phase's
+/// first example in the stream. Reads nothing.
 PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const PreparedPhase& plan,
                      std::size_t phase, const std::vector<PlayedCorpus>& played, std::uint64_t first_example,
                      std::uint64_t rows);
