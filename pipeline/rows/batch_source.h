@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// Where a trainer takes its rows from, made now or stored: the stream's rows in their order, a batch at a time. One
+/// The source of a trainer's rows, made on the fly or stored: the stream's rows in their order, a batch at a time. One
 /// object, one thread.
 class BatchSource {
  public:
@@ -17,8 +17,8 @@ class BatchSource {
 
   /// The next batch; empty at the end, before which the last batch may be an incomplete one. Throws DataError.
   virtual std::optional<Batch> next() = 0;
-  /// What lies behind the last row, as a row without examples and tokens: what was passed over since, and the position
-  /// that the end has come to. To be called once next() was empty or threw.
+  /// What follows the last row, as a row without examples and tokens: the rejects since, and the final position. Call
+  /// after next() was empty or threw.
   virtual StreamRow end() = 0;
   /// No more batches are wanted.
   virtual void stop() {}

@@ -28,13 +28,13 @@ struct CorpusPosition {
   bool open = true;                    ///< False once max_epochs is reached.
   std::uint64_t raw_tokens = 0;        ///< Since the run began.
   std::uint64_t tail_tokens = 0;       ///< Left over when the corpus closed: too few for an example.
-  std::uint64_t tail_documents = 0;    ///< Of these, documents of which no example has a token.
+  std::uint64_t tail_documents = 0;    ///< Documents in the tail of which no example has a token.
   std::uint64_t phase_raw_tokens = 0;  ///< Since the phase, or the last redistribution, began.
   std::vector<std::uint64_t> phase_examples;  ///< Per denoiser of the phase's objective, likewise.
   RecordCounts records;                       ///< Since the run began.
   PositionSource source;
 
-  /// What its reader goes on from.
+  /// Where its reader resumes.
   ReadStart read_start() const { return {{epoch, shard_turn, 0, block, index, seek}, offset > 0, !open, source}; }
   bool operator==(const CorpusPosition&) const = default;
 };

@@ -60,16 +60,16 @@ Json provenance_json(const StreamRow& row) {
           {"after", *row.after}};
 }
 
-void add_provenance(StreamRow& row, const JsonValue& story) {
-  row.examples = story.get<std::vector<ExampleOrigin>>("examples");
-  row.raw_tokens = story.get<std::vector<TokenId>>("raw_tokens");
-  row.rejects = rejects_from_jsonl(story.get<std::string>("rejects"), story.place("rejects"));
-  row.reject_corpora = story.get<std::vector<std::uint32_t>>("reject_corpora");
+void add_provenance(StreamRow& row, const JsonValue& provenance) {
+  row.examples = provenance.get<std::vector<ExampleOrigin>>("examples");
+  row.raw_tokens = provenance.get<std::vector<TokenId>>("raw_tokens");
+  row.rejects = rejects_from_jsonl(provenance.get<std::string>("rejects"), provenance.place("rejects"));
+  row.reject_corpora = provenance.get<std::vector<std::uint32_t>>("reject_corpora");
   if (row.reject_corpora.size() != row.rejects.size())
-    story.at("reject_corpora")
+    provenance.at("reject_corpora")
         .fail(fmt::format("is a list of {}, expected one for each of {} rejects", row.reject_corpora.size(),
                           row.rejects.size()));
-  row.after = std::make_shared<const StreamPosition>(story.get<StreamPosition>("after"));
+  row.after = std::make_shared<const StreamPosition>(provenance.get<StreamPosition>("after"));
 }
 
 }  // namespace millrace

@@ -8,12 +8,12 @@ namespace millrace {
 
 class JsonValue;
 
-/// Everything of a StreamRow but its number and its arrays: where the row came from, what was passed over before it,
-/// and the position behind it.
+/// A StreamRow without its number and arrays: where the row came from, the rejects before it, and the position after
+/// it.
 nlohmann::ordered_json provenance_json(const StreamRow& row);
 
-/// Fills `row` with what story_of told. Throws ConfigError if it is no story.
-void add_provenance(StreamRow& row, const JsonValue& story);
+/// Fills `row` from what provenance_json wrote. Throws ConfigError if it is malformed.
+void add_provenance(StreamRow& row, const JsonValue& provenance);
 
 void to_json(nlohmann::ordered_json& json, const ExampleOrigin& origin);
 void from_json(const JsonValue& json, ExampleOrigin& origin);

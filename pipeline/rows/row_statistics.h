@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// What one denoiser made of its examples.
+/// Statistics of one denoiser's examples.
 struct DenoiserStatistics {
   std::uint64_t examples = 0;
   std::uint64_t raw_tokens = 0;                        ///< Without separators.
@@ -25,7 +25,7 @@ struct DenoiserStatistics {
   double mean_span() const;   ///< Of whole spans; 0 without one.
 };
 
-/// What the rows of one phase are.
+/// Statistics of the rows of one phase.
 struct PhaseStatistics {
   std::uint64_t rows = 0;
   std::uint64_t positions = 0;

@@ -20,10 +20,10 @@ struct ExampleOrigin {
   std::uint32_t denoiser = 0;        ///< Index in the phase's objective.
   std::uint64_t raw_tokens = 0;      ///< Ids of documents that were taken for it.
   std::uint64_t segment_tokens = 0;  ///< ... with separators: its part of StreamRow::raw_tokens.
-  std::uint64_t trimmed_tokens = 0;  ///< Of those, tokens that found no place in it: Example::trimmed.
+  std::uint64_t trimmed_tokens = 0;  ///< Segment tokens that did not fit: Example::trimmed.
   std::uint64_t loss_tokens = 0;
   std::uint64_t documents_begun = 0;  ///< Documents of which the first token that is read is in this example.
-  std::uint32_t first = 0;            ///< Where in the row its inputs begin; behind them stand its targets.
+  std::uint32_t first = 0;            ///< Where in the row its inputs begin; its targets follow them.
   std::uint32_t inputs = 0;           ///< Positions.
   std::uint32_t targets = 0;          ///< Positions.
   std::vector<DocumentSpan> documents;
@@ -31,7 +31,7 @@ struct ExampleOrigin {
   bool operator==(const ExampleOrigin&) const = default;
 };
 
-/// A row, its number, and the story of where it came from.
+/// A row, its number and its provenance.
 struct StreamRow {
   std::uint64_t number = 0;
   Row row;
@@ -39,7 +39,7 @@ struct StreamRow {
   std::vector<ExampleOrigin> examples;
   std::vector<Reject> rejects;  ///< Passed over since the row before; `corpus` of each in reject_corpora.
   std::vector<std::uint32_t> reject_corpora;
-  std::shared_ptr<const StreamPosition> after;  ///< The position behind this row.
+  std::shared_ptr<const StreamPosition> after;  ///< The position after this row.
 };
 
 using Batch = std::vector<StreamRow>;
