@@ -5,8 +5,8 @@
 
 namespace millrace {
 
-/// A manual page's readable text: headings, paragraphs and examples stay, requests, fonts, comments and tables go.
-/// Knows man and mdoc macros well enough to read on; it is no typesetter.
+/// A manual page's readable text: keeps headings, paragraphs and examples; drops requests, fonts, comments and tables.
+/// Understands man and mdoc macros only as far as needed for that.
 std::string roff_to_text(std::string_view source);
 
 }  // namespace millrace

@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// A document of the sample: its text, and what the shard says of it.
+/// A document of the sample: its text, and its metadata.
 struct SampleDocument {
   SampleSource source;
   std::string text;

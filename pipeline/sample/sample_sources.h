@@ -20,11 +20,11 @@ struct SampleSource {
 };
 
 /// What a root holds, per corpus, in an order that depends on the paths alone and is well mixed. A root is "/" or a
-/// folder with packages unpacked into it; one without usr/ is taken as documentation and sources through and through.
+/// folder with packages unpacked into it; all of one without usr/ counts as documentation and sources.
 std::vector<std::vector<SampleSource>> find_sample_sources(const std::vector<std::string>& roots);
 
-/// The order that find_sample_sources gives. Neighbours on a disk are alike: the hash of the path mixes them, and stays
-/// the same wherever the root lies.
+/// The order that find_sample_sources gives. Neighbouring files are alike: ordering by a hash of the path mixes them,
+/// the same way for every root.
 bool mixed_less(const SampleSource& a, const SampleSource& b);
 
 /// Headers called .h may be either language: looks into the text.
