@@ -30,8 +30,7 @@ class LongWordSearch {
   std::size_t mask_;         ///< Of the ring of sums: its size less 1.
   std::size_t width_;        ///< Bytes a step takes.
   std::vector<float> sums_;  ///< Ring: the best sum up to the next places, as many as the longest piece reaches.
-  std::vector<std::uint8_t>
-      steps_;  ///< Per position the length of the piece that ends there; after turn_steps(), that begins there.
+  std::vector<std::uint8_t> steps_;  ///< Length of the piece that ends at each position (begins, once turned).
   std::string_view word_;
   std::size_t at_ = 0;
   std::uint32_t lost_ = 0;  ///< Position from which on no sum is a number: everything before it is one unknown piece.

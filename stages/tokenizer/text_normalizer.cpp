@@ -148,7 +148,7 @@ struct TextNormalizer::Rules {
 
   std::optional<CharacterMap> map;
   PieceTrie user_defined;
-  std::array<bool, kAscii> plain{};  ///< Characters that are not changed if an ASCII character follows.
+  std::array<bool, kAscii> plain{};  ///< Characters that are not changed unless a non-ASCII one follows.
 };
 
 TextNormalizer::TextNormalizer(const VocabularyFile& file)
