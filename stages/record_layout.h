@@ -53,8 +53,7 @@ struct RecordFilter {
 /// How the records of a shard are read.
 struct ReadOptions {
   RecordLayout layout = {};
-  std::uint64_t max_record_bytes =
-      64ull << 20;  ///< A longer line is rejected (too_long) and never held in memory whole.
+  std::uint64_t max_record_bytes = 64ull << 20;  ///< Longer lines are rejected (too_long), never held whole.
   RecordFilter filter = {};
   std::vector<std::string> fields = {};  ///< What Document::fields keeps: plain names of the layout, or paths.
   /// Called with the file's bytes as they are read, in order; not for Parquet, which DuckDB reads.

@@ -9,12 +9,11 @@ namespace millrace {
 
 /// Metadata of a micro-batch for the layers. One entry per position, row after row (N = B * T).
 struct BatchLayout {
-  int rows = 0;                        ///< B
-  int length = 0;                      ///< T
-  std::vector<std::int32_t> position;  ///< Position id for RoPE.
-  std::vector<std::int32_t>
-      first_key;  ///< Attends to positions first_key .. itself of its row; to nothing if first_key is larger.
-  std::vector<std::uint8_t> real;  ///< 0 for padding: its normed activations are zero.
+  int rows = 0;                         ///< B
+  int length = 0;                       ///< T
+  std::vector<std::int32_t> position;   ///< Position id for RoPE.
+  std::vector<std::int32_t> first_key;  ///< Attends to first_key .. itself in its row; to nothing if that is larger.
+  std::vector<std::uint8_t> real;       ///< 0 for padding: its normed activations are zero.
 
   std::int64_t size() const { return static_cast<std::int64_t>(rows) * length; }
 };

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// One of those that divide examples by weight.
+/// A corpus or a denoiser with its share.
 struct Quota {
   ShareUnits weight = 0;    ///< w, relative to the others'; 0: takes no part (closed).
   std::uint64_t taken = 0;  ///< x: what it has had so far.
