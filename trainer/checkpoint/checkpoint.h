@@ -32,11 +32,11 @@ struct TrainedParts {
   TrainState& state;
 };
 
-/// All parts as they were at one moment: what is saved while training goes on. As large as parameters (not gradients)
-/// and optimizer state together; the memory is allocated by the first take() and kept.
+/// A snapshot of all parts, saved in the background while training continues. As large as parameters (not gradients)
+/// and optimizer state together; the first take() allocates the memory, which is reused.
 class CheckpointCopy {
  public:
-  /// Copies, on all OpenMP threads. REQUIRES: parts of one and the same run each time.
+  /// Copies, on all OpenMP threads. REQUIRES: parts of the same run each time.
   void take(const TrainedParts& parts, const RunIdentity& identity);
 
   const ModelConfig& config() const { return config_; }
@@ -61,14 +61,14 @@ class CheckpointCopy {
 /// Publishes `parent`/step-NNNNNN. Throws std::system_error.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy);
 
-/// A checkpoint that is whole, but holds numbers that are not finite; what() names its tensors.
+/// An undamaged checkpoint that holds numbers that are not finite; what() names their tensors.
 struct NotFiniteCheckpoint : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
 /// Restores all parts and returns the identity that was saved. REQUIRES: damage_of(folder) is empty.
-/// Throws ConfigError if it is another model's or another optimizer's, NotFiniteCheckpoint: some parts are restored
-/// then.
+/// Throws ConfigError if it is another model's or another optimizer's, or NotFiniteCheckpoint; some parts may be
+/// overwritten then.
 RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
 
 struct Restored {
@@ -81,7 +81,7 @@ struct Restored {
 std::optional<Restored> restore_newest(const std::filesystem::path& parent, const TrainedParts& parts,
                                        std::vector<DamagedCheckpoint>& damaged);
 
-/// Parts of a checkpoint that a folder from elsewhere lacks: empty then. Throw ConfigError if there but damaged.
+/// Parts that a checkpoint of another program lacks: empty then. Throw ConfigError if present but damaged.
 std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);
 std::optional<RunIdentity> load_identity(const std::filesystem::path& folder);
 std::optional<TrainState> load_train_state(const std::filesystem::path& folder);

@@ -30,7 +30,8 @@ constexpr std::string_view kDamaged = "damaged-";
 constexpr std::string_view kUnfinished = ".unfinished-";
 constexpr std::string_view kRemoved = ".removed-";
 
-/// Read, not mapped: of a mapped file a bad sector is SIGBUS, not an error that a checkpoint can be passed over for.
+/// Reads the file instead of mapping it: a bad sector is then a read error, for which the checkpoint is skipped, and
+/// not SIGBUS.
 std::string hash_of(const fs::path& path) {
   InputFile file(path.string());
   const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
@@ -58,12 +59,12 @@ void write_manifest(const fs::path& folder, const TrainProgress& place) {
   write_file_atomically(folder / kManifest, json_page(manifest));
 }
 
-/// Positions trained on; 0 where the manifest does not say.
+/// Positions trained on; 0 if the manifest does not say.
 std::uint64_t tokens_of(const fs::path& folder) {
   try {
     return JsonValue::read(folder / kManifest).get<std::uint64_t>("tokens", 0);
   } catch (const ConfigError&) {
-    return 0;  // A damaged one is not kept for its tokens' sake.
+    return 0;  // Damaged: not kept by every_tokens.
   }
 }
 
@@ -87,7 +88,7 @@ std::string damage_of_file(const fs::path& path, const JsonValue& expected) {
   return "";
 }
 
-/// Whoever looks meanwhile sees the whole checkpoint or none.
+/// Another process sees the whole checkpoint or none.
 void remove_at_once(const fs::path& folder) {
   const fs::path removed = folder.parent_path() / fmt::format("{}{}", kRemoved, folder.filename().string());
   fs::rename(folder, removed);

@@ -9,22 +9,23 @@
 
 namespace millrace {
 
-/// Checkpoints on disk, whatever they hold: folders "step-000123" in one parent folder, each complete or not there.
+/// Checkpoints on disk, independent of their contents: folders "step-000123" in one parent folder, each complete or
+/// absent.
 /// A folder is filled under a temporary name; manifest.json, with the size and xxh3_64 of every other file, is written
-/// last; then the folder gets its name. It is valid iff its manifest is there and agrees with its files.
+/// last; then the folder gets its name. It is valid iff its manifest exists and matches its files.
 
-/// How far a run was when a checkpoint was made.
+/// The progress of a run when a checkpoint was made.
 struct TrainProgress {
   std::uint64_t step = 0;
-  std::uint64_t tokens = 0;  ///< Positions trained on; stands in the manifest.
+  std::uint64_t tokens = 0;  ///< Positions trained on; part of the manifest.
 };
 
-/// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`.
-/// A valid folder of that name is left as it is. Throws what `fill` throws, std::system_error if the disk fails.
+/// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`. A valid
+/// folder of that name is not replaced. Throws what `fill` throws, std::system_error if the disk fails.
 std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const TrainProgress& place,
                                          const std::function<void(const std::filesystem::path&)>& fill);
 
-/// Why `folder` is no valid checkpoint; empty if it is one. Reads every byte.
+/// Why `folder` is not a valid checkpoint; empty if it is. Reads every byte.
 std::string damage_of(const std::filesystem::path& folder);
 
 /// Steps of the folders named like checkpoints in `parent`, ascending; valid or not.
@@ -36,25 +37,25 @@ struct DamagedCheckpoint {
   std::string damage;  ///< As damage_of().
 };
 
-/// The newest valid checkpoint that is not in `damaged`, which gets the newer ones that were passed over.
+/// The newest valid checkpoint not in `damaged`; the newer, damaged ones that were skipped are added to `damaged`.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
                                                              std::vector<DamagedCheckpoint>& damaged);
 
-/// Renames a damaged checkpoint to "damaged-step-NNNNNN" (replacing what has that name) and returns its path: it is no
-/// checkpoint any more, and none that is kept in a good one's place.
+/// Renames a damaged checkpoint to "damaged-step-NNNNNN" (replacing a folder of that name) and returns its path. It no
+/// longer counts as a checkpoint, so no good one is removed for it.
 std::filesystem::path set_aside(const std::filesystem::path& checkpoint);
 
 /// Which checkpoints stay.
 struct KeepRule {
   int last = 3;                    ///< The newest; at least 1.
-  std::uint64_t every_tokens = 0;  ///< And for ever the first one at or behind each multiple of it; 0: none.
+  std::uint64_t every_tokens = 0;  ///< Also kept for ever: the first one at or after each multiple of it; 0: none.
 };
 
-/// Removes those that the rule does not keep. REQUIRES: damaged ones were set aside.
+/// Removes the checkpoints that the rule does not keep. REQUIRES: damaged ones were set aside.
 void prune_checkpoints(const std::filesystem::path& parent, const KeepRule& keep);
 
-/// Removes what publish_checkpoint and prune_checkpoints left when they were killed. Only the one process that writes
-/// to `parent` may call it.
+/// Removes what publish_checkpoint and prune_checkpoints left behind when killed. Only the process that writes to
+/// `parent` may call it.
 void remove_unfinished_checkpoints(const std::filesystem::path& parent);
 
 }  // namespace millrace

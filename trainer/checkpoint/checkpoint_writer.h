@@ -12,8 +12,8 @@
 
 namespace millrace {
 
-/// Writes checkpoints on a thread of its own while training goes on: one at a time, from a copy. The caller waits for
-/// the copying only, and for a save that is still being written. The copy's memory is kept for the next one.
+/// Writes checkpoints on a thread of its own while training goes on: one at a time, from a copy. The caller waits only
+/// for the copy, and for an earlier save that is still being written. The copy's memory is reused.
 /// All functions belong to one thread, the trainer's.
 class CheckpointWriter {
  public:
@@ -27,14 +27,14 @@ class CheckpointWriter {
   };
 
   CheckpointWriter(std::filesystem::path parent, KeepRule keep);
-  ~CheckpointWriter();  ///< Waits, and says in the log if a save failed whose outcome nobody took.
+  ~CheckpointWriter();  ///< Waits, and logs a failed save whose outcome was not taken.
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
 
-  /// Copies and begins to write. `before` is called first, on the writing thread; if it throws, nothing is saved.
-  /// REQUIRES: the outcome of the save before was taken.
+  /// Copies and starts writing. `before` is called first, on the writing thread; if it throws, nothing is saved.
+  /// REQUIRES: the outcome of the previous save was taken.
   void begin(const TrainedParts& parts, const RunIdentity& identity, std::function<void()> before);
-  /// The outcome of the save that was begun, once. poll() is empty while it is being written, wait() waits.
+  /// The outcome of the save, returned once. poll() is empty while it is being written; wait() waits.
   std::optional<Outcome> poll();
   std::optional<Outcome> wait();
 

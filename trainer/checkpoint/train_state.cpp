@@ -14,7 +14,7 @@ namespace {
 constexpr const char* kFormat = "millrace-state";
 constexpr int kVersion = 1;
 
-/// Fails if it is not what an evaluation says of a corpus, or of all.
+/// Throws unless it is an evaluation's result for one corpus or for all.
 void check_score(const JsonValue& score) {
   if (score.is_null()) return;
   (void)score.get<std::uint64_t>("tokens");
@@ -179,7 +179,7 @@ void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& ide
   state.first_evaluation = line_or_none(json.at("first_evaluation"));
   state.last_evaluation = line_or_none(json.at("last_evaluation"));
   state.failed_saves = json.get<std::uint64_t>("failed_saves", 0);
-  // Checkpoints of runs that were only evaluated with causal prediction have none.
+  // Missing in checkpoints of runs that were evaluated with causal prediction only.
   state.own_evaluations = json.get("own_evaluations", std::vector<EvaluationLines>());
   state.times = json.get<RunTimes>("times");
 }

@@ -39,17 +39,17 @@ struct EvaluationLines {
   EvaluationLine last;
 };
 
-/// How far a run is. With the weights, the optimizer's state and the unigram counts, all that is needed to go on as if
-/// there had been no stop.
+/// The progress of a run. With the weights, the optimizer's state and the unigram counts, all that is needed to resume
+/// as if there had been no stop.
 struct TrainState {
   std::uint64_t step = 0;                  ///< Steps done.
-  std::uint64_t skipped_steps = 0;         ///< Of these, steps without an update: see TrainLoop.
-  std::uint64_t bad_in_a_row = 0;          ///< Of these, the last ones, behind the last update.
-  std::optional<StreamPosition> position;  ///< Behind the last row trained on; empty before the first.
+  std::uint64_t skipped_steps = 0;         ///< Steps without an update, included in `step`: see TrainLoop.
+  std::uint64_t bad_in_a_row = 0;          ///< Skipped steps since the last update.
+  std::optional<StreamPosition> position;  ///< After the last row trained on; empty before the first.
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;
-  std::uint64_t above_first_loss = 0;         ///< So many updates in a row, the last among them, had a greater loss.
+  std::uint64_t above_first_loss = 0;         ///< Updates in a row, up to the last one, with a loss above first_loss.
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
   EvaluationLine first_evaluation;            ///< With causal prediction; nullptr: none.
   EvaluationLine last_evaluation;
@@ -57,11 +57,11 @@ struct TrainState {
   std::vector<EvaluationLines> own_evaluations;  ///< With the phases' own objectives, in the order of their first.
   RunTimes times;
 
-  /// Enters a row that was trained on.
+  /// Records a row that was trained on.
   void add(const StreamRow& row);
-  /// Enters the loss of the step just done.
+  /// Records the loss of the step just done.
   void add(double loss);
-  /// Enters an evaluation of the step just done with causal prediction, or with an objective of the run's own.
+  /// Records an evaluation after the step just done: with causal prediction, or with an objective of the run.
   void add_evaluation(const EvaluationLine& line);
   void add_own_evaluation(const std::string& objective, const EvaluationLine& line);
 };
@@ -73,7 +73,7 @@ struct RunIdentity {
   std::string run_hash;  ///< Of the resolved run's files.
   std::string vocabulary_hash;
   int stream_version = kStreamVersion;
-  std::string processor;  ///< The instruction set: results have the same bits on one only.
+  std::string processor;  ///< The instruction set: results are bit-identical only on the same one.
 };
 
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
@@ -88,7 +88,7 @@ void from_json(const JsonValue& json, EvaluationLines& lines);
 void to_json(nlohmann::ordered_json& json, const RunIdentity& identity);
 void from_json(const JsonValue& json, RunIdentity& identity);
 
-/// What state.json says, and back. Throws ConfigError if it is no state.
+/// To and from the JSON of state.json. Reading throws ConfigError if it is not valid.
 nlohmann::ordered_json state_json(const TrainState& state, const RunIdentity& identity);
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
 
