@@ -51,7 +51,7 @@ std::string file_tables(const std::vector<DescribedTable>& tables, std::string_v
   return text;
 }
 
-/// What is other in a config.json.
+/// What differs in a config.json.
 std::string config_json_notes() {
   std::vector<std::string> required;
   std::vector<std::string> older;

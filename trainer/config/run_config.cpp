@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-/// The run as text that reads back to the same run from any folder that holds all of it.
+/// The run as files that load as the same run from any folder.
 std::vector<std::pair<std::string, std::string>> resolve(const RunConfig& run) {
   TomlWriter toml;
   std::vector<std::pair<std::string, std::string>> files = write_stream(run.stream, run.vocabulary, toml);

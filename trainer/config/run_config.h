@@ -22,17 +22,17 @@ struct RunConfig {
   std::vector<std::pair<std::string, std::string>> resolved;
 };
 
-/// Which run, and what of it is to be other than its file says.
+/// Which run to load, and what overrides its file.
 struct RunSource {
   std::string run;                ///< A run file, or a run folder (its run.toml).
-  std::string data;               ///< Where relative shard patterns start; empty: as the file says.
+  std::string data;               ///< Folder that relative shard patterns refer to; empty: as the file says.
   std::vector<std::string> sets;  ///< "dotted.key=value"
 };
 
 /// Throws ConfigError with file, line, column.
 RunConfig load_run(const RunSource& options);
 
-/// The run's stream as training reads it: it ends where [train] tokens ends.
+/// The run's stream as training reads it: cut off after [train] tokens.
 StreamConfig trained_stream(const RunConfig& run);
 
 }  // namespace millrace

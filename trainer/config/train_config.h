@@ -17,24 +17,25 @@ struct TrainConfig {
   double beta2 = 0.95;
   double eps = 1e-8;
   double weight_decay = 0.1;
-  double clip_norm = 0;            ///< Most that the norm of all gradients together may be; 0: any, as OpenMoE.
+  double clip_norm = 0;            ///< Limit of the global gradient norm; 0: no clipping, as OpenMoE.
   std::string schedule = "rsqrt";  ///< "rsqrt", "constant", "cosine" or "wsd": see learning_rate.h.
   double learning_rate = 1.0;
-  double final_learning_rate = 0;  ///< Of "cosine" and "wsd".
+  double final_learning_rate = 0;  ///< Where "cosine" and "wsd" end.
   int warmup_steps = 10000;
   double decay_share = 0.1;             ///< Share of the run's steps that "wsd" decays over.
-  int max_bad_steps = 10;               ///< So many skipped steps in a row end the run.
-  std::string precision = "f32";        ///< What matrix products read: "f32", "bf16", or "auto": see below.
-  bool recompute = false;               ///< Run layers again in backward: less memory, a third more time, same bits.
+  int max_bad_steps = 10;               ///< This many skipped steps in a row end the run.
+  std::string precision = "f32";        ///< Of the factors of matrix products: "f32", "bf16" or "auto" (see below).
+  bool recompute = false;               ///< Recompute layers in backward: less memory, a third more time, same bits.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
   std::uint64_t eval_tokens = 100'000;  ///< Held-out tokens over all corpora together.
   std::uint64_t checkpoint_every_steps = 1000;
   int keep_last = 3;
-  std::uint64_t keep_every_tokens = 0;  ///< Keep one checkpoint of so many positions for ever; 0: none. OpenMoE: 200e9.
+  std::uint64_t keep_every_tokens =
+      0;  ///< Keep one checkpoint for ever per so many positions; 0: none. OpenMoE: 200e9.
   std::uint64_t details_every_steps = 10;  ///< Of metrics.jsonl: docs/metrics.md. 0: only at the last step.
 };
 
-/// "bf16" for "auto" if this processor has it, else "f32"; the others as they are.
+/// "auto" becomes "bf16" if this processor supports it, else "f32"; other values are returned unchanged.
 std::string resolved_precision(const std::string& precision);
 /// Throws ConfigError for an unknown word, and for "bf16" where the processor has no instructions for it.
 Precision precision_named(const std::string& precision);

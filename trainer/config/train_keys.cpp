@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint64_t kLargestInt = std::numeric_limits<int>::max();
 constexpr std::uint64_t kMostBatchRows = 1 << 24;
-constexpr double kLeastEps = 1e-30;  ///< Is not 0 in f32.
+constexpr double kLeastEps = 1e-30;  ///< Not 0 in f32.
 
 bool is_adamw(const TrainConfig& train) {
   return train.optimizer == "adamw";
@@ -111,7 +111,7 @@ void add_decay(KeyTable<TrainConfig>& keys) {
            &TrainConfig::decay_share, is_wsd);
 }
 
-/// In the order in which run folders have always had them.
+/// In the fixed order in which run folders store them.
 KeyTable<TrainConfig> make_train_keys() {
   KeyTable<TrainConfig> keys("train");
   add_batches(keys);
@@ -184,7 +184,7 @@ KeyTable<TrainConfig> make_log_keys() {
   return keys;
 }
 
-/// What the keys of [train] say of each other.
+/// Checks the keys of [train] against each other.
 void check_training(const ConfigTable& table, const TrainConfig& train) {
   if (train.batch_rows % train.micro_rows != 0)
     table.fail("micro_rows",

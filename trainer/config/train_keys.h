@@ -10,8 +10,8 @@ namespace millrace {
 /// The keys of [train], [eval], [checkpoint] and [log], in this order: every member of TrainConfig.
 const std::vector<KeyTable<TrainConfig>>& train_keys();
 
-/// The four tables of a run file. Refuses unknown keys, keys that do nothing beside the others, and values that do not
-/// go together. micro_rows is as many as batch_rows unless it is named, precision "auto" what the processor has.
+/// Reads the four tables of a run file. Refuses unknown keys, keys that have no effect given the others, and values
+/// that contradict each other. micro_rows defaults to batch_rows; precision "auto" becomes what the processor supports.
 TrainConfig read_training(const ConfigTable& run);
 
 }  // namespace millrace
