@@ -20,33 +20,33 @@ inline constexpr const char* kCausalObjective = "causal";
 struct ObjectiveRows {
   struct OfCorpus {
     std::string corpus;
-    std::vector<Row> rows;  ///< Empty: it has too little held-out text for an example, or none.
+    std::vector<Row> rows;  ///< Empty: no held-out text, or too little for one example.
   };
   std::string objective;  ///< Not kCausalObjective.
   std::vector<OfCorpus> corpora;
 };
 
-/// What a model makes of held-out tokens.
+/// How well a model predicts held-out tokens.
 struct EvaluationScore {
   std::uint64_t tokens = 0;      ///< Labels whose loss counts.
-  std::uint64_t text_bytes = 0;  ///< 0 where the labels are not the text, all of it and once.
+  std::uint64_t text_bytes = 0;  ///< 0 unless the labels are exactly the whole text, each token once.
   double nats = 0;               ///< Sum of the cross-entropy.
   std::uint64_t correct = 0;
-  std::optional<double> unigram_nats;  ///< The same sum for the unigram distribution, where one is at hand.
+  std::optional<double> unigram_nats;  ///< The same sum for the unigram distribution, if one was given.
 
   double loss() const { return nats / static_cast<double>(tokens); }
   double perplexity() const;
   std::optional<double> bits_per_byte() const;
   double accuracy() const { return static_cast<double>(correct) / static_cast<double>(tokens); }
   std::optional<double> unigram_loss() const;
-  /// False where the sum is not a number or infinite: JSON then has null for what is computed of it.
+  /// False if the sum is NaN or infinite: JSON then has null for every value computed from it.
   bool is_finite() const;
   void add(const EvaluationScore& other);
 };
 
 struct CorpusScore {
   std::string corpus;
-  EvaluationScore score;  ///< tokens == 0: there is nothing to evaluate the corpus on.
+  EvaluationScore score;  ///< tokens == 0: the corpus has no held-out tokens.
 };
 
 struct Evaluation {
@@ -59,13 +59,13 @@ struct Evaluation {
   nlohmann::ordered_json corpora_json() const;
   /// The same object for all tokens together, or null.
   nlohmann::ordered_json overall_json() const;
-  /// Its line of metrics.jsonl after `step` steps.
+  /// The line of metrics.jsonl for an evaluation after `step` steps.
   nlohmann::ordered_json line(std::uint64_t step) const;
 };
 
 /// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
-/// rows at a time: the experts' capacity makes the result depend on that. `unigram` may be null. Throws Stopped
-/// (model/stop.h).
+/// rows at a time: because of the experts' capacity the result depends on `batch_rows`. `unigram` may be null. Throws
+/// Stopped (model/stop.h).
 Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram);
 

@@ -9,7 +9,8 @@
 
 namespace millrace {
 
-/// The held-out text of one corpus as a model meets it: documents' ids one after the other, eos where one ends.
+/// The held-out text of one corpus as a model sees it: the ids of its documents, concatenated, each document followed
+/// by eos.
 struct HeldOutTokens {
   std::string corpus;
   std::vector<TokenId> ids;
@@ -19,12 +20,12 @@ struct HeldOutTokens {
   bool operator==(const HeldOutTokens&) const = default;
 };
 
-/// Appends one document and, unless only its beginning is there, eos.
+/// Appends one document, followed by eos unless the document is cut off.
 enum class DocumentPart : std::uint8_t { whole, beginning };
 void append_document(HeldOutTokens& corpus, const std::vector<TokenId>& document, DocumentPart part, TokenId eos);
 
-/// The file that keeps them in a run folder: safetensors, one I32 tensor a corpus, named "0000 CORPUS", "0001 CORPUS"
-/// so that their order is kept; counts and the vocabulary's hash are metadata.
+/// The file that stores them in a run folder: safetensors, one I32 tensor per corpus, named "0000 CORPUS", "0001
+/// CORPUS" to keep their order; counts and the vocabulary's hash are metadata.
 void save_held_out(const std::filesystem::path& file, const std::vector<HeldOutTokens>& corpora,
                    const std::string& vocabulary_hash);
 /// Throws ConfigError if the file is damaged or was made with another vocabulary.

@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-/// How often each id was to be predicted so far: the labels whose loss counts, of the steps that were taken.
-/// Its loss on held-out tokens is the bound that a model must beat to have learned more than word frequencies.
+/// How often each id was a label whose loss counts, over the steps done so far.
+/// The unigram loss on held-out tokens is the bound that a model must beat to have learned more than token frequencies.
 class UnigramCounts {
  public:
   explicit UnigramCounts(int vocab_size);
@@ -18,7 +18,7 @@ class UnigramCounts {
   /// Before any row it is ln(vocab_size).
   double loss(TokenId id) const;
 
-  /// For the checkpoint; set_counts REQUIRES as many as before.
+  /// For the checkpoint. set_counts REQUIRES one count per id, as in counts().
   const std::vector<std::int64_t>& counts() const { return counts_; }
   void set_counts(std::vector<std::int64_t> counts);
 
