@@ -11,7 +11,7 @@ namespace millrace {
 
 namespace {
 
-/// What is no number has no sign.
+/// Prints NaN without a sign.
 std::string shown(double number) {
   return std::isnan(number) ? "nan" : fmt::format("{}", number);
 }

@@ -158,7 +158,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
   } catch (const Stopped&) {
     end = TrainEnd::interrupted;
-    model_.measure(nullptr);  // The step under way may have asked for it.
+    model_.measure(nullptr);  // The abandoned step may have switched measuring on.
   }
   clock();
   if (end == TrainEnd::interrupted && !saver_.has_saved_the_last())
@@ -169,7 +169,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   return end;
 }
 
-/// Throws Stopped where a step or an evaluation was given up. `clock` enters the time so far.
+/// Throws Stopped if a step or an evaluation was abandoned. `clock` records the time so far.
 TrainEnd TrainLoop::make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
@@ -214,11 +214,11 @@ std::optional<Batch> TrainLoop::next_batch(const Hooks& hooks) {
   }
 }
 
-/// Rows that make no whole step are not trained on; what was passed over on the way to them and to the end is told.
+/// Rows that do not fill a step are not trained on; the rejects up to them and up to the end are logged.
 void TrainLoop::take_end(const std::optional<Batch>& incomplete, const Hooks& hooks) {
   Batch rest = incomplete.value_or(Batch());
   dropped_rows_ = rest.size();
-  if (incomplete) hooks.next_batch();  // Behind it is nothing.
+  if (incomplete) hooks.next_batch();  // Nothing follows it.
   rest.push_back(hooks.stream_end());
   for (const StreamRow& row : rest) {
     tell_rejects(row);
@@ -310,7 +310,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
                  data_wait / metrics.seconds});
 }
 
-/// Whatever the step does: its rows are used up.
+/// The step's rows are consumed, whether it is skipped or not.
 void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait) {
   ++state_.step;
   for (const StreamRow& row : batch) {
@@ -359,7 +359,7 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
   const Evaluation causal =
       evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
-  std::optional<Evaluation> own;  // Nothing is entered unless all was computed.
+  std::optional<Evaluation> own;  // Nothing is recorded unless all was computed.
   if (const std::optional<ObjectiveRows>& rows = objective_rows())
     own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
   state_.add_evaluation(std::make_shared<const Json>(causal.line(state_.step)));
@@ -375,7 +375,7 @@ void TrainLoop::evaluate_now(const Hooks& hooks) {
   state_.times.evaluation += seconds_since(start);
 }
 
-/// Of the phase that the last row trained on belongs to; before any, the first.
+/// Held-out rows of the phase of the last row trained on; before any row, of the first phase.
 const std::optional<ObjectiveRows>& TrainLoop::objective_rows() {
   const std::uint32_t phase = state_.position ? state_.position->phase : 0;
   if (phase_of_rows_ != phase) {

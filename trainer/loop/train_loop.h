@@ -24,7 +24,7 @@
 
 namespace millrace {
 
-/// What a step loop needs to know of a run.
+/// What the training loop needs to know about a run.
 struct TrainSetup {
   ModelConfig model;
   TrainConfig train;
@@ -35,7 +35,7 @@ struct TrainSetup {
   std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
   std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
   std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
-  /// Held-out rows of a phase's own objective, the same whenever asked; nothing: evaluated with causal prediction only.
+  /// Held-out rows of a phase's own objective, the same at each call; nothing: evaluate with causal prediction only.
   std::function<std::optional<ObjectiveRows>(std::uint32_t phase)> objective_rows = [](std::uint32_t) {
     return std::nullopt;
   };
@@ -43,14 +43,14 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   RunIdentity identity;
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
-  double product_rate = 0;  ///< Operations a second that this machine could do: model/cost/peak_flops.h. 0: unknown.
-  bool profile = false;     ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
+  double product_rate = 0;       ///< This machine's peak FLOP/s: model/cost/peak_flops.h. 0: unknown.
+  bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.
   std::uint64_t steps_in(std::uint64_t positions) const;
 };
 
-/// What the loop tells after each step.
+/// What the loop reports after each step.
 struct StepReport {
   std::uint64_t step = 0;
   std::uint64_t tokens = 0;  ///< Positions so far.
@@ -64,16 +64,16 @@ enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_st
 
 /// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
 ///
-/// A step whose loss is not finite, whose gradients' norm has no finite square in f32, or whose update would leave a
-/// weight not finite, is skipped: it counts, its rows are used up, the schedule goes on, and nothing else changes.
-/// Checkpoints that are due wait until an update is made, so that none of a bad time displaces a good one.
+/// A step is skipped if its loss is not finite, if the square of its gradient norm overflows f32, or if its update
+/// would make a weight not finite. A skipped step counts, consumes its rows and advances the schedule, and changes
+/// nothing else. Due checkpoints wait for the next update, so that none from bad steps replaces a good one.
 ///
-/// Once a stop is requested (model/stop.h) computing ends within a second or so: the step or evaluation under way is
-/// given up, but for an update that has begun, and run() goes on to save the last whole step. An evaluation that was
-/// given up is made when the run is resumed.
+/// After a stop is requested (model/stop.h) computing ends within about a second: the current step or evaluation is
+/// abandoned, except for an update that has begun, and run() then saves the last whole step. An abandoned evaluation is
+/// repeated when the run resumes.
 ///
-/// Checkpoints are written while training goes on (see StateSaver). One that cannot be written is an error in the
-/// log and is tried again; only the last one must succeed.
+/// Checkpoints are written in the background (see StateSaver). A failed write is logged as an error and retried; only
+/// the last one must succeed.
 ///
 /// One calling thread; the model uses OpenMP inside. Given the same rows, the same losses and weights to the last bit,
 /// for any number of threads and any number of stops in between.
@@ -82,9 +82,9 @@ class TrainLoop {
   struct Hooks {
     std::function<std::optional<Batch>()> next_batch;                    ///< As DataPipeline::next().
     std::function<StreamRow()> stream_end = [] { return StreamRow(); };  ///< As DataPipeline::end().
-    /// Asked between steps, and when there is no batch: next_batch may give up waiting for one.
+    /// Called between steps, and when next_batch gives none: it may stop waiting for one.
     std::function<bool()> interrupted = [] { return false; };
-    /// After the first step that has a row of a phase; 0 is the first phase.
+    /// Called after the first step that has a row of a phase; 0 is the first phase.
     std::function<void(std::uint64_t step, std::size_t phase)> on_phase = [](std::uint64_t, std::size_t) {};
     std::function<void(const StepReport&)> on_step = [](const StepReport&) {};
     std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
@@ -95,7 +95,7 @@ class TrainLoop {
   explicit TrainLoop(TrainSetup setup);
   ~TrainLoop();
 
-  /// Takes the weights of a checkpoint folder; the run still starts at step 0. Throws ConfigError naming tensors that
+  /// Loads the weights of a checkpoint folder; the run still starts at step 0. Throws ConfigError naming tensors that
   /// are not finite.
   void start_from(const std::filesystem::path& checkpoint);
   /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones, and those with
@@ -104,14 +104,14 @@ class TrainLoop {
   /// of rows.
   void resume();
 
-  /// Where the data must go on: the position behind the last row trained on; empty at the beginning.
+  /// Where the data must resume: the position after the last row trained on; empty at the beginning.
   const std::optional<StreamPosition>& position() const { return state_.position; }
   const TrainState& state() const { return state_; }
   const Parameters<float>& parameters() const { return memory_.views(); }
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
-  /// What the stream's end has come to, the rows of a last, incomplete batch included; nothing if it was not reached.
+  /// The position at the stream's end, after the rows of a last, incomplete batch; nothing if the end was not reached.
   const std::optional<StreamPosition>& end_of_stream() const { return end_of_stream_; }
   std::string newest_checkpoint() const { return saver_.newest_checkpoint(); }  ///< In words.
 
@@ -123,8 +123,8 @@ class TrainLoop {
   /// that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
-  /// Takes what the batches have behind the last step, too little for one more: for dropped_rows() and end_of_stream().
-  /// Does nothing if they have a whole batch more. REQUIRES: run() was complete.
+  /// Reads the rows after the last step, too few for another one, for dropped_rows() and end_of_stream(). Does nothing
+  /// if there is a whole batch more. REQUIRES: run() was complete.
   void end_stream(const Hooks& hooks);
 
  private:
@@ -155,8 +155,8 @@ class TrainLoop {
   TrainState state_;
   TrainedTotals seen_;
   std::unique_ptr<RunLog> log_;
-  StateSaver saver_;                             ///< Behind log_, which it uses to its end, and all that it saves.
-  std::optional<std::uint32_t> phase_of_rows_;   ///< That objective_rows_ belong to.
+  StateSaver saver_;                             ///< After log_ and all that it saves: its destructor uses them.
+  std::optional<std::uint32_t> phase_of_rows_;   ///< The phase of objective_rows_.
   std::optional<ObjectiveRows> objective_rows_;  ///< Of one phase at a time: bounds memory.
   std::uint64_t dropped_rows_ = 0;
   std::optional<StreamPosition> end_of_stream_;
