@@ -10,14 +10,14 @@
 
 namespace millrace {
 
-/// What the numbers of a row's origins stand for.
+/// The names behind the numbers in a row's origins.
 struct OriginNames {
   std::vector<std::string> corpora;
   std::vector<std::vector<std::string>> shards;     ///< By corpus, as DocumentSpan numbers them.
   std::vector<std::vector<std::string>> denoisers;  ///< By phase.
 };
 
-/// What bad_batch.json says: what the batch of a step that could not be made was made of,
+/// The text of bad_batch.json: the contents of the batch of a step that was skipped,
 /// {"step", "skipped": why, "rows": [{"row", "examples": [{"example", "phase", "corpus", "denoiser", "documents":
 /// [{"shard", "record", "from", "to", "epoch"}]}]}]}; from and to count the document's ids, phases begin with 0.
 nlohmann::ordered_json bad_batch_json(std::uint64_t step, const std::string& why, const Batch& batch,

@@ -66,7 +66,7 @@ fs::path new_file(const fs::path& folder) {
 }
 
 void add_number(SummaryRecord& summary, const std::string& tag, const Json& value) {
-  // Event files hold floats: what is not finite as one is left out, as null is.
+  // Event files hold floats: numbers that are not finite as floats are left out, like null.
   if (value.is_number() && std::isfinite(value.get<float>())) summary.scalar(tag, value.get<double>());
 }
 
@@ -86,7 +86,7 @@ void add_training(SummaryRecord& summary, const Json& line) {
     summary.histogram(fmt::format("expert_load/moe_{}", layer), experts[layer].get<std::vector<double>>());
 }
 
-/// `scores`: null where there was nothing to evaluate.
+/// `scores`: null if there was nothing to evaluate.
 void add_scores(SummaryRecord& summary, const std::string& corpus, const Json& scores) {
   if (!scores.is_object()) return;
   const auto objective = scores.at("objective").get<std::string>();

@@ -9,15 +9,15 @@
 
 namespace millrace {
 
-/// A run's numbers as TensorBoard reads them: a file events.out.tfevents.TIME.HOST.PID.0 in the run folder, one more
-/// each time the run goes on. It holds what metrics.jsonl holds, under the tags that docs/metrics.md names. Files of a
-/// folder are read in the order of their names; TIME is later than that of any file that is there already.
+/// A run's metrics for TensorBoard: a file events.out.tfevents.TIME.HOST.PID.0 in the run folder, and another one each
+/// time the run resumes. It holds what metrics.jsonl holds, under the tags that docs/metrics.md names. Files of a
+/// folder are read in the order of their names; TIME is later than that of any existing file.
 class EventLog {
  public:
-  /// Begins a file; what earlier ones say of `first_step` and later steps no longer holds. Throws std::system_error.
+  /// Starts a file that supersedes what earlier ones hold for `first_step` and later steps. Throws std::system_error.
   EventLog(const std::filesystem::path& folder, std::uint64_t first_step, AppendFile::Tell tell);
 
-  /// The numbers of a line of metrics.jsonl: of a step, or of an evaluation. As AppendFile::append.
+  /// Appends the numbers of one line of metrics.jsonl, of a step or of an evaluation. As AppendFile::append.
   void add(const nlohmann::ordered_json& line);
 
   AppendFile& file() { return file_; }

@@ -52,7 +52,8 @@ std::string masked_crc(std::string_view bytes) {
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
-  // The library takes what it only reads as if it wrote there; and CRCs as iSCSI does, before the last inversion.
+  // The library takes a non-const pointer although it only reads; like iSCSI, it leaves the final inversion of the CRC
+  // to us.
   auto* data = const_cast<unsigned char*>(reinterpret_cast<const unsigned char*>(bytes.data()));
   return ~crc32_iscsi(data, static_cast<int>(bytes.size()), ~0U);
 }

@@ -20,17 +20,17 @@ std::uint32_t crc32c(std::string_view bytes);
 /// An Event with its framing.
 std::string event_record(std::string_view event);
 
-/// What every file begins with.
+/// The first record of every file.
 std::string version_record(double wall_time);
 
-/// SessionLog START: readers forget what earlier files of the folder say of this step and later ones.
+/// SessionLog START: readers discard what earlier files of the folder hold for this step and later ones.
 std::string session_start_record(double wall_time, std::uint64_t step);
 
 /// The values of one step.
 class SummaryRecord {
  public:
   void scalar(std::string_view tag, double value);
-  /// How the values are spread, in at most 30 buckets of one width between the least and the largest. REQUIRES: a
+  /// A histogram of the values: at most 30 buckets of equal width between minimum and maximum. REQUIRES: at least one
   /// value.
   void histogram(std::string_view tag, std::span<const double> values);
 

@@ -4,10 +4,10 @@
 
 namespace millrace {
 
-/// Bytes of memory that the process holds now; 0 where the system does not say.
+/// Resident memory of the process now, in bytes; 0 if the system does not report it.
 std::uint64_t resident_memory();
 
-/// The most it ever held.
+/// Its peak so far.
 std::uint64_t peak_memory();
 
 }  // namespace millrace

@@ -20,7 +20,7 @@ constexpr std::uint64_t kPositionEvery = 1000;
 
 /// Keeps the lines that are JSON objects and that `keep` wants.
 void keep_objects(const fs::path& path, const std::function<bool(const Json&)>& keep) {
-  if (!fs::is_regular_file(path)) return;  // Nothing there; or a device, which keeps nothing.
+  if (!fs::is_regular_file(path)) return;  // No file; or a device, which stores nothing.
   keep_lines(path, [&](const std::string& line) {
     const Json json = Json::parse(line, nullptr, false);
     return json.is_object() && keep(json);

@@ -15,23 +15,23 @@
 
 namespace millrace {
 
-/// How far a run's logs are to be believed when it goes on: what a checkpoint knows.
+/// Up to where a run's logs are kept when it resumes: the state saved in its checkpoint.
 struct LogEnd {
   std::uint64_t step = 0;                     ///< Steps done.
   std::optional<std::uint64_t> evaluated_at;  ///< Step of the last evaluation.
   std::uint64_t row = 0;                      ///< Rows trained on.
 };
 
-/// A run's logs. One JSON object a line, each line handed to the system whole:
-///   metrics.jsonl    a training line a step ("step": steps done), an evaluation line ("eval") where one was made
-///   rejects.jsonl    what was passed over, with the number of the row that came next
-///   positions.jsonl  the position behind every thousandth row
+/// A run's logs. One JSON object per line; each line is written with one call:
+///   metrics.jsonl    a line per training step ("step": steps done), and one per evaluation ("eval")
+///   rejects.jsonl    rejects, with the number of the row that came next
+///   positions.jsonl  the position after every thousandth row
 /// and the numbers of metrics.jsonl once more for TensorBoard: see event_log.h.
-/// A line that the disk does not take is kept and tried again with the next one; the log says so once a file.
+/// A line that cannot be written is kept and retried with the next one; the log reports this once per file.
 class RunLog {
  public:
-  /// Opens the files of `folder` for appending; they need not exist. `first_step` is the first that will be written,
-  /// anew or for the first time. Throws std::system_error with the path.
+  /// Opens the files of `folder` for appending; they need not exist. `first_step` is the first step that will be
+  /// written, even if it was written before. Throws std::system_error with the path.
   RunLog(const std::filesystem::path& folder, std::uint64_t first_step);
   ~RunLog();
   RunLog(const RunLog&) = delete;
@@ -39,14 +39,13 @@ class RunLog {
 
   /// A line of metrics.jsonl.
   void metrics(const nlohmann::ordered_json& line);
-  /// The rejects that came before a row, and its position if it is due. `corpora` names them.
+  /// Writes the rejects that came before a row, and its position if due. `corpora`: the corpora's names.
   void row(const StreamRow& row, const std::vector<std::string>& corpora);
-  /// The rejects alone, of a row that is not trained on.
+  /// Writes only the rejects, for a row that is not trained on.
   void rejects(const StreamRow& row, const std::vector<std::string>& corpora);
-  /// Tries once more what the disk did not take.
+  /// Retries the lines that could not be written.
   void retry();
-  /// Makes the lines that the system has last: to be called before the checkpoint that relies on them is published.
-  /// Any thread.
+  /// Flushes all written lines to disk (fsync): call it before publishing a checkpoint that relies on them. Any thread.
   void sync() const;
 
  private:
@@ -58,7 +57,7 @@ class RunLog {
 bool holds_logs(const std::filesystem::path& folder);
 
 /// Cuts the logs of `folder` back to `end`, or to nothing, so that each step and row appears once when the run goes on.
-/// Torn and unreadable lines go, too. Atomic per file, and may be repeated. Takes no more memory for longer logs.
+/// Removes torn and unreadable lines, too. Atomic per file and idempotent. Memory does not grow with the logs.
 void cut_back_logs(const std::filesystem::path& folder, const std::optional<LogEnd>& end);
 
 }  // namespace millrace

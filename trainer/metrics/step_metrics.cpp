@@ -28,8 +28,8 @@ Json loads(const std::vector<RouterStatistics>& routers) {
   return layers;
 }
 
-/// The row in at most 32 parts, whose lengths differ by at most one position: the share of its pairs that was dropped,
-/// mean over the layers; null: no pair.
+/// Divides a row into at most 32 parts whose lengths differ by at most one position. Per part: the share of pairs that
+/// was dropped, mean over the layers; null: no pair.
 Json dropped_by_position(const std::vector<RouterStatistics>& routers) {
   if (routers.empty()) return Json::array();
   const std::size_t length = routers.front().pairs_at.size();

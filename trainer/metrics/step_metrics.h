@@ -24,7 +24,7 @@ using LedgerCounts = std::map<std::string, std::map<std::string, std::array<std:
 LedgerCounts ledger_counts(const Ledger& ledger, const std::vector<std::string>& corpora,
                            const std::vector<std::vector<std::string>>& denoisers);
 
-/// What a training step is measured by.
+/// The measurements of one training step.
 struct StepMetrics {
   std::uint64_t step = 0;       ///< Steps done: 1 is the first.
   std::uint32_t phase = 0;      ///< Of the step's last example.
@@ -37,19 +37,19 @@ struct StepMetrics {
   double gradient_norm = 0;
   UpdateNorms norms;
   std::uint64_t step_positions = 0;
-  double seconds = 0;                 ///< The step's, the wait for its data included.
+  double seconds = 0;                 ///< Duration of the step, including the wait for its data.
   double data_wait = 0;               ///< Seconds.
-  std::optional<double> limit_share;  ///< Of the operations a second that this machine could do.
+  std::optional<double> limit_share;  ///< Achieved FLOP/s as a share of this machine's peak.
   std::uint64_t memory = 0;           ///< Bytes.
 
   std::optional<Profile> profile;      ///< The step's seconds by part.
-  std::optional<LedgerCounts> ledger;  ///< Given where details are due: the line then has the experts', too.
+  std::optional<LedgerCounts> ledger;  ///< Present if details are due: the line then has the experts' details, too.
 
   double positions_per_second() const { return static_cast<double>(step_positions) / seconds; }
 };
 
-/// The step's line of metrics.jsonl: docs/metrics.md. As text its numbers have the fewest digits that read back as
-/// the same double, so that runs can be compared bit by bit.
+/// The step's line of metrics.jsonl (docs/metrics.md). Numbers are written with the fewest digits that read back as the
+/// same double, so that runs can be compared bit by bit.
 nlohmann::ordered_json training_line(const StepMetrics& step);
 
 }  // namespace millrace

@@ -12,14 +12,14 @@
 
 namespace millrace {
 
-/// What a training step's micro-batches were like, gathered one after the other in their order.
+/// Statistics of a training step, accumulated over its micro-batches in their order.
 class StepStatistics {
  public:
   /// Names of corpora as StreamRow numbers them, and of denoisers, by phase, likewise. Both must outlive the tally.
   StepStatistics(const std::vector<std::string>& corpora, const std::vector<std::vector<std::string>>& denoisers)
       : corpora_(&corpora), denoisers_(&denoisers) {}
 
-  /// A micro-batch that is `share` of the step: its rows, and what the model made of them.
+  /// Adds a micro-batch that is `share` of the step: its rows and the model's results for them.
   void add(std::span<const StreamRow> rows, const Losses& losses, const TokenScores& scores, double share);
 
   /// Means over the micro-batches, of the routers' statistics too; `loss_weight`, `pairs_at`, `dropped_at` are sums.
