@@ -169,8 +169,8 @@ Adafactor::Plan Adafactor::plan_factored(const Part& part, double learning_rate)
   plan.values = sum_of_squares(part.value, size);
   plan.step = static_cast<float>(step_size(learning_rate, rms(plan.values, size), rms(update_sum, size)));
   plan.change = squared(plan.step) * update_sum;
-  // No number is larger than the root of the sum of all squares. What is computed on the way to a change must be
-  // finite, too: the gradient is multiplied with the row's factor first, with the column's last.
+  // No element exceeds the square root of the sum of squares. Intermediate results must be finite, too: the gradient is
+  // multiplied by the row's factor first and by the column's last.
   constexpr double kMost = std::numeric_limits<float>::max() / 2;
   const double most = std::sqrt(plan.change);
   const double least_column = std::ranges::min(column_factor);

@@ -17,7 +17,7 @@ namespace millrace {
 ///   u = u / max(1, RMS(u) / clipping_threshold)
 ///   value -= learning_rate max(RMS(value), eps2) u
 /// Matrices whose smaller side is at least min_dim_size_to_factor are factored. An expert tensor (E, rows, columns) is
-/// E matrices: each is factored whatever its size, and has its own RMS's. Transposing a matrix changes nothing.
+/// E matrices: each is factored whatever its size, and has RMS values of its own. Transposing a matrix changes nothing.
 class Adafactor : public Optimizer {
  public:
   struct Settings {
@@ -31,14 +31,14 @@ class Adafactor : public Optimizer {
   explicit Adafactor(const Parameters<float>& parameters);
   Adafactor(const Parameters<float>& parameters, Settings settings);
 
-  /// What one parameter costs: elements of state, and bytes of scratch memory, which all parameters share.
+  /// Memory for one parameter: elements of state, and bytes of scratch memory, which all parameters share.
   struct Sizes {
     std::int64_t state = 0;
     std::int64_t scratch = 0;
   };
   static Sizes sizes_of(const ParameterSpec& spec, const Settings& settings);
 
-  /// Holds the next means beside the present ones: little, since matrices of any size are factored.
+  /// Holds the next means beside the current ones: small, since large matrices are factored.
   UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 
@@ -58,19 +58,19 @@ class Adafactor : public Optimizer {
     std::int64_t columns = 0;
     bool factored = false;
     Means means;
-    Means next;  ///< Of an update that is planned: the means when it is made.
+    Means next;  ///< The means after the planned update.
   };
 
-  /// One matrix's part of an update: all of them are planned before any is made.
+  /// One matrix's part of an update: all are planned before any is applied.
   struct Plan {
-    double values = 0;     ///< Sum of the squares of its values before.
-    double change = 0;     ///< ... and of what is subtracted.
+    double values = 0;     ///< Sum of squares of the values before the update.
+    double change = 0;     ///< Sum of squares of what is subtracted.
     double row_mean = 0;   ///< Of v_row.
-    float step = 0;        ///< What u is multiplied with.
-    bool certain = false;  ///< No value can become too large, by the sums alone.
+    float step = 0;        ///< Factor of u.
+    bool certain = false;  ///< The sums alone show that no value becomes too large.
   };
 
-  /// How a parameter is treated; without memory.
+  /// How a parameter is treated; allocates nothing.
   static Slot slot_of(const ParameterSpec& spec, const Settings& settings);
 
   /// One of a slot's matrices, with its part of the parameter.
@@ -85,7 +85,7 @@ class Adafactor : public Optimizer {
   void for_parts(Parameters<float>& parameters, const Work& work);
   Plan plan_factored(const Part& part, double learning_rate);
   Plan plan_whole(const Part& part, double learning_rate);
-  /// Whether every value would be small enough: looks at each.
+  /// Checks each value: true if all would be small enough.
   bool stays_finite(const Part& part, const Plan& plan);
   void apply_factored(const Part& part, const Plan& plan);
   void apply_whole(const Part& part, const Plan& plan);
@@ -95,7 +95,7 @@ class Adafactor : public Optimizer {
   double step_size(double learning_rate, double value_rms, double update_rms) const;
   double decay() const;
 
-  /// Memory of one matrix's work, kept from one to the next.
+  /// Scratch memory for one matrix, reused for the next.
   struct Scratch {
     std::vector<double> column_sums;  ///< (chunks, columns)
     std::vector<double> update_sums;  ///< (chunks)

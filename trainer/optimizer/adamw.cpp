@@ -19,7 +19,7 @@ void expect(bool holds, const char* key, double value, const char* expected) {
   if (!holds) throw ConfigError(fmt::format("train.{} is {}, expected {}", key, value, expected));
 }
 
-/// What one update does to each element, in the floats that it is computed in.
+/// The factors of one update, as floats, as it is computed.
 struct Step {
   float beta1, beta2;
   float from_gradient, from_square;  ///< 1 - beta1, 1 - beta2
@@ -46,7 +46,7 @@ bool stays_finite(const Step& step, const float* grad, const float* m, const flo
     const float next_m = step.beta1 * m[i] + step.from_gradient * grad[i];
     const float next_v = step.beta2 * v[i] + step.from_square * (grad[i] * grad[i]);
     const float next = step.kept * value[i] - step.rate * next_m / (std::sqrt(next_v) * step.root_scale + step.eps);
-    // Comparisons with what is no number are false.
+    // Comparisons with NaN are false.
     const bool fits = std::abs(next_m) <= std::numeric_limits<float>::max() &&
                       next_v <= std::numeric_limits<float>::max() && std::abs(next) <= kLargestWeight;
     finite = finite && fits;
@@ -60,7 +60,7 @@ struct Squares {
   double change = 0;
 };
 
-/// As update_range, block by block, so that the values before are still at hand to be compared.
+/// As update_range, block by block, keeping each block's old values for the comparison.
 Squares update_and_measure(const Step& step, const float* grad, float* m, float* v, float* value, std::int64_t begin,
                            std::int64_t end) {
   constexpr std::int64_t kBlock = 1024;

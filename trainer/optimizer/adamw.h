@@ -12,7 +12,7 @@ namespace millrace {
 ///   m = beta1 m + (1 - beta1) g                      v = beta2 v + (1 - beta2) g^2
 ///   u = (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + eps)
 ///   value -= learning_rate (u + weight_decay value)
-/// Vectors, which are the norms' gains, do not decay.
+/// Vectors (the gains of the norms) have no weight decay.
 class AdamW : public Optimizer {
  public:
   struct Settings {
@@ -22,10 +22,10 @@ class AdamW : public Optimizer {
     double weight_decay = 0.1;
   };
 
-  /// Throws ConfigError if a setting cannot be.
+  /// Throws ConfigError if a setting is out of range.
   AdamW(const Parameters<float>& parameters, Settings settings);
 
-  /// Looks at every value before it writes any: the state is as large as the values, and is not held twice.
+  /// Checks every new value before it writes any, so that no second copy of the state is needed.
   UpdateNorms update(Parameters<float>& parameters, double learning_rate) override;
   std::vector<StateTensor> state() override;
 

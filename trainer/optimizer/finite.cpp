@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::size_t kMostNamed = 5;
 
-/// Collects the tensors that are to be named.
+/// Collects the tensors for the message.
 class Found {
  public:
   void look_at(const std::string& name, std::span<const float> values) {
@@ -40,7 +40,7 @@ class Found {
 }  // namespace
 
 bool all_finite(std::span<const float> values) {
-  // No sum of squares of floats is beyond a double, so it is finite if and only if they all are.
+  // A sum of squares of floats cannot overflow a double, so it is finite if and only if they all are.
   return std::isfinite(parallel_sum(static_cast<std::int64_t>(values.size()), [values](std::int64_t i) {
     const double value = values[static_cast<std::size_t>(i)];
     return value * value;

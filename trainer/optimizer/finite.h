@@ -10,9 +10,9 @@
 
 namespace millrace {
 
-/// Which tensors hold numbers that are not finite, how many and where the first stands: "tensor "model.norm.weight"
-/// holds 1 number that is not finite: nan at element 5 of 32". At most five are named, others counted. Empty: all
-/// numbers are finite. On all OpenMP threads; throws Stopped (model/stop.h) between tensors.
+/// Which tensors hold numbers that are not finite, how many, and the position of the first: "tensor "model.norm.weight"
+/// holds 1 number that is not finite: nan at element 5 of 32". At most five tensors are named, the others counted.
+/// Empty: all numbers are finite. On all OpenMP threads; throws Stopped (model/stop.h) between tensors.
 std::string not_finite_in(const Parameters<float>& parameters);
 std::string not_finite_in(const std::vector<StateTensor>& tensors);
 

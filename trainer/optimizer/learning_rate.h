@@ -15,11 +15,11 @@ namespace millrace {
 ///               final_learning_rate (warm-up, stable, decay: MiniCPM, arXiv 2404.06395, 4)
 class LearningRate {
  public:
-  /// `total_steps`: of the whole run; "rsqrt" and "constant" do not ask for it. Throws ConfigError if the schedule is
-  /// unknown, a rate cannot be, or the run has no room for the warm-up and the decay.
+  /// `total_steps`: of the whole run; not used by "rsqrt" and "constant". Throws ConfigError if the schedule is
+  /// unknown, a rate is not valid, or the run is too short for the warm-up and the decay.
   LearningRate(const TrainConfig& config, std::uint64_t total_steps);
 
-  /// Rate of the update that follows `step` finished steps: the first update asks for step 0.
+  /// Rate of the update after `step` finished steps: 0 for the first update.
   double at(std::uint64_t step) const;
 
  private:

@@ -24,16 +24,17 @@ struct StateTensor {
 /// L2 norms over all parameters together, of one update. Sums in double, in a fixed order.
 struct UpdateNorms {
   double values = 0;  ///< Before the update.
-  double change = 0;  ///< What was added to them, but for its rounding to float.
+  double change = 0;  ///< Of the change, before its rounding to float.
 };
 
-/// An update that would leave weights that are not finite, or beyond kLargestWeight.
+/// Thrown for an update that would make a weight not finite or larger than kLargestWeight.
 struct NotFiniteUpdate : std::runtime_error {
   explicit NotFiniteUpdate(const std::string& parameter)
       : std::runtime_error("the update would leave " + parameter + " not finite, or too large to be squared") {}
 };
 
-/// The largest weight that an update may leave, 1.8e19: its square is finite in f32. Larger ones compute nothing.
+/// The largest weight that an update may leave, 1.8e19: its square is finite in f32. Models with larger weights are
+/// useless.
 inline const float kLargestWeight = std::sqrt(std::numeric_limits<float>::max());
 
 /// Turns gradients into new values. One calling thread; OpenMP inside, the same bits for any number of threads.
@@ -41,13 +42,13 @@ class Optimizer {
  public:
   virtual ~Optimizer() = default;
 
-  /// Updates every parameter from its gradient. Throws NotFiniteUpdate, naming the first parameter that forbids it: all
-  /// values, and the optimizer's state, are as before then. REQUIRES: the parameters it was made for.
+  /// Updates every parameter from its gradient. Throws NotFiniteUpdate, naming the first offending parameter; values
+  /// and state are then unchanged. REQUIRES: the parameters it was made for.
   virtual UpdateNorms update(Parameters<float>& parameters, double learning_rate) = 0;
   /// The state, in a fixed order; what a checkpoint holds besides steps(). Views stay valid for the optimizer's life.
   virtual std::vector<StateTensor> state() = 0;
 
-  std::uint64_t steps() const { return steps_; }  ///< Updates done since the run began: its steps but those skipped.
+  std::uint64_t steps() const { return steps_; }  ///< Updates done since the run began: steps that were not skipped.
   void set_steps(std::uint64_t steps) { steps_ = steps; }
 
  protected:
