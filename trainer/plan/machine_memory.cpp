@@ -37,7 +37,7 @@ std::uint64_t number_of(const fs::path& file, const std::string& key) {
   return 0;
 }
 
-/// Names of one cgroup version's files.
+/// File names of one cgroup version.
 struct CgroupFiles {
   const char* limit;
   const char* usage;
@@ -53,7 +53,8 @@ class Least {
   void add(std::uint64_t bytes, const std::string& limit) {
     if (bytes < least_.bytes) least_ = {bytes, limit};
   }
-  /// Of a cgroup and all above it. A container may not see the folder that its path names, but sees its own as the top.
+  /// The minimum over a cgroup and all its ancestors. In a container the folder of the path may be invisible, and the
+  /// container's own cgroup be the root.
   void add_cgroup(const fs::path& mount, const std::string& path, const CgroupFiles& files, std::uint64_t held) {
     fs::path group = path;
     for (;;) {
@@ -76,7 +77,7 @@ class Least {
   MachineMemory least_{std::numeric_limits<std::uint64_t>::max(), "none"};
 };
 
-/// Mappings count for these limits whether they are used or not.
+/// These limits count mapped memory, used or not.
 void add_own_limit(Least& least, decltype(RLIMIT_AS) resource, std::uint64_t mapped, std::uint64_t held,
                    const char* name) {
   rlimit limit{};

@@ -6,15 +6,15 @@
 
 namespace millrace {
 
-/// How much this process may hold altogether, what it holds already included.
+/// How much memory this process may use in total, including what it uses already.
 struct MachineMemory {
   std::uint64_t bytes = 0;
-  std::string limit;  ///< What sets it, for a person: "memory available", "limit of cgroup /x", "ulimit -v".
+  std::string limit;  ///< What sets the limit, for messages: "memory available", "limit of cgroup /x", "ulimit -v".
 };
 
-/// The least of what the system says is available, what each cgroup above this process leaves (version 1 and 2; file
-/// caches count as free), and the process's own limits. `root`: where /proc and /sys are found. Where nothing is
-/// known there is no limit.
+/// The minimum of the memory that the system reports as available, what each cgroup above this process leaves (version
+/// 1 and 2; file caches count as free), and the process's own limits. `root`: the folder that holds proc and sys. If
+/// nothing is known there is no limit.
 MachineMemory machine_memory(const std::filesystem::path& root = "/");
 
 }  // namespace millrace

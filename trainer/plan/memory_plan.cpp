@@ -12,11 +12,11 @@
 namespace millrace {
 namespace {
 
-/// What the process holds before anything of a run is made, with the libraries it has then used.
+/// Memory of the process before a run's own allocations, including the libraries used by then.
 constexpr std::uint64_t kProgram = std::uint64_t{90} << 20;
-/// oneDNN packs what it multiplies.
+/// For packed copies of factors in oneDNN.
 constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
-/// A vocabulary in memory, its search structures included, in sizes of its file.
+/// Memory of a vocabulary with its search structures, as a multiple of its file size.
 constexpr std::uint64_t kVocabularyTimes = 9;
 
 std::vector<int> divisors_from_the_largest(int number) {

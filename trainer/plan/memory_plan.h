@@ -21,14 +21,14 @@ struct MemoryQuestion {
   std::uint64_t vocabulary = 0;  ///< Bytes of the vocabulary's file.
 };
 
-/// Bytes that training takes at its peak, by what they are for. Arithmetic on the real allocations: nothing is made.
+/// Peak memory of training in bytes, by purpose. Computed from the sizes of the real allocations, without allocating.
 struct MemoryPlan {
-  std::uint64_t weights = 0;  ///< And their bf16 images.
+  std::uint64_t weights = 0;  ///< Including their bf16 copies.
   std::uint64_t gradients = 0;
   std::uint64_t optimizer = 0;    ///< State and scratch.
   std::uint64_t activations = 0;  ///< Of a micro-batch, and of evaluation.
-  std::uint64_t checkpoint = 0;   ///< The copy that is written while training goes on.
-  std::uint64_t pipeline = 0;     ///< Text and rows on their way.
+  std::uint64_t checkpoint = 0;   ///< The copy that is written in the background.
+  std::uint64_t pipeline = 0;     ///< Text and rows in flight.
   std::uint64_t program = 0;      ///< The program itself, its libraries, the vocabulary.
 
   std::uint64_t total() const {
@@ -37,11 +37,11 @@ struct MemoryPlan {
 };
 MemoryPlan plan_memory(const MemoryQuestion& question);
 
-/// The run's settings that would fit into `bytes`, as options of a command: the largest micro_rows, and recompute only
-/// if it must be. Nothing: none does.
+/// Settings with which the run fits into `bytes`, as command-line options: the largest possible micro_rows, and
+/// recompute only if needed. Nothing: no setting fits.
 std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes);
 
-/// The least that other micro_rows and recompute could bring it down to.
+/// The smallest total that other values of micro_rows and recompute could reach.
 MemoryPlan least_memory(const MemoryQuestion& question);
 
 }  // namespace millrace

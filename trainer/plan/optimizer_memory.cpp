@@ -19,7 +19,7 @@ OptimizerMemory optimizer_memory(const TrainConfig& config, const ModelConfig& m
     memory.state += static_cast<std::uint64_t>(sizes.state) * sizeof(float);
     memory.scratch = std::max(memory.scratch, static_cast<std::uint64_t>(sizes.scratch));
   }
-  if (config.optimizer == "adafactor") memory.scratch += memory.state;  // The means that an update plans.
+  if (config.optimizer == "adafactor") memory.scratch += memory.state;  // The planned update's means.
   return memory;
 }
 
