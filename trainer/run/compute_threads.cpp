@@ -32,7 +32,7 @@ void require_threads(int threads) {
   try {
     while (granted.size() < wanted) granted.emplace_back([ended] { ended.wait(); });
   } catch (const std::system_error&) {
-    // As many as there are.
+    // The system grants no more: reported below.
   }
   end.set_value();
   for (std::thread& thread : granted) thread.join();
@@ -47,7 +47,7 @@ void let_idle_threads_sleep(char** argv) {
   constexpr const char* kPolicy = "OMP_WAIT_POLICY";
   if (std::getenv(kPolicy) != nullptr || setenv(kPolicy, "passive", 0) != 0) return;
   execv("/proc/self/exe", argv);
-  // Still here: there is no /proc. Threads spin, which costs time only.
+  // execv returns only on failure (no /proc): threads spin, which only costs time.
 }
 
 }  // namespace millrace

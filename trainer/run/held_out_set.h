@@ -12,7 +12,7 @@
 
 namespace millrace {
 
-/// Gathers about `tokens` held-out tokens, as many from each corpus, in shard order. Empty if nothing is held out.
+/// Gathers about `tokens` held-out tokens, equally many from each corpus, in shard order. Empty if nothing is held out.
 std::vector<HeldOutTokens> held_out_ids(const StreamConfig& stream, const std::vector<RunCorpus>& corpora,
                                         const Vocabulary& vocabulary, std::uint64_t tokens);
 

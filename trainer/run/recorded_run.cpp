@@ -34,7 +34,7 @@ void add_position(std::vector<StreamPosition>& positions, const JsonValue& line)
   positions.push_back(std::move(position));
 }
 
-/// Rows can be made again only by a program that makes the same stream.
+/// Only a program with the same stream version can recompute the rows.
 void check_stream_version(const fs::path& checkpoints) {
   std::vector<fs::path> folders;
   if (fs::is_directory(checkpoints)) {

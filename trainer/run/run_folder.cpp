@@ -55,7 +55,7 @@ int lock_run(const fs::path& path) {
     const std::error_code reason(errno, std::generic_category());
     throw ConfigError(fmt::format("run folder {}: cannot write to it: {}", path.string(), reason.message()));
   }
-  // A report asks for an instant whether there is a lock.
+  // A report takes the lock for an instant to see whether it is held.
   bool locked = false;
   for (int attempt = 0; attempt < 10 && !locked; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -68,7 +68,7 @@ int lock_run(const fs::path& path) {
   return descriptor;
 }
 
-/// The path as run.json keeps it: absolute, and UTF-8, which all JSON is.
+/// The path as stored in run.json: absolute, and valid UTF-8, as JSON requires.
 fs::path path_to_keep(const fs::path& from) {
   const fs::path path = fs::canonical(from);
   if (!is_utf8(path.string()))
@@ -77,7 +77,7 @@ fs::path path_to_keep(const fs::path& from) {
   return path;
 }
 
-/// Removes what AtomicFile left when a process was killed. REQUIRES: the lock.
+/// Removes temporary files that AtomicFile left behind when a process was killed. REQUIRES: the lock.
 void remove_temporary_files(const fs::path& folder) {
   std::vector<fs::path> left;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))

@@ -18,32 +18,32 @@ std::string run_hash(const RunFiles& texts);
 /// A run's folder, complete in itself:
 ///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
 ///   vocab.model, run.json             the vocabulary; hashes, and where the first weights came from
-///   shards.jsonl                      what is remembered of the shards
+///   shards.jsonl                      fingerprints of the shards
 ///   heldout.safetensors               the evaluation's tokens
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
 ///   events.out.tfevents.*             for TensorBoard: see event_log.h
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
-///   summary.json, changes.jsonl       how it ended; what was changed by those who went on with it
-/// One process at a time holds a run folder; the lock goes with the object.
+///   summary.json, changes.jsonl       how it ended; what was changed when it was resumed
+/// One process at a time holds a run folder; the destructor releases the lock.
 class RunFolder {
  public:
   /// One line each, "key then -> now".
   struct Changes {
-    std::vector<std::string> asked;  ///< They make rows or losses others.
-    std::vector<std::string> free;   ///< They do not.
+    std::vector<std::string> asked;  ///< They alter rows or losses and must be accepted.
+    std::vector<std::string> free;   ///< They alter neither and are always allowed.
   };
   struct Options {
-    bool resume = false;              ///< Go on with what is there; a new folder is begun if nothing is.
-    bool accept_changes = false;      ///< Go on although `changes` has some that are asked about.
+    bool resume = false;              ///< Resume the run in the folder; start a new one if there is none.
+    bool accept_changes = false;      ///< Resume even if `changes` has entries in `asked`.
     std::filesystem::path from = {};  ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
-    /// How the run is another than the one that the folder holds. Called if it holds one, under its lock.
+    /// Compares the run with the one in the folder. Called if there is one, while the lock is held.
     std::function<Changes()> changes = [] { return Changes(); };
-    std::string shards = {};  ///< Text of shards.jsonl. Whoever gives it has compared it with what is there.
+    std::string shards = {};  ///< Text of shards.jsonl. The caller has compared it with the existing file.
   };
 
   /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
-  /// holds it; there are changes that are asked about (the message shows them) and were not accepted; the vocabulary is
-  /// not the one that it was begun with; the folder cannot be written; it was begun with other weights than those of
+  /// holds it; there are changes in `asked` (the message shows them) that were not accepted; the vocabulary is not the
+  /// one that the run was begun with; the folder cannot be written; the run was begun with other weights than those of
   /// `from`.
   RunFolder(std::filesystem::path path, const RunFiles& texts, const std::filesystem::path& vocabulary,
             const std::string& vocabulary_hash, const Options& options);
@@ -60,8 +60,8 @@ class RunFolder {
   const std::filesystem::path& from() const { return from_; }
   /// Empty if nothing was changed, or the folder is new.
   const Changes& changes() const { return changes_; }
-  /// Makes the changes the run's own: writes its texts and shards, and a line of changes.jsonl with the steps that were
-  /// made before. Until then the folder is as it was.
+  /// Stores the changes: writes the run's texts and shards, and a line of changes.jsonl with the number of steps done
+  /// before. Until then the folder is unchanged.
   void keep_changes(const RunFiles& texts, const std::string& shards, std::uint64_t step);
 
  private:
@@ -79,10 +79,10 @@ class RunFolder {
 /// True if a run was begun in this folder.
 bool holds_run(const std::filesystem::path& run_folder);
 
-/// Where a run folder keeps what is remembered of the run's shards. Runs of older programs have no such file.
+/// Where a run folder keeps the fingerprints of the run's shards. Runs of older programs have no such file.
 std::filesystem::path shards_file(const std::filesystem::path& run_folder);
 
-/// The vocabulary that lies in a checkpoint's folder or in the run folder above it; empty if there is none.
+/// The vocabulary file in a checkpoint's folder or in the run folder above it; empty if there is none.
 std::filesystem::path vocabulary_beside(const std::filesystem::path& checkpoint);
 
 }  // namespace millrace

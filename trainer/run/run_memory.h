@@ -7,9 +7,8 @@
 
 namespace millrace {
 
-/// What a run that is read from its shards would take, with `threads` threads of computing and as many of reading.
-/// REQUIRES: the model's vocabulary size is filled in. The answer refers to `run`; the vocabulary's file may be
-/// missing.
+/// The memory plan of a run that reads its shards, with `threads` compute threads and as many reader threads. REQUIRES:
+/// the model's vocabulary size is filled in. The result refers to `run`; the vocabulary's file may be missing.
 MemoryQuestion memory_question(const RunConfig& run, const std::filesystem::path& vocabulary, int threads);
 
 }  // namespace millrace

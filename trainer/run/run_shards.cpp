@@ -32,7 +32,8 @@ std::vector<ShardFingerprint> recorded_in(const fs::path& file) {
                     "they stand in with --data, or begin a new run with --run-dir");
 }
 
-/// The run's corpora with their shards. A pattern that matches nothing any more is told by the shards that it matched.
+/// The run's corpora with their shards. If a pattern no longer matches anything, the error names the shards that it
+/// matched.
 std::vector<RunCorpus> find_corpora(const StreamConfig& stream, const fs::path& run_dir,
                                     const std::vector<ShardFingerprint>& recorded) {
   try {
@@ -47,7 +48,7 @@ std::vector<RunCorpus> find_corpora(const StreamConfig& stream, const fs::path& 
 std::string describe(const StreamConfig& stream, const RunCorpus& corpus) {
   const std::string first = shard_path(stream, corpus.shards.front());
   const ReadOptions options = reader_options(stream, corpus.corpus, first);
-  open_shard(first, options);  // For what it says of the filter.
+  open_shard(first, options);  // Throws if the filter does not fit.
   return fmt::format("corpus {}: {} shards, layout {}{}", corpus.corpus.name, corpus.shards.size(), options.layout.name,
                      corpus.corpus.layout.empty() ? " (told by the first one's content)" : "");
 }

@@ -82,7 +82,7 @@ Json records_json(const std::optional<StreamPosition>& position) {
   return corpora;
 }
 
-/// The last evaluation against the unigram bound: what share of it the model's loss is below.
+/// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower.
 Json unigram_json(const TrainState& state) {
   const Json last = state.last_evaluation;
   if (last.is_null() || !last.at("overall").is_object() || !last.at("overall").at("loss").is_number()) return nullptr;

@@ -19,7 +19,7 @@ struct ShareOutcome {
   double asked = 0;  ///< Fraction of the phase's raw tokens.
   double realised = 0;
   std::uint64_t raw_tokens = 0;
-  double off_by_tokens = 0;        ///< |raw_tokens - asked * the phase's raw tokens|
+  double off_by_tokens = 0;        ///< |raw_tokens - asked * raw tokens of the phase|
   bool within_one_example = true;  ///< off_by_tokens is at most the longest example of the phase.
 };
 struct PhaseShares {

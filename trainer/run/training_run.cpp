@@ -32,14 +32,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Beside those that compute and those that read: the pipeline's, the one that writes checkpoints.
+/// Threads besides those that compute and read: the pipeline's and the checkpoint writer.
 constexpr int kOtherThreads = 4;
 
-/// Beside a corpus's shard that is read: lock, log, lines of metrics, rejects and positions, events, a checkpoint being
-/// written and folders being listed.
+/// Open files besides one shard per corpus: lock, log, metrics, rejects, positions, events, a checkpoint being written
+/// and folders being listed.
 constexpr std::size_t kOtherFiles = 16;
 
-/// Checked, since a run folder is called so.
+/// Checked because it becomes the name of a run folder.
 fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
   const fs::path run_dir = !options.run_dir.empty()            ? options.run_dir
                            : fs::is_directory(options.run.run) ? fs::path(options.run.run)
@@ -48,7 +48,7 @@ fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
   return run_dir;
 }
 
-/// The run folder keeps a copy: a run goes on although the file it was begun with is gone.
+/// The run folder keeps a copy, so that a run can resume after its original vocabulary file is gone.
 fs::path vocabulary_file(const RunConfig& run, const fs::path& run_dir, bool resume) {
   const fs::path kept = run_dir / "vocab.model";
   const bool is_gone = resume && !fs::exists(run.vocabulary) && fs::exists(kept);
@@ -59,7 +59,7 @@ std::uint64_t positions_of_a_step(const RunConfig& run) {
   return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
 }
 
-/// What the loop would refuse, before there is a folder or anything was measured.
+/// Checks early what the loop would refuse, before a folder is created or anything is measured.
 void check_schedule(const RunConfig& run) {
   const std::uint64_t steps = run.train.tokens / positions_of_a_step(run);
   if (steps == 0)
@@ -79,7 +79,7 @@ void refuse_another_model(const fs::path& from, const RunConfig& run) {
                                 model_difference(config, run.model)));
 }
 
-/// Operations a second, measured now, and said.
+/// FLOP/s, measured now and logged.
 double measured_product_rate(const std::string& precision) {
   constexpr int kSide = 1024;
   constexpr double kSeconds = 0.1;
@@ -157,14 +157,14 @@ void TrainingRun::make_ready() {
   keep_changes();
 }
 
-/// The run that the folder holds, read once: until changes are kept it is what it was.
+/// The run in the folder, read once, before changes are stored.
 const RunConfig& TrainingRun::begun_as() {
   if (!begun_as_) begun_as_ = load_run({run_dir_.string(), "", {}});
   return *begun_as_;
 }
 
-/// Those that the folder keeps, and those of corpora that are new. Where now other documents are held out (the run
-/// might train on those kept) or other numbers of tokens, all are gathered anew.
+/// The stored held-out tokens, and those of new corpora. If `holdout` changed (the run might train on stored documents)
+/// or `eval_tokens` did, all are gathered anew.
 std::vector<HeldOutTokens> TrainingRun::held_out() {
   std::vector<HeldOutTokens> kept;
   if (fs::exists(folder_->held_out())) {
@@ -211,7 +211,7 @@ TrainSetup TrainingRun::setup() {
   return setup;
 }
 
-/// Throws ConfigError if the run that the folder holds would not have made the rows that were trained on.
+/// Throws ConfigError if the changed run would not have produced the rows that were already trained on.
 void TrainingRun::refuse_changed_past() {
   const std::optional<StreamPosition>& position = loop_->position();
   if (!position) return;
@@ -224,7 +224,7 @@ void TrainingRun::refuse_changed_past() {
                   run_dir_.string(), position->row, fmt::join(changes, "\n  ")));
 }
 
-/// Throws ConfigError if more was trained on than the run is to have.
+/// Throws ConfigError if more tokens were already trained on than the run now asks for.
 void TrainingRun::refuse_an_end_that_is_behind() const {
   const std::uint64_t trained = loop_->state().ledger.positions();
   if (run_.train.tokens >= trained) return;

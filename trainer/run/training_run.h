@@ -23,41 +23,40 @@
 
 namespace millrace {
 
-/// A run from its file to its summary, in steps that are taken once and in this order: opened, begun, made ready,
-/// trained, summed up. The shards are listed once, when it is opened. One thread, which is the model's; the log goes
-/// through spdlog.
+/// A run from its file to its summary, in stages that are called once and in this order: open, begin, make ready,
+/// train, summarize. The shards are listed once, when the run is opened. One thread, the model's; logs through spdlog.
 class TrainingRun {
  public:
   struct Options {
     RunSource run;
     std::filesystem::path run_dir;  ///< Empty: the folder that `run` names, or runs/NAME.
-    std::filesystem::path rows;     ///< Stored rows of the same run to train on; empty: rows made from its shards.
+    std::filesystem::path rows;     ///< Stored rows of the same run to train on; empty: make rows from its shards.
     std::filesystem::path from;     ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
     bool resume = false;
     bool accept_changes = false;
     bool profile = false;
-    int threads = 0;  ///< To compute with, and to read with; 0: all cores.
+    int threads = 0;  ///< For computing, and as many for reading; 0: all cores.
     std::string program_version;
   };
   struct Hooks {
     std::function<Vocabulary(const std::filesystem::path&)> open_vocabulary = [](const std::filesystem::path& file) {
       return Vocabulary(file);
     };
-    /// What the run would take and the machine has, once it is known and before anything is made. May throw.
+    /// Called with the memory plan and the machine's memory, before anything is allocated. May throw.
     std::function<void(const RunConfig&, const MemoryQuestion&, const MachineMemory&)> on_memory =
         [](const RunConfig&, const MemoryQuestion&, const MachineMemory&) {};
-    /// Asked between steps, and while there is no batch: true ends the run with a checkpoint.
+    /// Called between steps, and while there is no batch: true ends the run with a checkpoint.
     std::function<bool()> interrupted = [] { return false; };
   };
   /// How a run ended.
   struct Outcome {
     TrainEnd end = TrainEnd::complete;
     std::shared_ptr<const nlohmann::ordered_json> summary;  ///< What summary.json says.
-    std::string not_kept;                                   ///< Why there is no such file; empty: there is.
+    std::string not_kept;                                   ///< Why summary.json could not be written; empty: it was.
   };
 
-  /// Opens and checks all that the run names: model, vocabulary, threads, memory, shards, stored rows. Writes nothing.
-  /// Throws ConfigError if something does not fit, and what `hooks` throw.
+  /// Opens and checks everything that the run needs: model, vocabulary, threads, memory, shards, stored rows. Writes
+  /// nothing. Throws ConfigError if something does not fit, and what `hooks` throw.
   TrainingRun(Options options, Hooks hooks);
   TrainingRun(const TrainingRun&) = delete;
   TrainingRun& operator=(const TrainingRun&) = delete;
@@ -69,15 +68,15 @@ class TrainingRun {
   const MachineMemory& machine() const { return machine_; }
   std::uint64_t total_steps() const;
 
-  /// Creates the run folder, or opens it again. Throws as RunFolder does. Whoever wants a log there starts it now.
+  /// Creates the run folder, or reopens it. Throws as RunFolder does. From now on a log can be written there.
   void begin();
   const RunFolder& folder() const { return *folder_; }  ///< REQUIRES: begun.
 
-  /// Gathers the held-out text, makes model and optimizer, takes up checkpoint, weights and rows where the run stands,
-  /// and makes accepted changes the folder's own. Throws ConfigError if those would change the past.
+  /// Gathers the held-out text, creates model and optimizer, restores checkpoint, weights and data position, and stores
+  /// accepted changes in the folder. Throws ConfigError if a change would alter rows that were already trained on.
   void make_ready();
 
-  /// Trains to the end; `told` hears of it. Throws as TrainLoop::run does.
+  /// Trains to the end; calls `told` with the progress. Throws as TrainLoop::run does.
   struct Told {
     std::function<void(std::uint64_t step, std::size_t phase)> on_phase;
     std::function<void(const StepReport&)> on_step;
@@ -86,7 +85,7 @@ class TrainingRun {
   void train(const Told& told);
   const TrainLoop& loop() const { return *loop_; }  ///< REQUIRES: ready.
 
-  /// Writes summary.json. One that cannot be written is told of in the outcome, so that its text is not lost.
+  /// Writes summary.json. If that fails, the outcome holds both the error and the text, so that it is not lost.
   Outcome sum_up();
 
  private:
@@ -101,14 +100,14 @@ class TrainingRun {
   const Options options_;
   const Hooks hooks_;
   RunConfig run_;
-  const StreamConfig whole_stream_;  ///< With the phases that are not trained on.
+  const StreamConfig whole_stream_;  ///< Including the phases that are not trained on.
   const std::filesystem::path run_dir_;
   const std::filesystem::path vocabulary_path_;
   const Vocabulary vocabulary_;
   const MachineMemory machine_;
   std::optional<MemoryQuestion> memory_;
   RunShards shards_;
-  std::unique_ptr<StoredRows> stored_;  ///< Until they are the source.
+  std::unique_ptr<StoredRows> stored_;  ///< Empty once they are the source.
   std::optional<RunFolder> folder_;
   std::optional<RunConfig> begun_as_;  ///< The run that the folder holds.
   std::vector<HeldOutTokens> held_out_;

@@ -13,8 +13,8 @@ namespace millrace {
 void check_vocabulary_size(const ModelConfig& model, const std::string& model_from, const Vocabulary& vocabulary,
                            const std::filesystem::path& vocabulary_file);
 
-/// As above for a checkpoint's folder; also refuses a vocabulary of the right size that is not the one it was trained
-/// with, where the checkpoint says so.
+/// As above for a checkpoint's folder; also refuses a vocabulary of the right size whose hash is not the one in the
+/// checkpoint, if that has one.
 void check_vocabulary_of_checkpoint(const ModelConfig& model, const std::filesystem::path& checkpoint,
                                     const Vocabulary& vocabulary, const std::filesystem::path& vocabulary_file);
 
