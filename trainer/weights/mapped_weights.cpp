@@ -20,7 +20,7 @@ MappedWeights::MappedWeights(const std::filesystem::path& folder, const ModelCon
     const TensorView& tensor = tensors[i];
     float* value = nullptr;
     if (is_usable_in_place(tensor)) {
-      // A Parameter's value can be written to, where it is trained; these pages cannot.
+      // A Parameter's value is writable because training writes to it; these mapped pages are read-only.
       value = const_cast<float*>(reinterpret_cast<const float*>(tensor.data));
       mapped_bytes_ += tensor.bytes();
     } else {

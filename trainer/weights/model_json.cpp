@@ -19,7 +19,7 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-/// A key that says what this program always computes.
+/// A key for which only the value that this program implements is accepted.
 struct FixedKey {
   const char* name;
   Json value;

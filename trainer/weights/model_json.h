@@ -9,22 +9,22 @@ namespace millrace {
 
 /// Reads an OpenMoE config.json: the released router_* names and the older ones (topk, capacity_factor_train, ...).
 /// capacity_rule is "colossalai" when absent. Keys that change nothing here (architectures, torch_dtype, ...) are
-/// passed over, and so is label_smoothing, which released configs set but training never used. A value that asks for
-/// arithmetic this program does not do is refused: tied embeddings, RoPE scaling, fewer KV heads, another activation,
-/// noise in the router. Throws ConfigError with `where` and the key.
+/// ignored, and so is label_smoothing, which released configs set but training never used. A value that needs
+/// arithmetic that is not implemented here is refused: tied embeddings, RoPE scaling, fewer KV heads, another
+/// activation, noise in the router. Throws ConfigError with `where` and the key.
 ModelConfig parse_model_config(const std::string& text, const std::string& where);
 
 /// Reads `folder`/config.json. Throws ConfigError, also if there is no such file.
 ModelConfig load_model_config(const std::filesystem::path& folder);
 
-/// The text of a config.json that parse_model_config reads back, with the keys of released ones.
+/// The text of a config.json, with the keys of released ones; parse_model_config reads it back.
 std::string model_config_json(const ModelConfig& config);
 
 /// The keys that differ: "hidden_size is 768, expected 64, ..." for `is` and `expected`.
 std::string model_difference(const ModelConfig& is, const ModelConfig& expected);
 
-/// Refuses a configuration no model can be built from: a value out of its key's range, more heads or parameters than
-/// are counted in. Throws ConfigError with `where` and the key.
+/// Refuses a configuration that no model can be built from: a value out of its key's range, numbers of heads or
+/// parameters that overflow. Throws ConfigError with `where` and the key.
 void check_model_config(const ModelConfig& config, const std::string& where);
 
 }  // namespace millrace

@@ -21,7 +21,7 @@ namespace {
 using Json = nlohmann::json;
 
 constexpr std::uint64_t kLargestHeader = 100'000'000;
-constexpr std::uint64_t kLargestTensor = std::uint64_t{1} << 62;  ///< Bytes: counts stay within 64 bits with a sign.
+constexpr std::uint64_t kLargestTensor = std::uint64_t{1} << 62;  ///< Bytes: counts fit into a signed 64-bit integer.
 constexpr std::size_t kLengthField = 8;
 
 struct TypeRow {
@@ -69,7 +69,7 @@ class HeaderReader {
         tensors.push_back(tensor_of_entry(name, entry));
       }
     }
-    // Empty tensors share their offset with the next one: the end decides.
+    // An empty tensor has the same offset as the next one, so the end is compared, too.
     std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
       return a.data != b.data ? a.data < b.data : a.bytes() < b.bytes();
     });
@@ -108,7 +108,7 @@ class HeaderReader {
   }
 
   Json parse(std::string_view text) const {
-    std::vector<std::set<std::string>> names;  // Of each object that is open.
+    std::vector<std::set<std::string>> names;  // Of each open object.
     const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& value) {
       if (event == Json::parse_event_t::object_start) names.emplace_back();
       if (event == Json::parse_event_t::object_end) names.pop_back();

@@ -11,17 +11,17 @@
 
 namespace millrace {
 
-/// Element types a file may hold here; all can be listed, the floating-point and integer ones converted.
+/// Element types that a file may hold; all can be listed, the floating-point and integer ones converted.
 enum class TensorType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
 
-/// What a refusal of a PyTorch file advises.
+/// The advice in the error message for a PyTorch file.
 inline constexpr const char* kHowToConvert =
     "Convert the folder: scripts/convert_checkpoint.py FOLDER NEW_FOLDER (Python 3 alone is enough)";
 
 const char* name_of(TensorType type);  ///< "F32", as in the file.
 std::size_t size_of(TensorType type);  ///< Bytes per element.
 
-/// One tensor's name, type, shape and memory (row-major, little-endian). The memory belongs to someone else.
+/// One tensor's name, type, shape and memory (row-major, little-endian). Does not own the memory.
 struct TensorView {
   std::string name;
   TensorType type = TensorType::f32;
@@ -40,14 +40,14 @@ TensorView tensor_of(std::string name, std::vector<std::int64_t> shape, const st
 /// A .safetensors file, mapped. Views live as long as the object; any thread may read them.
 class SafetensorsFile {
  public:
-  /// Throws ConfigError naming the file and the tensor if the file is damaged: a header that is not what the format
-  /// says, an unknown type, a duplicate name, a size that disagrees with the shape, overlaps, holes, a wrong length;
-  /// or if it is a PyTorch file.
+  /// Throws ConfigError naming the file and the tensor if the file is damaged: a header that violates the format, an
+  /// unknown type, a duplicate name, a size that disagrees with the shape, overlaps, holes, a wrong length; or if it is
+  /// a PyTorch file.
   /// Throws std::system_error if it cannot be read.
   explicit SafetensorsFile(const std::filesystem::path& path);
 
   const std::filesystem::path& path() const { return path_; }
-  /// In the order of their bytes.
+  /// In the order of their data in the file.
   const std::vector<TensorView>& tensors() const { return tensors_; }
   const std::map<std::string, std::string>& metadata() const { return metadata_; }
   const TensorView* find(const std::string& name) const;    ///< Null if absent.

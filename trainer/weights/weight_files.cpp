@@ -39,7 +39,7 @@ bool is_shard(const std::string& name) {
   return name.starts_with("model-") && name.ends_with(".safetensors");
 }
 
-/// A shard the index does not name belongs to another checkpoint, or the index does.
+/// Refuses shards that the index does not name: either they or the index belong to another checkpoint.
 void refuse_extra_shards(const fs::path& folder, const std::set<std::string>& named) {
   std::set<std::string> extra;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {

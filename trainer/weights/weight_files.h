@@ -12,13 +12,13 @@
 
 namespace millrace {
 
-/// The weights of a checkpoint folder, mapped: model.safetensors or, where that is not there, the shards that
+/// The weights of a checkpoint folder, memory-mapped: model.safetensors or, if that is missing, the shards that
 /// model.safetensors.index.json names. Views live as long as the object; any thread may read them.
 class WeightFiles {
  public:
-  /// Throws ConfigError naming file and tensor: no weights there (and how to convert them if they are PyTorch's), a
+  /// Throws ConfigError naming file and tensor: no weights (with advice on conversion if there are PyTorch's), a
   /// damaged file, a shard that is missing or that the index does not name, a tensor in another shard than the index
-  /// says. The index's total_size is not looked at. Throws std::system_error if a file cannot be read.
+  /// says. The index's total_size is ignored. Throws std::system_error if a file cannot be read.
   explicit WeightFiles(const std::filesystem::path& folder);
 
   /// One tensor for each of `specs`, a whole model's, in that order. Throws ConfigError naming the tensor and its file,

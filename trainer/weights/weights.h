@@ -6,8 +6,8 @@
 
 namespace millrace {
 
-/// Fills every parameter's value from a checkpoint folder: a copy, in f32 whatever the files hold. Nothing is written
-/// unless everything fits. Throws as WeightFiles does. To read a model without training it, see mapped_weights.h.
+/// Copies a checkpoint folder's weights into the parameters' values, converted to f32. Changes nothing unless
+/// everything fits. Throws as WeightFiles does. To read a model without training it, see mapped_weights.h.
 void load_parameters(const std::filesystem::path& folder, Parameters<float>& parameters);
 
 /// Writes model.safetensors into `folder`, atomically, in f32 and in the released names.
