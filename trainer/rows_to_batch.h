@@ -10,7 +10,7 @@
 
 namespace millrace {
 
-/// Rows laid end to end, as the model reads them: (rows, length), row-major.
+/// Rows concatenated, as the model reads them: (rows, length), row-major.
 struct RowArrays {
   int rows = 0;
   int length = 0;
@@ -24,12 +24,12 @@ struct RowArrays {
   TokenBatch batch(int first_row, int count) const;
 };
 
-/// Overwrites `arrays` with the rows; their memory is used again. REQUIRES: at least one row, all of one length.
+/// Overwrites `arrays` with the rows and reuses its memory. REQUIRES: at least one row, all of one length.
 void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays);
 RowArrays rows_of(std::span<const Row> rows);
 
-/// A text's ids as CausalLM rows: each row begins with pad as BOS and weighs every real label 1; the last one is filled
-/// up with padding.
+/// A text's ids as CausalLM rows: each row begins with pad as BOS; every real label has loss weight 1; the last row is
+/// padded.
 RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad);
 
 }  // namespace millrace
