@@ -7,8 +7,8 @@ class App;
 namespace millrace {
 
 /// One function per sub-command, in the file of that name: declares its options on `app` and sets the callback that
-/// does the work. Callbacks write results to stdout, progress and log to stderr, and throw on failure; main turns
-/// ConfigError into exit code 2, Interrupted into 130, everything else into 1.
+/// runs it. Callbacks write results to stdout, progress and log to stderr, and throw on failure; main turns ConfigError
+/// into exit code 2, Interrupted into 130, everything else into 1.
 void add_sample(CLI::App& app);
 void add_index(CLI::App& app);
 void add_vocab(CLI::App& app);

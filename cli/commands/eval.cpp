@@ -49,7 +49,7 @@ std::vector<HeldOutTokens> held_out_of(const EvalOptions& options, const RunConf
   return held_out_ids(run.stream, corpora_of(run.stream, FindShards::yes), vocabulary, tokens);
 }
 
-/// The phase whose objective the checkpoint was last trained on; of one that does not say, the run's last.
+/// The phase of the last row that the checkpoint was trained on; the run's last phase if the checkpoint does not say.
 std::uint32_t phase_of(const fs::path& checkpoint, const RunConfig& run) {
   const auto last = static_cast<std::uint32_t>(run.stream.phases.size() - 1);
   const std::optional<TrainState> state = load_train_state(checkpoint);
@@ -72,7 +72,7 @@ void add_to(TextTable& table, const Evaluation& evaluation) {
   add("all", evaluation.overall);
 }
 
-/// Of the weights, or else of what is computed with them.
+/// Names the weights that are not finite, or says that only the results computed with them are not.
 std::string why_not_finite(const Parameters<float>& weights) {
   const std::string tensors = not_finite_in(weights);
   return tensors.empty() ? "the weights are finite, what the model computes with them is not" : tensors;
@@ -100,13 +100,12 @@ Json json_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
   return json;
 }
 
-/// Throws ConfigError if the folder is a run's, DataError if it is a checkpoint of ours whose bytes are not those that
-/// were written.
+/// Throws ConfigError if the folder is a run folder, DataError if it is a Millrace checkpoint that is damaged.
 void check_checkpoint(const fs::path& folder) {
   if (const std::vector<std::uint64_t> steps = checkpoint_steps(folder / "checkpoints"); !steps.empty())
     throw ConfigError(fmt::format("{}: the folder of a run; name one of its checkpoints, the newest is {}",
                                   folder.string(), checkpoint_path(folder / "checkpoints", steps.back()).string()));
-  if (!fs::exists(folder / "manifest.json")) return;  // From elsewhere.
+  if (!fs::exists(folder / "manifest.json")) return;  // Written by another program.
   if (const std::string damage = damage_of(folder); !damage.empty())
     throw DataError(fmt::format("{}: {}", folder.string(), damage));
 }

@@ -59,7 +59,7 @@ void report(const MappedWeights& weights) {
       static_cast<double>(weights.converted_bytes()) / kMegabyte);
 }
 
-/// What `ids` add to the prompt's text: behind it, unlike at a text's beginning, a piece's leading blank is text.
+/// The text that `ids` add after the prompt: there, unlike at the beginning of a text, a piece's leading blank is kept.
 std::string text_behind(std::vector<TokenId> prompt, const std::vector<TokenId>& ids, const Vocabulary& vocabulary) {
   const std::size_t before = vocabulary.decode(prompt).size();
   prompt.insert(prompt.end(), ids.begin(), ids.end());
@@ -89,7 +89,7 @@ void generate(const GenerateOptions& options) {
   MappedWeights weights(checkpoint, config);
   report(weights);
   Generator generator(config, weights.views(), length + count);
-  // For a terminal control characters are shown; elsewhere the text is data.
+  // On a terminal, control characters are escaped; elsewhere the text is written unchanged.
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   TextStream text([&](const std::vector<TokenId>& ids) { return vocabulary.decode(ids); },
                   [&](std::string_view more) {
@@ -108,9 +108,9 @@ void generate(const GenerateOptions& options) {
       return !interrupt_requested();
     });
   } catch (const Stopped&) {
-    // What was drawn is shown.
+    // Tokens sampled so far are shown.
   } catch (const std::domain_error& error) {
-    if (!options.json) print_results("\n");  // The prompt stands there.
+    if (!options.json) print_results("\n");  // Ends the line of the prompt.
     flush_results();
     const std::string tensors = not_finite_in(weights.views());
     throw std::runtime_error(fmt::format("{}: {}: {}", checkpoint.string(), error.what(),

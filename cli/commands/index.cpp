@@ -32,10 +32,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Rejects that are held to be named, over all shards.
+/// Rejects kept with their locations, over all shards.
 constexpr std::size_t kNamedRejects = 2'000'000;
 constexpr std::size_t kLeastNamedRejects = 100;
-constexpr std::size_t kNamedShards = 10;  // Of those that could not be read.
+constexpr std::size_t kNamedShards = 10;  // Named in the message on shards that could not be read.
 
 struct IndexArguments {
   std::vector<std::string> patterns;
@@ -80,7 +80,7 @@ std::optional<ShardIndex> earlier_index(const fs::path& file) {
   return index;
 }
 
-/// The manifest last: with it, all is there.
+/// Writes the manifest last: if it exists, the output is complete.
 void save(const ShardIndex& index, const fs::path& file) {
   write_output(rejects_beside(file), OutputKind::file, to_jsonl(index.rejects), interrupt_requested);
   write_output(file, OutputKind::file, json_table(manifest_json(index.manifest, fs::absolute(file).parent_path())),
@@ -101,7 +101,7 @@ void refuse_lost_shards(const DataManifest& manifest) {
 }
 
 void index(const IndexArguments& arguments) {
-  if (!arguments.layout.empty()) layout_named(arguments.layout);  // An unknown one is refused before work begins.
+  if (!arguments.layout.empty()) layout_named(arguments.layout);  // Refuses an unknown layout before work begins.
   const auto [root, shards] = find_shards(arguments);
   if (!arguments.out.empty()) {
     require_writable(arguments.out, OutputKind::file);

@@ -18,7 +18,7 @@
 namespace millrace {
 namespace {
 
-/// Nothing if none is at hand and none is needed.
+/// Nothing if there is none and none is needed.
 std::optional<Vocabulary> vocabulary_of(const RowsView& view, const ExportIdentity& identity) {
   if (view.vocabulary.empty()) {
     if (view.json || view.statistics) return std::nullopt;
@@ -35,7 +35,7 @@ std::optional<Vocabulary> vocabulary_of(const RowsView& view, const ExportIdenti
   return vocabulary;
 }
 
-/// Names as the rows' stories number them: corpora in the order of first mention, their shards in natural order.
+/// Names as the rows' provenance numbers them: corpora in the order of first mention, their shards in natural order.
 RowContext context_of(const StreamConfig& config, const ExportIdentity& identity, const Vocabulary* vocabulary) {
   RowContext context{config, vocabulary, {}, {}};
   for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) {

@@ -60,7 +60,7 @@ class Input {
     return {rows_, length_, tokens_.data(), labels_.data(), weights_.data(), nullptr, nullptr};
   }
 
-  /// Values per position without each row's last.
+  /// Values per position, without the last position of each row.
   std::vector<float> without_last(const std::vector<float>& values) const {
     std::vector<float> result;
     for (std::size_t i = 0; i < values.size(); ++i) {
@@ -83,7 +83,7 @@ std::vector<float> as_floats(const std::vector<RouterStatistics>& routers, doubl
   return values;
 }
 
-/// Gives every parameter a gradient of zeros, and returns their memory.
+/// Gives every parameter a zero gradient, and returns the gradients' memory.
 std::vector<Matrix<float>> with_gradients(Parameters<float>& parameters) {
   std::vector<Matrix<float>> memory;
   for (Parameter<float>& parameter : parameters.all) {

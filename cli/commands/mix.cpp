@@ -35,12 +35,12 @@ struct MixOptions {
   bool json = false;
 };
 
-/// What the command was given.
+/// The loaded arguments of the command.
 struct Subject {
   ForecastRequest request;
-  std::optional<RunConfig> run;  ///< Whose memory is planned.
+  std::optional<RunConfig> run;  ///< Used for the memory plan.
   fs::path vocabulary_file;
-  std::optional<Vocabulary> vocabulary;  ///< If it is there and needed.
+  std::optional<Vocabulary> vocabulary;  ///< If it exists and is needed.
 };
 
 Subject read_subject(const MixOptions& options) {
@@ -66,7 +66,7 @@ Subject read_subject(const MixOptions& options) {
   const bool asked = !options.vocabulary.empty();
   if (asked) subject.vocabulary_file = options.vocabulary;
   const bool needed = request.has_data() || (subject.run && subject.run->model.vocab_size == 0);
-  // One that was asked for must be there; a run's own need not be yet.
+  // A vocabulary given as an option must exist; a run's own may not exist yet.
   if (asked || (needed && fs::exists(subject.vocabulary_file)))
     subject.vocabulary.emplace(open_vocabulary(subject.vocabulary_file));
   return subject;

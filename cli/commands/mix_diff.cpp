@@ -19,9 +19,9 @@
 namespace millrace {
 namespace {
 
-/// A corpus in two mixes; in one of them it may be missing.
+/// A corpus in two mixes; it may be missing in one of them.
 struct Pair {
-  const Corpus& any;  ///< The one of `after` if there is one.
+  const Corpus& any;  ///< From `after` if present there.
   const Corpus* before = nullptr;
   const Corpus* after = nullptr;
 };
@@ -69,7 +69,7 @@ std::string rules(const std::vector<FieldRule>& rules) {
   return parts.empty() ? "none" : fmt::format("{}", fmt::join(parts, " and "));
 }
 
-/// What beside the share differs, a line each.
+/// Differences other than the share, one per line.
 std::vector<std::string> other_differences(const Corpus& before, const Corpus& after) {
   std::vector<std::string> found;
   const auto compare = [&](const char* what, const std::string& then, const std::string& now) {
@@ -99,7 +99,7 @@ std::string moved(const std::string& what, double before, double after) {
                      factor);
 }
 
-/// Shares are compared as the integers they are; sums of kinds are not.
+/// Shares are compared exactly, as integers; sums by kind are not.
 std::vector<std::string> in_words(const Mix& before, const Mix& after, const std::vector<Pair>& pairs) {
   std::vector<std::string> words;
   const KindShares then = kinds_of(before);

@@ -56,7 +56,7 @@ struct Summary {
   }
 };
 
-/// Manual pages of all languages make one corpus, so that every shard of it holds all of them.
+/// Manual pages of all languages form one corpus, so that each of its shards contains all languages.
 void join_manuals(SampleCollector& collector) {
   auto& manuals = collector.documents[static_cast<std::size_t>(SampleCorpus::man)];
   auto& translated = collector.documents[static_cast<std::size_t>(SampleCorpus::man_translated)];
@@ -151,7 +151,7 @@ void sample(const Arguments& arguments) {
   if (!out.has_filename()) out = out.parent_path();
   require_name(out);
   if (reuse(out, arguments)) return;
-  { const DuckdbSession there; }  // Without DuckDB better say so now than after a minute's work.
+  { const DuckdbSession there; }  // Throws now if DuckDB is missing, instead of after a minute's work.
   AtomicFolder folder(out);
   std::vector<std::string> roots = arguments.from;
   if (!arguments.only_from) roots.insert(roots.begin(), "/");

@@ -56,7 +56,7 @@ std::string as_elements(const Vocabulary& vocabulary, std::span<const TokenId> i
   return elements;
 }
 
-/// What is printed of a record. A large one is made into text piece by piece, while it is printed.
+/// A record's output. A large one is formatted piece by piece while it is printed.
 class Line {
  public:
   void encode(const std::string& text, const Vocabulary& vocabulary, bool pieces) {
@@ -83,7 +83,7 @@ class Line {
   std::vector<TokenId> ids_;  ///< Of a large text.
 };
 
-/// Some records of the shard, to be encoded by several threads and written in order.
+/// A batch of records, encoded by several threads and written in order.
 struct Batch {
   std::vector<Record> records;
   std::uint64_t bytes = 0;
@@ -91,7 +91,7 @@ struct Batch {
   bool is_full() const { return records.size() >= kBatchRecords || bytes >= kBatchBytes; }
 };
 
-/// Reads a shard batch by batch, and counts what it could not read.
+/// Reads a shard in batches and counts the rejects.
 class BatchReader {
  public:
   BatchReader(std::string name, std::unique_ptr<RecordReader> reader)
@@ -117,7 +117,7 @@ class BatchReader {
   bool is_damaged() const { return damaged_; }
 
  private:
-  /// False: what was rejected is no record, but a part of the file.
+  /// False if the reject is not a record but a part of the file.
   bool count(const Reject& reject) {
     ++rejects_[name_of(reject.cause)];
     if (is_of_a_record(reject.cause)) return true;
@@ -134,14 +134,15 @@ class BatchReader {
   std::uint64_t records_read_ = 0;
 };
 
-/// Waits for a batch that is being read. A read from a pipe cannot be woken; nothing is lost if the process ends in it.
+/// Waits for a batch that is being read. A read from a pipe cannot be interrupted; nothing is lost if the process ends
+/// during it.
 Batch taken(std::future<Batch> batch) {
   while (batch.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (!interrupt_requested()) continue;
     try {
       flush_results();
     } catch (const std::system_error&) {
-      // Whoever asked for the end does not ask for the results.
+      // After Ctrl-C the results are not wanted.
     }
     std::_Exit(kInterruptedExit);
   }

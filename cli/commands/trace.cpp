@@ -30,7 +30,7 @@ struct TraceOptions {
   bool json = false;
 };
 
-/// A document as the user names it: SHARD:RECORD.
+/// A document, given as SHARD:RECORD.
 struct DocumentName {
   std::string shard;
   std::uint64_t record = 0;

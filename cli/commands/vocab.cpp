@@ -39,7 +39,7 @@ struct TrainArguments {
   double megabytes = kDefaultMegabytes;
 };
 
-/// libsentencepiece cannot be stopped. Nothing has been written while it works, so the process may simply end.
+/// libsentencepiece cannot be interrupted. It writes nothing while it works, so ending the process is safe.
 std::string train_until_interrupted(const std::vector<std::string>& lines, int pieces) {
   auto training = std::async(std::launch::async, [&lines, pieces] { return train_vocabulary(lines, pieces); });
   while (training.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
