@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-/// Why the text is no whole number from `least` to `most`; empty if it is one.
+/// Why the text is not a whole number from `least` to `most`; empty if it is.
 std::string why_no_whole_number(const std::string& given, std::uint64_t least, std::uint64_t most) {
   std::uint64_t number = 0;
   const char* const end = given.data() + given.size();
@@ -22,7 +22,7 @@ std::string why_no_whole_number(const std::string& given, std::uint64_t least, s
 
 /// The digits of a count that is written with a point or an exponent; other texts as they are.
 std::string as_digits(const std::string& given) {
-  constexpr double kMostExact = 9007199254740992.0;  // 2^53: from here on doubles leave whole numbers out.
+  constexpr double kMostExact = 9007199254740992.0;  // 2^53: above it doubles skip whole numbers.
   double number = 0;
   const char* const end = given.data() + given.size();
   const std::from_chars_result read = std::from_chars(given.data(), end, number);
@@ -95,7 +95,7 @@ CommandOption CommandOption::count_from(std::uint64_t least, std::uint64_t most)
 }
 
 CommandOption CommandOption::not_negative() const {
-  // CLI11's own check names the largest double there is when it refuses.
+  // CLI11's own check would print the largest double in its message.
   const auto why_not = [](const std::string& given) -> std::string {
     double number = 0;
     const bool is_fine = CLI::detail::lexical_cast(given, number) && number >= 0 && std::isfinite(number);

@@ -33,7 +33,7 @@ class Sink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
     write({line.data(), line.size()});
   }
 
-  std::recursive_mutex mutex_;  ///< What is told about this log may come back to it.
+  std::recursive_mutex mutex_;  ///< Recursive: an error of this log may be reported through it.
 };
 
 class ConsoleSink : public Sink {
@@ -54,7 +54,7 @@ class FileSink : public Sink {
 
 void start_log(const std::filesystem::path& file) {
   const auto console = std::make_shared<ConsoleSink>();
-  // On a terminal the progress line is wiped first; it is drawn again with the next step.
+  // On a terminal the progress line is erased first; the next step redraws it.
   console->set_pattern(isatty(STDERR_FILENO) == 1 ? "\r\033[K%H:%M:%S %v" : "%H:%M:%S %v");
   const auto log = std::make_shared<FileSink>(file);
   log->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");

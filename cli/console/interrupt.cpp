@@ -15,16 +15,16 @@
 namespace millrace {
 namespace {
 
-/// timeout(1), schedulers and impatient fingers send a signal more than once.
+/// timeout(1), schedulers and repeated key presses send a signal more than once.
 constexpr std::chrono::seconds kSameRequest(1);
 
-/// What has nothing to save is given so long to end by itself.
+/// Time for a process with nothing to save to end by itself.
 constexpr std::chrono::seconds kToEnd(2);
 constexpr int kInterrupted = 130;
 
-std::atomic<int> saving = 0;  // SavesWhenInterrupted that are there.
+std::atomic<int> saving = 0;  // Live SavesWhenInterrupted objects.
 
-/// Returns when a signal comes, or when so long nothing was to be saved.
+/// Returns when a signal comes, or after this long with nothing to save.
 void wait_for_another(const sigset_t& signals) {
   using Clock = std::chrono::steady_clock;
   constexpr timespec kBetween{.tv_sec = 0, .tv_nsec = 100'000'000};

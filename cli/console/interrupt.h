@@ -2,19 +2,19 @@
 
 namespace millrace {
 
-/// From now on SIGINT and SIGTERM are taken by a thread of their own, which sets a flag and requests that computing
-/// stops (model/stop.h). One that comes more than a second later ends the process at once with code 130; the user is
-/// told so. So does the thread itself, three seconds after the first, unless something is to be saved: no wait, for a
-/// pipe, a disk or a library, holds the process. They are blocked in the calling thread and in those it starts:
-/// oneDNN's products keep numbers below the stack's end, where a signal's frame would overwrite them (seen with 2.6.3:
-/// wrong sums, a torn heap). REQUIRES: no other thread runs yet.
+/// Starts a thread that receives SIGINT and SIGTERM; it sets a flag and requests that computing stops (model/stop.h). A
+/// second signal more than a second later ends the process at once with code 130; a message says so. Three seconds
+/// after the first signal the thread ends the process itself, unless something has to be saved, so that no wait for a
+/// pipe, a disk or a library can hold it. The signals are blocked in the calling thread and those it starts: oneDNN's
+/// products keep data below the stack pointer, where a signal's frame would overwrite it (in 2.6.3: wrong sums, a
+/// corrupt heap). REQUIRES: no other thread runs yet.
 void watch_for_interrupt();
 
-/// True once Ctrl-C was pressed. Long loops ask between items, save, and throw Interrupted.
+/// True after SIGINT or SIGTERM. Long loops check it between items, save, and throw Interrupted.
 bool interrupt_requested();
 
-/// While one is there, an interrupted process is not ended by itself: what is at hand is saved first, however long the
-/// disk takes. The process has two seconds when the last one is gone.
+/// While such an object lives, the signal thread does not end an interrupted process: the state is saved first, however
+/// long that takes. After the last one is destroyed the process has two seconds to end.
 class SavesWhenInterrupted {
  public:
   SavesWhenInterrupted();

@@ -8,12 +8,13 @@
 
 namespace millrace {
 
-/// A job on the terminal: a progress line for each of its parts, its notices on standard error, and Ctrl-C asked about.
+/// Connects a job to the terminal: a progress line for each of its parts, its notices on standard error, and the check
+/// for Ctrl-C.
 class JobProgress {
  public:
-  /// What the job is given; refers to this object.
+  /// The callbacks for the job; they refer to this object.
   JobCallbacks callbacks();
-  /// Ends the line. What comes then begins another.
+  /// Ends the progress line; further progress begins another one.
   void finish() {
     line_.reset();
     what_.clear();

@@ -12,7 +12,7 @@
 namespace millrace {
 namespace {
 
-/// What is wrong with standard error, and who wants to know.
+/// The error of standard error, and whom to notify.
 class Trouble {
  public:
   void note(const std::string& what) {
@@ -23,7 +23,7 @@ class Trouble {
     const std::unique_lock lock(mutex_);
     teller_ = std::move(teller);
   }
-  /// The lock is not held while it is told: the log that is written to may have troubles of its own to tell.
+  /// The callback runs without the lock: the log that it writes to may report errors of its own here.
   void tell() {
     std::unique_lock lock(mutex_);
     if (what_.empty() || !teller_ || std::exchange(told_, true)) return;
@@ -54,7 +54,7 @@ void write_message(std::string_view text) noexcept {
     try {
       trouble().note(error.what());
       trouble().tell();
-    } catch (const std::exception&) {  // Nobody is left to be told.
+    } catch (const std::exception&) {  // There is no other place to report it.
     }
   }
 }

@@ -10,13 +10,13 @@
 
 namespace millrace {
 
-/// Standard error: messages, log and progress, none of which may end the work. Nothing here throws: that standard error
-/// cannot be written is told once, by whoever asked for it with when_messages_fail(). Any thread.
+/// Standard error: messages, log and progress. Nothing here throws: a failed write must not end the work, and is
+/// reported once, to the callback set by when_messages_fail(). Any thread.
 
-/// The bytes as they are.
+/// Writes the bytes unchanged.
 void write_message(std::string_view text) noexcept;
 
-/// A line, control characters shown.
+/// Writes a line, with control characters escaped.
 void say_line(std::string_view line) noexcept;
 
 template <class... Values>
@@ -24,8 +24,8 @@ void say(fmt::format_string<Values...> format, Values&&... values) {
   say_line(fmt::format(format, std::forward<Values>(values)...));
 }
 
-/// `tell` is called with a sentence the first time that standard error cannot be written; at once if it could not be
-/// before. Empty: nobody is told.
+/// `tell` is called once with a message when standard error cannot be written; at once if that has already happened.
+/// Empty: no callback.
 void when_messages_fail(std::function<void(const std::string&)> tell);
 
 }  // namespace millrace

@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// Opens a vocabulary; says on stderr if its text has to go the slower way. Throws as Vocabulary does.
+/// Opens a vocabulary; warns on stderr if it needs the slower encoder. Throws as Vocabulary does.
 Vocabulary open_vocabulary(const std::filesystem::path& file);
 
 }  // namespace millrace

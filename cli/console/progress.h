@@ -6,15 +6,15 @@
 
 namespace millrace {
 
-/// One line on stderr that says how far, how fast and how long still. On a terminal it is redrawn in place; elsewhere
-/// a plain line comes every ten seconds. One object, one thread.
+/// One line on stderr with progress, speed and remaining time. On a terminal it is redrawn in place; elsewhere a plain
+/// line comes every ten seconds. One object, one thread.
 class Progress {
  public:
   /// `total` 0: unknown. `unit` as in "1.2 M tokens".
   Progress(std::string what, std::uint64_t total, std::string unit);
   ~Progress();  ///< Ends the line.
 
-  /// `done` so far; `note` is put at the line's end ("loss 5.31").
+  /// `done`: amount so far; `note` is appended to the line ("loss 5.31").
   void update(std::uint64_t done, const std::string& note = "");
   /// Draws the last state and ends the line.
   void finish();

@@ -40,7 +40,7 @@ void print_raw_results(std::string_view text) {
 void flush_results() {
   const std::string text = std::exchange(held_back(), {});
   if (text.empty()) return;
-  has_failed() = true;  // Unless the next line says otherwise.
+  has_failed() = true;  // Reset below after success.
   write_all(STDOUT_FILENO, "standard output", text);
   has_failed() = false;
 }

@@ -5,7 +5,7 @@
 
 namespace millrace {
 
-/// What every command that takes a RUN offers: RUN, --data (or MILLRACE_DATA), --set dotted.key=value.
+/// Declares the options of every command that takes a RUN: RUN, --data (or MILLRACE_DATA), --set dotted.key=value.
 void add_run_options(const Command& command, RunSource& options);
 
 }  // namespace millrace

@@ -22,7 +22,7 @@ std::size_t character_at(std::string_view text) {
   return more + 1;
 }
 
-/// Also the controls of 8 bits, U+0080 to U+009F, as UTF-8 and as the bare bytes that old terminals obey.
+/// Includes the 8-bit controls U+0080 to U+009F, as UTF-8 and as the single bytes that old terminals execute.
 bool is_control(std::string_view character) {
   const auto first = static_cast<unsigned char>(character.front());
   if (character.size() == 1) return first < 0x20 || (first >= 0x7F && first <= 0x9F);

@@ -5,11 +5,11 @@
 
 namespace millrace {
 
-/// Text with every control character but tab and line end written as \u001b is, so that a terminal shows it instead of
-/// obeying it. JSON stays the same JSON: only in its strings can such a character stand.
+/// Text with every control character except tab and newline escaped like \u001b, so that a terminal shows it instead of
+/// executing it. JSON keeps its meaning, because such characters occur only in its strings.
 std::string shown(std::string_view text);
 
-/// As shown(), for names within a line: tabs and line ends are written so, too.
+/// As shown(), for names within a line: escapes tabs and newlines, too.
 std::string shown_in_line(std::string_view text);
 
 }  // namespace millrace

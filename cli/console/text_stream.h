@@ -9,9 +9,9 @@
 
 namespace millrace {
 
-/// Shows a growing sequence of ids as text. What may still change is held back: at the end of the text a character
-/// whose bytes have not all come, which decodes to U+FFFD. What was shown is never taken back, so it is whole
-/// characters, and all of it together is the text. One thread.
+/// Shows a growing sequence of ids as text. An incomplete character at the end, which decodes to U+FFFD, is held back
+/// because it may still change. So only whole characters are shown, nothing is taken back, and the parts together are
+/// the whole text. One thread.
 class TextStream {
  public:
   using Decode = std::function<std::string(const std::vector<TokenId>&)>;  ///< All ids -> their text, in UTF-8.

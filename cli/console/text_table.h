@@ -5,8 +5,7 @@
 
 namespace millrace {
 
-/// A table for people: columns as wide as their widest cell, numbers to the right. UTF-8 aware (one column a code
-/// point).
+/// A text table: columns as wide as their widest cell, numbers right-aligned. UTF-8 aware (one column per code point).
 class TextTable {
  public:
   enum class Align : bool { left, right };
