@@ -33,7 +33,7 @@ function duration(seconds) {
   return hours > 0 ? `${hours}:${two(minutes)}:${two(all % 60)}` : `${minutes}:${two(all % 60)}`;
 }
 
-// Colours that stay apart for colour-blind eyes (after Okabe and Ito); a ninth curve takes the first again, dashed.
+// Colours that colour-blind readers can distinguish (after Okabe and Ito); a ninth curve reuses the first one, dashed.
 const COLOURS = {
   light: ["#0072b2", "#d55e00", "#008f68", "#b8478d", "#a87400", "#3d9bd6", "#5b4db5", "#5f6975"],
   dark: ["#56a8ee", "#ff8a4c", "#2fd09c", "#ee92c6", "#f2bd42", "#9bd5f7", "#aa9df5", "#b4bec9"],

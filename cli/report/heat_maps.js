@@ -1,4 +1,4 @@
-// Expert load over time: one canvas a MoE layer, steps from left to right, experts from top to bottom.
+// Expert load over time: one canvas per MoE layer, steps from left to right, experts from top to bottom.
 const mix = (low, high, part) => low.map((value, i) => Math.round(value + (high[i] - value) * part));
 const rgb = (hex) => [1, 3, 5].map((at) => parseInt(hex.slice(at, at + 2), 16));
 

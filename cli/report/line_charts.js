@@ -10,7 +10,7 @@ function curvesOf(group, pick) {
     .filter((curve) => curve.label !== null && curve.label !== undefined);
 }
 
-/// An exponential mean, corrected for its start; of each bucket's mean where rows were joined.
+/// An exponential moving average with bias correction; of the buckets' means if rows were merged.
 function smoothed(curve) {
   const source = curve.mean || curve.value;
   const keep = settings.smoothing <= 0 ? 0 : 1 - 1 / (1 + Math.pow(source.length / 4, settings.smoothing));
@@ -98,10 +98,10 @@ function drawLines(place, chart) {
   const format = chart.format || readable;
   const log = settings.log && chart.log;
   const data = [chart.x];
-  // While nothing is pointed at, the legend shows the last values.
+  // While the pointer is elsewhere, the legend shows the last values.
   const at = (values, i) => (i === null || i === undefined ? values.findLast((v) => v !== null) : values[i]) ?? null;
   const series = [{ label: chart.xLabel || "step", value: (_, v, s, i) => (chart.xFormat || whole)(at(chart.x, i)) }];
-  const companions = []; // [series, the one it goes with]: without an entry in the legend.
+  const companions = []; // [series, the one it belongs to]: without a legend entry.
   const prepare = (values) => (log ? positive(values) : values);
   chart.curves.forEach((curve, number) => {
     const hue = curve.hue ?? number;

@@ -1,4 +1,4 @@
-// The page: what stands where. Everything is drawn anew when a switch is turned.
+// The layout of the page. Everything is redrawn when a switch changes.
 const M = DATA.metrics;
 const choice = { objective: null, score: "loss" };
 const SCORES = { loss: ["loss", "nats a token"], bits_per_byte: ["bits per byte", "bits per byte"], perplexity: ["perplexity", "perplexity"], accuracy: ["accuracy", "accuracy"] };
@@ -44,7 +44,7 @@ function header() {
   byId("notes").replaceChildren(...notes.map((textContent) => element("div", { className: "note", textContent })));
 }
 
-/// A curve a phase: constant from its beginning to its end, at the rows' steps.
+/// One curve per phase: constant from its beginning to its end, at the steps of the rows.
 function asked(kind, name, steps) {
   return steps.map((step) => {
     const phase = DATA.phases.find((one) => step > one.from_step && step <= one.to_step) || DATA.phases[0];

@@ -16,7 +16,7 @@ namespace {
 constexpr int kDigits = 7;
 constexpr int kDigitsOfMeans = 4;
 
-/// The number with so many digits, in which it is short as text.
+/// The number rounded to this many digits, which makes its text short.
 double rounded(double value, int digits) {
   return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
 }

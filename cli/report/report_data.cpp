@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kRejectsNamed = 20;
 
-/// What the run said of itself at its end, as far as it said it.
+/// The run's summary.json, as far as it exists.
 struct Summary {
   std::uint64_t steps = 0;
   std::string end;
@@ -40,7 +40,7 @@ struct Summary {
   Json versions;
 };
 
-/// Of a file that is none, a message; the report is made without it.
+/// A warning about an invalid file; the report is made without it.
 Summary read_summary(const fs::path& file) {
   if (!fs::exists(file)) return {};
   try {
@@ -93,8 +93,7 @@ Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
   return phases;
 }
 
-/// What was changed on the way, and when; counts the lines that are none. Older programs wrote neither step
-/// nor time.
+/// What was changed during the run, and when; counts invalid lines. Older programs wrote neither step nor time.
 Json changes_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   Json changes = Json::array();
   for_each_line(file, [&](const std::string& line, std::uint64_t number) {
@@ -111,7 +110,7 @@ Json changes_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   return changes;
 }
 
-/// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}; counts the lines that are none.
+/// {"counts": {CORPUS: {CAUSE: n}}, "first": [...]}; counts invalid lines.
 Json rejects_json(const fs::path& file, std::uint64_t& unreadable_lines) {
   std::map<std::string, std::map<std::string, std::uint64_t>> counts;
   Json first = Json::array();
@@ -146,7 +145,7 @@ std::string visible_damage_of(const fs::path& folder) {
       if (entry.get<std::uint64_t>("bytes") != bytes) return name + " has another size";
     }
     return "";
-  } catch (const std::exception& error) {  // No manifest as it should be, or one that cannot be read.
+  } catch (const std::exception& error) {  // The manifest is invalid or cannot be read.
     return error.what();
   }
 }
@@ -164,7 +163,7 @@ Json checkpoints_json(const fs::path& parent) {
                     {"bytes", bytes},
                     {"written", time_of(folder)},
                     {"damage", visible_damage_of(folder)}};
-    if (fs::exists(folder, error)) checkpoints.push_back(std::move(checkpoint));  // Else the run has removed it since.
+    if (fs::exists(folder, error)) checkpoints.push_back(std::move(checkpoint));  // Else the run has removed it.
   }
   return checkpoints;
 }

@@ -143,7 +143,7 @@ class Reader {
   }
 
   void evaluated(std::uint64_t step, const object& line, const object& corpora) {
-    if (evaluated_at_ != step) metrics_.evaluations.begin_row(step);  // Each objective has a line.
+    if (evaluated_at_ != step) metrics_.evaluations.begin_row(step);  // Each objective has its own line.
     evaluated_at_ = step;
     for (const auto& [corpus, score] : corpora) {
       object values;
@@ -159,7 +159,7 @@ class Reader {
         metrics_.evaluations.add(fmt::format("{}/{}/{}", objective, key, corpus), *value);
   }
 
-  /// Counts of a later phase are taken from the first ledger that lies in it, so that no phase is mixed with another.
+  /// Counts of a later phase start at the first ledger within it, so that phases are not mixed.
   void counted(const object& ledger) {
     const Counts now = counts_of(ledger);
     bool new_phase = false;
@@ -193,8 +193,8 @@ class Reader {
   bool trained_ = false;
   std::optional<std::uint64_t> evaluated_at_;
   std::size_t phase_ = 0;
-  bool ends_phase_ = false;  ///< The last ledger stood at its phase's very end.
-  Counts before_;            ///< What the phase began with.
+  bool ends_phase_ = false;  ///< The last ledger was exactly at the end of its phase.
+  Counts before_;            ///< Counts at the beginning of the phase.
   std::string name_;
   simdjson::dom::parser parser_;
 };

@@ -11,8 +11,8 @@
 
 namespace millrace {
 
-/// A metrics.jsonl as curves, thinned while it is read: memory does not grow with the number of steps. Keys that are
-/// missing (runs of older programs) give no curve; a torn last line and lines that are no JSON are passed over.
+/// The curves of a metrics.jsonl, thinned while it is read: memory does not grow with the number of steps. Keys that
+/// are missing (runs of older programs) give no curve; a torn last line and lines that are not JSON are skipped.
 struct RunMetrics {
   std::uint64_t step = 0;    ///< The last one; 0 with `tokens` 0: none yet.
   std::uint64_t tokens = 0;  ///< Positions so far, like the next two.
@@ -37,7 +37,7 @@ struct RunMetrics {
   nlohmann::ordered_json json() const;
 };
 
-/// An absent file is an empty one. `phases` say since when shares are counted. Throws std::system_error.
+/// A missing file counts as empty. `phases` say from where shares are counted. Throws std::system_error.
 RunMetrics read_metrics(const std::filesystem::path& file, const std::vector<Phase>& phases);
 
 }  // namespace millrace

@@ -19,7 +19,7 @@ std::string replaced(std::string_view text, char from, std::string_view to) {
   return out;
 }
 
-/// `text` with each {{name}} replaced; what is put in is not looked at again.
+/// `text` with each {{name}} replaced; inserted text is not expanded again.
 std::string filled(std::string_view text, const std::map<std::string_view, std::string>& values) {
   std::string out;
   while (true) {
