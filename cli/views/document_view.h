@@ -8,10 +8,10 @@
 
 namespace millrace {
 
-/// Which of the first `end` rows held a document, as a table.
+/// Which of the first `end` rows contain a document, as a table.
 std::string document_text(const FoundDocument& found, std::uint64_t end);
 
-/// The same of all corpora that have the document, as one object of JSON.
+/// The same for all corpora that have the document, as one JSON object.
 std::string documents_json(const std::vector<FoundDocument>& found, std::uint64_t end);
 
 }  // namespace millrace

@@ -16,7 +16,7 @@ std::uint64_t steps_of(const RunConfig& run) {
          (static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length));
 }
 
-/// How often something happens that is done every so many steps, and after the last.
+/// How often something happens that is done every N steps, and after the last step.
 std::uint64_t times(std::uint64_t steps, std::uint64_t every) {
   return every == 0 ? 1 : (steps + every - 1) / every;
 }

@@ -8,10 +8,10 @@
 
 namespace millrace {
 
-/// What became of every record, corpus by corpus, and the rejects by cause; for people.
+/// A text report of what happened to the records, per corpus, and the rejects by cause.
 std::string account_text(const ExportManifest& manifest);
 
-/// What --check found: a line a finding, or that all is well; as JSON {"damage": [{"file", "what"}]}.
+/// What --check found: one line per finding, or that there is no damage; as JSON {"damage": [{"file", "what"}]}.
 std::string damage_text(const std::string& folder, const std::vector<Damage>& damage);
 std::string damage_json(const std::vector<Damage>& damage);
 

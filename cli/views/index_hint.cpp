@@ -15,7 +15,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Why no index in the data folder can hold all of these; nullptr: one can.
+/// Why no index in the data folder can cover all of these; nullptr: one can.
 const char* why_not_one_index(const StreamConfig& stream, const std::vector<const RunCorpus*>& corpora) {
   for (const RunCorpus* corpus : corpora) {
     const Corpus& first = corpora.front()->corpus;

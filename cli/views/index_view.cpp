@@ -62,8 +62,8 @@ std::string folder_of(const std::string& path) {
   return folder.empty() ? "." : folder;
 }
 
-/// Sums of the manifest's shards, or of their folders. Both are in natural order, but a folder's own shards may stand
-/// before and behind those of the folders in it.
+/// Totals per shard of the manifest, or per folder. Shards are in natural order, but a folder's own shards may come
+/// before and after those of its sub-folders.
 std::vector<Sum> rows_of(const DataManifest& manifest, bool per_folder) {
   std::vector<Sum> rows;
   for (const ShardEntry& entry : manifest.shards) {

@@ -7,8 +7,8 @@
 
 namespace millrace {
 
-/// What `millrace index` prints for people: a table of shards (of folders, if there are many), the rejects by cause
-/// with the first ones named, and the documents per value of the field `by`, if one is named.
+/// The text output of `millrace index`: a table of shards (of folders, if there are many), the rejects by cause with
+/// the locations of the first ones, and, if `by` names a field, the documents per value of it.
 std::string index_text(const ShardIndex& index, const std::string& by);
 
 /// The manifest for a file in `folder`, with the values of `by`, if a field is named.

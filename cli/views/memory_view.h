@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// One line a part, then all together and what the machine has.
+/// One line per part, then the total and the memory of the machine.
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine);
 /// The same in one line, for a log.
 std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine);

@@ -25,7 +25,7 @@ std::string available_cell(const AvailableTokens& available) {
   return fmt::format("{} ±{:.{}f} %", tokens, 100 * available.error, available.error < 0.1 ? 1 : 0);
 }
 
-/// One row a corpus; columns of which nothing is known are left out.
+/// One row per corpus; columns without known values are omitted.
 std::string corpus_table(const ForecastRequest& request, const MixForecast& forecast) {
   using Align = TextTable::Align;
   const bool counted = !forecast.inputs.available.empty();
@@ -84,7 +84,7 @@ std::string phase_table(const MixForecast& forecast) {
   return table.text();
 }
 
-/// Where the figures come from, and what would make them better.
+/// Where the numbers come from, and what would make them more exact.
 std::string provenance(const MixView& view) {
   const ForecastRequest& request = view.request;
   const MixForecast& forecast = view.forecast;

@@ -10,12 +10,12 @@
 
 namespace millrace {
 
-/// A forecast with what training would take, for `mix check` and `mix plan`.
+/// A forecast with the memory that training would need, for `mix check` and `mix plan`.
 struct MixView {
   const ForecastRequest& request;
   const MixForecast& forecast;
-  std::filesystem::path vocabulary;       ///< The file, there or not; empty: none was named.
-  std::optional<MemoryPlan> memory = {};  ///< Of training; with a vocabulary.
+  std::filesystem::path vocabulary;       ///< The file, which may be missing; empty: none was named.
+  std::optional<MemoryPlan> memory = {};  ///< Of training; needs the vocabulary.
   MachineMemory machine = {};
   std::string memory_advice = {};  ///< What to change so that it fits; empty: it does.
 

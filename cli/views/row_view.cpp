@@ -27,7 +27,7 @@ struct RowStyle {
   const char* plain = "";
 };
 
-/// What a position holds, by its label: prompt, text (shown to the model), noise, target (to be said), sentinel, eos,
+/// What a position holds, by its label: prompt, text (model input), noise, target (to be predicted), sentinel, eos,
 /// pad.
 enum class Kind : std::uint8_t { prompt, text, noise, target, sentinel, eos, pad };
 
@@ -40,8 +40,8 @@ const char* name_of(Kind kind) {
 struct ReadCursor {
   TokenId label = 0;
   Kind kind = Kind::text;
-  std::optional<TokenId> sentinel;   ///< Of noise, and of its place in the text.
-  std::optional<std::uint64_t> raw;  ///< Which of the segment's tokens it is, where that can be told.
+  std::optional<TokenId> sentinel;   ///< Of noise, and of the position it was taken from.
+  std::optional<std::uint64_t> raw;  ///< Index within the segment, if known.
 };
 
 /// An example of a row, position by position.
@@ -83,7 +83,7 @@ class ExamplePlaces {
            (place.kind == Kind::noise && place.label != *place.sentinel);
   }
 
-  /// As SegmentToExample::restore. Noise whose sentinel was trimmed off the inputs is left without a number.
+  /// As SegmentToExample::restore. Noise whose sentinel was trimmed off the inputs gets no index.
   void number_raw_tokens() {
     std::uint64_t number = 0;
     auto target = places_.begin() + origin_.inputs;
@@ -93,7 +93,7 @@ class ExamplePlaces {
       for (; target != places_.end() && target->sentinel == input->sentinel; ++target)
         if (is_raw(*target)) target->raw = number++;
     }
-    if (origin_.inputs > 0) number += origin_.trimmed_tokens;  // Of a prefix example: between inputs and targets.
+    if (origin_.inputs > 0) number += origin_.trimmed_tokens;  // In a prefix example, before the targets.
     for (; target != places_.end(); ++target)
       if (target->kind == Kind::target) target->raw = number++;
   }
@@ -159,7 +159,7 @@ std::string part_text(const std::vector<ReadCursor>& places, std::size_t from, s
   return out;
 }
 
-/// Where a document begins behind another: numbers of the segment's tokens.
+/// Where documents begin after another one: indexes of the segment's tokens.
 std::set<std::uint64_t> borders_of(const ExampleOrigin& origin) {
   std::set<std::uint64_t> borders;
   for (const DocumentSpan& document : origin.documents)

@@ -9,17 +9,17 @@
 
 namespace millrace {
 
-/// What the numbers in a row stand for.
+/// The names behind the numbers in a row.
 struct RowContext {
   const StreamConfig& config;                    ///< Must outlive the context, as the vocabulary must.
-  const Vocabulary* vocabulary = nullptr;        ///< Null: not at hand.
+  const Vocabulary* vocabulary = nullptr;        ///< Null: not available.
   std::vector<std::string> corpora;              ///< Names.
   std::vector<std::vector<std::string>> shards;  ///< Of each corpus.
 };
 
-/// Prints a row. For people: of each example where it came from, and its inputs and targets decoded, documents parted
-/// by a bar where both sides of the border are shown; in colours on a terminal where NO_COLOR is not set. REQUIRES:
-/// context.vocabulary. Or as one line of JSON; without a vocabulary that has no "spans".
+/// Prints a row. As text: for each example its provenance and its decoded inputs and targets, with a bar between
+/// documents if both sides of the border are shown; in colours on a terminal unless NO_COLOR is set. REQUIRES:
+/// context.vocabulary. Or as one line of JSON, which has no "spans" without a vocabulary.
 void print_row(const StreamRow& row, const RowContext& context, bool json);
 
 }  // namespace millrace

@@ -35,7 +35,7 @@ const char* name_of(DenoiserKind kind) {
   return "unknown";
 }
 
-/// The share of the raw tokens that the targets should hold: a prefix is split uniformly.
+/// The expected share of the raw tokens in the targets: a prefix is split uniformly.
 double asked_mask_ratio(const Denoiser& denoiser) {
   switch (denoiser.kind) {
     case DenoiserKind::span:
@@ -48,7 +48,7 @@ double asked_mask_ratio(const Denoiser& denoiser) {
   return 1;
 }
 
-/// Spans of `from` to `to` tokens: how many there are, and what share the exact law gives them.
+/// Spans of `from` to `to` tokens: their number, and their probability under the exact distribution.
 struct SpanBucket {
   std::uint64_t from, to, count;
   double asked;
@@ -73,11 +73,11 @@ std::vector<SpanBucket> span_buckets(const Denoiser& denoiser, const DenoiserSta
   return buckets;
 }
 
-/// A corpus's examples of one denoiser, beside its share of the corpus's.
+/// A corpus's examples of one denoiser, next to the number expected from the denoiser's share.
 struct Cell {
   double asked = 0;
   std::uint64_t examples = 0;
-  /// Shares stand in floating point: 0.1 x 10 examples may be asked for as 1.0000000000000002.
+  /// Shares are floating-point: 0.1 x 10 examples may come to 1.0000000000000002.
   bool within_one() const { return std::abs(static_cast<double>(examples) - asked) <= 1 + 1e-9; }
 };
 
@@ -171,7 +171,7 @@ std::string denoiser_table(const PhaseStatistics& phase, const Objective& object
   return table.text();
 }
 
-/// Of each bucket the share that the exact law gives it, and the realised one.
+/// For each bucket its probability under the exact distribution, and the realised share.
 std::string span_table(const PhaseStatistics& phase, const Objective& objective) {
   TextTable table({{"spans of", Align::left}, {"tokens"}, {"count"}, {"by the law"}, {"realised"}});
   bool any = false;

@@ -8,8 +8,8 @@
 
 namespace millrace {
 
-/// What rows are made of beside what was asked for: positions, denoisers, mask ratios and spans, and corpus x denoiser
-/// in examples. `corpora` names those of the run.
+/// What rows consist of, next to what was asked for: positions, denoisers, mask ratios and spans, and examples per
+/// corpus and denoiser. `corpora`: the names of the run's corpora.
 std::string statistics_text(const StreamStatistics& statistics, const StreamConfig& config,
                             const std::vector<std::string>& corpora);
 /// The same as one line of JSON.

@@ -15,8 +15,8 @@ namespace {
 
 constexpr const char* kNotFinite = "not finite";
 
-/// Of a corpus, or of all where none is given. Nothing where the evaluation could not know the corpus yet, or it has no
-/// held-out token.
+/// Of a corpus, or of all if none is given. Nothing if the corpus was added after the evaluation, or has no held-out
+/// tokens.
 const Json* score_of(const Json& evaluation, const std::optional<std::string>& corpus) {
   if (!evaluation.is_object()) return nullptr;
   const Json& scores = corpus ? evaluation.at("eval") : evaluation;
@@ -24,7 +24,7 @@ const Json* score_of(const Json& evaluation, const std::optional<std::string>& c
   return score != scores.end() && score->is_object() ? &*score : nullptr;
 }
 
-/// Nothing where there is none: null in JSON, where a number would not be finite.
+/// Nothing if absent: JSON has null for numbers that are not finite.
 std::optional<double> number_of(const Json& score, const char* key) {
   const auto value = score.find(key);
   return value != score.end() && value->is_number() ? std::optional(value->get<double>()) : std::nullopt;
@@ -106,7 +106,7 @@ std::string rejects_lines(const Json& records) {
   return text.empty() ? "no record was rejected\n" : text;
 }
 
-/// What was read and did not reach the rows.
+/// What was read but did not reach the rows.
 std::string losses_lines(const Json& summary) {
   std::string text;
   if (const auto trimmed = summary.at("trimmed_tokens").get<std::uint64_t>(); trimmed > 0)

@@ -9,14 +9,14 @@
 
 namespace millrace {
 
-/// The number with so many decimals, or that it is not finite.
+/// The number with this many decimals, or a note that it is not finite.
 std::string finite_text(double number, int decimals);
 
 /// One line on an evaluation: loss, unigram bound, accuracy.
 std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation);
 
-/// How a run ended, as tables for a person: losses on held-out tokens against the unigram bound, asked and realised
-/// shares, rejects, time. `summary` is what summary.json says.
+/// How a run ended, as tables: losses on held-out tokens against the unigram bound, asked and realised shares, rejects,
+/// time. `summary`: the contents of summary.json.
 std::string outcome_text(const nlohmann::ordered_json& summary);
 
 }  // namespace millrace

@@ -25,7 +25,7 @@ constexpr int kUmT5Normal = 255727;
 constexpr int kUmT5UserDefined = 13;
 constexpr int kBytes = 256;
 
-/// Where a vocabulary differs from what is known of umT5's (google/umt5-*, spiece.model).
+/// How a vocabulary differs from umT5's (google/umt5-*, spiece.model).
 std::vector<std::string> departures_from_umt5(const VocabularyFile& file) {
   std::vector<std::string> departures;
   const auto want = [&](bool holds, const std::string& otherwise) {

@@ -4,7 +4,7 @@
 
 namespace millrace {
 
-/// `vocab show FILE`: what a vocabulary is, as a table or as one JSON object.
+/// The output of `vocab show FILE`: a vocabulary's properties, as a table or as one JSON object.
 void show_vocabulary(const std::string& file, bool json);
 
 }  // namespace millrace
