@@ -23,7 +23,7 @@ constexpr int kFailure = 1;
 constexpr int kWrongUse = 2;
 constexpr int kInterrupted = 130;
 
-/// Help goes to standard output, complaints about the command line to standard error.
+/// Help goes to standard output, errors in the command line to standard error.
 int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
   std::ostringstream help;
   std::ostringstream complaint;
@@ -33,7 +33,7 @@ int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
   return code == 0 ? 0 : kWrongUse;
 }
 
-/// Memory and threads that the system does not grant are met anywhere, by code that has no word for them.
+/// Memory and threads may run out anywhere, in code that gives no clear message.
 void say_failure(const std::exception& error) {
   const auto* system = dynamic_cast<const std::system_error*>(&error);
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
@@ -48,8 +48,7 @@ void say_failure(const std::exception& error) {
   }
 }
 
-/// A path that nothing can ever stand at, or that cannot even be looked at, is for whoever named it to mend; wherever
-/// it is met.
+/// An impossible or inaccessible path is the user's error, wherever in the code it is found.
 int exit_code_of(const std::exception& error) {
   const auto* system = dynamic_cast<const std::system_error*>(&error);
   const auto* place = dynamic_cast<const std::filesystem::filesystem_error*>(&error);
@@ -104,7 +103,7 @@ int run(int argc, char** argv) {
   }
 }
 
-/// As run(), and then the results are out: a command that succeeded but for them has failed.
+/// As run(), then flushes the results: a command whose results cannot be written has failed.
 int run_and_flush(int argc, char** argv) {
   int code = 0;
   try {
@@ -123,7 +122,7 @@ int run_and_flush(int argc, char** argv) {
 int main(int argc, char** argv) {
   millrace::prepare_standard_files();
   millrace::let_idle_threads_sleep(argv);
-  prctl(PR_SET_NAME, "millrace");  // For ps and top: a program that began itself anew is called "exe".
+  prctl(PR_SET_NAME, "millrace");  // For ps and top: after restarting itself the program would be called "exe".
   millrace::set_compute_threads(0);
   return run_and_flush(argc, argv);
 }
