@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Everything there is to check: format, linter, include and determinism rules, tests, sanitizers.
-#   scripts/check.sh            the linter over what changed since it was last clean, the rest whole
-#   scripts/check.sh --all      the linter over everything
+# Runs all checks: format, linter, include and determinism rules, tests, sanitizers.
+#   scripts/check.sh            the linter on files changed since they were last clean, the rest completely
+#   scripts/check.sh --all      the linter on everything
 #   scripts/check.sh --long     also the tests labelled long
 #   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang fuzz long
-# Installs what is missing. Every step is run; at the end stand its verdict and its seconds, and the exit code is 1 if
-# one failed.
+# Installs what is missing. Runs every step, then prints its result and its seconds; the exit code is 1 if one failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -22,9 +21,9 @@ while [ $# -gt 0 ]; do
 done
 jobs=$(nproc)
 
-# AddressSanitizer slows the arithmetic ten times and holds memory of its own: of the quick tests, those that neither train
-# nor measure what this process holds.
-# MILLRACE_SANITIZED_TESTS overrides: a regular expression of ctest.
+# AddressSanitizer makes arithmetic ten times slower and needs memory of its own, so only those quick tests run that
+# neither train nor measure this process's memory.
+# MILLRACE_SANITIZED_TESTS overrides them with a regular expression for ctest.
 sanitized_tests=${MILLRACE_SANITIZED_TESTS:-.}
 not_sanitized='^Checks\.|^Cli\.|TrainLoop|^ActivationMemory\.|^MachineMemory|TakesNoMoreMemory'
 
@@ -50,9 +49,9 @@ check_asan() {
     --output-on-failure --no-tests=error --timeout 900 --parallel "$jobs"
 }
 
-# Threads meet in the pipeline and in the writer of checkpoints; left out are tests of arithmetic on one thread and those
-# that begin the same pipeline hundreds of times, each of which takes minutes here. libgomp is not compiled with
-# ThreadSanitizer, which takes what it hands from thread to thread for races: so training has one OpenMP thread here.
+# Threads share data in the pipeline and in the checkpoint writer. Tests of single-threaded arithmetic are left out, and
+# those that start the same pipeline hundreds of times, each of which takes minutes here. libgomp is not compiled with
+# ThreadSanitizer, which would report its synchronisation as races, so training uses one OpenMP thread here.
 check_tsan() {
   cmake --preset tsan >/dev/null
   cmake --build --preset tsan --parallel "$jobs" --target pipeline_test trainer_test

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Does scripts/deps.sh list everything that is used? For the machine it runs on (Debian), of what a build has read
-and linked and of the programs the scripts call, each must belong to a listed package or to one that a listed package
-depends on. Recommended packages do not count: deps.sh installs none.
+"""Checks on Debian that scripts/deps.sh lists everything that is used: each file that a build read or linked, and each
+program that a script calls, must belong to a listed package or to a dependency of one. Recommended packages do not
+count: deps.sh installs none.
 
 usage: check_deps.py BUILD_DIR [--step test] [--packages NAME...]      exit 0: all listed, 1: missing, 77: no Debian
 """
@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own programs, not what a user put in front of them
+SYSTEM_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # Debian's own programs, not a user's replacements
 
 # Scripts and the step of deps.sh that must cover them.
 SCRIPTS = {
@@ -24,7 +24,7 @@ SCRIPTS = {
 }
 NEEDS = {"run": ("run",), "test": ("run", "test"), "fuzz": ("run", "test", "fuzz"), "check": ("run", "test", "fuzz", "check")}
 
-# Called on the way to having them, or only where they are there already.
+# Called to install the others, or only if already present.
 NOT_ASKED_FOR = {"apt-get", "apt-cache", "sudo", "npm"}
 
 COMMAND = re.compile(
@@ -43,7 +43,7 @@ def listed_packages(step):
 
 
 def closure(packages):
-    """The packages, what they depend on, and what every Debian has."""
+    """The packages, their dependencies, and the packages that every Debian has."""
     essential = output("dpkg-query", "-W", "-f", "${Essential} ${Package}\\n")
     roots = [*packages, *re.findall(r"^yes (\S+)$", essential, re.MULTILINE)]
     lines = output("apt-cache", "depends", "--recurse", "--installed", "--no-recommends", "--no-suggests",
@@ -52,7 +52,7 @@ def closure(packages):
 
 
 def names_of(path):
-    """What the package database may call a file: /lib is /usr/lib, and links are packaged under their own name."""
+    """Names of a file in the package database: /lib is /usr/lib, and links are packaged under their own name."""
     names = {str(path), str(Path(path).resolve())}
     return names | {name[4:] for name in names if name.startswith("/usr/")} | {"/usr" + name for name in names}
 
@@ -97,7 +97,7 @@ def libraries_linked(build):
 
 
 def programs_called(script):
-    """Programs that a bash script calls by name, as far as reading it tells."""
+    """Programs that a bash script calls by name, as far as its text shows."""
     text = re.sub(r"\\\n", " ", (ROOT / script).read_text(encoding="utf-8"))
     text = re.sub(r"(?m)^\s*#.*$|(?<=\s)#\s.*$", "", text)
     text = re.sub(r"<<'?(\w+)'?\n.*?\n\1\n", "\n", text, flags=re.DOTALL)

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Refuses what makes bits depend on threads, timing or the standard library: docs/architecture.md, "One stream" and
-"The same bits for any thread count".
+"""Finds code whose results may depend on threads, timing or the standard library: docs/architecture.md,
+"One stream" and "The same bits for any thread count".
 
 usage: check_determinism.py [ROOT]      exit 0: all is well, 1: named offences
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from source_text import blank_comments_and_strings, line_of, sources
 
-# Looked for in the sources, comments and literals blanked out.
+# Searched in the sources, with comments and literals blanked out.
 IN_SOURCES = [
     (r"#[ \t]*pragma[ \t]+omp\b(?:\\\n|[^\n])*\breduction\b",
      "an OpenMP reduction adds in no fixed order: sum fixed chunks, then the chunks in order"),
@@ -34,7 +34,7 @@ IN_SOURCES = [
      "compiler flags are for cmake/ to set, in one place"),
 ]
 
-# Looked for in CMake files, presets and scripts.
+# Searched in CMake files, presets and scripts.
 FAST_MATH = re.compile(
     r"-Ofast\b|-ff?ast-math\b|-funsafe-math-optimizations\b|-fassociative-math\b|-freciprocal-math\b|"
     r"-ffinite-math-only\b|-fno-signed-zeros\b|-mrecip\b|-ffp-model=(?:fast|aggressive)\b")

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Who may include whom, room by room: ROOMS below, which docs/architecture.md shows as a picture.
+"""Checks which room may include which: ROOMS below, shown as a picture in docs/architecture.md.
 
 usage: check_includes.py [ROOT]            exit 0: all is well, 1: named offences
        check_includes.py --picture         the rooms by layer, as Markdown
@@ -10,8 +10,8 @@ from pathlib import Path
 
 from source_text import FOLDERS, blank_comments, line_of, sources
 
-# A room may include itself and what its line names; "folder/*" is a folder with all its rooms. What stands directly in a
-# folder is that folder's own line.
+# A room may include itself and what its line names; "folder/*" is a folder with all its rooms. Files directly in a
+# folder follow that folder's own line.
 ROOMS = {
     "stages": "",
     "stages/io": "stages",
@@ -69,13 +69,15 @@ ROOMS = {
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 
-# Pairs of a header and its source: a room that holds more is two rooms. The program's sub-commands are a list.
+# The most pairs of a header and its source that a room may hold; a larger one must be split. The sub-commands are
+# exempt.
 MOST_PAIRS = 16
 LISTS = {"cli/commands"}
-# Pairs that need one another, through their sources too.
+# Pairs that depend on each other, through their sources too.
 MOST_PAIRS_IN_CIRCLES = 4
 
-# Libraries by the beginning of their headers' names. What is not here and has no "/" or ".h" is the standard library.
+# Libraries by the beginning of their headers' names. A name that is not listed here and has no "/" or ".h" belongs to
+# the standard library.
 LIBRARIES = {
     "fmt": ("fmt/",),
     "nlohmann_json": ("nlohmann/",),
@@ -106,7 +108,8 @@ THREADS = {"thread", "mutex", "shared_mutex", "condition_variable", "future", "s
            "stop_token", "execution"}
 FILES = {"fstream", "filesystem"}
 
-# Who may use which library: rooms, folders with all their rooms, or single files. What is not named may be used anywhere but in model/.
+# Who may use which library: rooms, folders with all their rooms, or single files. A library that is not listed may be
+# used anywhere except in model/.
 LIBRARY_ROOMS = {
     "fmt": ("stages", "pipeline", "trainer", "cli"),
     "nlohmann_json": ("pipeline", "trainer", "cli"),
@@ -129,7 +132,7 @@ LIBRARY_ROOMS = {
     "intrinsics": ("stages", "model"),
     "POSIX": ("stages", "pipeline", "trainer", "cli"),
 }
-# Standard headers that a folder does without, and why.
+# Standard headers that a folder must not use, and why.
 REFUSED = {
     "stages": (THREADS, "stages are pure transformations: no threads"),
     "model": (THREADS | FILES, "the model is arithmetic: no files, threads or data"),
@@ -150,7 +153,7 @@ def is_within(path, room):
 
 
 def room_of(path):
-    """The longest line of ROOMS that fits the file's folder; None: it stands in none."""
+    """The most specific entry of ROOMS for the file's folder, or None."""
     fitting = [room for room in ROOMS if is_within(str(Path(path).parent), room)]
     return max(fitting, key=len, default=None)
 
@@ -167,7 +170,7 @@ def allowed(room):
 
 
 def offence(root, path, include):
-    """Why `include` (with its <> or "") may not stand in `path`, or None."""
+    """Why `path` must not contain `include` (with its <> or ""), or None."""
     room, header = room_of(path), include[1:-1]
     if room is None or str(Path(path).parent) != room:
         return f"{Path(path).parent} is no room: see ROOMS in scripts/check_includes.py"
@@ -226,7 +229,7 @@ def pair_of(path):
 
 
 def pairs_in_circles(root):
-    """Headers with their sources that need one another."""
+    """Pairs of header and source that depend on each other."""
     graph = {}
     for path, included in includes_of(Path(root)).items():
         graph.setdefault(pair_of(path), set()).update(pair_of(other) for other in included if pair_of(other) != pair_of(path))
@@ -234,7 +237,7 @@ def pairs_in_circles(root):
 
 
 def offences(root):
-    """Includes that may not be."""
+    """Forbidden includes."""
     root = Path(root)
     for path in sources(root):
         text = blank_comments((root / path).read_text(encoding="utf-8"))
@@ -245,7 +248,7 @@ def offences(root):
 
 
 def faults_of_shape(root):
-    """Rooms that are too large, and circles among rooms, headers and pairs."""
+    """Rooms that are too large, and cycles among rooms, headers and pairs."""
     root = Path(root)
     pairs = {}
     for path in sources(root):
@@ -265,7 +268,7 @@ def faults_of_shape(root):
 
 
 def layers():
-    """The rooms by how many others must stand below them: layer 0 includes nobody."""
+    """The rooms by layer: a layer includes only lower ones; layer 0 includes none."""
     depth = {}
 
     def depth_of(room):
@@ -280,7 +283,7 @@ def layers():
 
 
 def picture():
-    """The rooms as a table: a layer a line, a folder a column; whoever stands higher may include what stands lower."""
+    """The rooms as a table: one line per layer, one column per folder; higher rooms may include lower ones."""
     lines = ["| layer | " + " | ".join(f"`{folder}/`" for folder in FOLDERS) + " |", "| ---: " + "| --- " * len(FOLDERS) + "|"]
     for level, rooms in reversed(list(enumerate(layers()))):
         cells = [", ".join(room.split("/", 1)[1] if "/" in room else "(top)" for room in rooms if is_within(room, folder))

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Configures every preset of CMakePresets.json whose compiler is there: one that names a file which was moved, or a
-package that was dropped, is seen when it happens, not when somebody needs it.
+"""Configures every preset of CMakePresets.json whose compiler is installed, so that a preset that names a
+moved file or a dropped package is noticed at once.
 
 usage: configure_presets.py [ROOT]      exit 0: all that could be tried are well, 1: named presets are not
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes a checkpoint that Millrace reads of one that PyTorch wrote, or an f32 checkpoint of a bf16 one, or the reverse.
+"""Converts a PyTorch checkpoint to one that Millrace reads, or a bf16 checkpoint to f32, or the reverse.
 
 usage: convert_checkpoint.py FOLDER NEW_FOLDER [--f32 | --bf16]
 
@@ -9,8 +9,8 @@ file for each .bin file and their index. Bytes of tensors are copied as they are
 `millrace generate` can map the weights instead of converting them in memory; --bf16 rounds F32 to the nearest, ties to
 even: half the size, for those who only run a model.
 
-Needs Python 3 and nothing else. A .bin file is a zip archive with a pickle: only the few names that describe tensors are
-looked up, so that no code of the file is run. Files of PyTorch before 1.6 (not zip) are refused.
+Needs only Python 3. A .bin file is a zip archive with a pickle: only the few names that describe tensors are resolved,
+so that no code from the file is run. Files of PyTorch before 1.6 (not zip) are refused.
 """
 import argparse
 import array
@@ -39,7 +39,7 @@ def fail(message):
 
 
 class TensorUnpickler(pickle.Unpickler):
-    """Reads a state dict without building anything but tensors' descriptions."""
+    """Reads a state dict, building only the descriptions of its tensors."""
 
     def __init__(self, archive, root, path):
         super().__init__(archive.open(f"{root}/data.pkl"))

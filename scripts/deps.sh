@@ -17,7 +17,8 @@ run_packages=(
   libprotozero-dev libisal-dev
 )
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd chromium-headless-shell fonts-dejavu-core)
-# PyTorch multiplies f32 with what BLAS there is; with the reference one bench_model would compare with nothing real.
+# PyTorch multiplies f32 with the installed BLAS; the slow reference BLAS would make bench_model's comparison
+# meaningless.
 bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
@@ -73,7 +74,7 @@ if [ ${#missing[@]} -gt 0 ]; then install_packages "${missing[@]}"; fi
 # DuckDB and uPlot are not in Debian: they come from npm packages, pinned and checksummed. DuckDB's C library reads
 # Parquet, uPlot draws the charts of `millrace report`.
 duckdb_version=1.5.6
-duckdb_header_version=1.4.4  # Of the C interface: the last that npm has by itself, and part of every later one.
+duckdb_header_version=1.4.4  # Of the C interface: the last with an npm package of its own; later versions contain it.
 case $(uname -m) in
   x86_64) duckdb_platform=linux-x64; duckdb_library_sha256=1b9f82478539bb9a1d1df44bd103121a12ae52142c07158dc52b97d2ec1d69ff ;;
   aarch64) duckdb_platform=linux-arm64; duckdb_library_sha256=3a45a6305b3235a781ed9de25aa795a3862acd042782d1f864e1bdb656de212b ;;
@@ -83,7 +84,8 @@ duckdb_header_sha256=5bb967dcbcd517670ba5f169f238fb9d6787e53752c60ebe24386169d76
 uplot_version=1.6.32
 uplot_sha256=4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
 
-# True if build/deps/NAME holds the pinned version whole: its list of checksums is written last and names the version.
+# True if build/deps/NAME holds the complete pinned version: its list of checksums is written last and names the
+# version.
 fetched() { # NAME VERSION
   [ -f "build/deps/$1/SHA256SUMS-$2" ] && (cd "build/deps/$1" && sha256sum --check --status "SHA256SUMS-$2" 2>/dev/null)
 }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws docs/report.png: the upper part of a report's page, as Chromium shows it. The run is made up, and going on.
+"""Draws docs/report.png: the upper part of a report's page, as Chromium shows it. The run is synthetic and unfinished.
 
 usage: draw_report.py MILLRACE [--report FILE.html] [--out FILE.png] [--dark] [--height 1250]      0: the whole page
 """

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Draws a row of each layout, from what millrace inspect shows of it: draw_rows.py FULL.json OPENMOE.json OUT.svg
+"""Draws a row of each layout from the output of millrace inspect: draw_rows.py FULL.json OPENMOE.json OUT.svg
 
 FULL.json and OPENMOE.json are each the output of "millrace inspect RUN --row N --json", of the same denoiser.
 """
@@ -29,7 +29,7 @@ def bar(row, y):
         for span in example["spans"]:
             start, end = span["from"], span["to"]
             shapes.append(rectangle(LEFT + start * scale, y, (end - start) * scale, BAR, COLOURS[span["kind"]]))
-            if span["kind"] == "noise":  # It begins with its sentinel.
+            if span["kind"] == "noise":  # Begins with its sentinel.
                 shapes.append(rectangle(LEFT + start * scale, y, scale, BAR, COLOURS["sentinel"]))
     with_loss = [i for i, weight in enumerate(row["loss_weights"]) if weight]
     shapes.append(rectangle(LEFT + with_loss[0] * scale, y + BAR + 4, (with_loss[-1] + 1 - with_loss[0]) * scale, 4, "#c0392b"))

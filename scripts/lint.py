@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy over what changed since it was last found clean, two or more sources at a time.
+"""Runs clang-tidy on the files that changed since they were last clean, two or more at a time.
 
 usage: lint.py [--all] [--jobs N] BUILD_DIR      exit 0: clean, 1: findings
 
-BUILD_DIR holds compile_commands.json. A file's text and .clang-tidy are remembered in BUILD_DIR/linted.json once it was
-clean, so that the first run lints everything and the next ones what was edited; --all lints everything again. A header
-that changed is linted through one source that includes it: its own, else the first one. What an unchanged source makes of
-a changed header is seen by --all only.
+BUILD_DIR holds compile_commands.json. Hashes of clean files and of .clang-tidy are kept in BUILD_DIR/linted.json, so
+that the first run lints everything and later runs only what was edited; --all lints everything again. A changed header
+is linted through one source that includes it: its own, else the first one. Only --all sees new findings in unchanged
+sources that include a changed header.
 """
 import argparse
 import hashlib
@@ -49,7 +49,7 @@ def source_for(header, includes, compiled):
 
 
 def plan(root, now, clean, compiled):
-    """Sources to lint, each with the changed files that it stands for. `compiled`: what can be linted, by path."""
+    """Sources to lint, each with the changed files that it covers. `compiled`: what can be linted, by path."""
     includes = {path: set(INCLUDE.findall((root / path).read_text(encoding="utf-8"))) for path in now}
     wanted = {}
     for path in sorted(now):

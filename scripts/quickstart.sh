@@ -2,8 +2,8 @@
 # From raw shards to a trained mixture-of-experts that writes text: installs what is missing, builds millrace, makes
 # shards from this machine's own documentation and sources, trains a vocabulary and a small OpenMoE, evaluates it and
 # lets it write. Everything lies below build/quickstart.
-#   scripts/quickstart.sh            run again: takes what is there; an interrupted training goes on
-#   scripts/quickstart.sh --fresh    forget what is there
+#   scripts/quickstart.sh            reuses finished steps; resumes an interrupted training
+#   scripts/quickstart.sh --fresh    starts from nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -28,7 +28,7 @@ case ${1:-} in
 esac
 mkdir -p "$folder"
 
-stop() { # Ctrl-C: the program has saved before it ended
+stop() { # Ctrl-C: the program has already saved
   trap - INT
   printf '\nquickstart: stopped. What is done stays in %s; scripts/quickstart.sh goes on from here.\n' "$folder" >&2
   exit 130
@@ -36,7 +36,7 @@ stop() { # Ctrl-C: the program has saved before it ended
 trap stop INT
 
 times=()
-step() { # NAME FUNCTION: runs a step, and remembers how long it took
+step() { # NAME FUNCTION: runs a step and notes its duration
   local started=$SECONDS status
   printf '\n%s== %s%s\n' "$bold" "$1" "$plain"
   # Not "if "$2"": a function called as a condition does not stop at its first error.
@@ -52,7 +52,7 @@ step() { # NAME FUNCTION: runs a step, and remembers how long it took
   times+=("$(printf '  %-34s %5d s' "$1" $((SECONDS - started)))")
 }
 
-# A finished step leaves a mark, so that a half-made result is never taken for a whole one.
+# A finished step leaves a marker file, so that a partial result is never taken for a complete one.
 is_done() { [ -f "$folder/$1.done" ]; }
 mark_done() { touch "$folder/$1.done"; }
 forget() { local name; for name in "$@"; do rm -f "$folder/$name.done"; done; }
@@ -69,7 +69,7 @@ install() { scripts/deps.sh run; }
 
 build() {
   local options=()
-  # The tests' packages are not asked for here. Where a build is there already, its options stay.
+  # The tests' packages are not required here. An existing build keeps its options.
   [ -f build/release/build.ninja ] || options=(-DMILLRACE_TESTS=OFF)
   show cmake --preset release "${options[@]}"
   show cmake --build --preset release --parallel "$(nproc)" --target millrace
