@@ -19,8 +19,8 @@ pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
 pkg_check_modules(ISAL REQUIRED IMPORTED_TARGET libisal)
 find_path(PROTOZERO_INCLUDE_DIR protozero/pbf_builder.hpp REQUIRED)  # Headers only.
 
-# DuckDB's C library reads Parquet. scripts/deps.sh puts it under build/deps; a system one is taken first.
-# Without it the program builds, and says what to install when a mix names a Parquet shard.
+# DuckDB's C library reads Parquet. scripts/deps.sh installs it into build/deps; a system library takes precedence.
+# Without it the program builds, and reports what to install when a mix names a Parquet shard.
 find_path(DUCKDB_INCLUDE_DIR duckdb.h PATHS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
 find_library(DUCKDB_LIBRARY duckdb PATHS ${CMAKE_SOURCE_DIR}/build/deps/duckdb)
 if(DUCKDB_INCLUDE_DIR AND DUCKDB_LIBRARY)
@@ -33,8 +33,8 @@ else()
   message(WARNING "DuckDB not found: Parquet shards cannot be read. Run scripts/deps.sh, then configure again.")
 endif()
 
-# uPlot draws the charts of `millrace report`. scripts/deps.sh puts it under build/deps.
-# Without it the program builds, and `millrace report` says what to run.
+# uPlot draws the charts of `millrace report`. scripts/deps.sh installs it into build/deps.
+# Without it the program builds, and `millrace report` says how to install it.
 set(UPLOT_FILES ${CMAKE_SOURCE_DIR}/build/deps/uplot/uPlot.iife.min.js ${CMAKE_SOURCE_DIR}/build/deps/uplot/uPlot.min.css
                 ${CMAKE_SOURCE_DIR}/build/deps/uplot/LICENSE)
 foreach(file IN LISTS UPLOT_FILES)

@@ -1,5 +1,5 @@
 # cmake -DOUT=FILE.cpp -DFILES=A,B,... -P embed_text.cmake: writes a source that defines embedded_text (cli/report/report_page.h)
-# with the files' texts. Raw string literals compile at once, and a file may be any text but one with )millrace".
+# with the files' texts. Raw string literals compile fast; a file may be any text that does not contain )millrace".
 string(REPLACE "," ";" files "${FILES}")
 set(entries "")
 foreach(file IN LISTS files)

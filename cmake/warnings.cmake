@@ -1,4 +1,5 @@
-# millrace_flags: what every target of this project is compiled with. Dependencies are SYSTEM and escape it.
+# millrace_flags: the compiler flags of every target of this project. Dependencies are SYSTEM and exempt from the
+# warnings.
 add_library(millrace_flags INTERFACE)
 target_include_directories(millrace_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_options(millrace_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Werror)
@@ -9,8 +10,8 @@ else()
   target_compile_options(millrace_flags INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict)
 endif()
 
-# The instruction set. Native by default: matrix products come from oneDNN, which chooses at run time, but norms,
-# softmax and the tokenizer gain from wide vectors. Bits are the same for any thread count, not for any processor.
+# The instruction set. Native by default: oneDNN chooses its own for matrix products at run time, but norms, softmax and
+# the tokenizer benefit from wide vectors. Results are bit-identical for any thread count, but not across processors.
 if(MILLRACE_PORTABLE)
   add_compile_options(-march=x86-64-v2)
 elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
@@ -21,7 +22,7 @@ if(MILLRACE_SANITIZE)
   add_compile_options(-fsanitize=${MILLRACE_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${MILLRACE_SANITIZE})
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-    # With sanitizers GCC 12 sees uninitialized variables in its own AVX-512 headers, where they are inlined.
+    # With sanitizers GCC 12 falsely reports uninitialized variables in its own inlined AVX-512 headers.
     target_compile_options(millrace_flags INTERFACE -Wno-maybe-uninitialized)
   endif()
 endif()
