@@ -27,7 +27,7 @@ TEST(Bf16, RoundsToTheNearestAndTiesToEven) {
 
 enum class Way { nn, nt, tn };
 
-/// The obvious product of the rounded factors, in double.
+/// Reference: the product of the rounded factors, in double.
 double plain(Way way, const Matrix<float>& a, const Matrix<float>& b, Index i, Index j, Index inner) {
   double sum = 0;
   for (Index k = 0; k < inner; ++k) {
@@ -127,7 +127,7 @@ TEST(Bf16, GivesTheSameLossesAndWeightsAfterFiftyStepsLong) {
   expect_same_bits(middling(), 50);
 }
 
-/// Loss and gradients stay near full precision's, whatever is dropped or padded.
+/// Loss and gradients stay close to those in f32, with dropped pairs and padding.
 void expect_near_full_precision(const ModelConfig& config, const RandomBatch& batch) {
   auto half = with_images(config);
   ParameterMemory<float> full(config, ParameterMemory<float>::Gradients::allocated);

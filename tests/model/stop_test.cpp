@@ -84,7 +84,7 @@ TEST(ForLongRanges, ThrowsWhatARangeThrewWhenAllAreDone) {
   EXPECT_EQ(done, 19);
 }
 
-/// Operations that are done between two looks at the request.
+/// Operations between two checks for the request.
 double at_a_time(Index longer, Index shorter, Index terms) {
   const ProductCut cut = cut_of(longer, shorter, terms);
   return 2.0 * static_cast<double>(std::min(cut.piece, longer)) * static_cast<double>(shorter) *
@@ -98,7 +98,7 @@ TEST(ProductCut, KeepsWhatIsDoneAtATimeBelowASecond) {
     for (const Index shorter : sides)
       for (const Index terms : sides) {
         if (shorter > longer) continue;
-        // One register's rows of 8192 terms are always done at a time.
+        // One register's rows of 8192 terms are always computed without a check.
         const double least = 2.0 * 16 * 8192 * static_cast<double>(shorter);
         EXPECT_LE(at_a_time(longer, shorter, terms), std::max(kMost, least))
             << longer << " " << shorter << " " << terms;
@@ -114,7 +114,7 @@ TEST(ProductCut, LeavesWhatTakesLessAsItIs) {
     }
 }
 
-/// The terms beyond what is summed at a time are added to it.
+/// Further terms are accumulated onto the result.
 TEST(ProductCut, OfManyTermsIsTheSumOfItsPartsLong) {
   constexpr Index kSide = 128;
   const Index terms = 2 * cut_of(kSide, kSide, Index{1} << 40).inner;

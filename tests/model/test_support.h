@@ -55,7 +55,7 @@ struct OwnedParameter {
   }
 };
 
-/// All parameters of a model, drawn small and uneven so that nothing is special about any of them.
+/// All parameters of a model, with small random values, so that none is a special case.
 template <class Scalar>
 ParameterMemory<Scalar> random_parameters(const ModelConfig& config, std::uint64_t seed) {
   ParameterMemory<Scalar> memory(config, ParameterMemory<Scalar>::Gradients::allocated);

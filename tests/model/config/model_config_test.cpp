@@ -50,7 +50,7 @@ TEST(ModelConfig, MarksExpertTensorsAndTheirShapes) {
   }
 }
 
-/// Of the one parameter whose name ends so, in the first layer that has it.
+/// Of the parameter with this suffix, in the first layer that has it.
 ParameterSpec spec_of(const ModelConfig& config, const std::string& ending) {
   for (const ParameterSpec& spec : parameter_specs(config)) {
     if (spec.name.ends_with(ending)) return spec;

@@ -13,20 +13,20 @@
 namespace millrace {
 namespace {
 
-/// Bytes that are allocated now, by whatever thread.
+/// Bytes currently allocated, by all threads.
 double allocated_bytes() {
   const struct mallinfo2 info = mallinfo2();
   return static_cast<double>(info.uordblks + info.hblkhd);
 }
 
-/// What a model allocates for its passes, its threads' own memory and oneDNN's left out.
+/// What a model allocates for its passes, without per-thread memory and oneDNN's.
 double bytes_of_passes(const ModelConfig& config, const PassShape& shape) {
   ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, shape.precision);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
   memory.round_values();
   const test::RandomBatch batch(shape.rows, shape.length, config.vocab_size, 1);
   double bytes = 0;
-  for (int repeat = 0; repeat < 2; ++repeat) {  // Threads and oneDNN keep what they got the first time.
+  for (int repeat = 0; repeat < 2; ++repeat) {  // Threads and oneDNN keep their first allocations.
     const double before = allocated_bytes();
     Transformer<float> model(config, memory.views(), shape.recompute);
     TokenScores scores;

@@ -35,7 +35,7 @@ ModelConfig small(CapacityRule rule, int experts, double factor) {
   return config;
 }
 
-/// The slow obvious version: every token through each of its kept experts, one product at a time.
+/// The slow reference version: every token through each of its kept experts, one product at a time.
 Matrix<double> plain(Layer& layer, const Matrix<double>& x) {
   const int hidden = layer.config.hidden_size;
   const int inner = layer.config.intermediate_size;

@@ -78,7 +78,7 @@ TEST(Capacity, FollowsEachRule) {
   EXPECT_EQ(capacity_of(config, 8192, Mode::eval).pairs, 256);
   EXPECT_EQ(capacity_of(config, 8192, Mode::eval).group, 4096);
   EXPECT_EQ(capacity_of(config, 6000, Mode::eval).group, 3000);
-  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).group, 1);  // A prime: groups of one, capacity the least.
+  EXPECT_EQ(capacity_of(config, 4099, Mode::eval).group, 1);  // A prime: groups of one token, minimum capacity.
   EXPECT_EQ(capacity_of(config, 4099, Mode::eval).pairs, 4);
   config.capacity_rule = CapacityRule::colossalai;
   EXPECT_EQ(capacity_of(config, 4096, Mode::train).pairs, 320);
@@ -141,7 +141,7 @@ TEST(Router, CountsDroppedPairsByPositionInTheRow) {
   EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 2, 3}));
 }
 
-/// Which pairs find no place, by looking back over the queue for each: first choices in token order, then second.
+/// Which pairs are dropped, found by searching the queue for each pair: first choices in token order, then second ones.
 bool is_dropped(const Router<double>::Routing& routing, Index token, Index choice) {
   const auto expert_of = [&](Index t, Index c) {
     return routing.expert[static_cast<std::size_t>(t * routing.choices + c)];
@@ -181,7 +181,7 @@ RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, 
   RC_ASSERT(routing.statistics.dropped_at == dropped);
 }
 
-/// Two groups of four tokens and capacity 2; padding is all of zeros and stands at the end of each row.
+/// Two groups of four tokens and capacity 2; padding is all zeros, at the end of each row.
 struct PaddedRows {
   Identity router{4};
   BatchLayout layout = full_rows(2, 4);

@@ -12,7 +12,7 @@ namespace {
 
 using namespace test;
 
-/// The slow obvious version of one head.
+/// The slow reference version of one head.
 Matrix<double> plain_head(const Matrix<double>& q, const Matrix<double>& k, const Matrix<double>& v,
                           const std::vector<std::int32_t>& first_key, Index start) {
   Matrix<double> out = zeros<double>(q.rows(), q.columns());
@@ -42,7 +42,7 @@ void expect_head(const std::vector<std::int32_t>& first_key, Index start) {
   for (Index i = 0; i < queries * 4; ++i) ASSERT_NEAR(out.data()[i], expected.data()[i], 1e-12) << i;
 }
 
-/// The slow obvious gradient of one head: a query at a time, from the start of the row.
+/// The slow reference gradient of one head: one query at a time, from the start of the row.
 struct PlainGradient {
   Matrix<double> dq, dk, dv;
 
@@ -80,7 +80,7 @@ struct PlainGradient {
   }
 };
 
-/// A row of 2048 of two segments and 48 pads.
+/// A row of 2048 positions: two segments and 48 pads.
 std::vector<std::int32_t> long_row_segments() {
   std::vector<std::int32_t> segments(2048, 1);
   std::fill(segments.begin() + 1300, segments.end(), 2);
@@ -187,7 +187,8 @@ double relative_difference(const float* a, const Matrix<double>& b) {
   return std::sqrt(difference / norm);
 }
 
-/// bf16 has 8 bits, an error of 0.2 % a factor; outputs and gradients stay within 1 % of the slow version in double.
+/// bf16 has 8 significant bits, an error of 0.2 % per factor; outputs and gradients stay within 1 % of the slow version
+/// in double.
 TEST(Attention, OfBf16InBlocksOverALongRowIsNearTheSlowVersionInDouble) {
   constexpr double kTolerance = 0.01;
   constexpr Index kLength = 2048;

@@ -15,7 +15,7 @@ namespace {
 
 using test::random_matrix;
 
-/// The slow obvious product.
+/// The slow reference product.
 template <class Scalar>
 double entry(View<const Scalar> a, bool a_transposed, View<const Scalar> b, bool b_transposed, Index i, Index j) {
   const Index inner = a_transposed ? a.rows : a.columns;

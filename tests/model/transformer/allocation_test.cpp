@@ -1,6 +1,7 @@
-// Counts what a training step allocates, whatever its size: operator new, wherever it is called, and malloc, calloc,
-// realloc, aligned_alloc and posix_memalign as Millrace's own code and Eigen call them (the linker wraps them, see
-// CMakeLists.txt). oneDNN's own cannot be avoided and do not count: it makes a list of arguments for every product.
+// Counts the allocations of a training step, of any size: all calls of operator new, and malloc, calloc, realloc,
+// aligned_alloc and posix_memalign as Millrace's own code and Eigen call them (the linker wraps them, see
+// CMakeLists.txt). oneDNN's own allocations cannot be avoided and do not count: it builds a list of arguments for every
+// product.
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
@@ -109,7 +110,7 @@ int allocations_of(const std::function<void()>& work) {
   return allocations;
 }
 
-const void* volatile escaped;  ///< So that the compiler leaves no allocation out.
+const void* volatile escaped;  ///< Keeps the compiler from removing allocations.
 
 TEST(Allocation, CounterSeesEachKind) {
   const volatile int size = 3;
@@ -132,7 +133,7 @@ TEST(Allocation, CounterSeesEachKind) {
             1);
 }
 
-/// All that a step does between the rows and the new weights.
+/// Everything a step does from the rows to the new weights.
 class Step {
  public:
   Step(const ModelConfig& config, Precision precision, Recompute recompute)
@@ -159,7 +160,7 @@ class Step {
   RowArrays arrays_;
 };
 
-/// Rows of which `share` carry loss, so that batches are routed and weigh differently.
+/// Rows with loss on `share` of the positions, so that routing and loss weights differ between batches.
 std::vector<StreamRow> rows_with(const ModelConfig& config, std::uint64_t seed, double share) {
   const test::RandomBatch batch(1, 200, config.vocab_size, seed);
   std::vector<StreamRow> rows(2);
@@ -206,7 +207,7 @@ TEST(Allocation, NoStepThatRunsLayersAgainAllocates) {
   EXPECT_EQ(allocations_of([&] { step(rows); }), 0);
 }
 
-/// Products of bf16 are compiled once for each of their few shapes.
+/// oneDNN compiles each of the few shapes of bf16 products once.
 TEST(Allocation, NoStepOfBf16AllocatesOnceItsProductsAreCompiled) {
   const ModelConfig config = config_of(CapacityRule::flaxformer);
   Step step(config, Precision::bf16, Recompute::no);

@@ -1,4 +1,4 @@
-// Against results of other implementations: tests/golden/make_model_golden.py, and the public PyTorch code's.
+// Compares with results of other implementations: tests/golden/make_model_golden.py, and the public PyTorch code's.
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
@@ -101,7 +101,7 @@ TEST(Golden, AgreesWithThePlainImplementation) {
   }
 }
 
-/// Where the published PyTorch code's results lie; they are not part of this repository.
+/// The folder with results of the published PyTorch code, which are not part of this repository.
 fs::path reference_folder() {
   const char* shared = std::getenv("MILLRACE_SHARED");
   return (shared != nullptr ? fs::path(shared) : fs::path(MILLRACE_SOURCE_DIR) / "../shared") / "reference";
@@ -137,8 +137,8 @@ TEST(Golden, AgreesWithThePublishedPyTorchCode) {
   }
 }
 
-/// bf16 has 8 bits: logits within 3 % of the largest, the loss within 0.5 %, each gradient within 15 % by norm, as long
-/// as no token's choice of experts is so near a tie that rounding turns it: none is here.
+/// bf16 has 8 significant bits: logits within 3 % of the largest, the loss within 0.5 %, each gradient within 15 % by
+/// norm, unless a token's choice of experts is so close to a tie that rounding changes it, which does not occur here.
 TEST(Golden, StaysNearThePublishedPyTorchCodeInBf16) {
   const fs::path folder = reference_folder();
   if (!fs::exists(folder / "tiny.golden.safetensors")) {
