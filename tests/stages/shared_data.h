@@ -5,7 +5,7 @@
 
 namespace millrace::testing {
 
-/// The folder of real shards and vocabularies that some machines have beside the project; it may be missing.
+/// The folder of real shards and vocabularies; it may be missing.
 inline std::filesystem::path shared_folder() {
   const char* named = std::getenv("MILLRACE_SHARED");
   return named != nullptr ? std::filesystem::path(named) : std::filesystem::path(MILLRACE_SOURCE_DIR) / "../shared";
@@ -13,6 +13,6 @@ inline std::filesystem::path shared_folder() {
 
 }  // namespace millrace::testing
 
-/// Ends a test visibly where the folder lacks `path`.
+/// Skips a test if the folder has no `path`.
 #define MILLRACE_SKIP_WITHOUT(path) \
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is not there; MILLRACE_SHARED names another place"

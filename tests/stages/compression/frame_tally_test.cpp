@@ -30,7 +30,7 @@ TEST(ALostFrame, WithoutASizeCountsAsItsLengthTimesTheRatioOfTheFramesBefore) {
   FrameTally tally({});
   tally.begin_frame(0);
   tally.add(700);
-  for (std::uint64_t begin = 100; begin < 1100; begin += 100) {  // However many were lost before it.
+  for (std::uint64_t begin = 100; begin < 1100; begin += 100) {  // Independent of how many were lost before it.
     tally.begin_frame(begin);
     EXPECT_EQ(tally.lose_rest(begin + 100, begin + 100), 700U);
   }
@@ -121,12 +121,12 @@ TEST_F(WhatAShardLost, IsAllBehindADamagedMemberOrFrame) {
   std::string members = gzip_member(lines(0, 1000));
   const std::size_t behind_header = members.size() + 10;
   for (int i = 0; i < 9; ++i) members += gzip_member(lines(0, 1000));
-  members[behind_header] = '\xFF';  // A block of a type that there is not.
+  members[behind_header] = '\xFF';  // A block of an undefined type.
   EXPECT_NEAR(static_cast<double>(lost(members).bytes), 9 * size, size / 5);
   std::string frames = zstd_frame(lines(0, 1000), kNoSize);
   const std::size_t second = frames.size();
   for (int i = 0; i < 9; ++i) frames += zstd_frame(lines(0, 1000), kNoSize);
-  frames[second] = '?';  // What follows is no frame any more.
+  frames[second] = '?';  // What follows is no longer a frame.
   EXPECT_NEAR(static_cast<double>(lost(frames).bytes), 9 * size, size / 5);
 }
 

@@ -19,7 +19,7 @@ TEST(ExamplesToRow, ShiftsLabelsRightAndWeighsTargetsOnly) {
   EXPECT_EQ(row.positions, (Numbers{0, 1, 2, 3, 4, 5, 6, 7}));
 }
 
-/// The example of SeqIO's PrefixLMFeatureConverter, but for positions: RoPE gets those of the row.
+/// The example of SeqIO's PrefixLMFeatureConverter, except that positions are those in the row, for RoPE.
 TEST(ExamplesToRow, PacksAsSeqIosWorkedExample) {
   const Row row =
       examples_to_row(std::vector<Example>{{{7, 8, 5, 1}, {3, 9, 1}, {}, 0}, {{8, 4, 9, 3, 1}, {4, 1}, {}, 0}}, 0, 15);

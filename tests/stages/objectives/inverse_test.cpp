@@ -1,4 +1,4 @@
-// From inputs and targets the original tokens come back: of any denoiser, in both layouts.
+// Inputs and targets can be turned back into the original tokens, for any denoiser, in both layouts.
 #include <algorithm>
 #include <vector>
 
@@ -27,7 +27,7 @@ std::vector<TokenId> any_prompt(const Denoiser& denoiser) {
   return std::vector<TokenId>(*rc::gen::inRange<std::size_t>(0, 8), 17);
 }
 
-/// Ids of random documents, of few or of many kinds, with eos between them or not.
+/// Ids of random documents, with few or many distinct ids, with or without eos between documents.
 Segment any_segment(int length) {
   ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::generation, 0);
   const std::uint64_t kinds = 1 + rng.below(255'000);
@@ -54,8 +54,8 @@ void restores_every_token_of_layout_full() {
   RC_ASSERT(length == denoise.longest_example() && length == denoise.shortest_example());
 }
 
-/// The segment without what is trimmed: found by corrupting it once more where there is room for everything, with each
-/// token replaced by its place.
+/// The segment without its trimmed tokens: found by corrupting it again with room for everything, each token replaced
+/// by its index.
 std::vector<TokenId> without_trimmed(const Denoiser& denoiser, std::size_t prompt, const FeatureLengths& lengths,
                                      const Example& places_of_all, const Segment& segment) {
   std::vector<TokenId> places;
@@ -90,7 +90,7 @@ void restores_all_but_what_layout_openmoe_trims() {
   const std::vector<TokenId> restored = denoise.restore(example);
   RC_ASSERT(restored.size() + example.trimmed == segment.tokens.size());
 
-  // The same draws and raw length, with more room: a segment of places, whose spans fall where those of `example` do.
+  // The same draws and raw length, with more room: a segment of indexes, with spans at the same places as in `example`.
   std::vector<TokenId> expected(segment.tokens.begin(), segment.tokens.end());
   if (denoiser.kind == DenoiserKind::causal) {
     expected.resize(static_cast<std::size_t>(lengths.targets) - 1);

@@ -42,7 +42,7 @@ INSTANTIATE_TEST_SUITE_P(AllDenoisers, OpenMoeLengths,
                                          Published{2048, 0.5, 64, 4030, 2048}, Published{64, 0.2, 2, 70, 22},
                                          Published{64, 0.2, 1, 63, 27}));
 
-/// The formulas of T5's random_spans_helper once more, by search from above.
+/// A second implementation of T5's random_spans_helper, by search from above.
 TEST(OpenMoeLengths, AreThoseOfTheFormulasForEveryInputsLengthFrom64To4096) {
   const std::vector<std::pair<double, double>> denoisers{{0.15, 3}, {0.15, 8}, {0.5, 3}, {0.5, 8}, {0.5, 64}};
   for (const auto& [mask_ratio, mean_span] : denoisers) {
@@ -159,7 +159,7 @@ TEST(RandomSpanMask, DrawsSpansAndTextsOfOpenMoesDenoisersFromTheExactLaw) {
     for (int i = 0; i < kDraws; ++i) {
       ItemRng rng(9, Purpose::span_lengths, static_cast<std::uint64_t>(i));
       const SpanMask mask = random_span_mask(raw, mask_ratio, mean_span, rng);
-      // One piece a mask, each time another: pieces of one mask depend on each other.
+      // One piece per mask, a different one each time, because the pieces of one mask depend on each other.
       const auto piece = static_cast<std::size_t>(i) % mask.noise.size();
       ++noise_lengths[mask.noise[piece]];
       ++text_lengths[mask.text[piece]];

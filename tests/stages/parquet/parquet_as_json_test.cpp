@@ -9,7 +9,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 using Strings = std::vector<std::string>;
 
-/// One of `choices`, or null once in four times.
+/// One of `choices`, or null with probability 1/4.
 Json one_of_or_null(const std::vector<Json>& choices) {
   return *rc::gen::inRange(0, 4) == 0 ? Json() : *rc::gen::elementOf(choices);
 }
@@ -44,7 +44,7 @@ Json random_row() {
 
 constexpr const char* kNamed = "STRUCT(name VARCHAR, deep STRUCT(x BIGINT), tags VARCHAR[])";
 
-/// Shards of one content: JSON lines, and Parquet.
+/// Shards with the same content, as JSON lines and as Parquet.
 struct Twins {
   explicit Twins(const testing::TemporaryFolder& folder) {
     const int rows = *rc::gen::inRange(1, 12);

@@ -18,7 +18,7 @@ inline std::string bytes_of(const std::string& path) {
   return bytes.str();
 }
 
-/// `text` with every `from` as `to`.
+/// `text` with every `from` replaced by `to`.
 inline std::string replaced(std::string text, const std::string& from, const std::string& to) {
   for (std::size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size()))
     text.replace(at, from.size(), to);
@@ -66,7 +66,8 @@ class ParquetTest : public ::testing::Test {
                           options + ")");
     return path;
   }
-  /// A file whose texts and names are then others of the same length: what no sound writer writes.
+  /// A file whose texts and names are then replaced by others of the same length, as no correct writer would write
+  /// them.
   std::string write_with(const std::string& select, const std::string& from, const std::string& to,
                          const std::string& options = "") const {
     const std::string path = write(select, ", COMPRESSION uncompressed" + options);

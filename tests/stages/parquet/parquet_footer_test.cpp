@@ -34,7 +34,7 @@ TEST_F(ParquetFooterOf, AFileNamesItsColumnsAndRows) {
   EXPECT_GT(footer.uncompressed_bytes(0, {0}), 2048U * 5);
 }
 
-/// Whatever the bytes are, they are a footer or a ParquetFooterError.
+/// Any bytes either parse as a footer or throw ParquetFooterError.
 TEST_F(ParquetFooterOf, DamagedBytesIsRefused) {
   const std::string bytes = bytes_of(sound());
   const std::size_t length =
@@ -111,7 +111,7 @@ TEST_F(ParquetFooterOf, AFileInOldLz4IsReadAsOthersAre) {
   }
 }
 
-/// A page in blocks with their sizes before them.
+/// A page in blocks, each preceded by its size.
 std::string hadoop_page(const std::vector<std::string>& blocks, const std::string& levels = "") {
   std::string body = levels;
   std::size_t unpacked = levels.size();
@@ -171,7 +171,7 @@ TEST(OldLz4, ThatIsDamagedIsRefused) {
     try {
       unpack_lz4_pages(damaged, chunk);
     } catch (const ParquetFooterError&) {
-      continue;  // What else it may be is another text.
+      continue;  // Without an error it is another text.
     }
   }
 }

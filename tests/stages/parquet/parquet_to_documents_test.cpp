@@ -177,7 +177,7 @@ TEST_F(ParquetShard, TellsFieldsApartThatDifferInCaseOnly) {
   EXPECT_EQ(read_shard(path, 0, {{"custom", "meta.Body"}}).causes(), (Causes{{"missing_field", 1}}));
 }
 
-/// Rows of which every seventh text, in text and in its neighbours, is not UTF-8: the placeholder is two bytes long.
+/// Every seventh text is not UTF-8: two invalid bytes replace the placeholder.
 TEST_F(ParquetShard, LosesTheRowsAloneWhoseTextIsNotUtf8) {
   const std::string rows = " AS content, 'lang ' || (i % 3) AS lang, i AS size FROM range(5000) AS numbers(i)";
   const std::vector<std::pair<std::string, std::string>> pages{

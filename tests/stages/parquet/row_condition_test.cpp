@@ -192,7 +192,7 @@ TEST_F(Where, IsAnyExpressionOverTheRow) {
   }
 }
 
-/// Texts become times by themselves too, where they are compared with one: no word may stand for the clock there.
+/// Texts are cast implicitly to times when compared with one: no word may then mean the current time.
 TEST_F(Where, FindsNoWordThatStandsForTheClock) {
   DuckdbSession session;
   for (const char* type :
@@ -214,7 +214,7 @@ TEST_F(Where, TakesWordsForTheTimeAsTexts) {
 }
 
 TEST_F(Where, ReckonsTimesInTheSameZoneAndCalendarOnEveryMachine) {
-  ::setenv("LC_ALL", "th_TH.UTF-8", 1);  // Read once in a process, by the first session.
+  ::setenv("LC_ALL", "th_TH.UTF-8", 1);  // Read once per process, by the first session.
   ::setenv("TZ", "Asia/Tokyo", 1);
   DuckdbSession session;
   DuckdbRows rows = session.query(

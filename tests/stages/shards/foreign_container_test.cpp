@@ -15,7 +15,7 @@ using testing::json_line;
 using testing::skippable_frame;
 using testing::zstd_frame;
 
-/// The name of what `head` begins; "none" if it may be a shard.
+/// The format that `head` begins; "none" if it may be a shard.
 std::string kind(const std::string& head, bool is_text = false) {
   const std::optional<ForeignContainer> foreign = foreign_container(head, is_text);
   return foreign ? foreign->name : "none";
@@ -36,7 +36,7 @@ std::string zlib_stream(const std::string& content, int level) {
   return bytes;
 }
 
-/// A header of tar with its checksum, as archives older than POSIX have it, and the content behind it.
+/// A pre-POSIX tar header with its checksum, followed by the content.
 std::string old_tar(const std::string& content) {
   std::string header(512, '\0');
   header.replace(0, 7, "a.jsonl");

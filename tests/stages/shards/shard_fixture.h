@@ -10,7 +10,7 @@
 
 namespace millrace::testing {
 
-/// A folder of its own for one test; gone with the object.
+/// A folder for one test; removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder();
@@ -34,7 +34,7 @@ std::string zstd_frame(const std::string& content, FrameOptions options = {});
 std::string skippable_frame(const std::string& content);
 std::string gzip_member(const std::string& content);
 
-/// What a shard gives from `first_record` on.
+/// What a shard yields from `first_record` on.
 struct Reading {
   std::vector<Document> documents;
   std::vector<Reject> rejects;

@@ -13,7 +13,7 @@ namespace {
 
 using testing::TemporaryFolder;
 
-/// Gives out its bytes in the pieces it was told.
+/// Returns its bytes in pieces of given sizes.
 class ScriptedBytes final : public ByteStream {
  public:
   ScriptedBytes(std::string bytes, std::vector<std::size_t> cuts) : bytes_(std::move(bytes)), cuts_(std::move(cuts)) {}
@@ -126,7 +126,7 @@ TEST(ZstdStream, GivesAllThatCouldBeDecodedOfADamagedFrameHoweverMuchIsAskedFor)
 }
 
 TEST(ZstdStream, GivesTheSameOfADamagedFrameWhateverCameBeforeIt) {
-  // 30 bytes promised; a block of 22 and one of 12, which fits where the frame before has left a larger buffer.
+  // The header promises 30 bytes; blocks of 22 and 12 follow, which fit into the larger buffer of the previous frame.
   const std::string damaged(
       "\x28\xB5\x2F\xFD\x24\x1E\xB2\x00\x00"
       "a\x61\x00\x00"

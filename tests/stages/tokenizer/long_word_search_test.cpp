@@ -78,7 +78,7 @@ TEST(LongWordSearch, MakesOneUnknownPieceOfWhatHasNoSum) {
   EXPECT_EQ(searches.in_little_memory(word, sum), searches.exactly(word, other));
 }
 
-/// Runs of one character, longer than what is searched with every place's sum.
+/// Runs of one character, longer than the search that keeps the sum of every position handles.
 TEST(LongWordSearch, GivesTheEncoderTheLibrarysIdsOfLongRuns) {
   testing::ModelFile model;
   model.byte_fallback = true;

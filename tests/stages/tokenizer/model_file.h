@@ -7,7 +7,7 @@
 
 namespace millrace::testing {
 
-/// A SentencePiece model to be written down piece by piece.
+/// A SentencePiece model, built piece by piece.
 struct ModelFile {
   struct Piece {
     std::string text;

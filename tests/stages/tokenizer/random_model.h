@@ -9,7 +9,7 @@
 
 namespace millrace::testing {
 
-/// Characters of random vocabularies and texts: of each length, joined by few pieces and by many.
+/// Characters of random vocabularies and texts: of each UTF-8 length, contained in few or many pieces.
 inline constexpr std::array kAlphabet{"a",
                                       "b",
                                       "-",
@@ -27,8 +27,7 @@ inline constexpr std::array kAlphabet{"a",
 
 inline constexpr const char* kBallast = "!";
 
-/// A vocabulary that nobody would train: few pieces, scores that tie, all types and options. `draw(n)` gives a number
-/// below n.
+/// An unrealistic vocabulary: few pieces, tied scores, all types and options. `draw(n)` gives a number below n.
 template <typename Draw>
 ModelFile random_model(Draw draw) {
   static constexpr std::array kScales{1.0F, 1.0F, 100.0F, 30000.0F};
@@ -55,7 +54,7 @@ ModelFile random_model(Draw draw) {
     if (draw(5) != 0) add(character);
   }
   if (draw(2) == 0) {
-    // One character that sends the sum to where floats are 1/8 to 8 apart, or nearly to the next power of two.
+    // A character whose score makes the sum so large that floats are 1/8 to 8 apart, or nearly a power of two.
     const float power = static_cast<float>(1U << (20 + draw(7)));
     model.pieces.push_back({kBallast, -(power - static_cast<float>(draw(64))), PieceType::normal});
   }
@@ -68,7 +67,7 @@ ModelFile random_model(Draw draw) {
   return model;
 }
 
-/// Text for such a vocabulary: runs, blanks, bytes that are no UTF-8.
+/// Text for such a vocabulary: runs, blanks, bytes that are not UTF-8.
 template <typename Draw>
 std::string random_text(Draw draw) {
   std::string text;

@@ -27,7 +27,7 @@ std::string read_file(const fs::path& path) {
   return {std::istreambuf_iterator<char>(in), {}};
 }
 
-/// A vocabulary over the letters a and b and the dash whose pieces tie all the time.
+/// A vocabulary over the letters a and b and the dash with many ties between pieces.
 ModelFile tying_model() {
   ModelFile model;
   model.byte_fallback = true;
@@ -87,7 +87,7 @@ TEST(UnigramEncoder, FollowsTheSumThroughItsBinades) {
   UnigramPeer peer(tying_model().bytes());
   std::string text;
   for (std::size_t word = 0; word < 300000; ++word) text += std::string(1 + word % 41, "-ab"[word % 3]) + " ";
-  expect_the_same(peer, text);  // Down to a sum of some -10^7, a float's neighbours are 1 apart.
+  expect_the_same(peer, text);  // The sum reaches about -10^7, where neighbouring floats are 1 apart.
   expect_the_same(peer, text);  // Now from the cache.
 }
 

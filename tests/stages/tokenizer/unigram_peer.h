@@ -11,10 +11,10 @@
 
 namespace millrace::testing {
 
-/// A vocabulary in our encoder and in libsentencepiece.
+/// A vocabulary loaded by our encoder and by libsentencepiece.
 class UnigramPeer {
  public:
-  /// Throws if either does not take it.
+  /// Throws if either refuses it.
   explicit UnigramPeer(std::string model, std::size_t cache_bytes = UnigramEncoder::kCacheBytes)
       : bytes_(std::move(model)),
         file_(read_vocabulary_file(bytes_).value()),
@@ -24,7 +24,7 @@ class UnigramPeer {
     if (!status.ok()) throw std::runtime_error(status.ToString());
   }
 
-  /// What was encoded before stays in the caches.
+  /// Earlier texts stay in the caches.
   std::vector<TokenId> ours(std::string_view text) {
     std::vector<TokenId> ids;
     encoder_.encode(text, memory_, ids);

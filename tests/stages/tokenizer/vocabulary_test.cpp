@@ -19,7 +19,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Lines with enough different words to learn 600 pieces from.
+/// Lines with enough distinct words to train 600 pieces.
 std::vector<std::string> small_text() {
   const std::vector<std::string> parts = {"ba",  "do",   "ki",   "lu",  "mer", "nos",
                                           "pat", "quin", "rost", "sel", "tum", "vor"};
