@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// What is logged while it is there.
+/// Captures the log while the object lives.
 class LogText {
  public:
   LogText() : before_(spdlog::default_logger()) {

@@ -20,7 +20,7 @@ struct Tensors {
     }
     point();
   }
-  /// Makes the views those of this object's memory: to be called on a copy.
+  /// Points the views to this object's memory: call it on a copy.
   void point() {
     for (std::size_t i = 0; i < values.size(); ++i) {
       views.all[i].value = values[i].data();

@@ -18,7 +18,8 @@ constexpr std::chrono::milliseconds kPatience(10);
 
 class CheckpointWriterTest : public TrainLoopTest {
  protected:
-  /// A run whose checkpoints cannot be written from step 1 until `healed_at`: a file stands in their way.
+  /// A run whose checkpoints cannot be written from step 1 until `healed_at`, because a file has the name of their
+  /// folder.
   TrainEnd run_with_a_full_disk(const TrainSetup& setup, std::uint64_t total, std::uint64_t healed_at) {
     TrainLoop loop(setup);
     TrainLoop::Hooks hooks;
@@ -29,7 +30,8 @@ class CheckpointWriterTest : public TrainLoopTest {
         write_text(setup.checkpoints, "in the way");
       }
       if (report.step == healed_at) fs::remove(setup.checkpoints);
-      // However slow the machine: what fails is known some steps before there is room, and that in time for the end.
+      // Even on a slow machine the failure is noticed some steps before writing works again, and that early enough
+      // before the end.
       if (setup.save_again_after == 0 && checkpoint_steps(setup.checkpoints).empty())
         std::this_thread::sleep_for(kPatience);
     };

@@ -25,7 +25,7 @@ TEST_F(TrainLoopTest, LogsTheLedgerSoFarWhereDetailsAreDueAndAtTheLastStep) {
   EXPECT_EQ(steps, (std::vector<std::uint64_t>{3, 6, 9, 10}));
 }
 
-/// What stops a run of 6 steps whose row 17, in step 5, is changed; the newest checkpoint is of step 3.
+/// The error that stops a run of 6 steps whose row 17, in step 5, is changed; the newest checkpoint is of step 3.
 std::string complaint_about(TrainSetup setup, const std::function<void(StreamRow&)>& change) {
   const std::filesystem::path checkpoints = setup.checkpoints;
   TrainLoop loop(std::move(setup));

@@ -16,8 +16,8 @@ namespace fs = std::filesystem;
 
 using NotFiniteCheckpointTest = TrainLoopTest;
 
-/// Puts a number into a tensor of a checkpoint and makes the checksums right again, as a program without this check
-/// would have saved it.
+/// Changes a number in a tensor of a checkpoint and updates the checksums, as if a program without this check had saved
+/// it.
 void put_into(const fs::path& checkpoint, const char* file, const std::string& tensor, float number) {
   std::string bytes = text_of(checkpoint / file);
   {

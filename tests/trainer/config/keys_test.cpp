@@ -1,4 +1,4 @@
-// Every key of the tables by which run files and config.json are read, written, checked and described.
+// Tests every key of the tables that read, write, check and describe run files and config.json.
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -74,7 +74,7 @@ KeyValue any_value(const KeyRange& range) {
   return *rc::gen::arbitrary<bool>();
 }
 
-/// TOML values that the range does not hold.
+/// TOML values outside the range.
 std::vector<std::string> values_outside(const KeyRange& range) {
   std::vector<std::string> values{"[[1]]", "2000-01-01"};
   if (const auto* whole = std::get_if<WholeRange>(&range)) {
@@ -258,7 +258,7 @@ TEST(Keys, HaveOneLineEachInTheDocs) {
   });
 }
 
-/// The reader knows every key of a table that is described: of one written a little otherwise it says so.
+/// The reader knows every described key: for a misspelt one it suggests the right one.
 void expect_known(const DescribedTable& table, const std::string& before, const std::string& behind, const auto& read) {
   ASSERT_FALSE(table.keys.empty());
   EXPECT_EQ(refusal([&] { read(before + behind); }), "accepted") << before << behind;

@@ -19,7 +19,7 @@ constexpr const char* kMix = "name = \"m\"\n[[corpus]]\nname = \"c\"\nshare = 10
 constexpr const char* kObjective =
     "name = \"causal\"\n[[denoiser]]\nname = \"causal\"\nkind = \"causal\"\nshare = 100\n";
 
-/// run.toml of a folder that a program before the table of keys made, with every key that it could write.
+/// run.toml as written by a program version before the key tables, with every key that it could write.
 constexpr const char* kEarlierRun = R"(name = "a \"run\""
 seed = 18446744073709551615
 vocab = "/v/vocab.model"
@@ -111,7 +111,7 @@ class RunConfigFile : public testing::Test {
     }
   }
   RunConfig load(const std::string& text) { return load_run({folder_.write("run.toml", text).string(), "", {}}); }
-  /// The run's folder, as it would be made anew, read back.
+  /// The run's files, written to a folder and read back.
   RunConfig again(const RunConfig& run) {
     for (const auto& [name, text] : run.resolved) folder_.write("again/" + name, text);
     return load_run({(folder_.path() / "again").string(), "", {}});

@@ -85,7 +85,7 @@ TEST_F(EvaluationTest, IsNullForACorpusWithoutHeldOutTokens) {
   EXPECT_EQ(json.at("prose").at("tokens"), 2);
 }
 
-/// The rows that causal_rows lays out, one by one.
+/// The rows of causal_rows, one by one.
 std::vector<Row> as_rows(const RowArrays& arrays) {
   std::vector<Row> rows;
   for (int i = 0; i < arrays.rows; ++i) {

@@ -13,7 +13,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A run in which a weight is no number, or another bad one, during some steps.
+/// A run in which a weight is NaN, or another bad value, during some steps.
 class BadStepsTest : public TrainLoopTest {
  protected:
   static constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
@@ -61,7 +61,7 @@ TEST_F(BadStepsTest, AreThoseWhoseGradientsHaveNoFiniteSquare) {
   for (const float value : values(loop)) ASSERT_TRUE(std::isfinite(value));
 }
 
-/// The one embedding row that no batch reads: neither loss nor gradients show it.
+/// The embedding row that no batch reads: it affects neither loss nor gradients.
 TEST_F(BadStepsTest, AreThoseWhoseUpdateWouldLeaveAWeightNotFinite) {
   for (const char* optimizer : {"adafactor", "adamw"}) {
     TrainSetup with_optimizer = setup(optimizer);
@@ -199,7 +199,7 @@ TEST_F(BadStepsTest, PutOffACheckpointUntilAnUpdateIsMade) {
 }
 
 TEST_F(BadStepsTest, InARowAreCountedOnWhenTheRunIsResumed) {
-  bad_weight_ = 1e12f;  // What is saved has to be finite.
+  bad_weight_ = 1e12f;  // Saved weights must be finite.
   TrainLoop loop(setup("a"));
   EXPECT_EQ(run(loop, 3, {2, 3}), TrainEnd::complete);
   TrainLoop resumed(setup("a"));

@@ -16,7 +16,7 @@ struct OneStep {
     setup.train.micro_rows = micro_rows;
     setup.train.checkpoint_every_steps = 0;
     setup.checkpoints /= std::to_string(micro_rows);
-    // What is no mean over positions: the experts' balance and their capacity.
+    // Not means over positions: the experts' balance and their capacity.
     setup.model.router_aux_loss_factor = 0;
     setup.model.capacity_rule = CapacityRule::dropless;
     TrainLoop loop(std::move(setup));

@@ -9,10 +9,10 @@
 namespace millrace {
 namespace {
 
-/// A run that learns next to nothing, and whose head is spoiled behind its first step.
+/// A run that learns almost nothing, and whose head is spoiled after its first step.
 class RisingLossTest : public TrainLoopTest {
  protected:
-  /// Goes on until `steps`; returns how many updates in a row had a loss above the first's.
+  /// Trains on until `steps`; returns how many updates in a row had a loss above the first one's.
   std::uint64_t train(const std::string& name, std::uint64_t steps, float head_factor) {
     TrainSetup slow = setup(name);
     slow.train.learning_rate = 1e-6;

@@ -10,7 +10,7 @@ class StopTrainingTest : public TrainLoopTest {
  protected:
   ~StopTrainingTest() override { withdraw_stop(); }
 
-  /// Goes on with `name` until `total` steps, and requests a stop when `stop(loop)` says so before a batch.
+  /// Resumes `name` until `total` steps, and requests a stop before the batch for which `stop(loop)` is true.
   TrainEnd run_until(const std::string& name, std::uint64_t total, const std::function<bool(const TrainLoop&)>& stop) {
     TrainLoop loop(setup(name));
     loop.resume();
@@ -30,7 +30,7 @@ class StopTrainingTest : public TrainLoopTest {
   }
 
   std::uint64_t step_ = 0;
-  std::uint64_t stop_after_step_ = 0;  ///< Before what follows the step: an evaluation, if one is due.
+  std::uint64_t stop_after_step_ = 0;  ///< Before the evaluation that follows the step, if one is due.
 };
 
 TEST_F(StopTrainingTest, GivesUpTheStepUnderWayAndSavesTheLastWholeOne) {

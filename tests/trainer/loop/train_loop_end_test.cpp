@@ -18,7 +18,7 @@ TEST_F(TrainLoopTest, CountsTheRowsOfALastIncompleteBatch) {
   EXPECT_EQ(loop.state().evaluated_at, 2u);
 }
 
-/// A row without tokens: what lies behind the last one, with a reject of its own.
+/// A row without tokens: the stream's end after the last row, with a reject of its own.
 StreamRow end_behind(std::uint64_t rows) {
   StreamRow end;
   end.number = rows;

@@ -25,7 +25,7 @@ namespace millrace {
 
 inline constexpr int kLength = 16;
 
-/// Row `number` of a stream of two corpora; a function of its number.
+/// Row `number` of a stream of two corpora; depends on `number` only.
 inline StreamRow stream_row(std::uint64_t number) {
   StreamRow row;
   row.number = number;
@@ -107,8 +107,8 @@ class TrainLoopTest : public testing::Test {
     return setup;
   }
 
-  /// Trains `name` until `total` steps, going on from its checkpoints; `steps`: stops dead (as if killed) after so
-  /// many.
+  /// Trains `name` until `total` steps, resuming from its checkpoints; `steps`: stops without saving (as if killed)
+  /// after so many.
   void run(const std::string& name, std::uint64_t total, std::uint64_t steps = 1000) {
     TrainLoop loop(setup(name));
     loop.resume();
@@ -135,7 +135,7 @@ class TrainLoopTest : public testing::Test {
     }
     return lines;
   }
-  /// Those of steps: the first is step 1's.
+  /// The lines of training steps; the first is step 1's.
   std::vector<nlohmann::json> step_metrics(const std::string& name) {
     std::vector<nlohmann::json> lines = metrics(name);
     std::erase_if(lines, [](const nlohmann::json& line) { return line.contains("eval"); });

@@ -15,7 +15,7 @@
 namespace millrace {
 namespace {
 
-/// While it lives no file of this process can grow beyond `bytes`.
+/// While this object lives, no file of this process can grow beyond `bytes`.
 class FullDisk {
  public:
   explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {

@@ -11,7 +11,7 @@
 namespace millrace {
 namespace {
 
-/// The formulas, one matrix, in double, as slowly as they are written.
+/// Reference: the formulas for one matrix, in double, as written.
 struct SlowAdafactor {
   SlowAdafactor(std::size_t row_count, std::size_t column_count, bool is_factored)
       : rows(row_count), columns(column_count), factored(is_factored), v(rows * columns), v_row(rows), v_col(columns) {}
@@ -57,7 +57,7 @@ struct SlowAdafactor {
   int step = 0;
 };
 
-/// Runs five steps of both on a tensor of `matrices` matrices and compares every value.
+/// Runs five steps of both implementations on a tensor of `matrices` matrices and compares every value.
 void expect_same(const ParameterSpec& tensor, std::size_t matrices, std::size_t rows, std::size_t columns,
                  bool factored, double value_scale) {
   Tensors tensors({tensor});

@@ -20,7 +20,7 @@ namespace {
 constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 constexpr float kInfinite = std::numeric_limits<float>::infinity();
 
-/// Tensors of every kind that an optimizer treats in its own way, after two good updates.
+/// One tensor of each kind that an optimizer treats differently, after two good updates.
 class FiniteUpdateTest : public testing::TestWithParam<const char*> {
  protected:
   FiniteUpdateTest()
@@ -48,7 +48,7 @@ class FiniteUpdateTest : public testing::TestWithParam<const char*> {
     return all;
   }
 
-  /// An update that is refused names `parameter` and changes nothing.
+  /// Expects that the update is refused, names `parameter` and changes nothing.
   void expect_refused(double rate, const std::string& parameter) {
     const std::vector<std::uint32_t> before = bits();
     const std::uint64_t steps = optimizer_->steps();
@@ -99,7 +99,7 @@ TEST_P(FiniteUpdateTest, IsRefusedWithARateThatLeadsBeyondAFloat) {
   for (const double rate : {1e23, 1e36, 1e60, 1e300}) expect_refused(rate, "gains");
 }
 
-/// The rule as a property, whatever the sizes of values, gradients and rate: all finite, or all as it was.
+/// Property, for any sizes of values, gradients and rate: either all results are finite, or nothing changes.
 TEST_P(FiniteUpdateTest, LeavesOnlyFiniteNumbersOrChangesNothing) {
   int refused = 0;
   int made = 0;

@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-/// With tensors that Adafactor factors, and others.
+/// Has tensors that Adafactor factors, and others.
 ModelConfig config_of_model() {
   ModelConfig config = tiny_model();
   config.hidden_size = 128;

@@ -12,7 +12,7 @@ namespace {
 
 constexpr std::uint64_t kGigabyte = std::uint64_t{1} << 30;
 
-/// A /proc and a /sys of a test's own, on a machine that has 64 GB of which 40 are available.
+/// A fake /proc and /sys of a machine with 64 GB, of which 40 are available.
 class MachineMemoryTest : public testing::Test {
  protected:
   MachineMemoryTest() { put("proc/meminfo", "MemTotal: 67108864 kB\nMemFree: 1 kB\nMemAvailable:   41943040 kB\n"); }
@@ -21,7 +21,7 @@ class MachineMemoryTest : public testing::Test {
     std::filesystem::create_directories((folder_.path() / file).parent_path());
     write_text(folder_.path() / file, text);
   }
-  /// In GB, without what this process holds.
+  /// In GB, without this process's own memory.
   double gigabytes(const std::string& limit) {
     const MachineMemory memory = machine_memory(folder_.path());
     EXPECT_EQ(memory.limit, limit);

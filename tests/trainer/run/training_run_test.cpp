@@ -54,10 +54,10 @@ class TrainingRunTest : public testing::Test {
 
   struct Trained {
     TrainingRun::Outcome outcome;
-    std::uint64_t steps = 0;  ///< That were told of.
-    std::string weights;      ///< Of the last checkpoint.
+    std::uint64_t steps = 0;  ///< Reported steps.
+    std::string weights;      ///< Weights of the last checkpoint.
   };
-  /// From the file to the summary; asked to stop once `stop_after` steps were told of.
+  /// Runs from the file to the summary; requests a stop after `stop_after` reported steps.
   static Trained train(TrainingRun::Options options, std::uint64_t stop_after = kSteps + 1) {
     Trained trained;
     TrainingRun::Hooks hooks;

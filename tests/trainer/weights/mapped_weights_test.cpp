@@ -105,7 +105,7 @@ ModelConfig many_experts() {
   return config;
 }
 
-/// A model.safetensors of zeros, which takes no place on the disk.
+/// A sparse model.safetensors of zeros, which takes no disk space.
 void write_zeros(const std::filesystem::path& path, const ModelConfig& config) {
   std::string header;
   std::uint64_t at = 0;
@@ -125,7 +125,7 @@ void write_zeros(const std::filesystem::path& path, const ModelConfig& config) {
   std::filesystem::resize_file(path, 8 + length + at);
 }
 
-/// Bytes of mapped files of that name that are in this process's memory.
+/// Resident bytes of this process's mappings of files with that name.
 std::uint64_t resident(const std::string& name) {
   std::ifstream maps("/proc/self/smaps");
   std::uint64_t kilobytes = 0;

@@ -37,7 +37,7 @@ TEST(ConfigJson, TakesTheReleasedCapacityRuleWhenNoneIsWritten) {
   EXPECT_EQ(parse_model_config(json.dump(), "here").capacity_rule, CapacityRule::colossalai);
 }
 
-/// The 8B's, as the code behind the released checkpoints has it.
+/// Of the 8B model, as in the code of the released checkpoints.
 constexpr const char* kReleased = R"({
   "architectures": ["OpenMoeForCausalLM"], "auto_map": {"AutoModelForCausalLM": "modeling_openmoe.OpenMoeForCausalLM"},
   "attention_bias": false, "bos_token_id": 0, "dropout_rate": 0.0, "enable_comm_overlap": false,
@@ -64,7 +64,7 @@ TEST(ConfigJson, ReadsAReleasedOneAsThe8BWithTheReleasedCapacity) {
 
 TEST(ConfigJson, WritesEveryKeyOfAReleasedOneThatSaysWhatIsComputed) {
   nlohmann::json keys = nlohmann::json::parse(kReleased);
-  // How other programs load or train it, and nothing about what it computes.
+  // These affect how other programs load or train it, not what it computes.
   for (const char* other : {"auto_map", "initializer_range", "load_balance_beam_width",
                             "load_balance_group_swap_factor", "load_balance_tolerance", "transformers_version"})
     keys.erase(other);

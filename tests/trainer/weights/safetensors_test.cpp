@@ -41,7 +41,7 @@ class Safetensors : public ::testing::Test {
     std::memcpy(bytes.data(), &length, 8);
     return bytes + header + std::string(data_bytes, '\1');
   }
-  /// Expects a refusal that says `word`.
+  /// Expects a refusal whose message contains `word`.
   void expect_refused(const std::string& bytes, const std::string& word) const {
     const fs::path path = write("bad.safetensors", bytes);
     try {
@@ -138,12 +138,12 @@ TEST_F(Safetensors, RefusesDamagedFilesSayingWhatIsWrong) {
   expect_refused(file_of(R"({"__metadata__":{"a":1}})", 0), "not a string");
 }
 
-/// A name that JSON must escape now and then.
+/// A name that sometimes needs JSON escaping.
 rc::Gen<std::string> any_name() {
   return rc::gen::container<std::string>(rc::gen::oneOf(rc::gen::inRange<char>(' ', '\x7f'), rc::gen::element('\n')));
 }
 
-/// Tensors of any type and shape, with bytes of their own.
+/// Tensors of random types, shapes and bytes.
 struct AnyTensors {
   std::vector<TensorView> views;
   std::vector<std::string> bytes;

@@ -14,7 +14,7 @@
 
 namespace millrace {
 
-/// Numbers for every parameter, all different and none of them round, and a folder to keep them in.
+/// A model with distinct, non-integer values for all parameters, and a folder to save them in.
 class WeightsTest : public testing::Test {
  protected:
   using Memory = ParameterMemory<float>;

@@ -18,7 +18,7 @@ class Weights : public WeightsTest {
     load_parameters(folder_.path(), other.views());
     expect_same_numbers(other.views());
   }
-  /// What load_parameters says against the folder; nothing may have been loaded then.
+  /// The error of load_parameters for the folder; checks that nothing was loaded.
   std::string refusal() const {
     Memory other(config_, Memory::Gradients::none);
     try {
