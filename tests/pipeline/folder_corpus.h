@@ -8,7 +8,7 @@ namespace millrace {
 
 inline constexpr ShareUnits kPercent = kShareUnits / 100;
 
-/// A corpus whose shards are the folder of its name.
+/// A corpus whose shards are in the folder of its name.
 inline Corpus folder_corpus(const std::string& name, ShareUnits share, double max_epochs = 0,
                             AtEnd at_end = AtEnd::repeat) {
   Corpus corpus;

@@ -154,7 +154,7 @@ CorpusAccount account() {
   CorpusAccount account;
   account.corpus = text();
   account.records = record_counts();
-  account.records.shortened = account.records.dropped_tokens = 0;  // No account tells of them.
+  account.records.shortened = account.records.dropped_tokens = 0;  // Not part of an account.
   account.documents = number();
   account.raw_tokens = number();
   account.tail_documents = number();
@@ -183,7 +183,7 @@ ExportManifest output_manifest() {
   return manifest;
 }
 
-/// Read again it is the value that was written; and so it is told of in the same way.
+/// Reading gives the value that was written, and writing it again the same text.
 template <class Make>
 void expect_to_come_back(const Make& make) {
   expect_holds(kCases, [&] {
@@ -239,7 +239,7 @@ TEST(WrittenJson, ComesBackTheSameFromALedger) {
   });
 }
 
-/// What earlier programs wrote is read, and is written byte by byte as they wrote it.
+/// Texts of earlier program versions are read, and written again byte for byte.
 TEST(WrittenJson, IsTheBytesThatEarlierProgramsWrote) {
   const auto again = []<class Value>(const Value*, const std::string& text) {
     EXPECT_EQ(json_line(from_json_text<Value>(text)), text);

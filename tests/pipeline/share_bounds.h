@@ -33,7 +33,7 @@ inline std::string out_of_share(const std::vector<ShareUnits>& weights, const st
   return "";
 }
 
-/// Shares that sum to kShareUnits, in proportion to weights between 0.0001 and 0.9999 of all orders of magnitude.
+/// Shares that sum to kShareUnits, proportional to weights from 0.0001 to 0.9999, log-uniformly spread.
 inline std::vector<ShareUnits> random_shares(std::size_t count, ItemRng& rng) {
   std::vector<double> weights(count);
   double sum = 0;

@@ -18,7 +18,7 @@ namespace {
 constexpr int kItems = 40'000;
 constexpr double kPart = 0.1;
 
-/// One thing that is decided for an item by chance, with probability kPart.
+/// A random decision for an item, with probability kPart.
 struct Decision {
   std::string name;
   std::function<bool(std::uint64_t item)> falls;
@@ -28,7 +28,7 @@ std::string text_of(std::uint64_t item) {
   return fmt::format("text number {}", item);
 }
 
-/// All there are: every purpose, the hash that holds out, and the fractional epochs as they are asked for.
+/// All decisions: every purpose, the holdout hash, and the fractional epochs as they are asked for.
 std::vector<Decision> decisions() {
   std::vector<Decision> all;
   for (const Purpose purpose : kPurposes)
@@ -50,7 +50,7 @@ TEST(NoTwoPurposes, ShareADraw) {
     std::vector<char>& outcomes = fallen.emplace_back();
     for (std::uint64_t item = 0; item < kItems; ++item) outcomes.push_back(decision.falls(item) ? 1 : 0);
   }
-  // Of independent draws both fall for kPart^2 of the items, within six deviations.
+  // Independent draws coincide for kPart^2 of the items, within six standard deviations.
   const double expected = kItems * kPart * kPart;
   const double most_off = 6 * std::sqrt(expected);
   for (std::size_t a = 0; a < all.size(); ++a) {

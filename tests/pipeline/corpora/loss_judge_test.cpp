@@ -17,7 +17,7 @@ using testing::HasSubstr;
 
 constexpr Loss kNone{0, 0};
 
-/// Counts of `sound` records of 100 bytes, and what is lost.
+/// Counts of `sound` records of 100 bytes, and of the lost ones.
 RecordCounts counts(std::uint64_t sound, Loss lost) {
   RecordCounts counts;
   counts.read = sound;
@@ -31,7 +31,7 @@ Reject reject(RejectCause cause, Loss loss) {
 }
 
 TEST(WhatIsLost, IsOfRecordsOrOfBytesWhicheverIsMore) {
-  EXPECT_DOUBLE_EQ(lost_part({10'000, 1'000'000}, {10, 10'000'000}), 10.0 / 11);  // Ten frames of most of it.
+  EXPECT_DOUBLE_EQ(lost_part({10'000, 1'000'000}, {10, 10'000'000}), 10.0 / 11);  // Ten frames with most of the bytes.
   EXPECT_DOUBLE_EQ(lost_part({695, 1'000'000}, {305, 1000}), 0.305);
   EXPECT_DOUBLE_EQ(lost_part({100, 100}, kNone), 0);
   EXPECT_DOUBLE_EQ(lost_part(kNone, kNone), 0);

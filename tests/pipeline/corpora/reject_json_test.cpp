@@ -19,7 +19,7 @@ JsonValue parsed(const Json& json) {
   return JsonValue::parse(json_line(json), {"kept.json", 0, ""});
 }
 
-/// What reading `json` complains of; empty: nothing.
+/// The error of reading `json`; empty: none.
 template <class Read>
 std::string complaint_of(const Read& read, const Json& json) {
   try {

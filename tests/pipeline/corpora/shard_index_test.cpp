@@ -116,7 +116,7 @@ TEST_F(Indexing, GivesTheSameOnOneThreadAndOnEight) {
 TEST_F(Indexing, TakesOverWhatDidNotChangeWithoutReadingIt) {
   const ShardIndex earlier = build();
   const auto time = fs::last_write_time(file(1));
-  std::string bytes(fs::file_size(file(1)), ' ');  // The same size and time: what is read would be empty.
+  std::string bytes(fs::file_size(file(1)), ' ');  // Same size and time; reading it would find nothing.
   folder_.write(names_[1], bytes);
   fs::last_write_time(file(1), time);
   const ShardIndex again = build(&earlier);
@@ -180,7 +180,7 @@ TEST_F(Indexing, TellsOfAllBytesInTheEnd) {
   EXPECT_EQ(all, bytes);
 }
 
-/// What becomes of a shard to which something happens after its first record.
+/// The result for a shard that changes after its first record was read.
 class ShardUnderWay : public Indexing {
  protected:
   IndexedShard index_while(const std::function<void()>& happens) {

@@ -228,7 +228,7 @@ TEST_F(LostData, OfAShardThatIsEmptyOrHasOnlyEmptyTextsIsNoUnreadableShard) {
 TEST_F(LostData, OfAnUnreadableShardStopsARunThatBeganBeforeIt) {
   write("part-1.jsonl", "no json\n");
   Outcome whole = run();
-  while (whole.rows == 0) {  // The shard comes first with this seed.
+  while (whole.rows == 0) {  // With this seed the shard comes first.
     ++config_.seed;
     whole = run();
   }
@@ -258,7 +258,7 @@ TEST(Notices, NameTheFirstRejectOfACauseAndEveryTenfold) {
   EXPECT_TRUE(later.line("a", reject));
 }
 
-/// Bytes that this process had from read calls so far.
+/// Bytes that this process got from read calls so far.
 std::uint64_t bytes_read() {
   std::ifstream file("/proc/self/io");
   std::string key;

@@ -23,7 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 using testing::HasSubstr;
 
-/// A run of one corpus of forty documents, and what is made of it.
+/// A run of one corpus of forty documents, and its export.
 class Preprocessing : public testing::Test {
  protected:
   Preprocessing() {

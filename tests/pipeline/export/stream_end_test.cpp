@@ -21,7 +21,7 @@ using testing::HasSubstr;
 
 constexpr int kRowLength = 16;
 
-/// A run over two corpora that end: one stops the stream, with bad records up to its very end.
+/// A run over two finite corpora: one stops the stream, with bad records up to its end.
 class StreamEnd : public testing::Test {
  protected:
   StreamEnd() {
@@ -49,7 +49,7 @@ class StreamEnd : public testing::Test {
     std::vector<std::vector<TokenId>> rows;
     std::map<std::pair<std::uint32_t, std::uint64_t>, int> rejects;  ///< By corpus and line.
     Ledger ledger;
-    std::optional<StreamPosition> last;  ///< Behind the last row.
+    std::optional<StreamPosition> last;  ///< After the last row.
     std::optional<StreamPosition> end;
   };
 
@@ -181,7 +181,7 @@ TEST_F(StreamEnd, OfRowsInAFolderThatHasMoreIsTheEndOfThePhasesTrainedOn) {
   EXPECT_EQ(there.end, here.end);
 }
 
-/// The account of rows is two counts, the stream's and the ledger's, each of which can be wrong.
+/// Rows are counted twice, by the stream and by the ledger, and each count can be wrong.
 class RowsAccount : public StreamEnd {
  protected:
   void SetUp() override { whole_ = stream(1); }

@@ -80,7 +80,7 @@ TEST_F(Staging, AKillWhileFilesAreMovedIntoPlaceIsMadeGood) {
     folder.append("b", "b");
     folder.save({1});
   }
-  // As publish() leaves it when it is killed behind its first file.
+  // The state after publish() was killed after its first file.
   std::ofstream(staged(kOutputManifest)) << json_line(kManifest);
   fs::rename(staged("b"), out() / "b");
   EXPECT_TRUE(StagedFolder::inspect(out())->complete);

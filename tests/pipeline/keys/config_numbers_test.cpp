@@ -1,4 +1,4 @@
-// What becomes of a number of a TOML file on its way into the program.
+// How numbers of a TOML file are read.
 #include <cstdint>
 #include <limits>
 #include <string>

@@ -46,7 +46,7 @@ TEST(WrittenToml, ComesBackTheSameWhateverIsInIt) {
   });
 }
 
-/// Hashes of these texts stand in outputs and run folders.
+/// Hashes of these texts are stored in outputs and run folders.
 TEST(WrittenToml, IsTheBytesThatEarlierProgramsWrote) {
   const std::string mix =
       "name = \"a \\\"mix\\\"\"\n\n"

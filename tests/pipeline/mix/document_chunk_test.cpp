@@ -63,7 +63,7 @@ TEST(DocumentChunk, IsDrawnAnewInEachEpoch) {
   EXPECT_GT(others, 90);
 }
 
-/// One document of 90 ids a turn, of which a chunk of 40 is read.
+/// One document of 90 ids per turn, of which a chunk of 40 is read.
 TEST(DocumentChunk, IsNamedByItsPlaceInTheDocumentAndCountedInThePosition) {
   StreamConfig config = config_over("", {folder_corpus("a", kShareUnits)}, three_denoisers(300'000'000, 300'000'000));
   std::uint64_t number = 0, dropped = 0;

@@ -12,7 +12,7 @@
 namespace millrace {
 namespace {
 
-/// The documents of corpus 0 in the order in which they begin, while its shares are watched.
+/// The documents of corpus 0 in the order in which they begin; checks the shares at the same time.
 template <typename NameOf>
 std::vector<std::uint64_t> documents_begun(const StreamConfig& config, std::size_t wanted, NameOf&& name_of) {
   SerialStream stream(config);
@@ -87,7 +87,7 @@ TEST(Mixer, TakesAboutThePartOfAFractionalEpochThatIsAskedFor) {
   EXPECT_NEAR(thrice, 0.3 * kDocuments, 4 * deviation);
 }
 
-/// Corpus "brief" of 30 documents for one epoch, beside two that last.
+/// Corpus "brief" of 30 documents for one epoch, and two that do not run out.
 class MixerWithABriefCorpus : public testing::Test {
  protected:
   MixerWithABriefCorpus() {

@@ -42,7 +42,7 @@ inline StreamConfig config_over(const std::filesystem::path& data, const std::ve
   return config;
 }
 
-/// Raw tokens per corpus, and examples per corpus and denoiser, since the counters last began.
+/// Raw tokens per corpus, and examples per corpus and denoiser, since the counters were last reset.
 struct Counts {
   explicit Counts(std::size_t corpora, std::size_t denoisers)
       : raw_tokens(corpora, 0), examples(corpora, std::vector<std::uint64_t>(denoisers, 0)) {}
@@ -54,7 +54,7 @@ struct Counts {
   std::vector<std::vector<std::uint64_t>> examples;
 };
 
-/// What is out of its share: a corpus by more than the longest example, or a denoiser by more than one example.
+/// What deviates from its share: a corpus by more than the longest example, or a denoiser by more than one example.
 inline std::string breach(const Counts& counts, const PreparedPhase& plan) {
   std::string found = out_of_share(plan.corpus_shares, counts.raw_tokens, plan.longest);
   for (std::size_t i = 0; found.empty() && i < counts.examples.size(); ++i) {

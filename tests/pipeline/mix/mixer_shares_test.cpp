@@ -14,7 +14,7 @@ namespace {
 constexpr int kQuickCases = 100;
 constexpr int kLongCases = 10'000;
 
-/// Corpora of a single document each, from one id to more than an example, that is given again in every epoch.
+/// Corpora of a single document each, from one id to more than an example, repeated in every epoch.
 SerialStream::Source one_document_each(std::size_t corpora) {
   return [numbers = std::vector<std::uint64_t>(corpora, 0)](std::size_t corpus) mutable {
     EncodedRecord item;
@@ -77,8 +77,8 @@ TEST(Mixer, KeepsTheSharesOfEachPhaseFromItsOwnBeginning) {
   EXPECT_FALSE(stream.next().has_value());
 }
 
-/// The value that chi-square with so many degrees of freedom exceeds with the probability that `normal` standard
-/// deviations have (Wilson and Hilferty's approximation).
+/// The quantile of chi-square, for the given degrees of freedom, that corresponds to `normal` standard deviations
+/// (Wilson and Hilferty's approximation).
 double chi_square_quantile(double degrees, double normal) {
   const double scale = 2 / (9 * degrees);
   return degrees * std::pow(1 - scale + normal * std::sqrt(scale), 3);
@@ -114,7 +114,7 @@ TEST(Mixer, DrawsCorporaAndDenoisersOfExamplesIndependentlyWithRandomSampling) {
       of_corpora += chi_square(examples, kExamples * corpora[i]);
     }
   }
-  // Two-sided, at the level of 0.1 %: draws that keep to the shares better than chance are no draws.
+  // Two-sided, at the 0.1 % level: draws that match the shares better than chance are not random.
   for (const auto& [found, cells] :
        {std::pair(of_corpora, corpora.size()), std::pair(of_both, corpora.size() * denoisers.size())}) {
     const double degrees = kSeeds * (static_cast<double>(cells) - 1);

@@ -16,18 +16,18 @@ constexpr int kQuickCases = 300;
 constexpr int kLongCases = 10'000;
 
 enum class Lengths : std::uint8_t {
-  fixed,      ///< All are the longest.
-  varying,    ///< 1 to the longest, another for a claimant after each of its turns: its next denoiser.
-  cut_short,  ///< Likewise, and less is taken than was announced: separators are no raw tokens.
+  fixed,      ///< All have the maximum length.
+  varying,    ///< 1 to the maximum, a new one for a claimant after each of its turns: its next denoiser.
+  cut_short,  ///< As varying, but less is taken than announced, because separators are not raw tokens.
 };
 
-/// Who stands where. `weights` is kept beside the claimants for out_of_share().
+/// The claimants' state. `weights` is kept separately for out_of_share().
 struct Standing {
   std::vector<ShareUnits> weights;
   std::vector<std::uint64_t> taken;
 };
 
-/// What is wrong after the first of `turns` turns that breaks a bound, or nothing.
+/// Describes the first of `turns` turns that violates a bound; nothing if none does.
 std::string first_breach(Standing& standing, std::uint64_t longest, Lengths lengths, std::uint64_t turns,
                          ItemRng& rng) {
   const auto length = [&] { return lengths == Lengths::fixed ? longest : 1 + rng.below(longest); };
@@ -52,7 +52,7 @@ void keeps_within_one_longest_example() {
   const auto lengths = *rc::gen::element(Lengths::fixed, Lengths::varying, Lengths::cut_short);
   ItemRng rng(*rc::gen::arbitrary<std::uint64_t>(), Purpose::span_lengths, 0);
   Standing standing{random_shares(count, rng), std::vector<std::uint64_t>(count, 0)};
-  // Few claimants get more turns: enough for a share of 0.0001 to have several of its own.
+  // Few claimants get more turns, so that a share of 0.0001 gets several.
   const std::uint64_t turns = std::clamp<std::uint64_t>(100'000 / count, 1000, 30'000);
   RC_ASSERT(first_breach(standing, longest, lengths, turns, rng) == "");
 }

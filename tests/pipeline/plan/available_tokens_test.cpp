@@ -21,7 +21,7 @@ class AvailableTokensOfACorpus : public testing::Test {
     corpus_.corpus.name = "c";
   }
 
-  /// Adds a shard, and its tokens to those that are to be found.
+  /// Adds a shard, and its tokens to the expected count.
   void add_shard(int documents, int words) {
     const std::uint64_t number = corpus_.shards.size();
     std::string lines;

@@ -10,7 +10,7 @@
 namespace millrace {
 namespace {
 
-/// Two corpora of which the second has four times the text.
+/// Two corpora; the second has four times as much text.
 class Forecast : public testing::Test {
  protected:
   Forecast() {

@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-/// Causal rows of 101 positions: 100 raw tokens each, but for the separators between documents.
+/// Causal rows of 101 positions: 100 raw tokens each, minus the separators between documents.
 class Plan : public testing::Test {
  protected:
   void add_phase(std::uint64_t until, std::vector<Corpus> corpora) {
@@ -82,7 +82,7 @@ TEST_F(Plan, EndsWhereACorpusStopsTheStream) {
   EXPECT_NEAR(*all.corpora[1].raw_tokens, 5'000, 1e-6);
 }
 
-/// Rows that hold several examples each, of five corpora and denoisers of three lengths, one of which is drawn.
+/// Rows that hold several examples each, of five corpora and denoisers of three lengths, one of them random.
 class PlanOfPackedRows : public testing::Test {
  protected:
   PlanOfPackedRows() {

@@ -144,8 +144,8 @@ TEST_F(ChangedRun, RefusesAPositionOfAnotherRun) {
   EXPECT_THROW(run(now_, stop), ConfigError) << "corpus a was read from";
 }
 
-/// Whatever is wrong with a position that a file brought is told of that file's line, found while it is looked at or
-/// only when the shards are.
+/// Every error in a position read from a file names the file's line, whether parsing finds it or opening the shards
+/// does.
 TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
   const Run whole = run(then_);
   const auto sound = [&](std::size_t row) {

@@ -294,7 +294,7 @@ TEST_F(Stream, EndsWithACorpusThatSaysStop) {
 }
 
 TEST_F(Stream, EndsAtOnceWhenTheTrainerStops) {
-  config_.phases.back().until = 1'000'000'000'000 * kRowLength;  // Not reached before ctest gives up.
+  config_.phases.back().until = 1'000'000'000'000 * kRowLength;  // Not reached before the timeout of ctest.
   DataPipeline::Options options;
   options.threads = 2;
   DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, options);

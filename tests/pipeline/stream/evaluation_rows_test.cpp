@@ -52,7 +52,7 @@ std::vector<std::vector<TokenId>> labels_of(const std::vector<Row>& rows) {
   return labels;
 }
 
-/// Which denoiser a row's first example is of, by its prompt.
+/// The denoiser of a row's first example, recognised by its prompt.
 std::string denoiser_of(const Row& row, const Objective& objective) {
   for (const Denoiser& d : objective.denoisers) {
     const std::vector<TokenId> prompt = tiny_vocabulary().encode(d.prompt);
@@ -65,7 +65,7 @@ TEST(EvaluationRows, AreTheTextItselfBehindASplitForAPrefixDenoiser) {
   Objective objective;
   objective.denoisers = {denoiser("", DenoiserKind::prefix, 1)};
   const EvaluationRows make = rows_of(run_of(objective, 10));
-  // Eight raw tokens a row; eos between documents is no raw token; the last three fill no row.
+  // Eight raw tokens per row; eos between documents does not count; the last three do not fill a row.
   const std::vector<Row> rows =
       make("a", {10, 11, 12, kEos, 13, 14, 15, 16, 17, 18, 19, kEos, 20, 21, 22, 23, 24, 25, 26, 27, 28, kEos});
   ASSERT_EQ(rows.size(), 2u);
@@ -123,7 +123,7 @@ TEST(EvaluationRows, AreTheSameWheneverTheyAreMadeAndOthersForAnotherSeedOrCorpu
   const auto once = labels_of(rows_of(config)("a", text));
   EXPECT_EQ(once, labels_of(rows_of(config)("a", text)));
   EXPECT_NE(once, labels_of(rows_of(config)("b", text)));
-  config.sampling = Sampling::random;  // Only the stream's business.
+  config.sampling = Sampling::random;  // Affects the stream only.
   EXPECT_EQ(once, labels_of(rows_of(config)("a", text)));
   config.seed = 8;
   EXPECT_NE(once, labels_of(rows_of(config)("a", text)));

@@ -19,8 +19,8 @@ constexpr std::uint64_t kRowsOfAPhase = 150;
 constexpr std::size_t kRows = 3 * kRowsOfAPhase;
 constexpr std::size_t kStops = 20;
 
-/// Three phases: a and b with two denoisers, b and c as causal rows with separators, then all three. Corpus c closes on
-/// the way.
+/// Three phases: a and b with two denoisers, b and c as causal rows with separators, then all three. Corpus c closes in
+/// between.
 StreamConfig three_phases(const TemporaryFolder& data) {
   std::uint64_t number = 0;
   for (const std::string name : {"a", "b", "c"}) {
@@ -86,14 +86,14 @@ std::uint64_t hash_of(const StreamRow& row) {
   return hash;
 }
 
-/// A run so far, with nothing but what a checkpoint keeps.
+/// A run so far, with only what a checkpoint stores.
 struct RunSoFar {
   std::vector<std::uint64_t> rows;  ///< Their hashes.
   std::string position;
   std::string ledger = json_line(Ledger());
   std::size_t rejects = 0;
 
-  /// A process of its own: goes on from the texts until there are so many rows.
+  /// Simulates a new process: resumes from the texts until there are so many rows.
   void go_on(const StreamConfig& config, std::size_t until) {
     std::optional<StreamPosition> start;
     if (!position.empty()) start = from_json_text<StreamPosition>(position);
@@ -122,7 +122,7 @@ void expect_that_restarts_change_nothing(const StreamConfig& config) {
 
   for (std::uint64_t seed = 0; seed < 3; ++seed) {
     ItemRng rng(seed, Purpose::block_order, 0);
-    std::set<std::size_t> stops{kRowsOfAPhase, 2 * kRowsOfAPhase};  // At both changes of phase, and elsewhere.
+    std::set<std::size_t> stops{kRowsOfAPhase, 2 * kRowsOfAPhase};  // At both phase changes, and elsewhere.
     while (stops.size() < kStops) stops.insert(1 + rng.below(kRows - 1));
     RunSoFar stopped;
     for (const std::size_t stop : stops) {
@@ -147,8 +147,8 @@ TEST(Restart, TwentyTimesAtRandomRowsOfSeveralExamplesChangesNeitherRowsNorLedge
   expect_that_restarts_change_nothing(three_packed_phases(data));
 }
 
-/// A corpus that runs out while a row is open closes behind it, so that it does not matter whether the stream went on
-/// from there or was begun anew: in a phase to come the corpus may have enough for a shorter example.
+/// A corpus that runs out while a row is open closes after that row, so that a resumed stream equals an uninterrupted
+/// one: in a later phase the corpus may have enough for a shorter example.
 TEST(Restart, AtEveryRowOfManyPhasesInWhichCorporaCloseChangesNoRow) {
   constexpr std::uint64_t kPhases = 30;
   const TemporaryFolder data;
@@ -163,7 +163,7 @@ TEST(Restart, AtEveryRowOfManyPhasesInWhichCorporaCloseChangesNoRow) {
   }
   Phase phase = config.phases[0];
   phase.mix.corpora = corpora;
-  // Counters begin anew with the long one where a corpus closes: often it does not fit where the short one did.
+  // After a corpus closes the counters restart with the long example, which often does not fit where the short one did.
   phase.objective.denoisers = {{"long", DenoiserKind::span, 0.6, 3, 0.5, "[NLG] "},
                                {"short", DenoiserKind::span, 0.4, 3, 0.15, "[NLU] "}};
   config.holdout = 0;

@@ -1,4 +1,4 @@
-// The packed layout from the mixer to rows: what stands in a row, and that nothing is lost on the way.
+// The packed layout from the mixer to rows: the contents of rows, and that no token is lost.
 #include "pipeline/stream/row_packer.h"
 
 #include <algorithm>
@@ -39,7 +39,7 @@ class PackedRows : public testing::Test {
     std::vector<std::shared_ptr<const StreamPosition>> after;  ///< Each example.
   };
 
-  /// All rows, with what they were made of.
+  /// All rows, with their origins.
   std::vector<Packed> rows() const {
     SerialStream stream(config_);
     RowPacker packer(config_, tiny_vocabulary().pad());
@@ -163,7 +163,7 @@ TEST_F(PackedRows, AreClosedWhereAPhaseEnds) {
   EXPECT_GT(packed[49].row.examples.size(), 1U) << "the last row of a phase is filled, too";
 }
 
-/// Or a stream that begins anew behind a row might find open what was closed in its midst.
+/// Otherwise a stream that resumes after a row might find a corpus open that was closed within the row.
 TEST_F(PackedRows, AreClosedBeforeACorpusIs) {
   std::vector<Corpus>& corpora = config_.phases[0].mix.corpora;
   corpora[0].share = corpora[1].share = 200'000'000;

@@ -14,10 +14,10 @@
 
 namespace millrace {
 
-/// The stream's tickets on the calling thread: the mixer without the graph, with a few credits a corpus.
+/// The stream's segments on the calling thread: the mixer without the graph, with a few credits per corpus.
 class SerialStream {
  public:
-  /// What a corpus gives next, numbered as it comes; empty at the corpus's end.
+  /// The next item of a corpus, numbered in order; empty at the corpus's end.
   using Source = std::function<std::optional<EncodedRecord>(std::size_t corpus)>;
 
   /// Over the configuration's shards.
