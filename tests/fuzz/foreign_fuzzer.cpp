@@ -1,5 +1,5 @@
-// foreign_container on the input as a file's beginning: whatever it is, it is told; as one text it is foreign only if
-// as lines it is, too; and the same bytes packed by gzip are told by the same name.
+// foreign_container on the input as a file's beginning: it always gives an answer; the bytes are foreign as one text
+// only if they are foreign as lines, too; and the same bytes packed by gzip get the same name.
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,7 +17,7 @@ void try_head(std::string_view head) {
   require(!as_text || as_lines, "what is no text is no lines either");
   require(!as_lines || (!as_lines->name.empty() && !as_lines->remedy.empty()), "a kind has a name and a remedy");
   if (!as_lines || as_lines->name.find(" in ") != std::string::npos || head.size() > kHeadBytes) return;
-  if (as_lines->name == "zstd with a dictionary") return;  // Packed once more it is just packed twice.
+  if (as_lines->name == "zstd with a dictionary") return;  // Packed by gzip it is only "packed twice".
   GzipMember member;
   const std::string packed = member.add(head) + member.finish();
   const auto inside = foreign_container(packed, false);

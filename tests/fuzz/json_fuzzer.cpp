@@ -1,5 +1,5 @@
-// What runs, checkpoints, outputs and indexes keep as JSON: every reader refuses a text with the name of its file, or
-// has read what comes back the same from the text that the program itself writes of it.
+// JSON files of runs, checkpoints, outputs and indexes: every reader refuses a text with the name of its file, or reads
+// a value that survives being written and read again.
 #include <string>
 
 #include "model/config/model_config.h"
@@ -28,7 +28,7 @@ JsonValue parsed(const std::string& text) {
   return JsonValue::parse(text, {kFile, 0, ""});
 }
 
-/// `written` reads a text and writes what it read.
+/// `written` reads a text and writes the value again.
 template <class Written>
 void try_text(const std::string& text, const std::string& name, const Written& written) {
   std::string once;

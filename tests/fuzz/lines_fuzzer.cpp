@@ -1,5 +1,5 @@
-// LineSplitter against an obvious splitter that looks at one byte at a time: over a stream whose pieces, frames and
-// faults the input chooses, both give the same lines, and so does a splitter that begins at any seek point.
+// Compares LineSplitter with a simple splitter that reads one byte at a time: for a stream whose pieces, frames and
+// faults the input chooses, both give the same lines, and so does a splitter that starts at any seek point.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -15,7 +15,7 @@
 namespace millrace {
 namespace {
 
-/// What one read gives: bytes, and what is said of them.
+/// The result of one read: bytes, and their properties.
 struct Scripted {
   std::string bytes;
   std::optional<std::uint64_t> frame;
@@ -24,7 +24,7 @@ struct Scripted {
 };
 using Script = std::vector<Scripted>;
 
-/// Plays a script. A piece that does not fit is handed out in parts.
+/// Replays a script. A piece that does not fit is returned in parts.
 class ScriptedBytes final : public ByteStream {
  public:
   ScriptedBytes(const Script& script, std::size_t first, std::uint64_t longest)
@@ -33,7 +33,7 @@ class ScriptedBytes final : public ByteStream {
   Piece read(char* into, std::size_t capacity) override {
     require(capacity > 0, "a read has room");
     require(capacity <= most_, "a splitter holds about one line, not more");
-    // A piece of no bytes and no fault is the end, so that such a step of the script is no read of its own.
+    // A read without bytes and fault means the end, so such a step of the script is skipped.
     while (next_ < script_.size() && script_[next_].bytes.empty() && !script_[next_].fault) ++next_;
     if (next_ == script_.size()) return {};
     const Scripted& step = script_[next_];
@@ -69,7 +69,7 @@ struct Found {
   bool operator==(const Found&) const = default;
 };
 
-/// The slow splitter.
+/// The simple, slow splitter.
 class OneByteAtATime {
  public:
   explicit OneByteAtATime(std::uint64_t longest) : longest_(longest) {}
@@ -123,7 +123,7 @@ void require_readable_padding(std::string_view line) {
   static_cast<void>(sink);
 }
 
-/// Everything that `lines` gives, and the seek points that it names on the way.
+/// Everything that `lines` returns, and its seek points.
 std::vector<Found> split(LineSplitter lines, std::vector<SeekPoint>& points) {
   std::vector<Found> found;
   for (;;) {
@@ -140,8 +140,8 @@ std::vector<Found> split(LineSplitter lines, std::vector<SeekPoint>& points) {
   }
 }
 
-/// What stands from `point` on, faults before the first line left out: whether one that stands right at the point is
-/// told again is nobody's promise.
+/// The content from `point` on, without faults before the first line: whether a fault exactly at the point is reported
+/// again is unspecified.
 std::vector<Found> from_point(std::vector<Found> all, const SeekPoint& point) {
   const auto first =
       std::find_if(all.begin(), all.end(), [&](const Found& one) { return !one.fault && one.record >= point.record; });
@@ -150,7 +150,7 @@ std::vector<Found> from_point(std::vector<Found> all, const SeekPoint& point) {
 }
 
 constexpr std::size_t kMostReopened = 3;
-constexpr std::uint64_t kFileBytesPerByte = 3;  // Offsets in the scripted file are no offsets in the content.
+constexpr std::uint64_t kFileBytesPerByte = 3;  // Offsets in the scripted file differ from those in the content.
 
 Script script_of(FuzzedDataProvider& input, bool long_lines) {
   Script script;
@@ -168,7 +168,7 @@ Script script_of(FuzzedDataProvider& input, bool long_lines) {
     Scripted step;
     for (const char byte : content.substr(at, last ? std::string::npos : steps[i][0])) {
       ++at;
-      // Long lines are cheap to ask for: the buffer's limits are part of what is tried.
+      // The input can ask for long lines cheaply, so the buffer's limits are tested, too.
       if (long_lines && byte == '\x01' && runs < 4) {
         ++runs;
         step.bytes.append(150'000, 'x');

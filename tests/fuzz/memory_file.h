@@ -11,7 +11,7 @@
 
 namespace millrace {
 
-/// A file that is in memory only.
+/// A file that exists only in memory.
 class MemoryFile {
  public:
   MemoryFile(const std::uint8_t* data, std::size_t size) : descriptor_(memfd_create("fuzzer", MFD_CLOEXEC)) {

@@ -1,5 +1,5 @@
-// LineToDocument on a line of the input: what it says of the line is what nlohmann_json says, where the two are meant
-// to agree, for records, filters and fields; a document's text is UTF-8; and the bytes behind a line change nothing.
+// LineToDocument on a line of the input: its result equals that of nlohmann_json, where the two should agree, for
+// records, filters and fields; a document's text is UTF-8; and the bytes after a line have no effect.
 #include <algorithm>
 #include <span>
 #include <string>
@@ -42,13 +42,13 @@ bool is_utf8_by_the_table(std::string_view text) {
   return true;
 }
 
-/// Where the two parsers differ by design, nothing is to be learnt from comparing them.
+/// True if the two parsers differ on the line by design, so that they are not compared.
 bool is_comparable(std::string_view line) {
-  // nlohmann_json takes a NUL for the end, and passes over a byte order mark.
+  // nlohmann_json ends at a NUL, and skips a byte order mark.
   if (line.find('\0') != std::string_view::npos || line.starts_with("\xEF")) return false;
-  // It knows no limit of depth.
+  // It has no depth limit.
   if (std::count_if(line.begin(), line.end(), [](char c) { return c == '[' || c == '{'; }) > 1000) return false;
-  // It makes floating point of integers beyond 64 bits, and takes no number beyond floating point.
+  // It converts integers beyond 64 bits to double, and refuses numbers beyond the range of double.
   constexpr std::size_t kLongInteger = 19;
   constexpr std::size_t kLongExponent = 3;
   const auto ends_like_an_exponent = [](std::string_view before) {
@@ -76,7 +76,7 @@ std::string text_by_nlohmann(const Json& json) {
 
 using Keys = std::span<const std::string>;
 
-/// The values that stand at a path, as ReadOptions describes them.
+/// The values at a path, as ReadOptions describes them.
 void add_values(const Json& json, Keys path, std::vector<std::string>& values) {
   if (json.is_array()) {
     for (const Json& element : json) add_values(element, path, values);
@@ -93,7 +93,7 @@ std::vector<std::string> values_by_nlohmann(const Json& json, const std::vector<
   return values;
 }
 
-/// A filter and fields; filter_holds and fields_by_nlohmann say the same in slow words.
+/// A filter and fields; filter_holds and fields_by_nlohmann are their slow reference versions.
 ReadOptions filtering_options() {
   ReadOptions options;
   options.filter.keep = {{"lang", {"en", "12", "true"}}};
@@ -188,7 +188,7 @@ void try_line(std::string_view line) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
-  // A splitter hands out neither newlines nor blank lines.
+  // A splitter returns neither newlines nor blank lines.
   const bool is_line = input.find('\n') == input.npos && input.find_first_not_of(" \t\r") != input.npos;
   if (is_line) millrace::try_line(input);
   return 0;

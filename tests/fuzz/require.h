@@ -5,7 +5,7 @@
 
 namespace millrace {
 
-/// Ends a fuzzer's run with a finding. Not assert, which some builds leave out.
+/// Aborts a fuzzer's run with a finding. Not assert, which NDEBUG removes.
 inline void require(bool holds, const char* rule) {
   if (holds) return;
   std::fprintf(stderr, "does not hold: %s\n", rule);

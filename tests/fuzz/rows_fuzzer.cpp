@@ -1,5 +1,5 @@
-// A part of rows: it is refused with its file, or every row that its header tells of is read or refused. The hashes of
-// the header, of the rows and of their stories are put right in a second try, so that what is behind them is reached.
+// A part of rows: it is refused with its file, or every row that its header announces is read or refused. A second try
+// corrects the hashes of the header, the rows and their provenance, so that the code behind the checks is reached.
 #include <cstring>
 #include <string>
 
@@ -42,7 +42,7 @@ void put(std::string& bytes, std::size_t at, Number number) {
   std::memcpy(bytes.data() + at, &number, sizeof number);
 }
 
-/// One row of `length` positions and the story, as a part with the right hashes.
+/// One row of `length` positions and its provenance, as a part with correct hashes.
 std::string part_of(std::uint32_t length, const std::string& arrays, const std::string& story) {
   const std::string frame = zstd_compressed(story + "\n");
   std::string row = arrays;

@@ -1,4 +1,5 @@
-// Run files: one is refused with its place, or the texts that a run folder keeps of it load to the same run.
+// Run files: each is refused with the location of the error, or the texts stored in its run folder load as the same
+// run.
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -24,7 +25,7 @@ void write(const fs::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << text;
 }
 
-/// A folder with the mix and the objective that the seeds name; it goes when the program ends.
+/// A folder with the mix and the objective that the seeds name; removed when the program ends.
 class Folder {
  public:
   Folder() : path_(fs::temp_directory_path() / ("millrace-runs-fuzzer-" + std::to_string(getpid()))) {

@@ -1,5 +1,5 @@
-// A safetensors file of the input's bytes: it is refused with a reason, or its tensors tile it. Behind eight bytes that
-// say how long its header is stands the input, so that headers are soon found.
+// A safetensors file of the input's bytes: it is refused with a reason, or its tensors tile it. The input follows eight
+// bytes with the header's length, so that the fuzzer finds headers quickly.
 #include <cstring>
 #include <set>
 #include <string>
@@ -49,7 +49,7 @@ void try_file(const std::string& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string input(reinterpret_cast<const char*>(data), size);
   millrace::try_file(input);
-  // The header ends where the last bracket is; what is behind it is data.
+  // The header ends at the last bracket; the rest is data.
   const std::uint64_t header = input.rfind('}') == input.npos ? size : input.rfind('}') + 1;
   std::string length(sizeof header, '\0');
   std::memcpy(length.data(), &header, sizeof header);

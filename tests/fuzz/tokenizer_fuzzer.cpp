@@ -1,6 +1,6 @@
-// The unigram encoder against libsentencepiece: the same ids for any text, under vocabularies that the input draws and
-// under one that MILLRACE_FUZZ_MODEL names. A byte 1 in the input repeats the character behind it, so that short inputs
-// make long runs and large sums.
+// Compares the unigram encoder with libsentencepiece: the same ids for any text, with vocabularies that the input
+// determines and with the one that MILLRACE_FUZZ_MODEL names. A byte 1 in the input repeats the next character, so that
+// short inputs make long runs and large sums.
 #include <cstdlib>
 #include <fstream>
 #include <iterator>
@@ -44,7 +44,7 @@ UnigramPeer* named_peer() {
   return peer.get();
 }
 
-/// Each kRepeat, count, character written out.
+/// Expands each sequence kRepeat, count, character.
 std::string unfolded(std::string_view input) {
   std::string text;
   for (std::size_t i = 0; i < input.size(); ++i) {

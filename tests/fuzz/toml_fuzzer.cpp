@@ -1,5 +1,5 @@
-// Mixes and objectives as their files tell them: a text is refused with its place, or what was read comes back the same
-// from the text that the program itself writes of it.
+// Mix and objective files: a text is refused with the location of the error, or the value survives being written and
+// read again.
 #include <string>
 
 #include "pipeline/config/mix_file.h"
@@ -31,7 +31,7 @@ void try_text(const std::string& text, const Read& read) {
 
 extern "C" int LLVMFuzzerTestOneInput(const unsigned char* data, std::size_t size) {
   const std::string text(reinterpret_cast<const char*>(data), size);
-  // A file that it extends would be read from the disk.
+  // A file named by "extends" would be read from disk.
   if (text.find("extend") != std::string::npos) return 0;
   millrace::try_text(text, millrace::mix_from_toml);
   millrace::try_text(text, millrace::objective_from_toml);

@@ -1,4 +1,4 @@
-// A vocabulary's file: it is refused with its name, or text goes through it and back without harm.
+// A vocabulary's file: it is refused with its name, or text can be encoded and decoded safely.
 #include <string>
 
 #include "stages/errors.h"

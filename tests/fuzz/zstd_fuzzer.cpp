@@ -1,5 +1,5 @@
-// The zstd stream on a file of the input's bytes. It ends; how much is asked for at a time changes nothing; what
-// libzstd decodes whole comes out whole; and from each frame that it names, the rest comes out again.
+// The zstd stream on a file of the input's bytes. Reading ends; the size of reads does not matter; what libzstd decodes
+// completely is decoded completely; and reading from each reported frame gives the rest again.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -15,7 +15,7 @@
 #include "tests/fuzz/memory_file.h"
 #include "tests/fuzz/require.h"
 
-// A frame may ask for a window of 2 GB. Under a fuzzer it is refused, as by a machine that has no more.
+// A frame may ask for a window of 2 GB. The fuzzer refuses it, as a machine without enough memory would.
 extern "C" const char* __asan_default_options() {
   return "allocator_may_return_null=1:max_allocation_size_mb=64";
 }
@@ -23,14 +23,14 @@ extern "C" const char* __asan_default_options() {
 namespace millrace {
 namespace {
 
-constexpr std::size_t kMostContent = 4 << 20;  // Few bytes can hold very many: those are not read to the end.
+constexpr std::size_t kMostContent = 4 << 20;  // Files that decompress to more are not read to the end.
 constexpr std::size_t kMostReopened = 3;
 
 struct Fault {
   RejectCause cause;
   std::uint64_t lost_bytes;
   std::size_t content;  // Bytes before it.
-  std::size_t frames;   // Named before it.
+  std::size_t frames;   // Reported before it.
 
   bool operator==(const Fault&) const = default;
 };
@@ -94,8 +94,8 @@ std::optional<std::string> decode_by_libzstd(const std::uint8_t* data, std::size
     const bool begins = status == 0;
     // Debian's libzstd also knows the formats from before version 1.
     if (begins && (size - in.pos < 4 || !is_zstd_magic(reinterpret_cast<const char*>(data) + in.pos))) return {};
-    // Shown a small frame whole, it does not stream it, and is stricter: a frame may then not end in an empty block
-    // before it has held what its header promises.
+    // Given a whole small frame it does not stream, and is stricter: it then refuses an empty last block before the
+    // promised content is complete.
     in.size = begins ? in.pos + 1 : size;
     ZSTD_outBuffer out{buffer.data(), buffer.size(), 0};
     status = ZSTD_decompressStream(context.get(), &out, &in);
@@ -106,7 +106,7 @@ std::optional<std::string> decode_by_libzstd(const std::uint8_t* data, std::size
   return status == 0 ? std::optional(content) : std::nullopt;
 }
 
-/// What stands from frame number `first` on.
+/// The content from frame number `first` on.
 Decoded from_frame(const Decoded& all, std::size_t first) {
   const std::size_t before = all.frames[first].content;
   Decoded rest;
@@ -145,7 +145,7 @@ void try_file(const std::uint8_t* data, std::size_t size) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   try {
     millrace::try_file(data, size);
-  } catch (const std::bad_alloc&) {  // See above: a window that is refused.
+  } catch (const std::bad_alloc&) {  // A refused window: see above.
   }
   return 0;
 }
