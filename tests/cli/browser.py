@@ -1,4 +1,4 @@
-"""A page in headless Chromium, driven over a pipe with the DevTools protocol: what it shows, logs and asks for."""
+"""A page in headless Chromium, controlled over a pipe with the DevTools protocol: its contents, logs and requests."""
 
 import base64
 import fcntl
@@ -121,7 +121,7 @@ class Browser:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
 
     def frames(self):
-        """Returns when what was asked for has been drawn."""
+        """Returns after pending drawing is done."""
         self.run("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
 
     def screenshot(self, path, height=None):

@@ -84,7 +84,7 @@ class _Pickler(pickle._Pickler):
 
 
 def write_pytorch(path, tensors):
-    """A .bin file as torch.save writes it; torch is not needed: stand-ins lend the names that the pickle names."""
+    """A .bin file as torch.save writes it, without torch: stand-in classes provide the names in the pickle."""
     kinds = {"F32": ("FloatStorage", 4), "BF16": ("BFloat16Storage", 2)}
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     for name, _ in kinds.values():

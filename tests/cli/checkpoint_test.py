@@ -1,4 +1,4 @@
-"""logits, eval and generate on checkpoints as they come: one file, shards, bf16, PyTorch's. Usage: checkpoint_test.py MILLRACE"""
+"""logits, eval and generate on checkpoints: one file, shards, bf16, PyTorch's. Usage: checkpoint_test.py MILLRACE"""
 
 import array
 import json
@@ -125,9 +125,9 @@ class Checkpoints(unittest.TestCase):
         self.assertRegex(text, "^ (river|mill) ")
 
     def words_only(self):
-        """A model that says "river" or "mill", each behind a blank."""
+        """A model that generates "river" or "mill", each after a blank."""
         dtype, (rows, width), _ = self.tensors["lm_head.weight"]
-        river = 3 + 256 + 1  # Behind pad, eos, unknown, bytes and the blank.
+        river = 3 + 256 + 1  # After pad, eos, unknown, bytes and the blank.
         head = array.array("f", [0.0] * (rows * width))
         head[river * width], head[(river + 1) * width] = 1000.0, -1000.0
         tensors = {**self.tensors, "lm_head.weight": (dtype, [rows, width], head.tobytes())}

@@ -19,7 +19,7 @@ MILLRACE = sys.argv[1]
 TRIALS = {"quick": 4, "long": 150}[sys.argv[2]]  # For each file and reader.
 SEED = 16
 
-# What only a library or the language says of itself.
+# Texts that only a library or the language produces.
 RAW = ("json.exception", "std::", "_M_", "basic_string", "vector", "map::at", "stoull", "stoi", "what()", "terminate",
        "bad_alloc", "unordered", "invalid argument")
 
@@ -35,7 +35,7 @@ def places(value, path=()):
 
 
 def with_changed_value(rng, value):
-    """A copy in which one value is another, gone, or there once more."""
+    """A copy in which one value is changed, removed or duplicated."""
     value = json.loads(json.dumps(value))
     path = rng.choice(list(places(value)))
     if not path:
@@ -54,7 +54,7 @@ def with_changed_value(rng, value):
 
 
 def with_changed_bytes(rng, text):
-    """Cut, with a byte flipped, with bytes put in, with a key twice, or too deep."""
+    """Truncated, with a byte flipped, bytes inserted, a key duplicated, or nested too deeply."""
     kind, at = rng.randrange(6), rng.randrange(len(text))
     if kind == 0:
         return text[:at]
@@ -144,7 +144,7 @@ class DamagedJson(unittest.TestCase):
                     if run.returncode != 0 or file.name in error:
                         refused += 1
                         told = error + run.stdout.decode()
-                        # What is sound as JSON, but not what the folder holds, is told of the folder.
+                        # Valid JSON that does not match the folder is reported for the folder.
                         self.assertTrue(file.name in told or str(file.parent) in told, told)
         finally:
             file.write_bytes(content)
@@ -169,7 +169,7 @@ class DamagedJson(unittest.TestCase):
             self.expect_a_message(self.run_folder / name, self.resume())
 
     def test_of_a_state_is_told_on_resuming(self):
-        """Also where no checksum tells of it before."""
+        """Also where no checksum detects it first."""
         state = self.newest() / "state.json"
         copy = self.folder / "copy"
 

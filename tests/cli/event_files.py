@@ -1,4 +1,4 @@
-"""Reads TensorBoard event files: the framing, and as much of protobuf's wire format as they need."""
+"""Reads TensorBoard event files: the framing, and the parts of protobuf's wire format that they use."""
 
 import struct
 
@@ -17,7 +17,7 @@ def masked(crc):
 
 
 def records(data):
-    """The records of a file. What is torn at its end is passed over, a wrong checksum is an error."""
+    """The records of a file. A torn last record is skipped; a wrong checksum is an error."""
     at = 0
     while at + 12 <= len(data):
         length, of_length = struct.unpack_from("<QI", data, at)

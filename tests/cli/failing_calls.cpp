@@ -1,4 +1,4 @@
-// A library to be preloaded: one call to the operating system fails, for tests of what the program does then.
+// A library to be preloaded: makes one call to the operating system fail, to test how the program reacts.
 //   MILLRACE_FAULT="KIND NUMBER ERROR"   the call of KIND (read write sync rename map) with this number, from 1, fails
 //   with
 //                                        EIO, ENOSPC or EINTR, or (read, write) does half of what is asked for: SHORT
@@ -46,11 +46,11 @@ struct Fault {
 };
 
 Fault& fault() {
-  static Fault& fault = *new Fault;  // Threads may call until the very end.
+  static Fault& fault = *new Fault;  // Never destroyed: threads may call until the process ends.
   return fault;
 }
 
-/// 0: the call goes through; else what happens to it.
+/// 0: the call is executed; else the error, or kShort.
 int what_happens(Kind kind, const char* path) {
   Fault& planned = fault();
   if (planned.folder.empty() || std::strncmp(path, planned.folder.c_str(), planned.folder.size()) != 0) return 0;

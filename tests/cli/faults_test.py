@@ -1,6 +1,6 @@
 """Short runs of each command in which one call to the operating system fails: faults_test.py MILLRACE LIBRARY quick|long
-Either the result is what it is without the fault, or the exit status is 1 with one message, nothing is half-published,
-and the same command, run again, gives the right result. A shard of which a read fails is a reject, told as such."""
+Either the result is the same as without the fault, or the exit status is 1 with one message, nothing is partially
+published, and running the same command again gives the right result. A shard that cannot be read is reported as a reject."""
 
 import array
 import json
@@ -58,8 +58,8 @@ def without_times(line):
 
 
 def trained(folder):
-    """What a run is for: weights, and its logs but for the time things took. Checkpoints but the last may be missing:
-    a save that the disk refuses is given up, and the run goes on."""
+    """The results of a run: weights, and its logs without times. Checkpoints other than the last may be
+    missing: a save that fails is abandoned, and the run goes on."""
     checkpoints = sorted((folder / "checkpoints").glob("step-*"))
     result = {name: (checkpoints[-1] / name).read_bytes() for name in ("model.safetensors", "optimizer.safetensors")}
     for name in ("rejects.jsonl", "positions.jsonl", "shards.jsonl", "run.toml", "vocab.model"):
@@ -71,7 +71,7 @@ def trained(folder):
 
 
 class Command:
-    """`arguments` with {out} for a folder of its own. `result` tells of that folder what must be the same each time."""
+    """`arguments` with {out} for a folder of its own. `result` reads from it what must be the same each time."""
 
     def __init__(self, name, *arguments, result=bytes_of, again=(), compare_output=True):
         self.name, self.arguments, self.result, self.again = name, arguments, result, again
@@ -174,7 +174,7 @@ class Faults(unittest.TestCase):
             self.assertEqual(run.returncode, 1, message)
             self.assertEqual(sum(line.startswith("millrace: ") for line in message.splitlines()), 1, message)
             if unreadable and command.name == "index":
-                self.assertIn("shards could not be read", message)  # The index says so of the shard, and reads it again.
+                self.assertIn("shards could not be read", message)  # The index notes it and reads the shard again.
             elif command.result is bytes_of:
                 for name, content in bytes_of(out).items():
                     if name in expected:
@@ -211,7 +211,7 @@ class Faults(unittest.TestCase):
             print(f"{kind:<7} {error:<7} {end:<6} {count}")
 
     def test_the_library_makes_a_call_fail(self):
-        """Of a command that reads little: without the fault it is done, with it not."""
+        """For a command that reads little: without the fault it succeeds, with it it fails."""
         vocabulary = self.folder / "input" / "vocab.model"
         self.assertEqual(self.call(["vocab", "show", vocabulary]).returncode, 0)
         self.assertEqual(self.call(["vocab", "show", vocabulary], "read 1 EIO").returncode, 1)

@@ -1,4 +1,4 @@
-"""Figures that the program prints, recomputed from its rows: figures_test.py MILLRACE"""
+"""Numbers that the program prints, recomputed from its rows: figures_test.py MILLRACE"""
 
 import array
 import collections
@@ -208,7 +208,7 @@ class Figures(unittest.TestCase):
         self.assertNotIn("still to come", done.stderr)
 
     def spans(self, examples):
-        """Lengths of the noise spans that targets hold whole: behind a sentinel, before the next one or eos."""
+        """Lengths of the noise spans that targets hold completely: after a sentinel, before the next one or eos."""
         lengths = []
         for example in examples:
             run = None

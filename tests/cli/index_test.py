@@ -42,7 +42,7 @@ def index_json(*arguments, cwd=None, code=0):
 
 
 class Index(unittest.TestCase):
-    """A data directory of two folders, three shards, and one line that is none."""
+    """A data directory of two folders, three shards, and one bad line."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-index-"))
@@ -208,7 +208,7 @@ class Index(unittest.TestCase):
         line = lines_of({"text": "the river turns the wheel of the mill " * 20})
         for number in range(200):
             (self.data / f"code/long-{number}.jsonl").write_text(line * 1000)
-        for after in (0.3, 0.1, 0.05, 0.5, 0.2, 0.15):  # The machine may be too slow or too fast for one of them.
+        for after in (0.3, 0.1, 0.05, 0.5, 0.2, 0.15):  # One of them may be too early or too late on this machine.
             self.manifest.unlink(missing_ok=True)
             log, code = self.interrupted(after)
             if code == 130 and self.manifest.exists() and json.loads(self.manifest.read_text())["shards"]:

@@ -24,7 +24,7 @@ def millrace(*arguments, code=0):
 
 
 def on_a_terminal(*arguments, **environment):
-    """What the program writes where stdout is a terminal."""
+    """The program's output if stdout is a terminal."""
     parent, child = pty.openpty()
     process = subprocess.Popen([MILLRACE, *map(str, arguments)], stdout=child, stderr=subprocess.DEVNULL,
                                env={**os.environ, **environment})

@@ -1,4 +1,4 @@
-"""What is JSON and what is not, held against Python's own parser. Usage: json_lines_test.py MILLRACE"""
+"""Compares which lines are valid JSON with Python's own parser. Usage: json_lines_test.py MILLRACE"""
 
 import json
 import os
@@ -82,7 +82,7 @@ def expected(line):
     except UnicodeDecodeError:
         return "bad_utf8"
     try:
-        # Numbers stay text: their grammar is what is asked, not their value.
+        # Numbers stay text: the test is about their grammar, not their value.
         record = json.loads(text, parse_constant=refuse, parse_int=float, parse_float=float, object_pairs_hook=last_of)
     except ValueError:
         return "bad_json"
@@ -106,7 +106,7 @@ class Json(unittest.TestCase):
         self.assertLess(len(wanted), LINES * 3 // 4)
         with tempfile.TemporaryDirectory(prefix="millrace-json-") as folder:
             folder = pathlib.Path(folder)
-            # A sound line first: what a file is, is told by its beginning.
+            # A valid line first, because a file's format is recognised by its beginning.
             (folder / "lines.jsonl").write_bytes(b'{"text": "first"}\n' + b"\n".join(lines) + b"\n")
             done = subprocess.run([MILLRACE, "index", folder / "lines.jsonl", "--layout", "custom", "--out", folder / "i.json"],
                                   capture_output=True, text=True, timeout=300)

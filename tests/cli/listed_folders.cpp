@@ -1,4 +1,4 @@
-// A library to be preloaded: writes down which folders a program lists.
+// A library to be preloaded: records which folders a program lists.
 //   MILLRACE_LISTED=FILE   gets a line with the path for each folder that is opened to be listed
 #include <array>
 #include <cstdio>

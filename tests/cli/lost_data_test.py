@@ -1,4 +1,4 @@
-"""What is lost and where a stream ends, as train, preprocess and index tell it: lost_data_test.py MILLRACE"""
+"""Lost data and the end of a stream, as train, preprocess and index report them: lost_data_test.py MILLRACE"""
 
 import json
 import pathlib
@@ -34,7 +34,7 @@ class LostData(unittest.TestCase):
         self.data = self.folder / "data"
 
     def shard(self, name, documents, bad=0):
-        """A shard with `bad` lines behind its documents."""
+        """A shard with `bad` lines after its documents."""
         tiny_run.write_shards(self.data, name, 7, documents)
         with open(self.data / f"{name}.jsonl", "a") as file:
             file.write("no json\n" * bad)
@@ -123,7 +123,7 @@ class LostData(unittest.TestCase):
         self.assertIn("1 of 3 shards could not be read", done.stderr)
         self.assertIn("c.jsonl", done.stderr)
         self.assertNotIn("b.jsonl", done.stderr)
-        again = millrace("index", folder, "--out", manifest, code=1)  # From what was kept.
+        again = millrace("index", folder, "--out", manifest, code=1)  # From the stored index.
         self.assertIn("3 of them taken over", again.stderr)
         self.assertEqual(again.stdout, done.stdout)
 

@@ -1,4 +1,4 @@
-"""What a run takes of memory: planned, said, and seen. memory_test.py MILLRACE quick|long"""
+"""Memory of a run: planned, reported and measured. memory_test.py MILLRACE quick|long"""
 
 import json
 import os
@@ -17,7 +17,7 @@ MILLRACE = None
 HOW_LONG = None
 PARTS = ["weights", "gradients", "optimizer", "activations", "checkpoint", "pipeline", "program"]
 
-# Half of what is trained is activations, half weights and what hangs on them.
+# Half of the memory is activations, half weights, gradients and optimizer state.
 QUICK = ["sequence_length=256", "model.hidden_size=512", "model.intermediate_size=1024", "model.num_hidden_layers=4",
          "model.num_attention_heads=8", "model.head_dim=64", "model.num_experts=8", "train.batch_rows=8",
          "train.micro_rows=8", "train.tokens=4096"]
@@ -50,7 +50,7 @@ class Memory(unittest.TestCase):
         return json.loads(self.train("dry", "--dry-run", "--json", *arguments).stdout)["memory"]
 
     def peak(self, name, *arguments):
-        """Bytes that a run held at most, as it says itself: the system's count."""
+        """Peak memory of a run in bytes, as it reports it: the system's count."""
         self.train(name, *arguments)
         peak = json.loads((self.folder / name / "summary.json").read_text())["peak_memory_bytes"]
         shutil.rmtree(self.folder / name)
@@ -92,7 +92,7 @@ class Plan(Memory):
         self.assertFalse((self.folder / "large").exists())
         advice = said.split("it would fit with ")[1].splitlines()[0].split()
         self.train("dry", "--dry-run", *wide, *advice, preexec_fn=small)
-        # Nothing that can be set makes this one fit on any machine that runs the test.
+        # No setting makes this run fit on a machine that runs the test.
         huge = sets(["model.hidden_size=65536", "model.intermediate_size=262144"])
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         said = self.train("large", *huge, code=2).stderr
@@ -106,7 +106,7 @@ class Plan(Memory):
     def test_a_run_holds_about_what_was_planned(self):
         planned = self.planned(*sets(QUICK))["total"]
         seen = self.peak("quick", *sets(QUICK))
-        # The libraries' share is large here, and not the same everywhere.
+        # The libraries' share is large here, and differs between machines.
         self.assertLess(abs(seen - planned), 0.1 * planned + (60 << 20), f"planned {planned}, seen {seen}")
 
 

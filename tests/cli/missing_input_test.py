@@ -1,4 +1,4 @@
-"""Inputs that are not there, whichever command names them: missing_input_test.py MILLRACE"""
+"""Missing inputs, for every command: missing_input_test.py MILLRACE"""
 
 import pathlib
 import shutil

@@ -19,7 +19,7 @@ NORM = "model.norm.weight"
 
 
 def put(checkpoint, name, number, at=0):
-    """Puts a number into a tensor; the manifest then vouches for the other files only."""
+    """Changes a number in a tensor; the manifest then covers only the other files."""
     path = checkpoint / "model.safetensors"
     tensors = checkpoint_files.read_safetensors(path)
     kind, shape, content = tensors[name]

@@ -14,7 +14,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
 
 MILLRACE = None
-SECONDS = 1.0  # Of the processor, so that a busy machine does not count.
+SECONDS = 1.0  # CPU time, so that other load on the machine does not count.
 
 # Keys of a run file, and values that must be refused by name.
 REFUSED = {
@@ -210,7 +210,7 @@ class Numbers(unittest.TestCase):
                     other.write_text(without.replace(f"[{table}]\n", f"[{table}]\n{name} = {value}\n"))
                     said = self.run_program("inspect", other, code=2).stderr
                     self.assertRegex(said, r"not-finite.toml:\d+:\d+: ")
-                    if not value.endswith("e400"):  # Which is no TOML.
+                    if not value.endswith("e400"):  # Which is not valid TOML.
                         self.assertIn(f"{name} is not finite", said)
         for file, old, name in (("mix.toml", "share = 70", "share"), ("mix.toml", "share = 70", "max_epochs"),
                                 ("ul2.toml", "share = 50", "share"), ("ul2.toml", "mean_span = 3", "mean_span"),

@@ -1,4 +1,4 @@
-"""Readers of the formats that millrace preprocess writes, from their descriptions alone: numpy, and nothing of ours."""
+"""Readers of the formats that millrace preprocess writes, based on their descriptions only: numpy, no Millrace code."""
 
 import csv
 import gzip
@@ -94,7 +94,7 @@ def mds(folder):
 
 
 def rows(folder):
-    """Rows of our own format, by docs/preprocess.md: {column: list}, and the story."""
+    """Rows of Millrace's own format, by docs/preprocess.md: {column: list}, and the provenance."""
     for part in sorted(pathlib.Path(folder).glob("part-*.rows")):
         data = part.read_bytes()
         header = np.ndarray(1, [("magic", "S8"), ("version", "<u4"), ("stream", "<u4"), ("first", "<u8"), ("rows", "<u8"),

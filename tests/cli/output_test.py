@@ -1,4 +1,4 @@
-"""Where an --out leads: through links, into devices and pipes, and never in their place: output_test.py MILLRACE"""
+"""Where --out writes: through links, into devices and pipes, never replacing them: output_test.py MILLRACE"""
 
 import json
 import os
@@ -61,7 +61,7 @@ class Output(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def here(self, name):
-        """An empty folder of this test's own."""
+        """An empty folder for this test."""
         folder = self.folder / self._testMethodName / name.replace(" ", "-")
         folder.mkdir(parents=True)
         return folder
@@ -175,7 +175,7 @@ class Output(unittest.TestCase):
             self.assertEqual(file.read_text(), "somebody's")
 
     def test_files_of_other_names_stay(self):
-        """What lies beside an output, or is called as something unfinished might be, is somebody's."""
+        """Files next to an output, or named like unfinished ones, belong to the user and must stay."""
         for name, command in {**self.files, **self.folders}.items():
             with self.subTest(command=name):
                 place = self.here(name)
@@ -190,7 +190,7 @@ class Output(unittest.TestCase):
 
 
 class Names(unittest.TestCase):
-    """A corpus's name and what is called after it."""
+    """A corpus's name and the files named after it."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-names-"))
@@ -234,7 +234,7 @@ class Names(unittest.TestCase):
 
 
 class HostileText(unittest.TestCase):
-    """Paths, names and texts come back the same from what is written, and terminals obey none of them."""
+    """Paths, names and texts can be read back from the output unchanged, and no control characters reach a terminal."""
 
     NASTY = 'q"uo\\te\tt\x1b[31mn\nl\x7f\u009b=#[]{}\'é'
 

@@ -16,8 +16,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
 
 MILLRACE = None
-KILLS = 3  # Of each format's process, one after the other ...
-ROUNDS = 1  # ... and so often from the beginning.
+KILLS = 3  # Per format, one after the other ...
+ROUNDS = 1  # ... and this many times from the beginning.
 FORMATS = {
     "megatron": (),
     "olmo": ("--part-bytes", "100000"),
@@ -239,11 +239,11 @@ class Preprocess(unittest.TestCase):
             error = millrace(*self.command("olmo", folder), "--set", setting, code=1)
             self.assertIn(said, error.stderr)
             self.expect_nothing_that_looks_complete(folder)
-            millrace(*self.command("olmo", folder))  # What is done about bad data may change: it changes no byte.
+            millrace(*self.command("olmo", folder))  # The handling of bad data may change, as it affects no byte.
             self.expect_same(folder, "olmo")
 
     def expect_found(self, format, name, damaged, said):
-        """Damages a file of a whole output, and mends it again."""
+        """Damages a file of a complete output, and repairs it again."""
         path = self.whole[format] / name
         before = path.read_bytes()
         path.unlink()

@@ -1,4 +1,4 @@
-"""The page of a run that stands there, in headless Chromium: report_of_run_test.py MILLRACE RUN"""
+"""The report page of an existing run, in headless Chromium: report_of_run_test.py MILLRACE RUN"""
 
 import pathlib
 import sys
@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import report_test
 
-SKIPPED = 77  # What CTest is told.
+SKIPPED = 77  # The exit code for CTest.
 RUN = None
 
 

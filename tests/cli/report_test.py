@@ -181,7 +181,7 @@ class Shown(InFolder):
                 self.assertTrue(any(re.search(r"\d", value) for value in values[1:]), values)
 
     def expect_page_of_a_run(self, run, charts):
-        """Those charts are drawn at least, and whatever is drawn has data."""
+        """At least these charts are drawn, and every chart has data."""
         self.browser.open(millrace("report", run, "--out", self.folder / "of-a-run.html").stdout.strip())
         drawn = set(self.browser.run("Object.keys(charts)")) - {"experts"}
         self.assertLessEqual(charts, drawn)

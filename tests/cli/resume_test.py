@@ -60,7 +60,7 @@ class Resume(unittest.TestCase):
             time.sleep(0.0005)
 
     def kill_sometime(self, kind, rng, folder, threads):
-        """Starts or goes on with the run and kills it; returns how it ended and whether a checkpoint was half-written."""
+        """Starts or resumes the run and kills it; returns how it ended and whether a checkpoint was half-written."""
         checkpoints = folder / "checkpoints"
         process = self.start(folder, "--threads", threads, stderr=subprocess.DEVNULL)
         if kind == "time":
@@ -71,7 +71,7 @@ class Resume(unittest.TestCase):
             self.wait_for(process, lambda: log.exists() and len(log.read_bytes().splitlines()) > wanted)
             time.sleep(rng.uniform(0, 0.02))
         else:
-            for _ in range(rng.randrange(3)):  # Which save: those before begin and end.
+            for _ in range(rng.randrange(3)):  # The save to kill in: earlier ones begin and end.
                 self.wait_for(process, lambda: any(checkpoints.glob(".unfinished-*")))
                 self.wait_for(process, lambda: not any(checkpoints.glob(".unfinished-*")))
             self.wait_for(process, lambda: any(checkpoints.glob(".unfinished-*")))

@@ -25,7 +25,7 @@ import tiny_run
 
 MILLRACE = os.path.abspath(sys.argv.pop(1))
 LINES = b"".join(b'{"text": "river mill %d"}\n' % number for number in range(2000))
-TAKES_AT_MOST = 10  # Seconds for what is refused at once: enough for a busy machine, too few for a wait.
+TAKES_AT_MOST = 10  # Seconds for an immediate refusal: enough on a busy machine, too short for a wait.
 
 
 def run(*arguments, **options):
@@ -49,7 +49,7 @@ def zip_of(content):
 
 
 def by_tool(*command):
-    """What a program makes of the lines; none without the program."""
+    """The output of a program for the lines; empty without the program."""
     if shutil.which(command[0]) is None:
         return None
     return subprocess.run(command, input=LINES, capture_output=True, check=True).stdout
@@ -81,7 +81,7 @@ def arrow_files():
 
 
 def foreign_files():
-    """Name of the kind as the program tells it, and a file of it."""
+    """The program's name for each kind of file, and such a file."""
     records = [json.loads(line) for line in LINES.splitlines()]
     files = {
         "bzip2": bz2.compress(LINES),
@@ -210,7 +210,7 @@ class ForeignContainers(Folder):
 
     def test_one_that_may_be_unreadable_stops_neither_evaluation_nor_plan(self):
         run_file = tiny_run.write_run(self.folder / "run")
-        (self.folder / "run/data/a-strange.jsonl").write_bytes(bz2.compress(LINES))  # The first that is looked at.
+        (self.folder / "run/data/a-strange.jsonl").write_bytes(bz2.compress(LINES))  # The first that is read.
         mix = self.folder / "run/mix.toml"
         mix.write_text(mix.read_text().replace('["prose.jsonl"]', '["a-strange.jsonl", "prose.jsonl"]'))
         run_file.write_text(run_file.read_text().replace("[data]\n", '[data]\nallow_unreadable = ["a-strange.jsonl"]\n'))

@@ -79,7 +79,7 @@ class StandardFiles(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def fresh(self, name):
-        """A path that nobody has had before."""
+        """A path not used before."""
         return self.folder / f"{name}-{next(NUMBERS)}"
 
     def commands(self):
@@ -189,7 +189,7 @@ class StandardFiles(unittest.TestCase):
                 self.assertEqual(done.stderr.count("millrace: "), 1, done.stderr)
                 self.assertRegex(done.stderr, "make room there: File too large|File too large")
                 left = set(self.folder.iterdir()) - before
-                if name.startswith("preprocess"):  # Begun; the same command goes on.
+                if name.startswith("preprocess"):  # Partially done; the same command continues it.
                     self.assertLessEqual(left, {out})
                     self.assertFalse((out / "preprocess.json").exists())
                 else:

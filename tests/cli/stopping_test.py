@@ -1,4 +1,4 @@
-"""How soon an interrupted program ends, whatever it is at: stopping_test.py MILLRACE"""
+"""How soon an interrupted program ends, in any phase of its work: stopping_test.py MILLRACE"""
 
 import json
 import os
@@ -17,7 +17,7 @@ import train_test
 from train_test import metrics, millrace
 
 SECONDS = 5
-# A step of some minutes, a micro-batch of some seconds.
+# A step takes minutes, a micro-batch seconds.
 LARGE = ("model.hidden_size=512", "model.intermediate_size=1024", "model.head_dim=64", "train.batch_rows=12800",
          "train.micro_rows=128", "train.learning_rate=1")
 
@@ -43,7 +43,7 @@ class Stopping(unittest.TestCase):
         return process
 
     def start_to_wait(self, pipe, *arguments):
-        """A program that takes signals and waits for a pipe that nobody writes to."""
+        """A program that handles signals and waits for a pipe without a writer."""
         def takes_signals():
             status = pathlib.Path(f"/proc/{process.pid}/status").read_text()
             return int(status.split("SigBlk:")[1].split()[0], 16) >> (signal.SIGINT - 1) & 1
@@ -64,7 +64,7 @@ class Stopping(unittest.TestCase):
             time.sleep(0.01)
 
     def interrupt(self, process, which=signal.SIGINT):
-        """What it said; it must end in time."""
+        """Its output; it must end in time."""
         started = time.monotonic()
         process.send_signal(which)
         said = process.communicate(timeout=60)[1]

@@ -1,4 +1,4 @@
-"""Commands that messages, --help and docs suggest work as they are printed: suggestions_test.py MILLRACE messages|pages"""
+"""Commands suggested by messages, --help and docs work as printed: suggestions_test.py MILLRACE messages|pages"""
 
 import array
 import json
@@ -20,7 +20,7 @@ MILLRACE = None
 EOS = 1
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("cli", "pipeline", "trainer", "stages", "model")
-# In a source: a command with an option, or with something to be filled in.
+# In a source: a command with an option or a placeholder.
 SUGGESTED = re.compile(r"millrace [a-z]+ (?:[a-z]+ )?(?:-|\{|\$)[^\"`\n]*")
 
 
@@ -38,7 +38,7 @@ def commands_in(text):
 
 
 class Messages(unittest.TestCase):
-    """One test for each command that a source suggests, in a folder whose name a shell must be told about."""
+    """One test for each command that a source suggests, in a folder whose name needs shell quoting."""
 
     def setUp(self):
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-suggestions-"))
@@ -54,12 +54,12 @@ class Messages(unittest.TestCase):
         return done
 
     def suggested(self, text, beginning):
-        """The one command in a text that begins so."""
+        """The only command in a text that begins like this."""
         (command,) = {one for one in commands_in(text) if one.startswith(beginning)}
         return command
 
     def interrupted_run(self):
-        """The folder of a run that Ctrl-C ended, and what it said."""
+        """The folder of a run that Ctrl-C ended, and its messages."""
         process = subprocess.Popen([MILLRACE, "train", self.run_file, "--run-dir", self.work / "a run", "--threads", "2"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         said = process.stderr.readline()
@@ -95,7 +95,7 @@ class Messages(unittest.TestCase):
         return {corpus["name"]: corpus for corpus in plan["corpora"]}
 
     def test_available_tokens_are_exact_after_the_command_that_mix_plan_prints(self):
-        """With a text field and a holdout; told against the documents themselves."""
+        """With a text field and a holdout; compared with the documents themselves."""
         for shard in (self.work / "data").glob("*.jsonl"):
             text = shard.read_text().replace('{"text": ', '{"of": {"the page": ')
             shard.write_text("".join(line + "}\n" for line in text.splitlines() if line.endswith('"}')) * 8)
@@ -139,7 +139,7 @@ class Messages(unittest.TestCase):
             for source in sorted((ROOT / folder).rglob("*")):
                 if source.suffix not in (".cpp", ".h", ".js", ".html"):
                     continue
-                text = re.sub(r"footer\(.*?\);\n", "", source.read_text(), flags=re.S)  # Help is tried as it is printed.
+                text = re.sub(r"footer\(.*?\);\n", "", source.read_text(), flags=re.S)  # Help is tested as printed.
                 for command in SUGGESTED.findall(text):
                     if "///" in text.splitlines()[text[: text.index(command)].count("\n")]:
                         continue
@@ -149,7 +149,7 @@ class Messages(unittest.TestCase):
 class Pages(unittest.TestCase):
     """Every command of --help and of the docs, in a folder that has what they name."""
 
-    # What would take long, or more text than is at hand.
+    # Commands that would take long, or need more text than there is.
     SHORTENED = {"--size 32000": "--size 310", "--size 8192": "--size 310", "--megabytes 48": "--megabytes 1",
                  "--tokens 1e9": "--tokens 2560"}
     FILLED_IN = {"RUNDIR": "runs/mine", "FOLDER": "runs/mine", "RUN": "runs/mine", "--row N": "--row 1",
@@ -160,7 +160,7 @@ class Pages(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.temporary = pathlib.Path(tempfile.mkdtemp(prefix="millrace-pages-"))
-        cls.work = cls.temporary / "work"  # Always the same folder: runs remember where things stand.
+        cls.work = cls.temporary / "work"  # Always the same folder, because runs store paths.
         cls.fill_work()
         shutil.copytree(cls.work, cls.temporary / "as made")
 
@@ -183,7 +183,7 @@ class Pages(unittest.TestCase):
                     (data / folder / "a.jsonl").write_text(prose[:4000].rsplit("\n", 1)[0] + "\n")
             for shard in ("code.jsonl", "redpajama/c4/part-0.jsonl", "redpajama/docs/docs-00000-of-00001.jsonl.zst"):
                 (data / shard).write_text(prose)
-        # A stream short enough, whose first corpus is the shard that the pages name.
+        # A short stream whose first corpus is the shard that the pages name.
         mix = (work / "mix.toml").read_text()
         (work / "mix.toml").write_text(mix.replace("prose.jsonl", "redpajama/c4/part-0.jsonl"))
         (work / "quick-mix.toml").write_text(mix.replace("prose.jsonl", "redpajama/docs/docs-00000-of-00001.jsonl.zst"))
@@ -209,7 +209,7 @@ class Pages(unittest.TestCase):
             shutil.copytree(newest, work / copy)
 
     def work_for(self, command):
-        """A fresh folder with what the command names, and without what it makes."""
+        """A fresh folder with the command's inputs and without its outputs."""
         work = self.work
         shutil.rmtree(work)
         shutil.copytree(self.temporary / "as made", work)

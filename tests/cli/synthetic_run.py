@@ -1,4 +1,4 @@
-"""Writes a run folder as a long training would leave it, with every key of metrics.jsonl, without training."""
+"""Writes a run folder like that of a long training, with every key of metrics.jsonl, without training."""
 
 import json
 import math

@@ -47,7 +47,7 @@ def vocabulary(words=WORDS):
 
 
 def write_shards(folder, corpus, seed, documents, damaged_line=None):
-    """One .jsonl file of documents whose words follow each other by habit, so that there is something to learn."""
+    """One .jsonl file of documents with frequent word sequences, so that there is something to learn."""
     rng = random.Random(seed)
     lines = []
     for _ in range(documents):

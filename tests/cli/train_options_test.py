@@ -1,4 +1,4 @@
-"""What train's options about speed and memory change, and what they must not: train_options_test.py MILLRACE"""
+"""What train's options for speed and memory change, and what they must not change: train_options_test.py MILLRACE"""
 
 import json
 import os
@@ -29,7 +29,7 @@ class TrainOptions(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def train(self, name, *options, code=0, environment=None):
-        """Six steps: the run's folder, its training lines, and what was said on the way."""
+        """Six steps: the run's folder, its training lines, and its messages."""
         folder = self.folder / name
         done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", folder, "--set", "train.tokens=1536",
                                "--threads", "2", *options], capture_output=True, text=True, timeout=300,
@@ -49,7 +49,7 @@ class TrainOptions(unittest.TestCase):
     def test_the_process_is_called_millrace(self):
         process = subprocess.Popen([MILLRACE, "train", self.run_file, "--run-dir", self.folder / "named", "--threads", "2"],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        process.stderr.readline()  # It has begun, and with it its threads.
+        process.stderr.readline()  # It has started, and so have its threads.
         names = {task.joinpath("comm").read_text() for task in pathlib.Path(f"/proc/{process.pid}/task").iterdir()}
         process.kill()
         process.communicate()
@@ -122,7 +122,7 @@ class TrainOptions(unittest.TestCase):
         self.assertIs(config(routed)["pads_routed"], True)
         self.assertIs(config(left_out)["pads_routed"], False)
         self.assertNotEqual(lines[0]["aux_loss"], other[0]["aux_loss"])
-        # Folders of runs that knew no such key go on.
+        # Run folders written before this key existed can be resumed.
         self.assertNotIn("pads_routed", (routed / "run.toml").read_text())
         self.assertIn("pads_routed = false", (left_out / "run.toml").read_text())
 

@@ -142,7 +142,7 @@ class Train(unittest.TestCase):
         return process, process.communicate(timeout=120)[1]
 
     def endless_run(self, folder, *options):
-        """A run that has logged its first line and goes on for minutes."""
+        """A run that has logged its first line and continues for minutes."""
         endless = self.run_file.parent / "endless.toml"
         endless.write_text(self.run_file.read_text().replace("until = 15_360", "until = 15_360_000"))
         process = subprocess.Popen([MILLRACE, "train", endless, "--run-dir", folder, *options], text=True,
@@ -177,11 +177,11 @@ class Train(unittest.TestCase):
         self.assertIn("--resume", log)
 
     def test_no_thread_that_computes_can_be_given_a_signal(self):
-        """A handler's frame would overwrite what oneDNN keeps below the stack's end."""
+        """A signal handler's frame would overwrite data that oneDNN keeps below the stack pointer."""
         process = self.endless_run(self.folder / "signals")
         process.send_signal(signal.SIGSTOP)
         tasks = pathlib.Path(f"/proc/{process.pid}/task")
-        while True:  # A wait for signals opens them to its thread until the stop has ended it.
+        while True:  # A thread that waits for signals unblocks them until the stop ends it.
             self.assertIsNone(process.poll(), "the run is over")
             threads = [dict(line.split(":", 1) for line in (task / "status").read_text().splitlines())
                        for task in tasks.iterdir()]
@@ -224,14 +224,14 @@ class Train(unittest.TestCase):
         return run_file, folder / "run"
 
     def refusal_to_go_on(self, run_file, folder):
-        """What resuming says; nothing in the run folder may have been touched."""
+        """The output of resuming; the run folder must be unchanged."""
         before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
         refused = millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", code=2).stderr
         self.assertEqual({path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}, before)
         return refused
 
     def refused_change(self, run_file, folder, *sets, code=2):
-        """What is said of a change; the run's configuration and logs must stay what they were."""
+        """The message about a change; the run's configuration and logs must be unchanged."""
         def contents():
             return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "train.log"}
 
@@ -316,7 +316,7 @@ class Train(unittest.TestCase):
         tokens = ("--set", "train.tokens=10240")
         millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes", "--data", elsewhere, *tokens)
         self.assertEqual(metrics(folder)[-1]["step"], 40)
-        # Where they stand is not asked about, and is kept.
+        # Their new location needs no acceptance, and is stored.
         millrace("train", folder, "--resume")
         elsewhere.rename(run_file.parent / "data")
         millrace("train", run_file, "--run-dir", folder, "--resume", *tokens)

@@ -7,7 +7,7 @@ namespace {
 
 const std::string kReplacement = "\xEF\xBF\xBD";
 
-/// Ids are bytes of UTF-8. As SentencePiece does, each byte that is no part of a whole character becomes U+FFFD.
+/// Ids are bytes of UTF-8. As in SentencePiece, each byte that is not part of a complete character becomes U+FFFD.
 std::string decode(const std::vector<TokenId>& ids) {
   std::string text;
   for (std::size_t i = 0; i < ids.size();) {
