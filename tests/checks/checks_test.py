@@ -1,4 +1,4 @@
-"""The checks in scripts/ can fail: each is shown offences it must name and look-alikes it must let pass."""
+"""Tests that the checks in scripts/ can fail: each must report the given offences and accept similar, allowed code."""
 import json
 import subprocess
 import sys
@@ -88,7 +88,7 @@ class IncludeRules(SourceTreeTest):
                 self.assertEqual(self.offences(path, line), [])
 
     def test_finds_every_include_that_no_line_of_the_table_allows(self):
-        """Each room with each other: what ROOMS does not name is an offence, wherever it is put."""
+        """Each room with each other one: an include that ROOMS does not allow is an offence, wherever it is."""
         tree = self.tree({f"{room}/x.h": "" for room in check_includes.ROOMS})
         for room in check_includes.ROOMS:
             named = check_includes.allowed(room)
@@ -225,7 +225,7 @@ class LintPlan(SourceTreeTest):
     compiled = {"stages/records.cpp", "model/a.cpp"}
 
     def planned(self, *edited):
-        """What is linted, and for which files, once `edited` files have another text."""
+        """What is linted, and for which files, after the `edited` files have changed."""
         root = self.tree(self.files)
         clean = lint.fingerprints(root)
         for name in edited:
