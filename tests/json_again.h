@@ -7,13 +7,13 @@
 
 namespace millrace {
 
-/// A text read as what it says.
+/// Parses a text as a value.
 template <class Value>
 Value from_json_text(const std::string& text) {
   return JsonValue::parse(text, {"text.json", 0, ""}).as<Value>();
 }
 
-/// A value that was written as JSON and read again.
+/// Writes a value as JSON and reads it back.
 template <class Value>
 Value json_again(const Value& value) {
   return from_json_text<Value>(json_line(value));

@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// Fails the running test, with the smallest counter-example, unless `property` holds in so many cases.
+/// Fails the running test, with the smallest counter-example, unless `property` holds in this many cases.
 template <typename Property>
 void expect_holds(int cases, Property&& property) {
   rc::detail::TestMetadata metadata;

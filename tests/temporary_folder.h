@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// A new empty folder that goes with the object.
+/// A new empty folder, removed by the destructor.
 class TemporaryFolder {
  public:
   TemporaryFolder() {

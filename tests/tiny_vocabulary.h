@@ -27,7 +27,7 @@ inline std::string tiny_text(std::uint64_t number, int words) {
   return text;
 }
 
-/// Writes a SentencePiece model of some 300 pieces, with byte pieces, to `file`.
+/// Writes a SentencePiece model of about 300 pieces, with byte pieces, to `file`.
 inline void write_tiny_model(const std::filesystem::path& file, const std::string& normalization = "identity") {
   class Sentences : public sentencepiece::SentenceIterator {
    public:

@@ -8,7 +8,7 @@
 
 namespace millrace {
 
-/// Valid UTF-8 that likes what writers forget to escape: quotes, backslashes, line ends, controls of 7 and 8 bits.
+/// Random valid UTF-8 with many characters that need escaping: quotes, backslashes, newlines, 7-bit and 8-bit controls.
 inline rc::Gen<std::string> utf8_text() {
   const auto nasty = rc::gen::elementOf(
       std::vector<std::uint32_t>{'"', '\\', '\'', '\n', '\r', '\t', 0,   0x1B, 0x7F,   0x85,   0x9B,   '=',

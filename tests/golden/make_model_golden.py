@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes model.safetensors, model.config.json here: what a small random OpenMoE computes, by plain numpy in f64.
 
-An implementation of its own, with loops where loops are clearest; the C++ code is checked against it.
+An independent implementation, with plain loops where they are clearest; the C++ code is checked against it.
 
     make_model_golden.py                          write the golden files
     make_model_golden.py --check CONFIG WEIGHTS GOLDEN   check this script against another reference
@@ -159,7 +159,7 @@ def check(config_path, weights_path, golden_path):
 
 
 def directional_gradients(ids, weights, config, rng):
-    """For each tensor a random direction u and the loss's slope along it, by central differences in f64."""
+    """For each tensor a random direction u and the loss's derivative along it, by central differences in f64."""
     result = {}
     for name in weights:
         u = rng.standard_normal(weights[name].shape).astype(np.float32)
