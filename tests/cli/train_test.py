@@ -79,7 +79,7 @@ class Train(unittest.TestCase):
         self.assertIn('phase.2.mix.corpus ["prose", "code"] -> ["prose", "poems"]', millrace(*resume, code=2).stderr)
         before = (folder / "run.toml").read_text()
         error = millrace(*resume, "--accept-changes", "--set", "seed=4", code=2).stderr
-        self.assertIn("the past of the data cannot be changed", error)
+        self.assertIn("rows that were already trained on", error)
         self.assertIn("seed 3 -> 4", error)
         self.assertEqual((folder / "run.toml").read_text(), before)
         millrace(*resume, "--accept-changes")
@@ -266,7 +266,7 @@ class Train(unittest.TestCase):
                 "train.recompute=true", "train.max_bad_steps=3", "train.tokens=5120"]
         options = [word for key in sets for word in ("--set", key)]
         said = millrace("train", run_file, "--run-dir", folder, "--resume", "--threads", 1, *options).stderr
-        self.assertIn("neither rows nor losses with it: checkpoint.keep_last 2 -> 1", said)
+        self.assertIn("without effect on rows and losses: checkpoint.keep_last 2 -> 1", said)
         change, = [json.loads(line) for line in (folder / "changes.jsonl").read_text().splitlines()]
         self.assertEqual(change["changes"], [])
         self.assertIn("checkpoint.keep_last 2 -> 1", change["free"])
@@ -282,7 +282,7 @@ class Train(unittest.TestCase):
             (run_file.parent / "data/list.txt").write_text("prose.jsonl\n")
             mix.write_text(text.replace('"prose.jsonl"', f'"{pattern}"'))
             said = millrace("train", run_file, *options).stderr
-            self.assertIn("neither rows nor losses with it: phase.1.mix.corpus.prose.shards", said)
+            self.assertIn("without effect on rows and losses: phase.1.mix.corpus.prose.shards", said)
         (run_file.parent / "data/more.jsonl").write_text('{"text": "mill"}\n')
         mix.write_text(text.replace('"prose.jsonl"', '"*o*e.jsonl"'))
         self.assertIn("more.jsonl: extra", millrace("train", run_file, *options, code=2).stderr)
@@ -388,7 +388,7 @@ class Train(unittest.TestCase):
         run_file, folder = self.half_a_run("old-run")
         (folder / "shards.jsonl").unlink()
         log = millrace("train", run_file, "--run-dir", folder, "--resume", "--accept-changes").stderr
-        self.assertIn("did not remember its shards", log)
+        self.assertIn("did not record its shards", log)
         self.assertIn("prose.jsonl", (folder / "shards.jsonl").read_text())
 
     def test_wrong_usage_exits_2_with_one_message(self):

@@ -31,7 +31,7 @@ void add_up(const TrainState& state, const TrainedTotals& seen, const std::vecto
   expect_equal("positions", state.ledger.positions(), kSeen, seen.positions);
   expect_equal("loss tokens", state.ledger.loss_tokens(), kSeen, seen.loss_tokens);
 
-  constexpr const char* kReached = "the stream's position is behind";
+  constexpr const char* kReached = "the stream's position says";
   const StreamPosition position = state.position.value_or(StreamPosition());
   expect_equal("rows", state.ledger.rows(), kReached, position.row);
   expect_equal("examples", examples, kReached, position.example);
@@ -57,8 +57,8 @@ void expect_sound(const TrainState& state, const std::vector<std::string>& corpo
                   const std::vector<std::vector<std::string>>& denoisers, const std::string& where) {
   const auto expect_below = [&where](const char* what, std::uint64_t number, std::size_t count) {
     if (number < count) return;
-    throw ConfigError(
-        fmt::format("{}: tells of {} {}, but the run has {} of them, counted from 0", where, what, number, count));
+    throw ConfigError(fmt::format("{}: refers to {} {}, but the run has only {} of them, counted from 0", where, what,
+                                  number, count));
   };
   for (const auto& [key, entry] : state.ledger.entries()) {
     expect_below("phase", key.phase, denoisers.size());

@@ -55,7 +55,7 @@ void add_rate(KeyTable<TrainConfig>& keys) {
   keys.add({.name = "learning_rate",
             .range = NumberRange{.least_excluded = true},
             .meaning = "of Adafactor relative to each parameter's size. Only schedule `\"rsqrt\"` with Adafactor has a "
-                       "default; all others ask for one"},
+                       "default; all others require it"},
            &TrainConfig::learning_rate);
   keys.add({.name = "warmup_steps",
             .range = WholeRange{.most = kLargestInt},
@@ -159,14 +159,15 @@ KeyTable<TrainConfig> make_checkpoint_keys() {
             .meaning = "the newest ones, which stay",
             .alters = Alters::nothing},
            &TrainConfig::keep_last);
-  keys.add({.name = "keep_every_tokens",
-            .range = WholeRange{},
-            .unit = "positions",
-            .meaning =
-                "the first checkpoint at or behind each multiple stays for ever; 0: none. OpenMoE kept one every 200e9",
-            .only_if_changed = true,
-            .alters = Alters::nothing},
-           &TrainConfig::keep_every_tokens);
+  keys.add(
+      {.name = "keep_every_tokens",
+       .range = WholeRange{},
+       .unit = "positions",
+       .meaning =
+           "the first checkpoint at or after each multiple is kept for ever; 0: none. OpenMoE kept one every 200e9",
+       .only_if_changed = true,
+       .alters = Alters::nothing},
+      &TrainConfig::keep_every_tokens);
   return keys;
 }
 
@@ -193,9 +194,10 @@ void check_training(const ConfigTable& table, const TrainConfig& train) {
   if (is_adamw(train))
     table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
   if (train.schedule != "rsqrt")
-    table.fail("learning_rate", fmt::format("is missing: only schedule \"rsqrt\" has a default, {}; \"{}\" is a rate "
-                                            "that each run has to name",
-                                            train.learning_rate, train.schedule));
+    table.fail("learning_rate",
+               fmt::format("is missing: only schedule \"rsqrt\" has a default, {}; for \"{}\" it is a rate "
+                           "that each run has to name",
+                           train.learning_rate, train.schedule));
 }
 
 }  // namespace

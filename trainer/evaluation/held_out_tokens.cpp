@@ -23,7 +23,7 @@ std::uint64_t number_in(const SafetensorsFile& file, const std::string& key) {
     const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
     if (error == std::errc() && end == text.data() + text.size()) return value;
   }
-  throw ConfigError(fmt::format("{}: metadata \"{}\" is missing or no number", file.path().string(), key));
+  throw ConfigError(fmt::format("{}: metadata \"{}\" is missing or not a number", file.path().string(), key));
 }
 
 }  // namespace

@@ -94,10 +94,10 @@ void TrainLoop::resume() {
                       setup_.checkpoints.string(), damaged.size(), damaged.front().damage));
     }
     if (holds_logs(setup_.folder) && !fs::is_directory(setup_.checkpoints)) {
-      throw ConfigError(
-          fmt::format("{}: gone, though steps were made: is a disk missing? To train from the beginning again, make an "
-                      "empty folder there",
-                      setup_.checkpoints.string()));
+      throw ConfigError(fmt::format(
+          "{}: missing, although steps were done: is a disk not mounted? To train from the beginning again, make "
+          "an empty folder there",
+          setup_.checkpoints.string()));
     }
     spdlog::info("no checkpoint to resume from: starting at the beginning");
     return;
@@ -107,14 +107,14 @@ void TrainLoop::resume() {
   if (saved.stream_version != setup_.identity.stream_version) {
     throw ConfigError(
         fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
-                    "would be others",
+                    "would differ",
                     newest.string(), saved.stream_version, setup_.identity.stream_version));
   }
   const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);
   if (rows != state_.ledger.rows()) {
     throw ConfigError(
-        fmt::format("{}: {} steps were made of {} rows; train.batch_rows is {} now, but steps are what a run, its "
-                    "schedule and its logs are counted in",
+        fmt::format("{}: {} steps were done with {} rows, but train.batch_rows is {} now; the rows per step of a run "
+                    "cannot change",
                     newest.string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
   }
   if (saved.processor != setup_.identity.processor) {
@@ -233,7 +233,7 @@ void TrainLoop::end_stream(const Hooks& hooks) {
     if (!batch && hooks.interrupted()) return;
     if (!batch || batch->size() < static_cast<std::size_t>(setup_.train.batch_rows)) take_end(batch, hooks);
   } catch (const DataError& error) {
-    spdlog::warn("behind the last step: {}", error.what());
+    spdlog::warn("after the last step: {}", error.what());
   }
 }
 
@@ -335,7 +335,7 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
         setup_.folder / kBadBatch,
         json_page(bad_batch_json(state_.step, why, batch, {setup_.corpora, setup_.shards, setup_.denoisers})));
   } catch (const std::system_error& error) {
-    spdlog::error("cannot say what the batch was made of: {}", error.what());
+    spdlog::error("cannot describe the batch: {}", error.what());
   }
 }
 

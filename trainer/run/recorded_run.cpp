@@ -44,7 +44,7 @@ void check_stream_version(const fs::path& checkpoints) {
   const std::optional<RunIdentity> identity = folders.empty() ? std::nullopt : load_identity(folders.back());
   if (identity && identity->stream_version != kStreamVersion)
     throw ConfigError(
-        fmt::format("{}: made with version {} of the stream, this program makes version {}: its rows would be others",
+        fmt::format("{}: made with version {} of the stream, this program makes version {}: its rows would differ",
                     folders.back().string(), identity->stream_version, kStreamVersion));
 }
 

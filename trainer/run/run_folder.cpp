@@ -72,8 +72,8 @@ int lock_run(const fs::path& path) {
 fs::path path_to_keep(const fs::path& from) {
   const fs::path path = fs::canonical(from);
   if (!is_utf8(path.string()))
-    throw ConfigError(
-        fmt::format("--from {}: the path is not UTF-8, and a run must remember it; rename the folder", path.string()));
+    throw ConfigError(fmt::format(
+        "--from {}: the path is stored with the run, but is not valid UTF-8; rename the folder", path.string()));
   return path;
 }
 
@@ -99,8 +99,8 @@ RunFolder::RunFolder(fs::path path, const RunFiles& texts, const fs::path& vocab
   const bool begun = holds_run(path_);
   if (begun && !options.resume) {
     throw ConfigError(
-        fmt::format("run folder {} holds a run already: go on with it by --resume, or choose another folder "
-                    "by --run-dir",
+        fmt::format("run folder {} holds a run already: resume it with --resume, or choose another folder "
+                    "with --run-dir",
                     path_.string()));
   }
   lock_ = lock_run(path_);
@@ -136,8 +136,9 @@ void RunFolder::check_same(const std::string& vocabulary_hash, const Options& op
   const JsonValue identity = JsonValue::read(path_ / kIdentity, "begin a new run");
   if (identity.get<std::string>("vocabulary_hash") != vocabulary_hash)
     identity.at("vocabulary_hash")
-        .fail(fmt::format("is not {}: the run was begun with another vocabulary, its tokens mean something else",
-                          vocabulary_hash));
+        .fail(
+            fmt::format("is not {}: the run was begun with another vocabulary, in which token ids have other meanings",
+                        vocabulary_hash));
   from_ = identity.get<std::string>(kFrom, "");
   if (!options.from.empty() && fs::weakly_canonical(options.from) != from_) {
     throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot change that", path_.string(),
@@ -145,10 +146,10 @@ void RunFolder::check_same(const std::string& vocabulary_hash, const Options& op
   }
   changes_ = options.changes();
   if (changes_.asked.empty() || options.accept_changes) return;
-  throw ConfigError(
-      fmt::format("run folder {}: the run is not the one that was begun:\n  {}\nTo go on all the same, add "
-                  "--accept-changes",
-                  path_.string(), fmt::join(changes_.asked, "\n  ")));
+  throw ConfigError(fmt::format(
+      "run folder {}: the run differs from the one that was begun:\n  {}\nTo resume it with these changes, add "
+      "--accept-changes",
+      path_.string(), fmt::join(changes_.asked, "\n  ")));
 }
 
 void RunFolder::keep_changes(const RunFiles& texts, const std::string& shards, std::uint64_t step) {

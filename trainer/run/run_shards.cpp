@@ -28,8 +28,8 @@ std::vector<ShardFingerprint> recorded_in(const fs::path& file) {
   for (std::size_t i = 0; i < std::min(differences.size(), kMostNamed); ++i) message += "\n  " + differences[i];
   if (differences.size() > kMostNamed) message += fmt::format("\n  and {} more", differences.size() - kMostNamed);
   throw ConfigError(message +
-                    "\nIts rows would not be those of the run. Put the shards back as they were, name the folder that "
-                    "they stand in with --data, or begin a new run with --run-dir");
+                    "\nThe run's rows would change. Restore the shards, name the folder that "
+                    "they are in with --data, or begin a new run with --run-dir");
 }
 
 /// The run's corpora with their shards. If a pattern no longer matches anything, the error names the shards that it
@@ -50,7 +50,7 @@ std::string describe(const StreamConfig& stream, const RunCorpus& corpus) {
   const ReadOptions options = reader_options(stream, corpus.corpus, first);
   open_shard(first, options);  // Throws if the filter does not fit.
   return fmt::format("corpus {}: {} shards, layout {}{}", corpus.corpus.name, corpus.shards.size(), options.layout.name,
-                     corpus.corpus.layout.empty() ? " (told by the first one's content)" : "");
+                     corpus.corpus.layout.empty() ? " (recognised from the first one's content)" : "");
 }
 
 }  // namespace

@@ -219,8 +219,8 @@ void TrainingRun::refuse_changed_past() {
       incompatible_changes(begun_as().stream, whole_stream_, *position, shards_.same_shards);
   if (changes.empty()) return;
   throw ConfigError(
-      fmt::format("run folder {}: the past of the data cannot be changed, and {} rows of it were trained on:\n  {}\n"
-                  "Later phases may be changed; for another past begin a new run with --run-dir",
+      fmt::format("run folder {}: these changes would alter the {} rows that were already trained on:\n  {}\n"
+                  "Only later phases may be changed; for other changes begin a new run with --run-dir",
                   run_dir_.string(), position->row, fmt::join(changes, "\n  ")));
 }
 
@@ -250,7 +250,7 @@ void TrainingRun::open_rows() {
 void TrainingRun::keep_changes() {
   const auto& [asked, free] = folder_->changes();
   for (const std::string& change : asked) spdlog::warn("accepted change: {}", change);
-  for (const std::string& change : free) spdlog::info("changed, and neither rows nor losses with it: {}", change);
+  for (const std::string& change : free) spdlog::info("changed, without effect on rows and losses: {}", change);
   if (!asked.empty() || !free.empty()) folder_->keep_changes(run_.resolved, shards_.record, loop_->state().step);
   if (!fs::exists(folder_->held_out()) || !asked.empty())
     save_held_out(folder_->held_out(), held_out_, vocabulary_.hash());

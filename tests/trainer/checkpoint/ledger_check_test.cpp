@@ -53,15 +53,15 @@ TEST_F(TrainLoopTest, StopsBeforeItSavesALedgerThatDoesNotAddUp) {
   EXPECT_THAT(complaint_about(setup("weights"), [](StreamRow& row) { row.row.loss_weights[5] = 0; }),
               testing::HasSubstr("it has 288 loss tokens, the trainer saw 287"));
   EXPECT_THAT(complaint_about(setup("raw"), [](StreamRow& row) { row.examples[0].raw_tokens = 13; }),
-              testing::HasSubstr("it has 251 raw tokens of prose, the stream's position is behind 252"));
+              testing::HasSubstr("it has 251 raw tokens of prose, the stream's position says 252"));
   EXPECT_THAT(complaint_about(setup("corpus"), [](StreamRow& row) { row.examples[0].corpus = 1; }),
-              testing::HasSubstr("it has 238 raw tokens of prose, the stream's position is behind 252"));
+              testing::HasSubstr("it has 238 raw tokens of prose, the stream's position says 252"));
   EXPECT_THAT(complaint_about(setup("twice"),
                               [](StreamRow& row) {
                                 row.examples.push_back(row.examples[0]);
                                 row.examples[1].raw_tokens = row.examples[1].loss_tokens = 0;
                               }),
-              testing::HasSubstr("it has 25 examples, the stream's position is behind 24"));
+              testing::HasSubstr("it has 25 examples, the stream's position says 24"));
   EXPECT_EQ(complaint_about(setup("sound"), [](StreamRow&) {}), "");
 }
 
@@ -93,9 +93,8 @@ TEST(LedgerCheck, RefusesAStateThatTellsOfWhatTheRunHasNot) {
     expect_sound(state, {"prose", "code"}, {{"causal"}}, "state.json");
     ADD_FAILURE() << "a position that the ledger does not add up to was taken";
   } catch (const ConfigError& error) {
-    EXPECT_STREQ(
-        error.what(),
-        "state.json: the ledger does not add up: it has 28 raw tokens of code, the stream's position is behind 29");
+    EXPECT_STREQ(error.what(),
+                 "state.json: the ledger does not add up: it has 28 raw tokens of code, the stream's position says 29");
   }
 }
 
