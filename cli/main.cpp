@@ -37,11 +37,10 @@ int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
 void say_failure(const std::exception& error) {
   const auto* system = dynamic_cast<const std::system_error*>(&error);
   if (dynamic_cast<const std::bad_alloc*>(&error) != nullptr) {
-    millrace::say(
-        "millrace: the system gives no more memory: all is used, or a limit is reached (ulimit -v, a cgroup)");
+    millrace::say("millrace: out of memory: all of it is used, or a limit is reached (ulimit -v, a cgroup)");
   } else if (system != nullptr && system->code() == std::errc::resource_unavailable_try_again) {
     millrace::say(
-        "millrace: {}: if threads are meant, use fewer with --threads, or raise ulimit -u or a cgroup's pids.max",
+        "millrace: {}: if this is about threads, use fewer with --threads, or raise ulimit -u or a cgroup's pids.max",
         error.what());
   } else {
     millrace::say("millrace: {}", error.what());

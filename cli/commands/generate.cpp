@@ -81,8 +81,8 @@ void generate(const GenerateOptions& options) {
   const int room = config.max_position_embeddings - length;
   if (room <= 0)
     throw ConfigError(
-        fmt::format("--prompt: {} tokens, and one that opens the text: the model has {} positions, which leaves none "
-                    "for a token to come; shorten the prompt to at most {} tokens",
+        fmt::format("--prompt: {} tokens, and one that begins the text: the model has {} positions, which leaves none "
+                    "for a new token; shorten the prompt to at most {} tokens",
                     length - 1, config.max_position_embeddings, std::max(0, config.max_position_embeddings - 2)));
   const int count = std::min(options.tokens, room);
 

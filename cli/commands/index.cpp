@@ -147,7 +147,8 @@ void add_index(CLI::App& app) {
   command.add_option("shards", arguments->patterns, "Directories, files, globs, @LIST files of them")
       .required()
       .type_name("PATH|GLOB|@LIST");
-  command.add_option("--layout", arguments->layout, "Layout of the records; default: told by each shard's content");
+  command.add_option("--layout", arguments->layout,
+                     "Layout of the records; default: recognised from each shard's content");
   command.add_option("--text-field", arguments->text_field, "Dotted path of the text; default: the layout's");
   command.add_option("--vocab", arguments->vocabulary, "Also count tokens, with this SentencePiece .model file");
   command

@@ -42,8 +42,8 @@ std::uint64_t rows_wanted(const InspectOptions& options) {
 
 void inspect_folder(const InspectOptions& options) {
   if (!options.run.sets.empty())
-    throw ConfigError(
-        fmt::format("{}: --set {}: these rows are made already", options.run.run, options.run.sets.front()));
+    throw ConfigError(fmt::format("{}: --set {}: these rows are stored and cannot change", options.run.run,
+                                  options.run.sets.front()));
   inspect_rows({.folder = options.run.run,
                 .vocabulary = options.vocabulary,
                 .first = options.row.value_or(options.from),
@@ -77,7 +77,7 @@ void inspect(const InspectOptions& options) {
   if (first > start_row)
     say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
   if (recorded.rows_trained && end > *recorded.rows_trained)
-    say("the run has been trained on {} rows so far; those behind are still to come", *recorded.rows_trained);
+    say("the run has been trained on {} rows so far; later rows are still to come", *recorded.rows_trained);
   Progress progress("replay", first - start_row, "rows");
   std::optional<Progress> count;
   if (options.statistics) count.emplace("count", end - first, "rows");

@@ -143,7 +143,7 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
 }
 
 void sample(const Arguments& arguments) {
-  if (arguments.only_from && arguments.from.empty()) throw ConfigError("--only-from wants a --from");
+  if (arguments.only_from && arguments.from.empty()) throw ConfigError("--only-from needs a --from");
   for (const std::string& root : arguments.from) {
     if (!fs::is_directory(root)) throw ConfigError(fmt::format("--from {}: is no folder", root));
   }
@@ -192,7 +192,7 @@ void add_sample(CLI::App& app) {
   command.add_option("--from", arguments->from,
                      "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
   command.add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");
-  command.add_flag("--force", arguments->force, "Make the sample anew though there is one");
+  command.add_flag("--force", arguments->force, "Make the sample again even if it exists");
   command.footer(
       "The same arguments on the same machine give the same bytes; binary files, files that are not\n"
       "UTF-8, and duplicates are left out and counted.\n\n"

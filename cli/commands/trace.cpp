@@ -45,7 +45,7 @@ DocumentName parse_name(const std::string& text) {
   try {
     return {text.substr(0, colon), std::stoull(text.substr(colon + 1))};
   } catch (const std::out_of_range&) {
-    throw ConfigError(fmt::format("--document {}: there are not so many records", text));
+    throw ConfigError(fmt::format("--document {}: there is no such record", text));
   }
 }
 

@@ -71,7 +71,7 @@ void log_what_was_found(const TrainingRun& run) {
   for (const std::string& description : run.shards().descriptions) spdlog::info("{}", description);
   spdlog::info("{}", memory_line(run.memory(), run.machine()));
   if (run.shards().taken_on_trust)
-    spdlog::warn("this run was begun by a program that did not remember its shards: they are taken as they are now");
+    spdlog::warn("this run was begun by a program that did not record its shards: the present ones are used unchecked");
 }
 
 void log_start(const TrainingRun& training) {
@@ -162,7 +162,7 @@ void add_train(CLI::App& app) {
   command.footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
       "  millrace train runs/quickstart --resume\n"
-      "The run file's keys: millrace keys; what stands behind them: docs/runs.md");
+      "The run file's keys: millrace keys; what they mean: docs/runs.md");
   command.callback([options] { train(*options); });
 }
 

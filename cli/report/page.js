@@ -36,7 +36,7 @@ function header() {
   byId("glance").firstChild.append(element("progress", { value: done, max: 1 }));
   const notes = [];
   if (DATA.step === 0) notes.push("No step has been logged yet: there is nothing to draw. Make the report again once the run has begun.");
-  if (DATA.status === "interrupted") notes.push(`The run stands still before its end. It goes on with: ${DATA.resume}`);
+  if (DATA.status === "interrupted") notes.push(`The run stopped before its end. Resume it with: ${DATA.resume}`);
   if (DATA.skipped.count > 0) notes.push(`${whole(DATA.skipped.count)} steps were skipped: ` + DATA.skipped.first.map((one) => `step ${whole(one.step)} (${one.reason})`).join(", ") + (DATA.skipped.count > DATA.skipped.first.length ? " …" : ""));
   if (DATA.unreadable_lines > 0) notes.push(`${whole(DATA.unreadable_lines)} lines of metrics.jsonl could not be read and were passed over.`);
   const damaged = DATA.checkpoints.filter((one) => one.damage);
@@ -154,8 +154,8 @@ function rejects() {
 }
 
 function changes() {
-  const { made } = card("changes", "Changes", "What was changed on the way. Charts have a line with a triangle where rows or losses became others (--accept-changes).");
-  made.append(table(["behind step", "when", "what"], DATA.changes.map((one) => [
+  const { made } = card("changes", "Changes", "What was changed during the run. A line with a triangle marks changes of rows or losses (--accept-changes) in the charts.");
+  made.append(table(["after step", "when", "what"], DATA.changes.map((one) => [
     one.step === null ? "–" : whole(one.step), one.time ?? "–", element("td", {}, element("pre", { textContent: [...one.changes, ...one.free.map((change) => change + " (neither rows nor losses)")].join("\n") }))])));
   return made;
 }

@@ -23,7 +23,7 @@ const char* why_not_one_index(const StreamConfig& stream, const std::vector<cons
       return "they have several layouts or text fields, an index has one";
     for (const std::string& shard : corpus->shards)
       if (*fs::path(shard_path(stream, shard)).lexically_relative(stream.data_directory).begin() == "..")
-        return "some shards stand outside the data folder";
+        return "some shards are outside the data folder";
   }
   return nullptr;
 }

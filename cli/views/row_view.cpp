@@ -188,7 +188,7 @@ std::string example_text(const StreamRow& row, const ExampleOrigin& origin, cons
     while (last + 1 < places.size() && places[last + 1].sentinel == places[i].sentinel) ++last;
     noise += fmt::format(" {}-{}", origin.first + i, origin.first + last);
   }
-  if (!noise.empty()) out += fmt::format("  noise spans, each behind its sentinel, at positions{}\n", noise);
+  if (!noise.empty()) out += fmt::format("  noise spans, each after its sentinel, at positions{}\n", noise);
   const std::set<std::uint64_t> borders = borders_of(origin);
   if (origin.inputs > 0)
     out += fmt::format("{}inputs{}\n{}\n", style.heading, style.plain,

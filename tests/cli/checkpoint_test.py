@@ -146,7 +146,7 @@ class Checkpoints(unittest.TestCase):
         for words in (11, 12, 40):
             done = self.generate(small, " ".join(["mill"] * words), "--json")
             self.assertEqual(done.returncode, 2, done.stderr)
-            self.assertIn(f"--prompt: {words} tokens, and one that opens the text: the model has 12 positions", done.stderr)
+            self.assertIn(f"--prompt: {words} tokens, and one that begins the text: the model has 12 positions", done.stderr)
             self.assertIn("at most 10 tokens", done.stderr)
         self.assertEqual(len(json.loads(self.generate(small, " ".join(["mill"] * 10), "--json").stdout)["ids"]), 1)
 
