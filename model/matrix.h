@@ -7,8 +7,6 @@
 #include <new>
 #include <type_traits>
 
-#include <Eigen/Core>
-
 namespace millrace {
 
 using Index = std::int64_t;
@@ -78,15 +76,5 @@ class Matrix {
   Index rows_ = 0;
   Index columns_ = 0;
 };
-
-/// `count` numbers as an Eigen array, for vectorised arithmetic on them.
-template <class Scalar>
-Eigen::Map<Eigen::Array<Scalar, Eigen::Dynamic, 1>> array_of(Scalar* data, Index count) {
-  return {data, count};
-}
-template <class Scalar>
-Eigen::Map<const Eigen::Array<Scalar, Eigen::Dynamic, 1>> array_of(const Scalar* data, Index count) {
-  return {data, count};
-}
 
 }  // namespace millrace

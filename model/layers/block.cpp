@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "model/array.h"
 #include "model/parallel.h"
 
 namespace millrace {

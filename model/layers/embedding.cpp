@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/array.h"
 #include "model/parallel.h"
 
 namespace millrace {

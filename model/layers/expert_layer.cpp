@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "model/array.h"
 #include "model/parallel.h"
 
 namespace millrace {

@@ -1,5 +1,6 @@
 #include "model/layers/feed_forward.h"
 
+#include "model/array.h"
 #include "model/parallel.h"
 
 namespace millrace {

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/array.h"
 #include "model/ops/gemm.h"
 #include "model/parallel.h"
 

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "model/array.h"
 #include "model/parallel.h"
 
 namespace millrace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "model/array.h"
 #include "model/ops/gemm.h"
 #include "model/parallel.h"
 

@@ -1,5 +1,6 @@
 #include "model/layers/self_attention.h"
 
+#include "model/array.h"
 #include "model/ops/attention.h"
 #include "model/ops/gemm.h"
 #include "model/parallel.h"

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "model/array.h"
 #include "model/ops/gemm.h"
 #include "model/stop.h"
 

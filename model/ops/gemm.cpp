@@ -4,6 +4,7 @@
 #include <stdexcept>
 #include <string>
 
+#include <Eigen/Core>
 #include <dnnl.h>
 
 #include "model/ops/gemm_bf16.h"

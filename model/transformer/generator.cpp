@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "model/array.h"
 #include "model/layers/block.h"
 #include "model/layers/embedding.h"
 #include "model/layers/head.h"

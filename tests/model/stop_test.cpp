@@ -5,6 +5,7 @@
 
 #include <gtest/gtest.h>
 
+#include "model/array.h"
 #include "model/ops/gemm.h"
 #include "model/ops/product_cut.h"
 #include "model/parallel.h"

@@ -9,6 +9,7 @@
 #include <new>
 #include <vector>
 
+#include <Eigen/Core>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 

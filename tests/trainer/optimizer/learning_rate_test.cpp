@@ -1,5 +1,7 @@
 #include "trainer/optimizer/learning_rate.h"
 
+#include <cmath>
+
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
