@@ -55,7 +55,7 @@ class StoredRows : public BatchSource {
   std::optional<Batch> next() override;
   /// Without rejects and position before the last row.
   StreamRow end() override;
-  /// Bytes of stories and rows that are held at most, if all parts are as the first: while a part's stories are
+  /// Bytes of rows and provenance that are held at most, if all parts are as the first: while a part's provenance is
   /// unpacked, with the batch being made and the one being trained on. Throws as next().
   std::uint64_t memory_bytes();
 

@@ -36,10 +36,10 @@ std::string bytes_of(const RowsPartHeader& header) {
   append_number(bytes, static_cast<std::uint32_t>(header.row_bytes()));
   append_number(bytes, header.vocabulary);
   append_number(bytes, header.run);
-  append_number(bytes, header.stories_at);
-  append_number(bytes, header.stories_bytes);
-  append_number(bytes, header.stories_size);
-  append_number(bytes, header.stories_hash);
+  append_number(bytes, header.provenance_at);
+  append_number(bytes, header.provenance_bytes);
+  append_number(bytes, header.provenance_size);
+  append_number(bytes, header.provenance_hash);
   append_number(bytes, XXH3_64bits(bytes.data(), bytes.size()));
   return bytes;
 }
@@ -88,16 +88,16 @@ void RowsPart::add(const StreamRow& row) {
   append_values(rows_, row.row.segment_ids);
   append_values(rows_, row.row.positions);
   append_number(rows_, XXH3_64bits(rows_.data() + begin, rows_.size() - begin));
-  stories_ += json_line(provenance_json(row)) + "\n";
+  provenance_ += json_line(provenance_json(row)) + "\n";
   ++header_.rows;
 }
 
 std::string RowsPart::bytes() {
-  const std::string provenance = zstd_compressed(stories_);
-  header_.stories_at = RowsPartHeader::kBytes + rows_.size();
-  header_.stories_bytes = provenance.size();
-  header_.stories_size = stories_.size();
-  header_.stories_hash = XXH3_64bits(provenance.data(), provenance.size());
+  const std::string provenance = zstd_compressed(provenance_);
+  header_.provenance_at = RowsPartHeader::kBytes + rows_.size();
+  header_.provenance_bytes = provenance.size();
+  header_.provenance_size = provenance_.size();
+  header_.provenance_hash = XXH3_64bits(provenance.data(), provenance.size());
   return bytes_of(header_) + rows_ + provenance;
 }
 
@@ -119,20 +119,20 @@ RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.s
   const auto row_bytes = numbers.take<std::uint32_t>();
   header_.vocabulary = numbers.take<std::uint64_t>();
   header_.run = numbers.take<std::uint64_t>();
-  header_.stories_at = numbers.take<std::uint64_t>();
-  header_.stories_bytes = numbers.take<std::uint64_t>();
-  header_.stories_size = numbers.take<std::uint64_t>();
-  header_.stories_hash = numbers.take<std::uint64_t>();
+  header_.provenance_at = numbers.take<std::uint64_t>();
+  header_.provenance_bytes = numbers.take<std::uint64_t>();
+  header_.provenance_size = numbers.take<std::uint64_t>();
+  header_.provenance_hash = numbers.take<std::uint64_t>();
   if (numbers.take<std::uint64_t>() != XXH3_64bits(bytes.data(), bytes.size() - sizeof(std::uint64_t)))
     throw DataError(fmt::format("{}: bytes 0 to {}: the header is damaged", name_, RowsPartHeader::kBytes - 1));
   const std::uint64_t most_rows = file_.size() / header_.row_bytes();
-  if (row_bytes != header_.row_bytes() || header_.rows > most_rows || header_.stories_bytes > file_.size())
+  if (row_bytes != header_.row_bytes() || header_.rows > most_rows || header_.provenance_bytes > file_.size())
     throw DataError(fmt::format("{}: has {} bytes, but its header gives {} rows of {} bytes and {} bytes of provenance",
-                                name_, file_.size(), header_.rows, row_bytes, header_.stories_bytes));
+                                name_, file_.size(), header_.rows, row_bytes, header_.provenance_bytes));
   const std::uint64_t end = header_.offset_of(header_.first_row + header_.rows);
-  if (header_.stories_at != end || end + header_.stories_bytes != file_.size())
+  if (header_.provenance_at != end || end + header_.provenance_bytes != file_.size())
     throw DataError(
-        fmt::format("{}: has {} bytes, but its header gives {}", name_, file_.size(), end + header_.stories_bytes));
+        fmt::format("{}: has {} bytes, but its header gives {}", name_, file_.size(), end + header_.provenance_bytes));
 }
 
 StreamRow RowsPartReader::row(std::uint64_t number) {
@@ -152,27 +152,27 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   row.row.loss_weights = numbers.take<float>(header_.length);
   row.row.segment_ids = numbers.take<std::int32_t>(header_.length);
   row.row.positions = numbers.take<std::int32_t>(header_.length);
-  if (stories_.empty()) read_stories();
+  if (provenance_.empty()) read_provenance();
   try {
     const JsonSource source{fmt::format("{}: the provenance of row {}", name_, number), 0, ""};
-    add_provenance(row, JsonValue::parse(stories_[number - header_.first_row], source));
+    add_provenance(row, JsonValue::parse(provenance_[number - header_.first_row], source));
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }
   return row;
 }
 
-void RowsPartReader::read_stories() {
-  std::string frame(header_.stories_bytes, '\0');
-  frame.resize(file_.read_at(header_.stories_at, frame.data(), frame.size()));
+void RowsPartReader::read_provenance() {
+  std::string frame(header_.provenance_bytes, '\0');
+  frame.resize(file_.read_at(header_.provenance_at, frame.data(), frame.size()));
   const auto damaged = [this] {
-    return DataError(fmt::format("{}: bytes {} to {}: the rows' provenance is damaged", name_, header_.stories_at,
-                                 header_.stories_at + header_.stories_bytes - 1));
+    return DataError(fmt::format("{}: bytes {} to {}: the rows' provenance is damaged", name_, header_.provenance_at,
+                                 header_.provenance_at + header_.provenance_bytes - 1));
   };
-  if (XXH3_64bits(frame.data(), frame.size()) != header_.stories_hash) throw damaged();
-  std::istringstream lines(zstd_decompressed(frame, header_.stories_size));
-  for (std::string line; std::getline(lines, line);) stories_.push_back(line);
-  if (stories_.size() != header_.rows) throw damaged();
+  if (XXH3_64bits(frame.data(), frame.size()) != header_.provenance_hash) throw damaged();
+  std::istringstream lines(zstd_decompressed(frame, header_.provenance_size));
+  for (std::string line; std::getline(lines, line);) provenance_.push_back(line);
+  if (provenance_.size() != header_.rows) throw damaged();
 }
 
 }  // namespace millrace

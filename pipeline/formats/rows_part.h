@@ -23,10 +23,10 @@ struct RowsPartHeader {
   std::uint32_t length = 0;      ///< T
   std::uint64_t vocabulary = 0;  ///< Its hash, as a number.
   std::uint64_t run = 0;         ///< hash_of_facts, as a number.
-  std::uint64_t stories_at = 0;  ///< Offset in the file.
-  std::uint64_t stories_bytes = 0;
-  std::uint64_t stories_size = 0;  ///< After decompression.
-  std::uint64_t stories_hash = 0;  ///< xxh3_64 of the compressed bytes.
+  std::uint64_t provenance_at = 0;  ///< Offset in the file.
+  std::uint64_t provenance_bytes = 0;
+  std::uint64_t provenance_size = 0;  ///< After decompression.
+  std::uint64_t provenance_hash = 0;  ///< xxh3_64 of the compressed bytes.
 
   std::uint64_t row_bytes() const { return bytes_of_row(length); }
   std::uint64_t offset_of(std::uint64_t row) const { return kBytes + (row - first_row) * row_bytes(); }
@@ -49,7 +49,7 @@ class RowsPart {
  private:
   RowsPartHeader header_;
   std::string rows_;
-  std::string stories_;
+  std::string provenance_;
 };
 
 /// Reads rows of a part in any order. One object, one thread. Throws DataError naming the byte if the file is damaged;
@@ -63,12 +63,12 @@ class RowsPartReader {
   StreamRow row(std::uint64_t number);
 
  private:
-  void read_stories();
+  void read_provenance();
 
   std::string name_;
   InputFile file_;
   RowsPartHeader header_;
-  std::vector<std::string> stories_;  ///< Empty until first needed.
+  std::vector<std::string> provenance_;  ///< Empty until first needed.
 };
 
 }  // namespace millrace

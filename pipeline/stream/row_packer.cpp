@@ -20,8 +20,8 @@ void append(std::vector<T>& to, std::vector<T>&& from) {
 
 }  // namespace
 
-void RowPacker::add(MixedSegment ticket, Example example) {
-  ExampleOrigin& origin = ticket.origin;
+void RowPacker::add(MixedSegment mixed, Example example) {
+  ExampleOrigin& origin = mixed.origin;
   if (!row_.examples.empty()) {
     const ExampleOrigin& before = row_.examples.back();
     origin.first = before.first + before.inputs + before.targets;
@@ -30,12 +30,12 @@ void RowPacker::add(MixedSegment ticket, Example example) {
   origin.targets = static_cast<std::uint32_t>(example.targets.size());
   origin.loss_tokens = example.targets.size();
   origin.trimmed_tokens = example.trimmed;
-  row_.number = ticket.row;
-  append(row_.raw_tokens, std::move(ticket.segment.tokens));
+  row_.number = mixed.row;
+  append(row_.raw_tokens, std::move(mixed.segment.tokens));
   row_.examples.push_back(std::move(origin));
-  append(row_.rejects, std::move(ticket.rejects));
-  append(row_.reject_corpora, std::move(ticket.reject_corpora));
-  row_.after = std::move(ticket.after);
+  append(row_.rejects, std::move(mixed.rejects));
+  append(row_.reject_corpora, std::move(mixed.reject_corpora));
+  row_.after = std::move(mixed.after);
   examples_.push_back(std::move(example));
 }
 

@@ -14,9 +14,9 @@ class RowPacker {
   RowPacker(const StreamConfig& config, TokenId pad) : config_(config), pad_(pad) {}
 
   /// Whether the example may be added before take(): it stands in the open row, or none is open.
-  bool belongs_to_open_row(const MixedSegment& ticket) const { return examples_.empty() || ticket.row == row_.number; }
-  /// REQUIRES: MixedSegment::Kind::example, belongs_to_open_row(ticket).
-  void add(MixedSegment ticket, Example example);
+  bool belongs_to_open_row(const MixedSegment& mixed) const { return examples_.empty() || mixed.row == row_.number; }
+  /// REQUIRES: MixedSegment::Kind::example, belongs_to_open_row(mixed).
+  void add(MixedSegment mixed, Example example);
   /// The open row, which is complete; nothing if none is open.
   std::optional<StreamRow> take();
 

@@ -99,17 +99,17 @@ def rows(folder):
         data = part.read_bytes()
         header = np.ndarray(1, [("magic", "S8"), ("version", "<u4"), ("stream", "<u4"), ("first", "<u8"), ("rows", "<u8"),
                                 ("T", "<u4"), ("row_bytes", "<u4"), ("vocabulary", "<u8"), ("run", "<u8"),
-                                ("stories_at", "<u8"), ("stories_bytes", "<u8"), ("stories_size", "<u8"),
-                                ("stories_xxh3", "<u8"), ("xxh3", "<u8")], data)[0]
+                                ("provenance_at", "<u8"), ("provenance_bytes", "<u8"), ("provenance_size", "<u8"),
+                                ("provenance_xxh3", "<u8"), ("xxh3", "<u8")], data)[0]
         assert header.nbytes == 96 and header["magic"] == b"MLRCROWS" and header["version"] == 1
         T, at = int(header["T"]), 96
-        stories = zstd(data[header["stories_at"]:]).decode().splitlines()
-        assert len(stories) == header["rows"]
-        for story in stories:
+        provenance = zstd(data[header["provenance_at"]:]).decode().splitlines()
+        assert len(provenance) == header["rows"]
+        for line in provenance:
             row = {}
             for i, (name, dtype) in enumerate((("tokens", "<i4"), ("labels", "<i4"), ("loss_weights", "<f4"),
                                                ("segment_ids", "<i4"), ("positions", "<i4"))):
                 row[name] = np.ndarray(T, dtype, data, at + 4 * T * i).tolist()
-            yield row, json.loads(story)
+            yield row, json.loads(line)
             at += int(header["row_bytes"])
-        assert at == header["stories_at"]
+        assert at == header["provenance_at"]

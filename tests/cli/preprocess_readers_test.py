@@ -116,9 +116,9 @@ class Readers(unittest.TestCase):
         self.assertGreater(len(list(folder.glob("part-*.rows"))), 3)
         read = list(numpy_readers.rows(folder))
         self.assertEqual([row for row, _ in read], rows)
-        for (_, story), row in zip(read, shown):
-            self.assertEqual(story["raw_tokens"], row["examples"][0]["raw_tokens"])
-            self.assertEqual(story["after"]["row"], row["row"] + 1)
+        for (_, provenance), row in zip(read, shown):
+            self.assertEqual(provenance["raw_tokens"], row["examples"][0]["raw_tokens"])
+            self.assertEqual(provenance["after"]["row"], row["row"] + 1)
 
 
 if __name__ == "__main__":

@@ -43,8 +43,8 @@ void put(std::string& bytes, std::size_t at, Number number) {
 }
 
 /// One row of `length` positions and its provenance, as a part with correct hashes.
-std::string part_of(std::uint32_t length, const std::string& arrays, const std::string& story) {
-  const std::string frame = zstd_compressed(story + "\n");
+std::string part_of(std::uint32_t length, const std::string& arrays, const std::string& provenance) {
+  const std::string frame = zstd_compressed(provenance + "\n");
   std::string row = arrays;
   row.resize(RowsPartHeader::bytes_of_row(length) - 8);
   const std::uint64_t hash = XXH3_64bits(row.data(), row.size());
@@ -53,12 +53,12 @@ std::string part_of(std::uint32_t length, const std::string& arrays, const std::
   header.length = length;
   RowsPart empty(header);
   std::string bytes = empty.bytes().substr(0, RowsPartHeader::kBytes);
-  constexpr std::size_t kRows = 24, kStories = 56;
+  constexpr std::size_t kRows = 24, kProvenance = 56;
   put(bytes, kRows, std::uint64_t{1});
-  put(bytes, kStories, std::uint64_t{RowsPartHeader::kBytes + row.size()});
-  put(bytes, kStories + 8, std::uint64_t{frame.size()});
-  put(bytes, kStories + 16, std::uint64_t{story.size() + 1});
-  put(bytes, kStories + 24, std::uint64_t{XXH3_64bits(frame.data(), frame.size())});
+  put(bytes, kProvenance, std::uint64_t{RowsPartHeader::kBytes + row.size()});
+  put(bytes, kProvenance + 8, std::uint64_t{frame.size()});
+  put(bytes, kProvenance + 16, std::uint64_t{provenance.size() + 1});
+  put(bytes, kProvenance + 24, std::uint64_t{XXH3_64bits(frame.data(), frame.size())});
   put(bytes, kHashOfHeader, std::uint64_t{XXH3_64bits(bytes.data(), kHashOfHeader)});
   return bytes + row + frame;
 }

@@ -100,7 +100,7 @@ ExampleOrigin example_origin() {
           number(), number(), index(), index(), index(),  list(document_span)};
 }
 
-StreamRow story_row() {
+StreamRow row_with_provenance() {
   StreamRow row;
   row.raw_tokens = list([] { return static_cast<TokenId>(index() >> 1U); });
   row.examples = list(example_origin);
@@ -177,7 +177,7 @@ ExportManifest output_manifest() {
   manifest.length = *rc::gen::element(0, 1024, std::numeric_limits<int>::max());
   manifest.rows = number();
   manifest.stream_ended = *rc::gen::arbitrary<bool>();
-  if (manifest.stream_ended) manifest.end = story_row();
+  if (manifest.stream_ended) manifest.end = row_with_provenance();
   manifest.accounts = list(account);
   manifest.files = {{text(), block_checksums()}, {text(), block_checksums()}};
   return manifest;
@@ -216,7 +216,7 @@ TEST(WrittenJson, ComesBackTheSameInLinesAndStories) {
     RC_ASSERT(to_jsonl(rejects_from_jsonl(to_jsonl(rejects), "f")) == to_jsonl(rejects));
     const std::vector<ShardFingerprint> shards = list(fingerprint);
     RC_ASSERT(fingerprints_from_jsonl(to_jsonl(shards), "f") == shards);
-    const StreamRow row = story_row();
+    const StreamRow row = row_with_provenance();
     StreamRow again;
     add_provenance(again, JsonValue::parse(json_line(provenance_json(row)), {"f", 0, ""}));
     RC_ASSERT(again.examples == row.examples);
@@ -231,7 +231,7 @@ TEST(WrittenJson, ComesBackTheSameFromALedger) {
   expect_holds(kCases, [] {
     Ledger ledger;
     for (int rows = *rc::gen::inRange(0, 4); rows > 0; --rows) {
-      StreamRow row = story_row();
+      StreamRow row = row_with_provenance();
       row.row.tokens.resize(*rc::gen::inRange<std::size_t>(0, 9));
       ledger.add(row);
     }
