@@ -21,7 +21,6 @@ namespace {
 
 constexpr int kFailure = 1;
 constexpr int kWrongUse = 2;
-constexpr int kInterrupted = 130;
 
 /// Help goes to standard output, errors in the command line to standard error.
 int exit_code_of(const CLI::App& app, const CLI::ParseError& error) {
@@ -91,9 +90,9 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return exit_code_of(app, error);
   } catch (const Interrupted&) {
-    return kInterrupted;
+    return kInterruptedExit;
   } catch (const Stopped&) {
-    return kInterrupted;
+    return kInterruptedExit;
   } catch (const ConfigError& error) {
     say("millrace: {}", error.what());
     return kWrongUse;

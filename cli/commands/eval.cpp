@@ -79,7 +79,6 @@ std::string why_not_finite(const Parameters<float>& weights) {
 }
 
 std::string table_of(const Evaluation& causal, const std::optional<Evaluation>& own) {
-  using Align = TextTable::Align;
   TextTable table({{"objective", Align::left},
                    {"held out", Align::left},
                    {"tokens"},

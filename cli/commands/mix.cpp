@@ -26,7 +26,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::uint64_t kMostTokens = 9'000'000'000'000'000'000;
+constexpr std::uint64_t kMostPlannedTokens = 9'000'000'000'000'000'000;
 
 struct MixOptions {
   RunSource run;  ///< Its `run` may also name a mix.
@@ -99,7 +99,7 @@ void add_plan_command(CLI::App& mix, const std::string& name, const std::string&
   const Command command(mix, name, description);
   add_run_options(command, options->run);
   command.add_option("--tokens", options->tokens, "Horizon in positions (rows x sequence length)")
-      .count_from(0, kMostTokens);
+      .count_from(0, kMostPlannedTokens);
   command.add_option("--vocab", options->vocabulary,
                      "SentencePiece .model to count tokens with; default: the run's vocab");
   command.add_flag("--json", options->json, "Print one JSON object");

@@ -149,7 +149,6 @@ std::string as_json(const Mix& before, const Mix& after, const std::vector<Pair>
 
 std::string as_text(const Mix& before, const Mix& after, const std::vector<Pair>& pairs,
                     const std::vector<std::string>& words) {
-  using Align = TextTable::Align;
   TextTable table({{"corpus", Align::left}, {"kind", Align::left}, {before.name}, {after.name}, {"change"}});
   const auto cell = [](const Corpus* corpus) {
     return corpus == nullptr ? std::string("-") : fmt::format("{:.6g} %", percent(corpus));

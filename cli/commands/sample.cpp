@@ -27,15 +27,15 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr double kDefaultMegabytes = 48;
+constexpr double kDefaultShardMegabytes = 48;
 constexpr std::uint64_t kShardBytes = 4'000'000;
 constexpr const char* kManifest = "sample.json";
 
-constexpr double kMostMegabytes = 1e12;
+constexpr double kMostShardMegabytes = 1e12;
 
-struct Arguments {
+struct SampleArguments {
   std::string out;
-  double megabytes = kDefaultMegabytes;
+  double megabytes = kDefaultShardMegabytes;
   std::vector<std::string> from;
   bool only_from = false;
   bool force = false;
@@ -116,7 +116,7 @@ void print_summary(const JsonValue& manifest) {
 }
 
 /// True if `out` holds a complete sample made with the same arguments. Throws ConfigError if it holds anything else.
-bool reuse(const fs::path& out, const Arguments& arguments) {
+bool reuse(const fs::path& out, const SampleArguments& arguments) {
   if (!fs::exists(out)) return false;
   if (!fs::is_directory(out)) throw ConfigError(fmt::format("--out {}: is no folder", out.string()));
   if (fs::is_empty(out)) return false;
@@ -142,7 +142,7 @@ bool reuse(const fs::path& out, const Arguments& arguments) {
   return true;
 }
 
-void sample(const Arguments& arguments) {
+void sample(const SampleArguments& arguments) {
   if (arguments.only_from && arguments.from.empty()) throw ConfigError("--only-from needs a --from");
   for (const std::string& root : arguments.from) {
     if (!fs::is_directory(root)) throw ConfigError(fmt::format("--from {}: is no folder", root));
@@ -183,12 +183,12 @@ void sample(const Arguments& arguments) {
 }  // namespace
 
 void add_sample(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<SampleArguments>();
   const Command command(app, "sample",
                         "Make small real shards from this machine's documentation, manual pages, licences and sources");
   command.add_option("--out", arguments->out, "Folder of the sample: redpajama/... and the_stack/data/...").required();
   command.add_option("--megabytes", arguments->megabytes, "Text in total, in millions of bytes")
-      .number_from(1, kMostMegabytes);
+      .number_from(1, kMostShardMegabytes);
   command.add_option("--from", arguments->from,
                      "Another root beside /: packages unpacked by dpkg-deb -x, or any folder of texts and sources");
   command.add_flag("--only-from", arguments->only_from, "Take nothing but what --from names");

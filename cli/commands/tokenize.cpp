@@ -38,9 +38,8 @@ namespace {
 
 constexpr std::size_t kBatchRecords = 4096;
 constexpr std::size_t kBatchBytes = 8 << 20;
-constexpr int kInterruptedExit = 130;
 
-struct Arguments {
+struct TokenizeArguments {
   std::string vocabulary;
   std::string in;
   std::string field = "text";
@@ -84,7 +83,7 @@ class Line {
 };
 
 /// A batch of records, encoded by several threads and written in order.
-struct Batch {
+struct TextBatch {
   std::vector<Record> records;
   std::uint64_t bytes = 0;
 
@@ -98,8 +97,8 @@ class BatchReader {
       : name_(std::move(name)), reader_(std::move(reader)) {}
 
   /// Empty at the end. Throws Interrupted after Ctrl-C.
-  Batch next() {
-    Batch batch;
+  TextBatch next() {
+    TextBatch batch;
     for (Record record; !batch.is_full() && reader_->next(record);) {
       if (interrupt_requested()) throw Interrupted();
       if (const auto* document = std::get_if<Document>(&record)) batch.bytes += document->text.size();
@@ -136,7 +135,7 @@ class BatchReader {
 
 /// Waits for a batch that is being read. A read from a pipe cannot be interrupted; nothing is lost if the process ends
 /// during it.
-Batch taken(std::future<Batch> batch) {
+TextBatch taken(std::future<TextBatch> batch) {
   while (batch.wait_for(std::chrono::milliseconds(100)) != std::future_status::ready) {
     if (!interrupt_requested()) continue;
     try {
@@ -149,7 +148,7 @@ Batch taken(std::future<Batch> batch) {
   return batch.get();
 }
 
-void encode_and_print(const Batch& batch, const Vocabulary& vocabulary, const Arguments& arguments) {
+void encode_and_print(const TextBatch& batch, const Vocabulary& vocabulary, const TokenizeArguments& arguments) {
   std::vector<Line> lines(batch.records.size());
   std::atomic<std::size_t> next = 0;
   const auto work = [&] {
@@ -183,7 +182,7 @@ void require_shard(const std::string& path) {
   if (const std::optional<ForeignContainer> foreign = foreign_shard(path, "custom")) refuse(foreign->told());
 }
 
-void tokenize(Arguments arguments) {
+void tokenize(TokenizeArguments arguments) {
   if (arguments.threads == 0) arguments.threads = static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   const bool is_stream = names_standard_input(arguments.in);
   if (!is_stream) require_shard(arguments.in);
@@ -194,8 +193,8 @@ void tokenize(Arguments arguments) {
   Progress progress("tokenizing", file_bytes, is_stream ? "records" : "bytes of the shard");
   progress.update(0);
   const auto begin_reading = [&reader] { return std::async(std::launch::async, [&reader] { return reader.next(); }); };
-  for (Batch batch = taken(begin_reading()); !batch.records.empty();) {
-    std::future<Batch> following = begin_reading();
+  for (TextBatch batch = taken(begin_reading()); !batch.records.empty();) {
+    std::future<TextBatch> following = begin_reading();
     encode_and_print(batch, vocabulary, arguments);
     batch = taken(std::move(following));
     progress.update(is_stream ? reader.records_read()
@@ -210,7 +209,7 @@ void tokenize(Arguments arguments) {
 }  // namespace
 
 void add_tokenize(CLI::App& app) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<TokenizeArguments>();
   const Command command(app, "tokenize", "Print the token ids of every record, one JSON array a line");
   command.add_option("--vocab", arguments->vocabulary, "A SentencePiece .model file").required();
   command.add_option("--in", arguments->in, "Shard: JSON lines (plain, zstd, gzip) or Parquet; - reads standard input")

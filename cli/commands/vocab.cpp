@@ -25,18 +25,17 @@
 namespace millrace {
 namespace {
 
-constexpr double kDefaultMegabytes = 8;
-constexpr int kInterruptedExit = 130;
+constexpr double kDefaultTextMegabytes = 8;
 
 constexpr std::uint64_t kMostPieces = 1 << 28;
-constexpr double kFewestMegabytes = 1e-6;
-constexpr double kMostMegabytes = 1e12;
+constexpr double kFewestTextMegabytes = 1e-6;
+constexpr double kMostTextMegabytes = 1e12;
 
 struct TrainArguments {
   std::vector<std::string> shards;
   int size = 8192;
   std::string out;
-  double megabytes = kDefaultMegabytes;
+  double megabytes = kDefaultTextMegabytes;
 };
 
 /// libsentencepiece cannot be interrupted. It writes nothing while it works, so ending the process is safe.
@@ -77,7 +76,7 @@ void add_vocab_train(CLI::App& vocab) {
       .whole_number_from(1, kMostPieces);
   command.add_option("--out", arguments->out, "The .model file").required();
   command.add_option("--megabytes", arguments->megabytes, "Text to train on, in millions of bytes")
-      .number_from(kFewestMegabytes, kMostMegabytes);
+      .number_from(kFewestTextMegabytes, kMostTextMegabytes);
   command.footer(
       "The text is taken evenly from the shards. The same shards give the same bytes. Training time grows with the\n"
       "text: about a minute for the default on two cores.\n\n"

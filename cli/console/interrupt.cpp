@@ -20,7 +20,6 @@ constexpr std::chrono::seconds kSameRequest(1);
 
 /// Time for a process with nothing to save to end by itself.
 constexpr std::chrono::seconds kToEnd(2);
-constexpr int kInterrupted = 130;
 
 std::atomic<int> saving = 0;  // Live SavesWhenInterrupted objects.
 
@@ -47,7 +46,7 @@ void wait_for_signals(sigset_t signals) {
   say_line(saving > 0 ? "stopping after what is at hand is saved; once more ends at once, without saving"
                       : "stopping; once more ends at once");
   wait_for_another(signals);
-  _exit(kInterrupted);
+  _exit(kInterruptedExit);
 }
 
 }  // namespace

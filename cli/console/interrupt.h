@@ -2,6 +2,9 @@
 
 namespace millrace {
 
+/// The exit code after SIGINT or SIGTERM.
+inline constexpr int kInterruptedExit = 130;
+
 /// Starts a thread that receives SIGINT and SIGTERM; it sets a flag and requests that computing stops (model/stop.h). A
 /// second signal more than a second later ends the process at once with code 130; a message says so. Three seconds
 /// after the first signal the thread ends the process itself, unless something has to be saved, so that no wait for a

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "cli/console/terminal_text.h"
 
 namespace millrace {
@@ -37,6 +39,10 @@ std::string TextTable::text() const {
     out += '\n';
   }
   return out;
+}
+
+std::string percent(double fraction) {
+  return fmt::format("{:.2f} %", 100 * fraction);
 }
 
 }  // namespace millrace

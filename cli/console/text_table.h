@@ -5,10 +5,11 @@
 
 namespace millrace {
 
+enum class Align : bool { left, right };
+
 /// A text table: columns as wide as their widest cell, numbers right-aligned. UTF-8 aware (one column per code point).
 class TextTable {
  public:
-  enum class Align : bool { left, right };
   struct Column {
     std::string title;
     Align align = Align::right;
@@ -22,5 +23,8 @@ class TextTable {
   std::vector<Column> columns_;
   std::vector<std::vector<std::string>> rows_;
 };
+
+/// 0.125 as "12.50 %".
+std::string percent(double fraction);
 
 }  // namespace millrace

@@ -12,7 +12,7 @@ std::string document_text(const FoundDocument& found, std::uint64_t end) {
   std::string out = fmt::format("{}:{} of corpus {}", found.shard, found.record, found.corpus);
   if (!found.never_read_because.empty()) return out + fmt::format(": in no row, it is {}\n", found.never_read_because);
   if (found.hits.empty()) return out + fmt::format(": not in the first {} rows: not reached yet\n", end);
-  TextTable table({{"row"}, {"example"}, {"epoch"}, {"phase"}, {"denoiser", TextTable::Align::left}, {"tokens"}});
+  TextTable table({{"row"}, {"example"}, {"epoch"}, {"phase"}, {"denoiser", Align::left}, {"tokens"}});
   for (const DocumentHit& hit : found.hits)
     table.add({fmt::format("{}", hit.row), fmt::format("{}", hit.example), fmt::format("{}", hit.epoch),
                fmt::format("{}", hit.phase + 1), hit.denoiser, fmt::format("{} to {}", hit.from, hit.to)});

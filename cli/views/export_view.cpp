@@ -27,7 +27,7 @@ std::string rejects_text(const std::vector<CorpusAccount>& accounts) {
 
 std::string account_text(const ExportManifest& manifest) {
   const bool has_rows = manifest.rows > 0;
-  TextTable table({{"corpus", TextTable::Align::left},
+  TextTable table({{"corpus", Align::left},
                    {"records"},
                    {has_rows ? "= in rows" : "= written"},
                    {"+ held out"},

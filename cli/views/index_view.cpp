@@ -17,8 +17,6 @@
 namespace millrace {
 namespace {
 
-using Align = TextTable::Align;
-
 constexpr std::size_t kMostShardRows = 40;
 constexpr std::size_t kMostValueRows = 50;
 constexpr std::size_t kNamedRejects = 10;

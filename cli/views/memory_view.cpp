@@ -32,7 +32,6 @@ std::string human(std::uint64_t bytes) {
 }  // namespace
 
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
-  using Align = TextTable::Align;
   TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
   for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
   table.add({"together", human(plan.total()), ""});

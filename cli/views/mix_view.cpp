@@ -27,7 +27,6 @@ std::string available_cell(const AvailableTokens& available) {
 
 /// One row per corpus; columns without known values are omitted.
 std::string corpus_table(const ForecastRequest& request, const MixForecast& forecast) {
-  using Align = TextTable::Align;
   const bool counted = !forecast.inputs.available.empty();
   const bool consumed = !forecast.inputs.phases.empty();
   std::vector<TextTable::Column> columns{{"corpus", Align::left}, {"kind", Align::left}, {"share"}};
@@ -62,7 +61,6 @@ std::string corpus_table(const ForecastRequest& request, const MixForecast& fore
 
 /// Share, positions and, where known, epochs of each corpus in each phase.
 std::string phase_table(const MixForecast& forecast) {
-  using Align = TextTable::Align;
   const bool epochs = !forecast.inputs.phases.empty();
   std::vector<TextTable::Column> columns{{"in phase", Align::left}};
   for (std::size_t p = 1; p <= forecast.plan.phases.size(); ++p) {

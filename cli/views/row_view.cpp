@@ -37,7 +37,7 @@ const char* name_of(Kind kind) {
 }
 
 /// A position of an example.
-struct ReadCursor {
+struct ShownPosition {
   TokenId label = 0;
   Kind kind = Kind::text;
   std::optional<TokenId> sentinel;   ///< Of noise, and of the position it was taken from.
@@ -53,7 +53,7 @@ class ExamplePlaces {
     const std::size_t prompt = denoiser.prompt.empty() ? 0 : vocabulary.encode(denoiser.prompt).size();
     std::optional<TokenId> noise;
     for (std::size_t i = 0; i < origin.inputs + origin.targets; ++i) {
-      ReadCursor place;
+      ShownPosition place;
       place.label = row.row.labels[origin.first + i];
       const bool is_target = i >= origin.inputs;
       const bool is_sentinel = place.label >= vocabulary.pieces();
@@ -75,10 +75,10 @@ class ExamplePlaces {
     number_raw_tokens();
   }
 
-  const std::vector<ReadCursor>& all() const { return places_; }
+  const std::vector<ShownPosition>& all() const { return places_; }
 
  private:
-  bool is_raw(const ReadCursor& place) const {
+  bool is_raw(const ShownPosition& place) const {
     return place.kind == Kind::text || place.kind == Kind::target ||
            (place.kind == Kind::noise && place.label != *place.sentinel);
   }
@@ -99,10 +99,10 @@ class ExamplePlaces {
   }
 
   const ExampleOrigin& origin_;
-  std::vector<ReadCursor> places_;
+  std::vector<ShownPosition> places_;
 };
 
-Json spans_json(const std::vector<ReadCursor>& places, const StreamRow& row, const ExampleOrigin& origin) {
+Json spans_json(const std::vector<ShownPosition>& places, const StreamRow& row, const ExampleOrigin& origin) {
   Json json = Json::array();
   for (std::size_t i = 0; i < places.size(); ++i) {
     const bool goes_on = i > 0 && places[i].kind == places[i - 1].kind && places[i].sentinel == places[i - 1].sentinel;
@@ -129,7 +129,7 @@ std::string decoded(const std::vector<TokenId>& ids, const Vocabulary& vocabular
 }
 
 /// Inputs or targets as text.
-std::string part_text(const std::vector<ReadCursor>& places, std::size_t from, std::size_t to,
+std::string part_text(const std::vector<ShownPosition>& places, std::size_t from, std::size_t to,
                       const std::set<std::uint64_t>& borders, const Vocabulary& vocabulary, const RowStyle& style,
                       const char* base) {
   std::string out;
@@ -140,7 +140,7 @@ std::string part_text(const std::vector<ReadCursor>& places, std::size_t from, s
     run.clear();
   };
   for (std::size_t i = from; i < to; ++i) {
-    const ReadCursor& place = places[i];
+    const ShownPosition& place = places[i];
     if (place.raw && borders.contains(*place.raw)) {
       flush();
       out += fmt::format("{}{}{}", style.border, kBar, style.plain);
@@ -180,7 +180,7 @@ std::string example_text(const StreamRow& row, const ExampleOrigin& origin, cons
   if (origin.trimmed_tokens > 0) out += fmt::format(", {} trimmed", origin.trimmed_tokens);
   out += fmt::format("; positions {} to {}\n", origin.first, origin.first + origin.inputs + origin.targets - 1);
   const ExamplePlaces example(row, origin, context);
-  const std::vector<ReadCursor>& places = example.all();
+  const std::vector<ShownPosition>& places = example.all();
   std::string noise;
   for (std::size_t i = origin.inputs; i < places.size(); ++i) {
     if (places[i].kind != Kind::noise || places[i].label != *places[i].sentinel) continue;

@@ -13,14 +13,8 @@
 namespace millrace {
 namespace {
 
-using Align = TextTable::Align;
-
 double ratio(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
-}
-
-std::string percent(double fraction) {
-  return fmt::format("{:.2f} %", 100 * fraction);
 }
 
 const char* name_of(DenoiserKind kind) {

@@ -37,12 +37,7 @@ std::string number(const Json* score, const char* key, int decimals) {
   return is_not_finite && score->contains(key) ? kNotFinite : "-";
 }
 
-std::string percent(double fraction) {
-  return fmt::format("{:.2f} %", 100 * fraction);
-}
-
 std::string evaluation_table(const std::string& objective, const Json& first, const Json& last) {
-  using Align = TextTable::Align;
   const auto step = [](const Json& evaluation) {
     return fmt::format("step {}", evaluation.at("step").get<std::uint64_t>());
   };
@@ -76,7 +71,6 @@ std::string evaluation_table(const std::string& objective, const Json& first, co
 }
 
 std::string shares_table(const Json& phases) {
-  using Align = TextTable::Align;
   TextTable table({{"phase", Align::left},
                    {"corpus", Align::left},
                    {"asked"},

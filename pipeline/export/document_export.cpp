@@ -21,19 +21,19 @@ namespace {
 constexpr std::uint64_t kBytesPerThread = 3ull << 20;  ///< On their way.
 
 /// What a save remembers: the accounts of the corpora so far, the present one last, and where that one goes on.
-struct Progress {
+struct DocumentProgress {
   std::vector<CorpusAccount> accounts;
   ScanCursor place;
   bool between_corpora = true;  ///< The last account is of a corpus that is through.
 };
 
-void to_json(Json& json, const Progress& progress) {
+void to_json(Json& json, const DocumentProgress& progress) {
   json = {{"accounts", progress.accounts}, {"between_corpora", progress.between_corpora},
           {"shard", progress.place.shard}, {"record", progress.place.record},
           {"seek", progress.place.seek},   {"is_readable", progress.place.is_readable}};
 }
 
-void from_json(const JsonValue& json, Progress& progress) {
+void from_json(const JsonValue& json, DocumentProgress& progress) {
   progress.accounts = json.get<std::vector<CorpusAccount>>("accounts");
   progress.between_corpora = json.get<bool>("between_corpora");
   progress.place = {json.get<std::uint64_t>("shard"), json.get<std::uint64_t>("record"), json.get<SeekPoint>("seek"),
@@ -55,7 +55,7 @@ class Job {
         threads_(what.threads > 0 ? static_cast<std::size_t>(what.threads)
                                   : std::max(1U, std::thread::hardware_concurrency())),
         budgets_(what.tokens ? token_budgets(config, corpora, *what.tokens) : std::vector<std::uint64_t>()),
-        progress_(folder.state() ? folder.state()->as<Progress>() : Progress()),
+        progress_(folder.state() ? folder.state()->as<DocumentProgress>() : DocumentProgress()),
         rejects_(folder, watch) {}
 
   ExportEnd run() {
@@ -132,7 +132,7 @@ class Job {
   SaveClock clock_;
   const std::size_t threads_;
   std::vector<std::uint64_t> budgets_;
-  Progress progress_;
+  DocumentProgress progress_;
   RejectsFile rejects_;
 };
 

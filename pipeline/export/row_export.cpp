@@ -15,17 +15,17 @@ namespace {
 constexpr std::size_t kRowsAhead = 64;
 
 /// How far the writing is: between parts.
-struct Progress {
+struct RowProgress {
   std::optional<StreamPosition> position;
   Ledger ledger;
   std::optional<JsonValue> writer;  ///< What it said it needs to go on.
 };
 
-Json progress_json(const Progress& progress, const Json& writer) {
+Json progress_json(const RowProgress& progress, const Json& writer) {
   return {{"position", *progress.position}, {"ledger", progress.ledger}, {"writer", writer}};
 }
 
-void from_json(const JsonValue& json, Progress& progress) {
+void from_json(const JsonValue& json, RowProgress& progress) {
   progress = {json.get<StreamPosition>("position"), json.get<Ledger>("ledger"), json.at("writer")};
 }
 
@@ -35,7 +35,7 @@ void add_rejects(const StreamRow& row, const std::vector<RunCorpus>& corpora, Re
 }
 
 std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
-                                       const Progress& progress) {
+                                       const RowProgress& progress) {
   const StreamPosition position = progress.position ? *progress.position : start_of(config, corpora);
   std::vector<CorpusAccount> accounts;
   for (std::size_t i = 0; i < corpora.size(); ++i) {
@@ -57,8 +57,8 @@ ExportEnd export_rows(const StreamConfig& config, const std::vector<RunCorpus>& 
   const auto length = static_cast<std::uint64_t>(config.sequence_length);
   const std::uint64_t tokens = identity.tokens.value_or(config.phases.back().until);
   const std::uint64_t wanted = (tokens + length - 1) / length;
-  Progress progress;
-  if (folder.state()) progress = folder.state()->as<Progress>();
+  RowProgress progress;
+  if (folder.state()) progress = folder.state()->as<RowProgress>();
   const std::unique_ptr<RowWriter> writer =
       format.writer(folder, {config.sequence_length, identity, progress.writer ? &*progress.writer : nullptr});
 

@@ -33,14 +33,14 @@ MdsConfig config_of(std::uint64_t size_limit) {
           size_limit};
 }
 
-std::string hash_of(const std::string& bytes) {
+std::string hash_text(const std::string& bytes) {
   ContentHash hash;
   hash.add(bytes.data(), bytes.size());
   return hash.hex();
 }
 
 nlohmann::json file_json(const std::string& name, const std::string& bytes) {
-  return {{"basename", name}, {"bytes", bytes.size()}, {"hashes", {{kHash, hash_of(bytes)}}}};
+  return {{"basename", name}, {"bytes", bytes.size()}, {"hashes", {{kHash, hash_text(bytes)}}}};
 }
 
 class MdsWriter : public RowWriter {
@@ -163,7 +163,7 @@ void expect_file(const JsonValue& expected, const std::string& bytes, const char
   if (bytes.size() != expected.get<std::uint64_t>("bytes"))
     throw DataError(
         fmt::format("{}has {} bytes, {} says {}", what, bytes.size(), kIndex, expected.get<std::uint64_t>("bytes")));
-  if (hash_of(bytes) != expected.at("hashes").get<std::string>(kHash))
+  if (hash_text(bytes) != expected.at("hashes").get<std::string>(kHash))
     throw DataError(fmt::format("{}does not have the hash that {} says", what, kIndex));
 }
 

@@ -13,11 +13,11 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<char, 9> kMagic{'M', 'M', 'I', 'D', 'I', 'D', 'X', '\0', '\0'};
+constexpr std::array<char, 9> kMagicOfIndex{'M', 'M', 'I', 'D', 'I', 'D', 'X', '\0', '\0'};
 constexpr std::uint64_t kVersion = 1;
 constexpr std::uint64_t kHeader = 34;
-constexpr std::uint64_t kFirstI32 = 65'500;  // Vocabularies from this size on.
-constexpr std::size_t kPiece = 1 << 17;      // Numbers held at a time.
+constexpr std::uint64_t kFirstI32 = 65'500;      // Vocabularies from this size on.
+constexpr std::size_t kNumbersAPiece = 1 << 17;  // Numbers held at a time.
 
 std::string bin_of(const std::string& corpus) {
   return corpus + "_text_document.bin";
@@ -54,7 +54,7 @@ class MegatronWriter : public DocumentWriter {
 
   void finish() override {
     const std::uint64_t documents = folder_.size(lengths_) / sizeof(std::int32_t);
-    std::string header(kMagic.data(), kMagic.size());
+    std::string header(kMagicOfIndex.data(), kMagicOfIndex.size());
     append_number(header, kVersion);
     append_number(header, code_of(type_));
     append_number(header, documents);
@@ -78,7 +78,7 @@ class MegatronWriter : public DocumentWriter {
   /// Appends to the index what `put` returns for each length.
   template <class Put>
   void for_each_length(const Put& put) {
-    std::vector<std::int32_t> lengths(kPiece);
+    std::vector<std::int32_t> lengths(kNumbersAPiece);
     for (std::uint64_t at = 0; at < folder_.size(lengths_);) {
       const std::size_t got = folder_.read(lengths_, at, lengths.data(), lengths.size() * sizeof lengths[0]);
       bytes_.clear();
@@ -109,11 +109,11 @@ class NumberArray {
   NumberArray(const InputFile& file, std::uint64_t offset) : file_(file), offset_(offset) {}
   std::uint64_t offset() const { return offset_ + at_ * sizeof(Number); }
   Number next() {
-    if (at_ % kPiece == 0) {
-      piece_.resize(kPiece);
+    if (at_ % kNumbersAPiece == 0) {
+      piece_.resize(kNumbersAPiece);
       file_.read_at(offset(), reinterpret_cast<char*>(piece_.data()), piece_.size() * sizeof(Number));
     }
-    return piece_[at_++ % kPiece];
+    return piece_[at_++ % kNumbersAPiece];
   }
 
  private:
@@ -124,9 +124,9 @@ class NumberArray {
 };
 
 void check_index(const InputFile& file, const WrittenCorpus& corpus, IdType type) {
-  std::array<char, kMagic.size()> magic{};
+  std::array<char, kMagicOfIndex.size()> magic{};
   file.read_at(0, magic.data(), magic.size());
-  if (magic != kMagic) throw DataError("byte 0: not the magic number of an index");
+  if (magic != kMagicOfIndex) throw DataError("byte 0: not the magic number of an index");
   const auto expect = [](std::uint64_t byte, const char* what, auto found, auto expected) {
     if (static_cast<std::int64_t>(found) != static_cast<std::int64_t>(expected))
       throw DataError(fmt::format("byte {}: {} is {}, expected {}", byte, what, found, expected));

@@ -8,8 +8,6 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kMostOfU16 = 65'536;
-
 std::string ds_of(const std::string& corpus) {
   return corpus + "/00000_unshuffled.ds";
 }
@@ -69,10 +67,6 @@ std::vector<Damage> damage_of_metadata(const std::filesystem::path& folder, cons
 }
 
 }  // namespace
-
-IdType nanotron_id_type(std::uint64_t vocabulary_size) {
-  return vocabulary_size <= kMostOfU16 ? IdType::u16 : IdType::u32;
-}
 
 std::unique_ptr<DocumentWriter> make_nanotron_writer(StagedFolder& folder, const DocumentFiles& files) {
   return std::make_unique<NanotronWriter>(folder, files);

@@ -13,8 +13,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kMostOfU16 = 65'536;
-constexpr std::size_t kPiece = 1 << 20;
+constexpr std::size_t kBytesAPiece = 1 << 20;
 
 std::string part_of(const std::string& corpus, std::uint64_t part) {
   return fmt::format("{}/part-00-{:05}", corpus, part);
@@ -54,7 +53,7 @@ class OlmoWriter : public DocumentWriter {
   void finish() override {
     const std::string csv = part() + ".csv";
     GzipMember compressed;
-    std::string piece(kPiece, '\0');
+    std::string piece(kBytesAPiece, '\0');
     for (std::uint64_t at = 0; at < folder_.size(csv);) {
       const std::size_t got = folder_.read(csv, at, piece.data(), piece.size());
       folder_.append(csv + ".gz", compressed.add({piece.data(), got}));
@@ -100,7 +99,7 @@ class CsvLines {
  private:
   std::optional<char> take() {
     if (at_ == held_.size()) {
-      held_.resize(kPiece);
+      held_.resize(kBytesAPiece);
       const ByteStream::Piece piece = bytes_->read(held_.data(), held_.size());
       if (piece.fault) throw DataError(piece.fault->reason);
       held_.resize(piece.bytes);
@@ -144,10 +143,6 @@ class DocumentEnds {
 };
 
 }  // namespace
-
-IdType olmo_id_type(std::uint64_t vocabulary_size) {
-  return vocabulary_size <= kMostOfU16 ? IdType::u16 : IdType::u32;
-}
 
 std::unique_ptr<DocumentWriter> make_olmo_writer(StagedFolder& folder, const DocumentFiles& files) {
   return std::make_unique<OlmoWriter>(folder, files);

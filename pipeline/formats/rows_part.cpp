@@ -18,7 +18,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::array<char, 8> kMagic{'M', 'L', 'R', 'C', 'R', 'O', 'W', 'S'};
+constexpr std::array<char, 8> kMagicOfRows{'M', 'L', 'R', 'C', 'R', 'O', 'W', 'S'};
 
 template <class Value>
 void append_values(std::string& bytes, const std::vector<Value>& values) {
@@ -27,7 +27,7 @@ void append_values(std::string& bytes, const std::vector<Value>& values) {
 }
 
 std::string bytes_of(const RowsPartHeader& header) {
-  std::string bytes(kMagic.data(), kMagic.size());
+  std::string bytes(kMagicOfRows.data(), kMagicOfRows.size());
   append_number(bytes, RowsPartHeader::kVersion);
   append_number(bytes, header.stream_version);
   append_number(bytes, header.first_row);
@@ -105,9 +105,9 @@ RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.s
   std::string bytes(RowsPartHeader::kBytes, '\0');
   if (file_.read_at(0, bytes.data(), bytes.size()) < bytes.size())
     throw DataError(fmt::format("{}: has {} bytes, fewer than a header", name_, file_.size()));
-  if (std::memcmp(bytes.data(), kMagic.data(), kMagic.size()) != 0)
+  if (std::memcmp(bytes.data(), kMagicOfRows.data(), kMagicOfRows.size()) != 0)
     throw DataError(fmt::format("{}: byte 0: not a part of rows", name_));
-  Numbers numbers(bytes.data() + kMagic.size());
+  Numbers numbers(bytes.data() + kMagicOfRows.size());
   const auto version = numbers.take<std::uint32_t>();
   if (version != RowsPartHeader::kVersion)
     throw DataError(

@@ -12,8 +12,8 @@
 namespace millrace {
 namespace {
 
-constexpr std::size_t kPiece = 1 << 20;     // Ids.
-constexpr std::size_t kAppendedIds = 4096;  ///< At a time.
+constexpr std::size_t kIdsAPiece = 1 << 20;  // Ids.
+constexpr std::size_t kAppendedIds = 4096;   ///< At a time.
 constexpr std::size_t kMostComplaints = 10;
 constexpr std::array<const char*, 3> kNames{"u16", "i32", "u32"};
 
@@ -37,6 +37,10 @@ std::int64_t id_at(const char* bytes, IdType type) {
 
 const char* name_of(IdType type) {
   return kNames[static_cast<std::size_t>(type)];
+}
+
+IdType unsigned_id_type(std::uint64_t vocabulary_size) {
+  return vocabulary_size <= 65'536 ? IdType::u16 : IdType::u32;
 }
 
 std::size_t size_of(IdType type) {
@@ -73,9 +77,9 @@ std::vector<std::string> damage_of_ids(const std::filesystem::path& path, const 
   const std::size_t width = size_of(rules.type);
   if (file.size() % width != 0) complain(fmt::format("has {} bytes, which is no multiple of {}", file.size(), width));
   const std::uint64_t ids = file.size() / width;
-  std::vector<char> piece(kPiece * width);
+  std::vector<char> piece(kIdsAPiece * width);
   std::optional<std::uint64_t> end = next_end();
-  for (std::uint64_t at = 0; at < ids; at += kPiece) {
+  for (std::uint64_t at = 0; at < ids; at += kIdsAPiece) {
     const std::size_t count = file.read_at(at * width, piece.data(), piece.size()) / width;
     for (std::size_t i = 0; i < count; ++i) {
       const std::int64_t id = id_at(&piece[i * width], rules.type);

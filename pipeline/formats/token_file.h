@@ -19,6 +19,8 @@ const char* name_of(IdType type);
 std::size_t size_of(IdType type);
 /// Throws ConfigError if there is no such type.
 IdType id_type_named(const std::string& name);
+/// u16 if it holds all ids of the vocabulary, else u32.
+IdType unsigned_id_type(std::uint64_t vocabulary_size);
 
 /// Appends ids to a staged file. REQUIRES: they fit the type.
 void append_ids(StagedFolder& folder, const std::string& name, std::span<const TokenId> ids, IdType type);

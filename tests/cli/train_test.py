@@ -295,7 +295,7 @@ class Train(unittest.TestCase):
                            "train.clip_norm=1": "train.clip_norm (unset) -> 1"}.items():
             sets = ["--set", key] if "tokens=1" in key and "train" in key else ["--set", key, "--set", "train.tokens=5120"]
             refused = millrace("train", run_file, "--run-dir", folder, "--resume", *sets, code=2).stderr
-            self.assertIn(f"\n  {shown}\nTo go on", refused)
+            self.assertIn(f"\n  {shown}\nTo resume it with these changes", refused)
 
     def test_a_schedule_that_cannot_be_leaves_no_run_folder(self):
         folder = self.folder / "no-schedule"

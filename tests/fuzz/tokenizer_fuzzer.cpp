@@ -16,7 +16,6 @@
 namespace millrace {
 namespace {
 
-using testing::UnigramPeer;
 
 constexpr std::size_t kCacheBytes = 4096;
 constexpr unsigned kModels = 256;
@@ -29,7 +28,7 @@ UnigramPeer& drawn_peer(unsigned number) {
   if (peer == nullptr) {
     ItemRng rng(number, Purpose::generation, 0);
     const auto draw = [&rng](std::uint64_t below) { return static_cast<std::size_t>(rng.below(below)); };
-    peer = std::make_unique<UnigramPeer>(testing::random_model(draw).bytes(), kCacheBytes);
+    peer = std::make_unique<UnigramPeer>(random_model(draw).bytes(), kCacheBytes);
   }
   return *peer;
 }

@@ -3,7 +3,7 @@
 #include <cstdlib>
 #include <filesystem>
 
-namespace millrace::testing {
+namespace millrace {
 
 /// The folder of real shards and vocabularies; it may be missing.
 inline std::filesystem::path shared_folder() {
@@ -11,7 +11,7 @@ inline std::filesystem::path shared_folder() {
   return named != nullptr ? std::filesystem::path(named) : std::filesystem::path(MILLRACE_SOURCE_DIR) / "../shared";
 }
 
-}  // namespace millrace::testing
+}  // namespace millrace
 
 /// Skips a test if the folder has no `path`.
 #define MILLRACE_SKIP_WITHOUT(path) \

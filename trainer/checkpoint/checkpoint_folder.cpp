@@ -23,8 +23,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kManifest = "manifest.json";
-constexpr const char* kFormat = "millrace-checkpoint";
-constexpr int kVersion = 1;
+constexpr const char* kManifestFormat = "millrace-checkpoint";
+constexpr int kManifestVersion = 1;
 constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kDamaged = "damaged-";
 constexpr std::string_view kUnfinished = ".unfinished-";
@@ -55,7 +55,7 @@ void write_manifest(const fs::path& folder, const TrainProgress& place) {
   for (const std::string& name : files_in(folder))
     files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
   const Json manifest{
-      {"format", kFormat}, {"version", kVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
+      {"format", kManifestFormat}, {"version", kManifestVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
   write_file_atomically(folder / kManifest, json_page(manifest));
 }
 
@@ -125,8 +125,8 @@ std::string damage_of(const fs::path& folder) {
   if (!fs::exists(folder / kManifest)) return fmt::format("{} is missing", kManifest);
   try {
     const JsonValue manifest = JsonValue::parse(read_whole_file(folder / kManifest), {kManifest, 0, ""});
-    if (manifest.get<std::string>("format") != kFormat || manifest.get<int>("version") != kVersion)
-      return fmt::format("{} is not of \"{}\" version {}", kManifest, kFormat, kVersion);
+    if (manifest.get<std::string>("format") != kManifestFormat || manifest.get<int>("version") != kManifestVersion)
+      return fmt::format("{} is not of \"{}\" version {}", kManifest, kManifestFormat, kManifestVersion);
     for (const auto& [name, expected] : manifest.at("files").members())
       if (std::string damage = damage_of_file(folder / name, expected); !damage.empty()) return damage;
     return "";

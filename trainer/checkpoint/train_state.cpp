@@ -11,8 +11,8 @@
 namespace millrace {
 namespace {
 
-constexpr const char* kFormat = "millrace-state";
-constexpr int kVersion = 1;
+constexpr const char* kStateFormat = "millrace-state";
+constexpr int kStateVersion = 1;
 
 /// Throws unless it is an evaluation's result for one corpus or for all.
 void check_score(const JsonValue& score) {
@@ -135,8 +135,8 @@ void from_json(const JsonValue& json, RunIdentity& identity) {
 }
 
 Json state_json(const TrainState& state, const RunIdentity& identity) {
-  Json json{{"format", kFormat},
-            {"version", kVersion},
+  Json json{{"format", kStateFormat},
+            {"version", kStateVersion},
             {"run", identity},
             {"step", state.step},
             {"skipped_steps", state.skipped_steps},
@@ -158,9 +158,9 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
 }
 
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity) {
-  if (json.get<std::string>("format") != kFormat) json.at("format").fail(fmt::format("is not \"{}\"", kFormat));
-  if (json.get<int>("version") != kVersion)
-    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kVersion));
+  if (json.get<std::string>("format") != kStateFormat) json.at("format").fail(fmt::format("is not \"{}\"", kStateFormat));
+  if (json.get<int>("version") != kStateVersion)
+    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kStateVersion));
   identity = json.get<RunIdentity>("run");
   state = TrainState();
   state.step = json.get<std::uint64_t>("step");

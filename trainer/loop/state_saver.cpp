@@ -7,15 +7,9 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "trainer/loop/seconds_since.h"
+
 namespace millrace {
-namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-}  // namespace
-
 StateSaver::StateSaver(Options options, TrainedParts parts, std::function<void()> check)
     : options_(std::move(options)), parts_(parts), check_(std::move(check)) {}
 

@@ -17,6 +17,7 @@
 #include "stages/philox.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/loop/bad_step.h"
+#include "trainer/loop/seconds_since.h"
 #include "trainer/metrics/bad_batch.h"
 #include "trainer/metrics/process_memory.h"
 #include "trainer/metrics/step_metrics.h"
@@ -30,10 +31,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kBadBatch = "bad_batch.json";
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 TrainSetup checked(TrainSetup setup) {
   TrainConfig& train = setup.train;

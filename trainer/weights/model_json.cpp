@@ -4,9 +4,9 @@
 #include <vector>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "model/parameters/parameter_spec.h"
+#include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
@@ -16,8 +16,6 @@
 namespace millrace {
 
 namespace {
-
-using Json = nlohmann::ordered_json;
 
 /// A key for which only the value that this program implements is accepted.
 struct FixedKey {

@@ -18,7 +18,7 @@ namespace millrace {
 
 namespace {
 
-using Json = nlohmann::json;
+using Header = nlohmann::json;
 
 constexpr std::uint64_t kLargestHeader = 100'000'000;
 constexpr std::uint64_t kLargestTensor = std::uint64_t{1} << 62;  ///< Bytes: counts fit into a signed 64-bit integer.
@@ -60,7 +60,7 @@ class HeaderReader {
   HeaderReader(const std::filesystem::path& path, const MappedFile& file) : path_(path), file_(file) {}
 
   void read(std::vector<TensorView>& tensors, std::map<std::string, std::string>& metadata) {
-    const Json header = parse(header_text());
+    const Header header = parse(header_text());
     if (!header.is_object()) fail("the header is not a JSON object");
     for (const auto& [name, entry] : header.items()) {
       if (name == "__metadata__") {
@@ -107,24 +107,24 @@ class HeaderReader {
     throw ConfigError(fmt::format("{}: a PyTorch file (pickle), not safetensors. {}", path_.string(), kHowToConvert));
   }
 
-  Json parse(std::string_view text) const {
+  Header parse(std::string_view text) const {
     std::vector<std::set<std::string>> names;  // Of each open object.
-    const auto refuse_duplicates = [&](int, Json::parse_event_t event, Json& value) {
-      if (event == Json::parse_event_t::object_start) names.emplace_back();
-      if (event == Json::parse_event_t::object_end) names.pop_back();
-      if (event == Json::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
+    const auto refuse_duplicates = [&](int, Header::parse_event_t event, Header& value) {
+      if (event == Header::parse_event_t::object_start) names.emplace_back();
+      if (event == Header::parse_event_t::object_end) names.pop_back();
+      if (event == Header::parse_event_t::key && !names.back().insert(value.get<std::string>()).second) {
         fail(fmt::format("\"{}\" appears twice in the header", value.get<std::string>()));
       }
       return true;
     };
     try {
-      return Json::parse(text.begin(), text.end(), refuse_duplicates);
-    } catch (const Json::exception& error) {
+      return Header::parse(text.begin(), text.end(), refuse_duplicates);
+    } catch (const Header::exception& error) {
       fail(json_complaint(text, {"the header", 0, ""}, error));
     }
   }
 
-  std::map<std::string, std::string> metadata_of(const Json& entry) const {
+  std::map<std::string, std::string> metadata_of(const Header& entry) const {
     std::map<std::string, std::string> metadata;
     if (!entry.is_object()) fail("__metadata__ is not an object");
     for (const auto& [key, value] : entry.items()) {
@@ -134,33 +134,33 @@ class HeaderReader {
     return metadata;
   }
 
-  std::uint64_t natural(const std::string& name, const Json& value, const char* what) const {
+  std::uint64_t natural(const std::string& name, const Header& value, const char* what) const {
     if (!value.is_number_unsigned()) fail(fmt::format("tensor \"{}\": {} is not a natural number", name, what));
     return value.get<std::uint64_t>();
   }
 
-  const Json& field(const std::string& name, const Json& entry, const char* key, Json::value_t type) const {
+  const Header& field(const std::string& name, const Header& entry, const char* key, Header::value_t type) const {
     const auto found = entry.find(key);
     if (found == entry.end()) fail(fmt::format("tensor \"{}\" has no {}", name, key));
     if (found->type() != type) fail(fmt::format("tensor \"{}\": {} is a {}", name, key, found->type_name()));
     return *found;
   }
 
-  TensorView tensor_of_entry(const std::string& name, const Json& entry) const {
+  TensorView tensor_of_entry(const std::string& name, const Header& entry) const {
     if (!entry.is_object()) fail(fmt::format("tensor \"{}\" is not described by an object", name));
-    const auto type_name = field(name, entry, "dtype", Json::value_t::string).get<std::string>();
+    const auto type_name = field(name, entry, "dtype", Header::value_t::string).get<std::string>();
     const auto row = std::find_if(kTypes.begin(), kTypes.end(), [&](const TypeRow& r) { return type_name == r.name; });
     if (row == kTypes.end()) fail(fmt::format("tensor \"{}\" has dtype {}, which is not known", name, type_name));
     TensorView tensor{name, row->type, {}, nullptr};
     std::uint64_t bytes = row->bytes;
-    for (const Json& extent : field(name, entry, "shape", Json::value_t::array)) {
+    for (const Header& extent : field(name, entry, "shape", Header::value_t::array)) {
       const std::uint64_t size = natural(name, extent, "an extent of the shape");
       if (size > kLargestTensor || __builtin_mul_overflow(bytes, size, &bytes) || bytes > kLargestTensor) {
         fail(fmt::format("tensor \"{}\": the shape overflows", name));
       }
       tensor.shape.push_back(static_cast<std::int64_t>(size));
     }
-    const Json& offsets = field(name, entry, "data_offsets", Json::value_t::array);
+    const Header& offsets = field(name, entry, "data_offsets", Header::value_t::array);
     if (offsets.size() != 2) fail(fmt::format("tensor \"{}\": data_offsets has {} entries", name, offsets.size()));
     const std::uint64_t begin = natural(name, offsets[0], "data_offsets");
     const std::uint64_t end = natural(name, offsets[1], "data_offsets");

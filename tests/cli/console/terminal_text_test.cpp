@@ -45,7 +45,7 @@ TEST(ShownText, IsAsItWasWithoutControls) {
 }
 
 TEST(TextTable, KeepsARowOnItsLineWhateverIsInIt) {
-  TextTable table({{"name", TextTable::Align::left}, {"number"}});
+  TextTable table({{"name", Align::left}, {"number"}});
   table.add({"a\nb\x1b[1m", "1"});
   EXPECT_EQ(table.text(),
             "name               number\n"

@@ -8,7 +8,7 @@
 namespace millrace {
 namespace {
 
-std::string complaint_about(const std::string& name) {
+std::string complaint_about_name(const std::string& name) {
   try {
     mix_from_toml("name = \"m\"\n[[corpus]]\nname = " + name + "\nshare = 100\nshards = [\"x\"]\n", "mix.toml");
   } catch (const ConfigError& error) {
@@ -36,14 +36,14 @@ TEST(CorpusName, LeavesRoomInFileNamesForWhatFormatsPutBehindIt) {
   EXPECT_EQ((room_for_suffix + "_text_document.bin").size(), 255U);
   EXPECT_EQ(why_no_corpus_name(room_for_suffix + "a"),
             "is 238 bytes long, expected at most 237: files are called after corpora");
-  const std::string said = complaint_about("\"" + std::string(300, 'n') + "\"");
+  const std::string said = complaint_about_name("\"" + std::string(300, 'n') + "\"");
   EXPECT_NE(said.find("mix.toml:3:1: "), std::string::npos) << said;
   EXPECT_NE(said.find("is 300 bytes long"), std::string::npos) << said;
 }
 
 TEST(CorpusName, IsRefusedInTheMixWithItsPlace) {
-  EXPECT_EQ(complaint_about("\"prose\""), "");
-  const std::string said = complaint_about("\"a/\\nb\"");
+  EXPECT_EQ(complaint_about_name("\"prose\""), "");
+  const std::string said = complaint_about_name("\"a/\\nb\"");
   EXPECT_NE(said.find("mix.toml:3:1: [[corpus]] name \"a/\\nb\" has a character"), std::string::npos) << said;
 }
 

@@ -20,7 +20,7 @@ Objective objective_of(const std::string& text) {
   return load_objective(folder.write("objective.toml", text));
 }
 
-std::string complaint_about(const std::string& text) {
+std::string complaint_about_objective(const std::string& text) {
   try {
     objective_of(text);
   } catch (const ConfigError& error) {
@@ -75,22 +75,22 @@ TEST(ObjectiveFile, ComesBackFromItsOwnText) {
 }
 
 TEST(ObjectiveFile, RefusesLengthsThatTheLayoutOrTheDenoisersGiveNoMeaning) {
-  EXPECT_THAT(complaint_about("inputs = 5\n" + kSpan), HasSubstr("objective.toml:1:1: inputs has no meaning"));
-  EXPECT_THAT(complaint_about("layout = \"openmoe\"\ntargets = 64\n" + kSpan), HasSubstr("inputs"));
-  EXPECT_THAT(complaint_about("layout = \"openmoe\"\ninputs = 64\n" + kSpan), HasSubstr("targets"));
-  EXPECT_THAT(complaint_about("layout = \"openmoe\"\ninputs = 64\ntargets = 1\n" + kSpan), HasSubstr("targets is 1"));
-  EXPECT_THAT(complaint_about("layout = \"openmoe\"\ninputs = 64\ntargets = 64\n" + kCausal),
+  EXPECT_THAT(complaint_about_objective("inputs = 5\n" + kSpan), HasSubstr("objective.toml:1:1: inputs has no meaning"));
+  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ntargets = 64\n" + kSpan), HasSubstr("inputs"));
+  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\n" + kSpan), HasSubstr("targets"));
+  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\ntargets = 1\n" + kSpan), HasSubstr("targets is 1"));
+  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\ntargets = 64\n" + kCausal),
               HasSubstr("causal examples are targets only"));
 }
 
 TEST(ObjectiveFile, RefusesAttentionWithinDocumentsForDenoisersWhoseTargetsNeedTheirInputs) {
-  EXPECT_THAT(complaint_about("attention = \"document\"\n" + kSpan), HasSubstr("only causal denoisers"));
-  EXPECT_EQ(complaint_about("attention = \"document\"\n" + kCausal), "");
+  EXPECT_THAT(complaint_about_objective("attention = \"document\"\n" + kSpan), HasSubstr("only causal denoisers"));
+  EXPECT_EQ(complaint_about_objective("attention = \"document\"\n" + kCausal), "");
 }
 
 TEST(ObjectiveFile, IsCalledCausalOnlyIfItIs) {
   EXPECT_EQ(objective_of("name = \"causal\"\n" + kCausal).name, "causal");
-  EXPECT_THAT(complaint_about("name = \"causal\"\n" + kSpan), HasSubstr("evaluations are told apart by this name"));
+  EXPECT_THAT(complaint_about_objective("name = \"causal\"\n" + kSpan), HasSubstr("evaluations are told apart by this name"));
 }
 
 }  // namespace

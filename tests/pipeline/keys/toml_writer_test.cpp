@@ -15,10 +15,10 @@
 namespace millrace {
 namespace {
 
-constexpr int kCases = 300;
+constexpr int kWrittenCases = 300;
 
 TEST(WrittenToml, ComesBackTheSameWhateverIsInIt) {
-  expect_holds(kCases, [](bool flag, double real) {
+  expect_holds(kWrittenCases, [](bool flag, double real) {
     const std::string text = *utf8_text();
     const std::vector<std::string> texts{*utf8_text(), *utf8_text()};
     const std::map<std::string, std::vector<std::string>> members{{*utf8_text(), texts}, {*utf8_text(), {}}};

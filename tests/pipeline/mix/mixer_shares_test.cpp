@@ -11,8 +11,8 @@
 namespace millrace {
 namespace {
 
-constexpr int kQuickCases = 100;
-constexpr int kLongCases = 10'000;
+constexpr int kQuickMixes = 100;
+constexpr int kLongMixes = 10'000;
 
 /// Corpora of a single document each, from one id to more than an example, repeated in every epoch.
 SerialStream::Source one_document_each(std::size_t corpora) {
@@ -49,11 +49,11 @@ void keeps_shares_of_tiny_corpora() {
 }
 
 TEST(Mixer, KeepsCorporaOfOneDocumentAndTheirDenoisersWithinOneExampleAtEveryPrefix) {
-  expect_holds(kQuickCases, keeps_shares_of_tiny_corpora);
+  expect_holds(kQuickMixes, keeps_shares_of_tiny_corpora);
 }
 
 TEST(Mixer, KeepsCorporaOfOneDocumentAndTheirDenoisersWithinOneExampleAtEveryPrefixLong) {
-  expect_holds(kLongCases, keeps_shares_of_tiny_corpora);
+  expect_holds(kLongMixes, keeps_shares_of_tiny_corpora);
 }
 
 TEST(Mixer, KeepsTheSharesOfEachPhaseFromItsOwnBeginning) {

@@ -14,8 +14,8 @@
 namespace millrace {
 namespace {
 
-constexpr int kRowLength = 32;
-constexpr std::uint64_t kRows = 1200;
+constexpr int kSearchedRowLength = 32;
+constexpr std::uint64_t kSearchedRows = 1200;
 
 /// Two corpora of several shards read more than once; every fiftieth row's position is recorded.
 class DocumentRows : public testing::Test {
@@ -24,7 +24,7 @@ class DocumentRows : public testing::Test {
 
   DocumentRows() {
     config_.seed = 11;
-    config_.sequence_length = kRowLength;
+    config_.sequence_length = kSearchedRowLength;
     config_.data_directory = folder_.path().string();
     config_.shuffle_block = 8;
     Mix mix{"mix", "mix.toml", {}};
@@ -46,7 +46,7 @@ class DocumentRows : public testing::Test {
     causal.name = "causal";
     causal.separator = Separator::eos;
     causal.denoisers = {{"causal", DenoiserKind::causal, 1.0, 0, 0, ""}};
-    config_.phases = {{kRows * kRowLength, mix, causal}};
+    config_.phases = {{kSearchedRows * kSearchedRowLength, mix, causal}};
     DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt,
                           {.threads = 2});
     while (const auto batch = pipeline.next()) {
@@ -71,7 +71,7 @@ TEST_F(DocumentRows, HoldEveryRowOfEveryDocumentAndFewOthers) {
   for (const auto& [corpus, rows_of_corpus] : rows_) {
     for (const auto& [document, rows] : rows_of_corpus) {
       const std::vector<RowRange> ranges =
-          rows_that_may_hold(corpora[corpus], document.first, document.second, config_.seed, recorded_, kRows);
+          rows_that_may_hold(corpora[corpus], document.first, document.second, config_.seed, recorded_, kSearchedRows);
       for (const std::uint64_t row : rows) {
         EXPECT_TRUE(std::ranges::any_of(ranges, [&](const RowRange& r) { return r.from <= row && row < r.to; }))
             << "row " << row << " of corpus " << corpus << ", shard " << document.first << ", record "
@@ -85,21 +85,21 @@ TEST_F(DocumentRows, HoldEveryRowOfEveryDocumentAndFewOthers) {
     }
   }
   EXPECT_GT(rows_[0].begin()->second.size(), 1U) << "several epochs, or this proves little";
-  EXPECT_LT(replayed, documents * kRows / 2) << "and not the whole stream again";
+  EXPECT_LT(replayed, documents * kSearchedRows / 2) << "and not the whole stream again";
 }
 
 TEST_F(DocumentRows, AreAllOfThemWhereNoPositionWasRecorded) {
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
-  const std::vector<RowRange> ranges = rows_that_may_hold(corpora[0], 1, 5, config_.seed, {}, kRows);
+  const std::vector<RowRange> ranges = rows_that_may_hold(corpora[0], 1, 5, config_.seed, {}, kSearchedRows);
   ASSERT_EQ(ranges.size(), 1U);
   EXPECT_EQ(ranges[0].from, 0U);
-  EXPECT_EQ(ranges[0].to, kRows);
+  EXPECT_EQ(ranges[0].to, kSearchedRows);
   EXPECT_FALSE(ranges[0].start);
 }
 
 TEST_F(DocumentRows, AreFoundWithEveryPartOfADocumentThatTheyHold) {
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
-  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kSearchedRows, 2};
   for (const Document& document : {Document(0, 3), Document(2, 21), Document(3, 39)}) {
     std::uint64_t made = 0, to_make = 0;
     JobCallbacks callbacks;
@@ -120,7 +120,7 @@ TEST_F(DocumentRows, AreFoundWithEveryPartOfADocumentThatTheyHold) {
 TEST_F(DocumentRows, AreNotMadeForADocumentThatIsInNone) {
   folder_.write("a/part-1.jsonl", "{\"text\": 5}\n{\"text\": \"mill\"}\n");
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
-  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kSearchedRows, 2};
   JobCallbacks callbacks;
   callbacks.notice = [](const std::string& line) { FAIL() << line; };
   const FoundDocument found = find_document(searched, {0, 1}, 0, callbacks);
@@ -144,7 +144,7 @@ TEST_F(DocumentRows, AreLookedForInEveryCorpusThatHasTheShard) {
 
 TEST_F(DocumentRows, AreNoLongerLookedForOnceTheSearchIsInterrupted) {
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
-  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kRows, 2};
+  const SearchedRows searched{config_, corpora, tiny_vocabulary(), recorded_, kSearchedRows, 2};
   JobCallbacks callbacks;
   callbacks.interrupted = [] { return true; };
   EXPECT_THROW(find_document(searched, {0, 1}, 5, callbacks), Interrupted);

@@ -14,12 +14,12 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kRows = 10'000;
-constexpr int kRowLength = 2048;
+constexpr std::uint64_t kOpenMoeRows = 10'000;
+constexpr int kOpenMoeRowLength = 2048;
 
 TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLong) {
-  const std::filesystem::path data = testing::shared_folder() / "data";
-  const std::filesystem::path model = testing::shared_folder() / "tokenizers/standin/standin256k.model";
+  const std::filesystem::path data = shared_folder() / "data";
+  const std::filesystem::path model = shared_folder() / "tokenizers/standin/standin256k.model";
   MILLRACE_SKIP_WITHOUT(data / "redpajama");
   MILLRACE_SKIP_WITHOUT(model);
 #ifndef MILLRACE_HAS_DUCKDB
@@ -27,10 +27,10 @@ TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLo
 #endif
   const std::filesystem::path mixes = std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes";
   StreamConfig config;
-  config.sequence_length = kRowLength;
+  config.sequence_length = kOpenMoeRowLength;
   config.data_directory = data.string();
   config.phases = {
-      {kRows * kRowLength, load_mix(mixes / "openmoe-v1.toml"), load_objective(mixes / "objectives/ul2-openmoe.toml")}};
+      {kOpenMoeRows * kOpenMoeRowLength, load_mix(mixes / "openmoe-v1.toml"), load_objective(mixes / "objectives/ul2-openmoe.toml")}};
   const Mix& mix = config.phases[0].mix;
   const std::vector<Denoiser>& denoisers = config.phases[0].objective.denoisers;
 
@@ -44,7 +44,7 @@ TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLo
     statistics.add(batch->front());
     longest = std::max(longest, batch->front().examples.front().raw_tokens);
   }
-  ASSERT_EQ(ledger.rows(), kRows);
+  ASSERT_EQ(ledger.rows(), kOpenMoeRows);
   const PhaseStatistics& rows = statistics.phases().at(0);
   EXPECT_EQ(rows.positions, ledger.positions());
   EXPECT_GE(static_cast<double>(rows.real_positions), 0.995 * static_cast<double>(rows.positions));

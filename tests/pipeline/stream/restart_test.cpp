@@ -14,7 +14,7 @@
 namespace millrace {
 namespace {
 
-constexpr int kRowLength = 64;
+constexpr int kRestartedRowLength = 64;
 constexpr std::uint64_t kRowsOfAPhase = 150;
 constexpr std::size_t kRows = 3 * kRowsOfAPhase;
 constexpr std::size_t kStops = 20;
@@ -43,17 +43,17 @@ StreamConfig three_phases(const TemporaryFolder& data) {
   brief.at_end = AtEnd::redistribute;
   StreamConfig config;
   config.seed = 3;
-  config.sequence_length = kRowLength;
+  config.sequence_length = kRestartedRowLength;
   config.data_directory = data.path().string();
   config.shuffle_block = 16;
   config.holdout = 0.05;
   config.max_bad_fraction = 0.1;
   config.phases = {
-      {kRowsOfAPhase * kRowLength,
+      {kRowsOfAPhase * kRestartedRowLength,
        {"one", "one.toml", {folder_corpus("a", 30 * kPercent), folder_corpus("b", 70 * kPercent)}},
        two},
-      {2 * kRowsOfAPhase * kRowLength, {"two", "two.toml", {folder_corpus("b", 60 * kPercent), brief}}, causal},
-      {3 * kRowsOfAPhase * kRowLength,
+      {2 * kRowsOfAPhase * kRestartedRowLength, {"two", "two.toml", {folder_corpus("b", 60 * kPercent), brief}}, causal},
+      {3 * kRowsOfAPhase * kRestartedRowLength,
        {"three", "three.toml", {folder_corpus("a", 25 * kPercent), folder_corpus("b", 35 * kPercent), brief}},
        two}};
   return config;

@@ -8,14 +8,7 @@
 namespace millrace {
 namespace {
 
-using testing::gzip_member;
-using testing::json_line;
-using testing::read_shard;
-using testing::Reading;
-using testing::TemporaryFolder;
-using testing::zstd_frame;
-
-constexpr testing::FrameOptions kNoSize{.checksum = true, .content_size = false};
+constexpr FrameOptions kNoSize{.checksum = true, .content_size = false};
 
 TEST(ALostFrame, CountsAsTheContentSizeInItsHeader) {
   FrameTally tally({});
@@ -107,7 +100,7 @@ class WhatAShardLost : public ::testing::Test {
 
 TEST_F(WhatAShardLost, IsTheContentOfItsDamagedFrames) {
   const auto size = static_cast<double>(lines(0, 1000).size());
-  for (const testing::FrameOptions& options : {testing::FrameOptions{}, kNoSize}) {
+  for (const FrameOptions& options : {FrameOptions{}, kNoSize}) {
     std::string bytes = zstd_frame(lines(0, 1000), options);
     for (int frame = 1; frame <= 10; ++frame)
       bytes += broken(zstd_frame(lines(1000 * frame, 1000 * frame + 1000), options));

@@ -43,7 +43,7 @@ class ShardList : public ::testing::Test {
     fs::create_directories((folder_.path() / name).parent_path());
     fs::create_symlink(target, folder_.path() / name);
   }
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
 };
 
 bool has(const std::string& text, const std::string& part) {
@@ -230,7 +230,7 @@ TEST_F(ShardList, ReadsListsOfPatterns) {
 }
 
 TEST_F(ShardList, KeepsPathsElsewhereAbsolute) {
-  const testing::TemporaryFolder elsewhere;
+  const TemporaryFolder elsewhere;
   const std::string path = elsewhere.write("e.jsonl", "x");
   EXPECT_EQ(list({path}), (Strings{path}));
 }

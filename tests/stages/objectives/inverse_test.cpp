@@ -4,15 +4,14 @@
 
 #include <gtest/gtest.h>
 
-#include "stages/objectives/segment_to_example.h"
 #include "tests/property.h"
+#include "tests/stages/objectives/openmoe_denoisers.h"
 
 namespace millrace {
 namespace {
 
 constexpr int kQuickCases = 1000;
 constexpr int kLongCases = 100'000;
-constexpr SpecialIds kIds{0, 1, 256'299, 300};
 
 Denoiser any_denoiser() {
   Denoiser denoiser;

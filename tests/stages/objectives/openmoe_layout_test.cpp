@@ -5,22 +5,12 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
-#include "stages/objectives/segment_to_example.h"
+#include "tests/stages/objectives/openmoe_denoisers.h"
 
 namespace millrace {
 namespace {
 
-constexpr SpecialIds kIds{0, 1, 256'299, 300};
 constexpr FeatureLengths kOpenMoe{1024, 1024};
-const std::vector<TokenId> kPrompt{11, 12, 13, 14, 15};
-
-Denoiser span(double mask_ratio, double mean_span) {
-  return {"span", DenoiserKind::span, 1, mean_span, mask_ratio, ""};
-}
-
-Denoiser of_kind(DenoiserKind kind) {
-  return {"other", kind, 1, 0, 0, ""};
-}
 
 Segment segment_of(const SegmentToExample& denoise) {
   Segment segment;
@@ -29,18 +19,18 @@ Segment segment_of(const SegmentToExample& denoise) {
   return segment;
 }
 
-struct Published {
+struct PublishedSpan {
   Denoiser denoiser;
   int raw;
   std::size_t inputs;
   std::size_t targets;
 };
 
-TEST(OpenMoeLayout, GivesTheSpanLengthsOfThePublishedCode) {
+TEST(OpenMoeLayout, GivesTheSpanLengthsOfThePublishedSpanCode) {
   for (const auto& [denoiser, raw, inputs, targets] :
-       {Published{span(0.15, 3), 1137, 1024, 229}, Published{span(0.15, 8), 1178, 1024, 200},
-        Published{span(0.5, 3), 1534, 1024, 1024}, Published{span(0.5, 8), 1818, 1024, 1024},
-        Published{span(0.5, 64), 2014, 1024, 1024}}) {
+       {PublishedSpan{span(0.15, 3), 1137, 1024, 229}, PublishedSpan{span(0.15, 8), 1178, 1024, 200},
+        PublishedSpan{span(0.5, 3), 1534, 1024, 1024}, PublishedSpan{span(0.5, 8), 1818, 1024, 1024},
+        PublishedSpan{span(0.5, 64), 2014, 1024, 1024}}) {
     for (const std::vector<TokenId>& prompt : {std::vector<TokenId>{}, kPrompt}) {
       const SegmentToExample denoise(denoiser, prompt, kIds, kOpenMoe);
       ASSERT_EQ(denoise.raw_length(), raw);

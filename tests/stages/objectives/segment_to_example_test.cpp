@@ -5,27 +5,10 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
+#include "tests/stages/objectives/openmoe_denoisers.h"
 
 namespace millrace {
 namespace {
-
-constexpr SpecialIds kIds{0, 1, 256'299, 300};
-const std::vector<TokenId> kPrompt{11, 12, 13, 14, 15};
-
-Denoiser span(double mask_ratio, double mean_span) {
-  Denoiser denoiser;
-  denoiser.name = "span";
-  denoiser.mask_ratio = mask_ratio;
-  denoiser.mean_span = mean_span;
-  return denoiser;
-}
-
-Denoiser of_kind(DenoiserKind kind) {
-  Denoiser denoiser;
-  denoiser.name = "other";
-  denoiser.kind = kind;
-  return denoiser;
-}
 
 Segment segment_of(int length) {
   Segment segment;

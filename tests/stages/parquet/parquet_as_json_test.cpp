@@ -46,7 +46,7 @@ constexpr const char* kNamed = "STRUCT(name VARCHAR, deep STRUCT(x BIGINT), tags
 
 /// Shards with the same content, as JSON lines and as Parquet.
 struct Twins {
-  explicit Twins(const testing::TemporaryFolder& folder) {
+  explicit Twins(const TemporaryFolder& folder) {
     const int rows = *rc::gen::inRange(1, 12);
     std::string lines;
     for (int i = 0; i < rows; ++i) lines += random_row().dump() + "\n";
@@ -77,7 +77,7 @@ FieldRule random_rule() {
 #ifdef MILLRACE_HAS_DUCKDB
 TEST(Parquet, MeansByAPathWhatJsonMeans) {
   expect_holds(25, [] {
-    const testing::TemporaryFolder folder;
+    const TemporaryFolder folder;
     const Twins twins(folder);
     for (int trial = 0; trial < 4; ++trial) {
       ReadOptions options;
@@ -85,8 +85,8 @@ TEST(Parquet, MeansByAPathWhatJsonMeans) {
       options.fields = {random_path(), random_path()};
       if (*rc::gen::arbitrary<bool>()) options.filter.keep = {random_rule()};
       if (*rc::gen::arbitrary<bool>()) options.filter.drop = {random_rule()};
-      const testing::Reading json = testing::read_shard(twins.json, 0, options);
-      const testing::Reading parquet = testing::read_shard(twins.parquet, 0, options);
+      const Reading json = read_shard(twins.json, 0, options);
+      const Reading parquet = read_shard(twins.parquet, 0, options);
       RC_ASSERT(parquet.texts() == json.texts());
       RC_ASSERT(parquet.records() == json.records());
       RC_ASSERT(parquet.filtered == json.filtered);

@@ -10,7 +10,7 @@
 #include "stages/parquet/parquet_footer.h"
 #include "tests/stages/shards/shard_fixture.h"
 
-namespace millrace::testing {
+namespace millrace {
 
 inline std::string bytes_of(const std::string& path) {
   std::ostringstream bytes;
@@ -76,4 +76,4 @@ class ParquetTest : public ::testing::Test {
   TemporaryFolder folder_;
 };
 
-}  // namespace millrace::testing
+}  // namespace millrace

@@ -10,9 +10,7 @@
 namespace millrace {
 namespace {
 
-using testing::bytes_of;
-
-class ParquetFooterOf : public testing::ParquetTest {
+class ParquetFooterOf : public ParquetTest {
  protected:
   std::string sound() const {
     return write(
@@ -100,13 +98,13 @@ TEST_F(ParquetFooterOf, AFileInOldLz4IsReadAsOthersAre) {
   for (const char* version : {"V1", "V2"}) {
     const std::string path = write("SELECT 'row row row row ' || i AS text, i % 3 AS size FROM range(5000) AS n(i)",
                                    std::string(", COMPRESSION lz4_raw, PARQUET_VERSION ") + version);
-    const testing::Reading sound = testing::read_shard(path);
-    const std::string old = folder_.write("old.parquet", testing::with_codec(bytes_of(path), kParquetOldLz4, folder_));
+    const Reading sound = read_shard(path);
+    const std::string old = folder_.write("old.parquet", with_codec(bytes_of(path), kParquetOldLz4, folder_));
     EXPECT_EQ(read_parquet_footer(InputFile(old)).groups.at(2).chunks.at(0).codec, kParquetOldLz4);
     ReadOptions options;
     options.filter.where = "size < 2";
-    EXPECT_EQ(testing::read_shard(old).texts(), sound.texts());
-    EXPECT_EQ(testing::read_shard(old, 4000, options).records(), testing::read_shard(path, 4000, options).records());
+    EXPECT_EQ(read_shard(old).texts(), sound.texts());
+    EXPECT_EQ(read_shard(old, 4000, options).records(), read_shard(path, 4000, options).records());
     EXPECT_EQ(sound.documents.size(), 5000U);
   }
 }

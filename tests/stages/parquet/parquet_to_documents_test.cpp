@@ -4,16 +4,11 @@
 namespace millrace {
 namespace {
 
-using testing::bytes_of;
-using testing::read_shard;
-using testing::Reading;
-using testing::replaced;
-
 using Strings = std::vector<std::string>;
 using Numbers = std::vector<std::uint64_t>;
 using Causes = std::map<std::string, int>;
 
-class ParquetShard : public testing::ParquetTest {};
+class ParquetShard : public ParquetTest {};
 
 /// Ten thousand rows in five row groups.
 constexpr const char* kNumbered = "SELECT 'row ' || i AS content, i AS size FROM range(10000) AS numbers(i)";
@@ -363,7 +358,7 @@ TEST_F(ParquetShard, SaysHowMuchIsLostWithAGroupOrTheFile) {
 TEST_F(ParquetShard, InACodecThatNobodyReadsLosesAllItsRows) {
   const std::string path =
       write("SELECT 'row ' || i AS content FROM range(305) AS numbers(i)", ", COMPRESSION lz4_raw");
-  const std::string lzo = folder_.write("lzo.parquet", testing::with_codec(bytes_of(path), 3, folder_));
+  const std::string lzo = folder_.write("lzo.parquet", with_codec(bytes_of(path), 3, folder_));
   const Reading reading = read_shard(lzo, 0, {layout_named("the-stack")});
   ASSERT_EQ(reading.causes(), (Causes{{"damaged_page", 1}}));
   EXPECT_EQ(reading.rejects[0].loss.records, 305U);

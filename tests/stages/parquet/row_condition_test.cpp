@@ -266,7 +266,7 @@ TEST_F(Where, MayUseFunctionsThatDuckdbKnowsAndCallsConsistent) {
 }
 
 TEST_F(Where, HasItsFunctionsListedInTheDocumentation) {
-  const std::string page = testing::bytes_of(MILLRACE_SOURCE_DIR "/docs/shards.md");
+  const std::string page = bytes_of(MILLRACE_SOURCE_DIR "/docs/shards.md");
   std::string list = page.substr(page.find("## Functions in `where`"));
   std::ranges::replace(list, '\n', ' ');
   for (const std::string_view name : pure_functions()) {

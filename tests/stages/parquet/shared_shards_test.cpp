@@ -12,8 +12,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::read_shard;
-using testing::Reading;
 
 Reading read_detected(const fs::path& shard) {
   return read_shard(shard.string(), 0, {detect_layout(shard.string())});
@@ -30,7 +28,7 @@ std::vector<std::string> cells_of(const std::string& row) {
 }
 
 TEST(SharedShards, HaveTheRowsOfTheirManifestAndNoRejects) {
-  const fs::path data = testing::shared_folder() / "data";
+  const fs::path data = shared_folder() / "data";
   MILLRACE_SKIP_WITHOUT(data / "MANIFEST.md");
   std::ifstream manifest(data / "MANIFEST.md");
   int shards = 0;
@@ -54,7 +52,7 @@ TEST(SharedShards, HaveTheRowsOfTheirManifestAndNoRejects) {
 }
 
 TEST(SharedShards, ThatAreDamagedGiveWhatIsExpectedOfThem) {
-  const fs::path corrupt = testing::shared_folder() / "data/corrupt";
+  const fs::path corrupt = shared_folder() / "data/corrupt";
   MILLRACE_SKIP_WITHOUT(corrupt / "expected.json");
   const nlohmann::json expected = nlohmann::json::parse(std::ifstream(corrupt / "expected.json"));
   for (const auto& [name, wanted] : expected.items()) {
@@ -82,7 +80,7 @@ TEST(SharedShards, ThatAreDamagedGiveWhatIsExpectedOfThem) {
 
 #ifdef MILLRACE_HAS_DUCKDB
 TEST(SharedShards, ThatCrashedOtherReadersAreReadOrRejected) {
-  const fs::path corrupt = testing::shared_folder() / "data/corrupt";
+  const fs::path corrupt = shared_folder() / "data/corrupt";
   MILLRACE_SKIP_WITHOUT(corrupt);
   for (const auto& entry : fs::directory_iterator(corrupt)) {
     const std::string name = entry.path().filename().string();

@@ -10,11 +10,6 @@
 namespace millrace {
 namespace {
 
-using testing::gzip_member;
-using testing::json_line;
-using testing::skippable_frame;
-using testing::zstd_frame;
-
 /// The format that `head` begins; "none" if it may be a shard.
 std::string kind(const std::string& head, bool is_text = false) {
   const std::optional<ForeignContainer> foreign = foreign_container(head, is_text);
@@ -162,7 +157,7 @@ TEST(ForeignContainer, CutAnywhereNeverFails) {
 }
 
 TEST(ForeignShard, IsLookedForWithoutReadingAShardTwice) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   for (const std::string& bytes : {lines(), gzip_member(lines()), zstd_frame(lines())}) {
     std::string seen;
     ReadOptions options;
@@ -170,14 +165,14 @@ TEST(ForeignShard, IsLookedForWithoutReadingAShardTwice) {
       EXPECT_EQ(offset, seen.size());
       seen.append(data, size);
     };
-    EXPECT_EQ(testing::read_shard(folder.write("a", bytes), 0, options).documents.size(), 100U);
+    EXPECT_EQ(read_shard(folder.write("a", bytes), 0, options).documents.size(), 100U);
     EXPECT_EQ(seen, bytes);
   }
 }
 
 TEST(ForeignShard, IsOneRejectThatNamesTheKind) {
-  const testing::TemporaryFolder folder;
-  const testing::Reading reading = testing::read_shard(folder.write("a.jsonl.bz2", "BZh91AY&SY and so on\n\n"));
+  const TemporaryFolder folder;
+  const Reading reading = read_shard(folder.write("a.jsonl.bz2", "BZh91AY&SY and so on\n\n"));
   ASSERT_EQ(reading.rejects.size(), 1U);
   EXPECT_EQ(reading.rejects[0].cause, RejectCause::unreadable);
   EXPECT_EQ(reading.rejects[0].reason, "bzip2; unpack it, or recompress it with zstd");

@@ -9,26 +9,8 @@
 #include <zlib.h>
 #include <zstd.h>
 
-namespace millrace::testing {
+namespace millrace {
 namespace fs = std::filesystem;
-
-TemporaryFolder::TemporaryFolder() {
-  std::string name = (fs::temp_directory_path() / "millrace-test-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error("no temporary folder");
-  path_ = name;
-}
-
-TemporaryFolder::~TemporaryFolder() {
-  std::error_code ignored;
-  fs::remove_all(path_, ignored);
-}
-
-std::string TemporaryFolder::write(const std::string& name, const std::string& bytes) const {
-  const fs::path file = path_ / name;
-  fs::create_directories(file.parent_path());
-  std::ofstream(file, std::ios::binary) << bytes;
-  return file.string();
-}
 
 std::string zstd_frame(const std::string& content, FrameOptions options) {
   const std::unique_ptr<ZSTD_CCtx, std::size_t (*)(ZSTD_CCtx*)> context(ZSTD_createCCtx(), ZSTD_freeCCtx);
@@ -97,4 +79,4 @@ std::string json_line(const std::string& text) {
   return nlohmann::json{{"text", text}}.dump() + "\n";
 }
 
-}  // namespace millrace::testing
+}  // namespace millrace

@@ -1,30 +1,14 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "stages/shards/shard_to_records.h"
+#include "tests/temporary_folder.h"
 
-namespace millrace::testing {
-
-/// A folder for one test; removed by the destructor.
-class TemporaryFolder {
- public:
-  TemporaryFolder();
-  ~TemporaryFolder();
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-
-  std::filesystem::path path() const { return path_; }
-  /// Writes a file, with its folders, and returns its path.
-  std::string write(const std::string& name, const std::string& bytes) const;
-
- private:
-  std::filesystem::path path_;
-};
+namespace millrace {
 
 struct FrameOptions {
   bool checksum = true;
@@ -50,4 +34,4 @@ Reading read_shard(const std::string& path, std::uint64_t first_record = 0, cons
 /// {"text": "..."} with the escapes that JSON asks for.
 std::string json_line(const std::string& text);
 
-}  // namespace millrace::testing
+}  // namespace millrace

@@ -11,8 +11,6 @@
 namespace millrace {
 namespace {
 
-using testing::TemporaryFolder;
-
 /// Returns its bytes in pieces of given sizes.
 class ScriptedBytes final : public ByteStream {
  public:
@@ -108,7 +106,7 @@ TEST(ZstdStream, GivesAllThatCouldBeDecodedOfADamagedFrameHoweverMuchIsAskedFor)
   const TemporaryFolder folder;
   std::string content;
   while (content.size() < 300'000) content += "line " + std::to_string(content.size()) + "\n";
-  std::string frame = testing::zstd_frame(content);
+  std::string frame = zstd_frame(content);
   frame.back() = static_cast<char>(frame.back() ^ 1);  // The checksum.
   const std::string path = folder.write("damaged.zst", frame);
   for (const std::size_t capacity : {100, 1 << 17, 1 << 20}) {
@@ -132,7 +130,7 @@ TEST(ZstdStream, GivesTheSameOfADamagedFrameWhateverCameBeforeIt) {
       "a\x61\x00\x00"
       "bcdefghijklm",
       25);
-  const std::string large = testing::zstd_frame(std::string(100'000, 'x'));
+  const std::string large = zstd_frame(std::string(100'000, 'x'));
   const TemporaryFolder folder;
   const auto decoded = [&folder](const std::string& bytes, std::uint64_t from) {
     auto file = std::make_unique<InputFile>(folder.write("shard.zst", bytes));
@@ -178,17 +176,16 @@ RC_GTEST_PROP(LineSplitter, GivesTheSameLinesHoweverTheShardIsCutIntoFrames, ())
   std::string bytes;
   for (const std::string& line : lines) bytes += line + "\n";
   const bool gzip = *rc::gen::arbitrary<bool>();
-  std::string shard = gzip ? testing::gzip_member("") : testing::zstd_frame("");
+  std::string shard = gzip ? gzip_member("") : zstd_frame("");
   for (std::size_t at = 0; at < bytes.size();) {
     const std::size_t size = *rc::gen::inRange<std::size_t>(0, bytes.size() - at + 1);
     const std::string part = bytes.substr(at, size);
-    shard += gzip ? testing::gzip_member(part)
-                  : testing::zstd_frame(part, {*rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>()});
-    if (!gzip && size % 3 == 0) shard += testing::skippable_frame(part);
+    shard += gzip ? gzip_member(part) : zstd_frame(part, {*rc::gen::arbitrary<bool>(), *rc::gen::arbitrary<bool>()});
+    if (!gzip && size % 3 == 0) shard += skippable_frame(part);
     at += std::max<std::size_t>(size, 1);
     if (size == 0) {
       const std::string byte = bytes.substr(at - 1, 1);
-      shard += gzip ? testing::gzip_member(byte) : testing::zstd_frame(byte);
+      shard += gzip ? gzip_member(byte) : zstd_frame(byte);
     }
   }
   const TemporaryFolder folder;

@@ -9,14 +9,6 @@
 namespace millrace {
 namespace {
 
-using testing::gzip_member;
-using testing::json_line;
-using testing::read_shard;
-using testing::Reading;
-using testing::skippable_frame;
-using testing::TemporaryFolder;
-using testing::zstd_frame;
-
 using Strings = std::vector<std::string>;
 using Numbers = std::vector<std::uint64_t>;
 using Causes = std::map<std::string, int>;

@@ -45,10 +45,10 @@ TEST(LongWordSearch, FindsWhatTheExactSearchFindsForAnySumBefore) {
   expect_holds(500, [](std::uint64_t seed) {
     ItemRng rng(seed, Purpose::generation, 0);
     const auto draw = [&rng](std::uint64_t below) { return static_cast<std::size_t>(rng.below(below)); };
-    Searches searches(testing::random_model(draw).bytes());
+    Searches searches(random_model(draw).bytes());
     for (const float before : {0.0F, -1.5F, -3e4F, -2e7F}) {
-      std::string word = testing::random_text(draw);
-      word += testing::random_text(draw);
+      std::string word = random_text(draw);
+      word += random_text(draw);
       float sum = before, other = before;
       RC_ASSERT(searches.in_little_memory(word, sum) == searches.exactly(word, other));
       RC_ASSERT(sum == other);
@@ -57,7 +57,7 @@ TEST(LongWordSearch, FindsWhatTheExactSearchFindsForAnySumBefore) {
 }
 
 TEST(LongWordSearch, TakesPiecesOfAnyLength) {
-  testing::ModelFile model;
+  ModelFile model;
   model.add_special_pieces();
   model.pieces.push_back({"a", -5, PieceType::normal});
   model.pieces.push_back({std::string(300, 'a'), -9, PieceType::normal});
@@ -69,7 +69,7 @@ TEST(LongWordSearch, TakesPiecesOfAnyLength) {
 }
 
 TEST(LongWordSearch, MakesOneUnknownPieceOfWhatHasNoSum) {
-  testing::ModelFile model;
+  ModelFile model;
   model.add_special_pieces();
   model.pieces.push_back({"a", -3e38F, PieceType::normal});
   Searches searches(model.bytes());
@@ -80,13 +80,13 @@ TEST(LongWordSearch, MakesOneUnknownPieceOfWhatHasNoSum) {
 
 /// Runs of one character, longer than the search that keeps the sum of every position handles.
 TEST(LongWordSearch, GivesTheEncoderTheLibrarysIdsOfLongRuns) {
-  testing::ModelFile model;
+  ModelFile model;
   model.byte_fallback = true;
   model.add_special_pieces();
   for (const auto& [text, score] : std::vector<std::pair<std::string, float>>{
            {"\xE2\x96\x81", -3.1F}, {"-", -5.37F}, {"--", -6.11F}, {"----", -7.93F}, {"--------", -9.71F}})
     model.pieces.push_back({text, score, PieceType::normal});
-  testing::UnigramPeer peer(model.bytes());
+  UnigramPeer peer(model.bytes());
   for (const std::size_t length : {4095U, 4096U, 4097U, 70'001U, 1'500'003U}) {
     const std::string text = "- " + std::string(length, '-') + " --\xC3\xA9 " + std::string(length / 3, '-');
     EXPECT_EQ(peer.ours(text), peer.theirs(text)) << length;

@@ -5,7 +5,7 @@
 
 #include <fmt/format.h>
 
-namespace millrace::testing {
+namespace millrace {
 namespace {
 
 std::string varint(std::uint64_t value) {
@@ -54,4 +54,4 @@ std::string ModelFile::bytes() const {
   return bytes + content(3, normalizer);
 }
 
-}  // namespace millrace::testing
+}  // namespace millrace

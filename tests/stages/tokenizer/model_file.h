@@ -5,7 +5,7 @@
 
 #include "stages/tokenizer/vocabulary_file.h"
 
-namespace millrace::testing {
+namespace millrace {
 
 /// A SentencePiece model, built piece by piece.
 struct ModelFile {
@@ -30,4 +30,4 @@ struct ModelFile {
   std::string bytes() const;
 };
 
-}  // namespace millrace::testing
+}  // namespace millrace

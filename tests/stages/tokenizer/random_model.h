@@ -7,7 +7,7 @@
 
 #include "tests/stages/tokenizer/model_file.h"
 
-namespace millrace::testing {
+namespace millrace {
 
 /// Characters of random vocabularies and texts: of each UTF-8 length, contained in few or many pieces.
 inline constexpr std::array kAlphabet{"a",
@@ -96,4 +96,4 @@ std::string random_text(Draw draw) {
   return text;
 }
 
-}  // namespace millrace::testing
+}  // namespace millrace

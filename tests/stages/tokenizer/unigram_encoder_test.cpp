@@ -19,8 +19,6 @@ namespace millrace {
 namespace {
 
 namespace fs = std::filesystem;
-using testing::ModelFile;
-using testing::UnigramPeer;
 
 std::string read_file(const fs::path& path) {
   std::ifstream in(path, std::ios::binary);
@@ -57,9 +55,9 @@ void random_models_agree(int cases) {
   expect_holds(cases, [](std::uint64_t seed, bool small_cache) {
     ItemRng rng(seed, Purpose::generation, 0);
     const auto draw = [&rng](std::uint64_t below) { return static_cast<std::size_t>(rng.below(below)); };
-    UnigramPeer peer(testing::random_model(draw).bytes(), small_cache ? 1024 : std::size_t{1} << 20);
+    UnigramPeer peer(random_model(draw).bytes(), small_cache ? 1024 : std::size_t{1} << 20);
     for (int text = 0; text < 6; ++text) {
-      const std::string random = testing::random_text(draw);
+      const std::string random = random_text(draw);
       RC_ASSERT(peer.ours(random) == peer.theirs(random));
     }
   });
@@ -175,7 +173,7 @@ TEST(UnigramEncoder, RefusesWhatItDoesNotKnow) {
 
 /// Every `step`-th document of the shared shards, with every shared vocabulary.
 void shared_documents_agree(std::size_t step) {
-  const fs::path shared = testing::shared_folder();
+  const fs::path shared = shared_folder();
   MILLRACE_SKIP_WITHOUT(shared / "tokenizers");
   std::vector<std::string> documents;
   std::size_t number = 0;
@@ -209,7 +207,7 @@ TEST(UnigramEncoder, AgreesOnEveryRealDocumentWithRealVocabulariesLong) {
 }
 
 TEST(UnigramEncoder, AgreesOnADocumentOfSixteenMegabytesLong) {
-  const fs::path shared = testing::shared_folder();
+  const fs::path shared = shared_folder();
   MILLRACE_SKIP_WITHOUT(shared / "tokenizers");
   std::string text;
   const auto reader =

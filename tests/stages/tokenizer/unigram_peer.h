@@ -9,7 +9,7 @@
 
 #include "stages/tokenizer/unigram_encoder.h"
 
-namespace millrace::testing {
+namespace millrace {
 
 /// A vocabulary loaded by our encoder and by libsentencepiece.
 class UnigramPeer {
@@ -52,4 +52,4 @@ class UnigramPeer {
   sentencepiece::SentencePieceProcessor library_;
 };
 
-}  // namespace millrace::testing
+}  // namespace millrace

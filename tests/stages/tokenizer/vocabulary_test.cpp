@@ -41,7 +41,7 @@ class SmallVocabulary : public ::testing::Test {
   std::string back(const std::string& text) const { return vocabulary_.decode(vocabulary_.encode(text)); }
 
   static inline std::string model_;
-  testing::TemporaryFolder folder_;
+  TemporaryFolder folder_;
   Vocabulary vocabulary_;
 };
 
@@ -109,8 +109,8 @@ TEST_F(SmallVocabulary, CannotHaveMorePiecesThanItsTextHolds) {
 }
 
 TEST(Vocabulary, GoesTheSlowerWayForWhatIsNoUnigramAndSaysSo) {
-  const testing::TemporaryFolder folder;
-  testing::ModelFile model;
+  const TemporaryFolder folder;
+  ModelFile model;
   model.model_type = 2;
   model.add_special_pieces();
   for (const char* piece : {"\xE2\x96\x81", "a", "b", "ab",
@@ -125,8 +125,8 @@ TEST(Vocabulary, GoesTheSlowerWayForWhatIsNoUnigramAndSaysSo) {
 }
 
 TEST(Vocabulary, ServesManyThreadsAndOneAfterTheOther) {
-  const testing::TemporaryFolder folder;
-  testing::ModelFile model;
+  const TemporaryFolder folder;
+  ModelFile model;
   model.byte_fallback = true;
   model.add_special_pieces();
   model.pieces.push_back({"ab", -1, PieceType::normal});
@@ -149,7 +149,7 @@ TEST(Vocabulary, ServesManyThreadsAndOneAfterTheOther) {
 }
 
 TEST(Vocabulary, RefusesWhatIsNoModel) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   EXPECT_THROW(Vocabulary(folder.path() / "missing.model"), ConfigError);
   EXPECT_THROW(Vocabulary(folder.path()), ConfigError);
   EXPECT_THROW(Vocabulary(folder.write("empty.model", "")), ConfigError);
@@ -157,9 +157,9 @@ TEST(Vocabulary, RefusesWhatIsNoModel) {
 }
 
 TEST(Vocabulary, RefusesAPieceWithAZeroByteWhichLibsentencepieceWouldEndTheProgramAt) {
-  const testing::TemporaryFolder folder;
+  const TemporaryFolder folder;
   for (const int type : {1, 2, 3, 4}) {
-    testing::ModelFile model;
+    ModelFile model;
     model.model_type = type;
     model.add_special_pieces();
     model.pieces.push_back({"ab", -1, PieceType::normal});
@@ -175,7 +175,7 @@ TEST(Vocabulary, RefusesAPieceWithAZeroByteWhichLibsentencepieceWouldEndTheProgr
 }
 
 TEST(Vocabulary, TakesAFieldInAnotherEncodingThanItsMessageDeclaresForUnknownAsProtobufDoes) {
-  testing::ModelFile model;
+  ModelFile model;
   model.add_special_pieces();
   std::string bytes = model.bytes();
   const std::string piece(
@@ -199,7 +199,7 @@ TEST(Vocabulary, TakesAFieldInAnotherEncodingThanItsMessageDeclaresForUnknownAsP
 }
 
 TEST(Vocabulary, EncodesAndDecodesAsTheGoldensSay) {
-  const fs::path folder = testing::shared_folder() / "tokenizers";
+  const fs::path folder = shared_folder() / "tokenizers";
   MILLRACE_SKIP_WITHOUT(folder);
   int checked = 0;
   for (const auto& entry : fs::recursive_directory_iterator(folder)) {
@@ -233,7 +233,7 @@ TEST(Vocabulary, EncodesAndDecodesAsTheGoldensSay) {
 TEST(Vocabulary, EncodesAsTheRealUmT5) {
   const char* model = std::getenv("MILLRACE_UMT5");
   if (model == nullptr) GTEST_SKIP() << "MILLRACE_UMT5 does not name umT5's spiece.model";
-  const fs::path goldens = testing::shared_folder() / "tokenizers/umt5_real_goldens.json";
+  const fs::path goldens = shared_folder() / "tokenizers/umt5_real_goldens.json";
   MILLRACE_SKIP_WITHOUT(goldens);
   const Vocabulary vocabulary(model);
   const nlohmann::json sources = nlohmann::json::parse(std::ifstream(goldens));
