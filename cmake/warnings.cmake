@@ -8,7 +8,7 @@ if(CMAKE_CXX_COMPILER_ID MATCHES "Clang")
 else()
   # False alarms of g++ 12 inside <string> and its AVX-512 intrinsics once they are inlined.
   target_compile_options(millrace_flags INTERFACE -Wno-maybe-uninitialized -Wno-uninitialized -Wno-restrict
-    -Wno-stringop-overflow)
+    -Wno-stringop-overflow -Wno-array-bounds)
 endif()
 
 # The instruction set. Native by default: oneDNN chooses its own for matrix products at run time, but norms, softmax and

@@ -36,7 +36,7 @@ check_rules() { python3 scripts/check_includes.py && python3 scripts/check_deter
 check_test() { scripts/test.sh; }
 
 check_tidy() { # as the release preset compiles; clang reads no precompiled headers of g++
-  cmake --preset release -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null
+  cmake --preset release -B build/tidy -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON -DMILLRACE_UNITY=OFF >/dev/null
   python3 scripts/lint.py --jobs "$jobs" "${lint_options[@]}" build/tidy
 }
 
@@ -60,9 +60,10 @@ check_tsan() {
   OMP_THREAD_LIMIT=1 build/tsan/trainer_test --gtest_brief=1 --gtest_filter='CheckpointWriter*:TrainLoop*'
 }
 
-# The other compiler, with its check of locks. Only its warnings are wanted, so nothing is optimised.
+# The other compiler, with its check of locks; and each source by itself, which must include what it uses. Only warnings
+# are wanted, so nothing is optimised.
 check_clang() {
-  cmake -G Ninja -S . -B build/clang -DCMAKE_CXX_COMPILER=clang++ \
+  cmake -G Ninja -S . -B build/clang -DCMAKE_CXX_COMPILER=clang++ -DMILLRACE_UNITY=OFF \
     -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG='-O0 -DNDEBUG' >/dev/null
   cmake --build build/clang --parallel "$jobs"
 }
