@@ -20,9 +20,9 @@ struct RowsPartHeader {
   std::uint32_t stream_version = kStreamVersion;
   std::uint64_t first_row = 0;
   std::uint64_t rows = 0;
-  std::uint32_t length = 0;      ///< T
-  std::uint64_t vocabulary = 0;  ///< Its hash, as a number.
-  std::uint64_t run = 0;         ///< hash_of_facts, as a number.
+  std::uint32_t length = 0;         ///< T
+  std::uint64_t vocabulary = 0;     ///< Its hash, as a number.
+  std::uint64_t run = 0;            ///< hash_of_facts, as a number.
   std::uint64_t provenance_at = 0;  ///< Offset in the file.
   std::uint64_t provenance_bytes = 0;
   std::uint64_t provenance_size = 0;  ///< After decompression.

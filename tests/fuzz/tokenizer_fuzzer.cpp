@@ -16,7 +16,6 @@
 namespace millrace {
 namespace {
 
-
 constexpr std::size_t kCacheBytes = 4096;
 constexpr unsigned kModels = 256;
 constexpr unsigned char kRepeat = 1;

@@ -54,8 +54,11 @@ void write_manifest(const fs::path& folder, const TrainProgress& place) {
   Json files = Json::object();
   for (const std::string& name : files_in(folder))
     files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
-  const Json manifest{
-      {"format", kManifestFormat}, {"version", kManifestVersion}, {"step", place.step}, {"tokens", place.tokens}, {"files", files}};
+  const Json manifest{{"format", kManifestFormat},
+                      {"version", kManifestVersion},
+                      {"step", place.step},
+                      {"tokens", place.tokens},
+                      {"files", files}};
   write_file_atomically(folder / kManifest, json_page(manifest));
 }
 

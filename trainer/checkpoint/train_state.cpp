@@ -158,7 +158,8 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
 }
 
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity) {
-  if (json.get<std::string>("format") != kStateFormat) json.at("format").fail(fmt::format("is not \"{}\"", kStateFormat));
+  if (json.get<std::string>("format") != kStateFormat)
+    json.at("format").fail(fmt::format("is not \"{}\"", kStateFormat));
   if (json.get<int>("version") != kStateVersion)
     json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kStateVersion));
   identity = json.get<RunIdentity>("run");

@@ -75,10 +75,12 @@ TEST(ObjectiveFile, ComesBackFromItsOwnText) {
 }
 
 TEST(ObjectiveFile, RefusesLengthsThatTheLayoutOrTheDenoisersGiveNoMeaning) {
-  EXPECT_THAT(complaint_about_objective("inputs = 5\n" + kSpan), HasSubstr("objective.toml:1:1: inputs has no meaning"));
+  EXPECT_THAT(complaint_about_objective("inputs = 5\n" + kSpan),
+              HasSubstr("objective.toml:1:1: inputs has no meaning"));
   EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ntargets = 64\n" + kSpan), HasSubstr("inputs"));
   EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\n" + kSpan), HasSubstr("targets"));
-  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\ntargets = 1\n" + kSpan), HasSubstr("targets is 1"));
+  EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\ntargets = 1\n" + kSpan),
+              HasSubstr("targets is 1"));
   EXPECT_THAT(complaint_about_objective("layout = \"openmoe\"\ninputs = 64\ntargets = 64\n" + kCausal),
               HasSubstr("causal examples are targets only"));
 }
@@ -90,7 +92,8 @@ TEST(ObjectiveFile, RefusesAttentionWithinDocumentsForDenoisersWhoseTargetsNeedT
 
 TEST(ObjectiveFile, IsCalledCausalOnlyIfItIs) {
   EXPECT_EQ(objective_of("name = \"causal\"\n" + kCausal).name, "causal");
-  EXPECT_THAT(complaint_about_objective("name = \"causal\"\n" + kSpan), HasSubstr("evaluations are told apart by this name"));
+  EXPECT_THAT(complaint_about_objective("name = \"causal\"\n" + kSpan),
+              HasSubstr("evaluations are told apart by this name"));
 }
 
 }  // namespace

@@ -29,8 +29,8 @@ TEST(OpenMoeMix, HasEveryCorpusAndDenoiserWithinOneExampleAfterTenThousandRowsLo
   StreamConfig config;
   config.sequence_length = kOpenMoeRowLength;
   config.data_directory = data.string();
-  config.phases = {
-      {kOpenMoeRows * kOpenMoeRowLength, load_mix(mixes / "openmoe-v1.toml"), load_objective(mixes / "objectives/ul2-openmoe.toml")}};
+  config.phases = {{kOpenMoeRows * kOpenMoeRowLength, load_mix(mixes / "openmoe-v1.toml"),
+                    load_objective(mixes / "objectives/ul2-openmoe.toml")}};
   const Mix& mix = config.phases[0].mix;
   const std::vector<Denoiser>& denoisers = config.phases[0].objective.denoisers;
 

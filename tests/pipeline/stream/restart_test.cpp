@@ -52,7 +52,9 @@ StreamConfig three_phases(const TemporaryFolder& data) {
       {kRowsOfAPhase * kRestartedRowLength,
        {"one", "one.toml", {folder_corpus("a", 30 * kPercent), folder_corpus("b", 70 * kPercent)}},
        two},
-      {2 * kRowsOfAPhase * kRestartedRowLength, {"two", "two.toml", {folder_corpus("b", 60 * kPercent), brief}}, causal},
+      {2 * kRowsOfAPhase * kRestartedRowLength,
+       {"two", "two.toml", {folder_corpus("b", 60 * kPercent), brief}},
+       causal},
       {3 * kRowsOfAPhase * kRestartedRowLength,
        {"three", "three.toml", {folder_corpus("a", 25 * kPercent), folder_corpus("b", 35 * kPercent), brief}},
        two}};
