@@ -84,45 +84,46 @@ bool has(std::string_view path, std::string_view part) {
   return path.find(part) != std::string_view::npos;
 }
 
-struct ReadCursor {
+/// A file of this machine, and the corpus it goes into.
+struct SampledFile {
   SampleCorpus corpus;
   SampleSource source;
 };
 
-std::optional<ReadCursor> as_code(const std::string& path, const std::string& extension) {
+std::optional<SampledFile> as_code(const std::string& path, const std::string& extension) {
   for (const Language& language : kLanguages) {
     if (extension == language.extension) {
-      return ReadCursor{language.corpus, {"", path, language.name, language.folder, extension}};
+      return SampledFile{language.corpus, {"", path, language.name, language.folder, extension}};
     }
   }
   // The standard library's headers have no extension.
-  if (extension.empty() && has(path, "/include/c++/")) return ReadCursor{kC, {"", path, "C++", "c++", ""}};
+  if (extension.empty() && has(path, "/include/c++/")) return SampledFile{kC, {"", path, "C++", "c++", ""}};
   return std::nullopt;
 }
 
-std::optional<ReadCursor> as_manual(const std::string& path) {
+std::optional<SampledFile> as_manual(const std::string& path) {
   const std::string_view below = std::string_view(path).substr(std::string_view("/usr/share/man/").size());
   const std::size_t slash = below.find('/');
   if (slash == std::string_view::npos) return std::nullopt;
   const std::string first(below.substr(0, slash));
-  if (first.starts_with("man")) return ReadCursor{SampleCorpus::man, {"", path, "en", "", ""}};
+  if (first.starts_with("man")) return SampledFile{SampleCorpus::man, {"", path, "en", "", ""}};
   const std::string language = first.substr(0, first.find_first_of(".@"));
-  return ReadCursor{SampleCorpus::man_translated, {"", path, language, "", ""}};
+  return SampledFile{SampleCorpus::man_translated, {"", path, language, "", ""}};
 }
 
-std::optional<ReadCursor> place_of(const std::string& path, bool is_package_tree) {
+std::optional<SampledFile> sampled_file(const std::string& path, bool is_package_tree) {
   const std::string name = path.substr(path.rfind('/') + 1);
   const std::string extension = extension_of(name);
   const auto below = [&path](const char* folder) { return path.starts_with(folder); };
   const bool is_text = std::find(kTextExtensions.begin(), kTextExtensions.end(), extension) != kTextExtensions.end();
-  const ReadCursor document{SampleCorpus::docs, {"", path, "", "", extension}};
+  const SampledFile document{SampleCorpus::docs, {"", path, "", "", extension}};
   if (!is_package_tree) {
     if (auto code = as_code(path, extension)) return code;
     return is_text ? std::optional(document) : std::nullopt;
   }
   if (below("/usr/share/man/")) return as_manual(path);
   const bool licence = name == "copyright" || below("/usr/share/common-licenses/");
-  if (licence) return ReadCursor{SampleCorpus::licences, {"", path, "en", "", ""}};
+  if (licence) return SampledFile{SampleCorpus::licences, {"", path, "en", "", ""}};
   if (below("/usr/share/doc/") || below("/usr/share/info/") || extension == "pod") {
     return is_text ? std::optional(document) : std::nullopt;
   }
@@ -138,7 +139,7 @@ void walk(const fs::path& root, const std::string& below, bool is_package_tree,
     std::error_code ignored;
     if (entry->is_symlink(ignored) || !entry->is_regular_file(ignored)) continue;
     const std::string file = entry->path().string();
-    if (auto place = place_of(file.substr(start.size()), is_package_tree)) {
+    if (auto place = sampled_file(file.substr(start.size()), is_package_tree)) {
       place->source.file = file;
       found[static_cast<std::size_t>(place->corpus)].push_back(std::move(place->source));
     }
