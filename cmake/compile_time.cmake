@@ -16,9 +16,13 @@ function(millrace_precompile target)
     <vector> ${ARGN})
 endfunction()
 
-# millrace_compile_rooms(TARGET): the sources of a room as one, for what is not hot. No two of them may give different
-# things the same name. A source with options of its own is compiled alone all the same.
+# millrace_compile_rooms(TARGET): the sources of a room as one. No two of them may give different things the same name. A
+# source with options of its own is compiled alone all the same.
 function(millrace_compile_rooms target)
+  if(MILLRACE_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    # g++ takes every source but the outermost for a header, which should not give a class members of unnamed namespaces.
+    target_compile_options(${target} PRIVATE -Wno-subobject-linkage)
+  endif()
   set_target_properties(${target} PROPERTIES UNITY_BUILD ${MILLRACE_UNITY} UNITY_BUILD_MODE GROUP)
   get_target_property(sources ${target} SOURCES)
   foreach(source IN LISTS sources)

@@ -10,7 +10,7 @@ namespace millrace {
 
 namespace {
 
-constexpr Index kRows = 64;
+constexpr Index kBlockRows = 64;
 
 std::string prefix_of(int layer) {
   return "model.layers." + std::to_string(layer) + ".";
@@ -39,7 +39,7 @@ FeedForwardWeights<Scalar> weights_of(const ModelConfig& config, Parameters<Scal
 template <class Scalar>
 void keep(View<const Scalar> h, Matrix<Scalar>& copy) {
   copy.reshape(h.rows, h.columns);
-  for_ranges(h.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(h.rows, kBlockRows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) std::copy_n(h.row(i), h.columns, copy.row(i));
   });
 }
@@ -48,7 +48,7 @@ void keep(View<const Scalar> h, Matrix<Scalar>& copy) {
 
 template <class Scalar>
 void add(View<const Scalar> from, View<Scalar> to) {
-  for_ranges(to.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(to.rows, kBlockRows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) array_of(to.row(i), to.columns) += array_of(from.row(i), to.columns);
   });
 }

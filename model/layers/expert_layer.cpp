@@ -8,7 +8,7 @@
 namespace millrace {
 
 namespace {
-constexpr Index kRows = 64;
+constexpr Index kExpertRows = 64;
 constexpr Index kSlotMultiple = 32;
 
 /// (rows, columns), with room for `most` rows.
@@ -121,7 +121,7 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, const BatchLayout& layou
   shape(saved.hidden, slots, intermediate_, most);
   if (gate_->precision() == Precision::bf16) shape(saved.hidden_image, slots, intermediate_, most);
   saved.x_image.reserve(most, hidden_, gate_->precision());
-  for_ranges(slots, kRows, [&](Index begin, Index end) {
+  for_ranges(slots, kExpertRows, [&](Index begin, Index end) {
     for (Index s = begin; s < end; ++s) {
       const Index token = saved.token[static_cast<std::size_t>(s)];
       token < 0 ? std::fill_n(saved.x.row(s), hidden_, Scalar{0}) : std::copy_n(x.row(token), hidden_, saved.x.row(s));
@@ -137,7 +137,7 @@ void ExpertLayer<Scalar>::forward(View<const Scalar> x, const BatchLayout& layou
                          saved.y.view().row_range(first, count));
   }
   timer.next(Part::dispatch);
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(x.rows, kExpertRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto sum = array_of(y.row(t), hidden_);
       sum.setZero();
@@ -171,7 +171,7 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
   for (Index s = 0; s < slots; ++s) {
     if (saved.token[static_cast<std::size_t>(s)] < 0) std::fill_n(scratch.dy.row(s), hidden_, Scalar{0});
   }
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(x.rows, kExpertRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       const auto upstream = array_of(dy.row(t), hidden_);
       for (Index c = 0; c < routing.choices; ++c) {
@@ -197,7 +197,7 @@ void ExpertLayer<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, 
                                   scratch.dx.view().row_range(first, count));
   }
   timer.next(Part::dispatch);
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(x.rows, kExpertRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto sum = array_of(dx.row(t), hidden_);
       sum.setZero();

@@ -7,7 +7,7 @@ namespace millrace {
 
 namespace {
 
-constexpr Index kRows = 16;
+constexpr Index kFeedForwardRows = 16;
 
 /// A linear map stored either way: y = x W, dW += x^T dy, dx (+)= dy W^T.
 template <class Scalar>
@@ -67,7 +67,7 @@ Factor<Scalar> imaged(View<const Scalar> x, View<Bf16> memory) {
 template <class Scalar>
 void activate(const FeedForwardSaved<Scalar>& saved) {
   const Index width = saved.up.columns;
-  for_long_ranges(saved.up.rows, kRows, [&](Index begin, Index end) {
+  for_long_ranges(saved.up.rows, kFeedForwardRows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       const auto v = array_of(saved.gate.row(i), width);
       const auto g = array_of(saved.gate.row(i) + width, width);
@@ -81,7 +81,7 @@ void activate(const FeedForwardSaved<Scalar>& saved) {
 template <class Scalar>
 void activate_backward(const FeedForwardSaved<Scalar>& saved, View<const Scalar> d_hidden) {
   const Index width = saved.up.columns;
-  for_long_ranges(saved.up.rows, kRows, [&](Index begin, Index end) {
+  for_long_ranges(saved.up.rows, kFeedForwardRows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       Scalar* v = saved.gate.row(i);
       Scalar* g = saved.gate.row(i) + width;

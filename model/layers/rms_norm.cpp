@@ -8,7 +8,7 @@
 namespace millrace {
 
 namespace {
-constexpr Index kRows = 64;
+constexpr Index kNormRows = 64;
 }
 
 template <class Scalar>
@@ -21,7 +21,7 @@ template <class Scalar>
 void RmsNorm<Scalar>::forward(View<const Scalar> x, const std::uint8_t* real, View<Scalar> y) const {
   const Index width = x.columns;
   const auto gain = array_of(static_cast<const Scalar*>(gain_->value), width);
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(x.rows, kNormRows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
       if (real != nullptr && real[i] == 0) {
         array_of(y.row(i), width).setZero();
@@ -37,9 +37,9 @@ void RmsNorm<Scalar>::backward(View<const Scalar> dy, View<const Scalar> x, cons
                                Matrix<Scalar>& scratch, View<Scalar> dx) const {
   const Index width = x.columns;
   const auto gain = array_of(static_cast<const Scalar*>(gain_->value), width);
-  scratch.reshape(range_count(x.rows, kRows), width);  // The gain's gradient of each range, summed in order below.
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
-    auto sum = array_of(scratch.row(begin / kRows), width);
+  scratch.reshape(range_count(x.rows, kNormRows), width);  // The gain's gradient of each range, summed in order below.
+  for_ranges(x.rows, kNormRows, [&](Index begin, Index end) {
+    auto sum = array_of(scratch.row(begin / kNormRows), width);
     sum.setZero();
     for (Index i = begin; i < end; ++i) {
       if (real != nullptr && real[i] == 0) continue;

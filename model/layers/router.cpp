@@ -11,7 +11,7 @@ namespace millrace {
 
 namespace {
 
-constexpr Index kRows = 128;
+constexpr Index kRouterRows = 128;
 
 Index largest_divisor(Index number, Index limit) {
   Index largest = 1;
@@ -72,7 +72,7 @@ void Router<Scalar>::choose(Routing& routing) const {
   const Index experts = config_.num_experts;
   const Index choices = routing.choices;
   routing.expert.resize(static_cast<std::size_t>(routing.logits.rows() * choices));
-  for_ranges(routing.logits.rows(), kRows, [&](Index begin, Index end) {
+  for_ranges(routing.logits.rows(), kRouterRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       const auto logits = array_of(static_cast<const Scalar*>(routing.logits.row(t)), experts);
       auto probability = array_of(routing.probabilities.row(t), experts);
@@ -197,7 +197,7 @@ void Router<Scalar>::backward(View<const Scalar> d_gates, View<const Scalar> x, 
   const Index experts = config_.num_experts;
   const Index choices = routing.choices;
   scratch.reshape(x.rows, experts);
-  for_ranges(x.rows, kRows, [&](Index begin, Index end) {
+  for_ranges(x.rows, kRouterRows, [&](Index begin, Index end) {
     for (Index t = begin; t < end; ++t) {
       auto d = array_of(scratch.row(t), experts);
       if (routing.routed[static_cast<std::size_t>(t)] == 0) {

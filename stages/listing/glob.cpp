@@ -38,11 +38,10 @@ class Expander {
     expand(folder, next);
     std::vector<fs::path> folders;
     walk_folder(place(folder), [&](const FolderEntry& entry) {
-      using Kind = FolderEntry::Kind;
-      if (entry.kind == Kind::folder)
+      if (entry.kind == FolderEntry::Kind::folder)
         folders.push_back(folder.empty() ? entry.path().lexically_normal() : entry.path());
-      if (entry.kind == Kind::unreadable_folder || entry.kind == Kind::known_folder ||
-          entry.kind == Kind::hidden_folder)
+      if (entry.kind == FolderEntry::Kind::unreadable_folder || entry.kind == FolderEntry::Kind::known_folder ||
+          entry.kind == FolderEntry::Kind::hidden_folder)
         result_.not_entered.push_back(entry);
     });
     for (const fs::path& below : folders) expand(below, next);

@@ -19,18 +19,16 @@ constexpr int kByteArray = 6;
 constexpr int kConvertedDecimal = 5;
 constexpr int kLogicalDecimal = 5;
 
-using Kind = ThriftKind;
-
 /// Calls `read(id, kind)` for each field; it returns false for those it does not know, which are skipped.
 template <class Read>
 void read_structure(ThriftReader& in, const Read& read) {
-  for (ThriftReader::Field field = in.next_field(0); field.kind != Kind::stop; field = in.next_field(field.id)) {
+  for (ThriftReader::Field field = in.next_field(0); field.kind != ThriftKind::stop; field = in.next_field(field.id)) {
     if (!read(field.id, field.kind)) in.skip(field.kind);
   }
 }
 
-bool is_whole(Kind kind) {
-  return kind == Kind::i16 || kind == Kind::i32 || kind == Kind::i64;
+bool is_whole(ThriftKind kind) {
+  return kind == ThriftKind::i16 || kind == ThriftKind::i32 || kind == ThriftKind::i64;
 }
 
 std::uint64_t count(ThriftReader& in) {
@@ -41,10 +39,10 @@ std::uint64_t count(ThriftReader& in) {
 
 ParquetNode read_node(ThriftReader& in) {
   ParquetNode node;
-  read_structure(in, [&](int id, Kind kind) {
-    if (id == 4 && kind == Kind::binary) {
+  read_structure(in, [&](int id, ThriftKind kind) {
+    if (id == 4 && kind == ThriftKind::binary) {
       node.name = in.binary();
-    } else if (id == 10 && kind == Kind::structure) {
+    } else if (id == 10 && kind == ThriftKind::structure) {
       const std::size_t begin = in.at();
       in.skip(kind);
       node.logical_type = in.since(begin);
@@ -68,8 +66,8 @@ ParquetNode read_node(ThriftReader& in) {
 
 ParquetChunk read_meta_data(ThriftReader& in) {
   ParquetChunk chunk;
-  read_structure(in, [&](int id, Kind kind) {
-    if (id == 2 && kind == Kind::list) {
+  read_structure(in, [&](int id, ThriftKind kind) {
+    if (id == 2 && kind == ThriftKind::list) {
       const ThriftReader::List list = in.list();
       if (!is_whole(list.kind)) in.fail("encodings are no numbers");
       for (std::size_t i = 0; i < list.size; ++i) chunk.encodings.push_back(in.integer());
@@ -94,9 +92,9 @@ ParquetChunk read_meta_data(ThriftReader& in) {
 
 ParquetChunk read_chunk(ThriftReader& in) {
   std::optional<ParquetChunk> chunk;
-  read_structure(in, [&](int id, Kind kind) {
+  read_structure(in, [&](int id, ThriftKind kind) {
     if (id == 1) in.fail("a column lies in another file");
-    if (id != 3 || kind != Kind::structure) return false;
+    if (id != 3 || kind != ThriftKind::structure) return false;
     chunk = read_meta_data(in);
     return true;
   });
@@ -106,14 +104,14 @@ ParquetChunk read_chunk(ThriftReader& in) {
 
 std::size_t size_of_list(ThriftReader& in) {
   const ThriftReader::List list = in.list();
-  if (list.size > 0 && list.kind != Kind::structure) in.fail("a list holds no structures");
+  if (list.size > 0 && list.kind != ThriftKind::structure) in.fail("a list holds no structures");
   return list.size;
 }
 
 ParquetRowGroup read_group(ThriftReader& in, std::uint64_t from) {
   ParquetRowGroup group{from, from, {}};
-  read_structure(in, [&](int id, Kind kind) {
-    if (id == 1 && kind == Kind::list) {
+  read_structure(in, [&](int id, ThriftKind kind) {
+    if (id == 1 && kind == ThriftKind::list) {
       const std::size_t size = size_of_list(in);
       for (std::size_t i = 0; i < size; ++i) group.chunks.push_back(read_chunk(in));
     } else if (id == 3 && is_whole(kind)) {
@@ -130,17 +128,17 @@ ParquetRowGroup read_group(ThriftReader& in, std::uint64_t from) {
 
 ParquetFooter read_meta(ThriftReader& in) {
   ParquetFooter footer;
-  read_structure(in, [&](int id, Kind kind) {
-    if (id == 2 && kind == Kind::list) {
+  read_structure(in, [&](int id, ThriftKind kind) {
+    if (id == 2 && kind == ThriftKind::list) {
       const std::size_t size = size_of_list(in);
       for (std::size_t i = 0; i < size; ++i) footer.nodes.push_back(read_node(in));
-    } else if (id == 4 && kind == Kind::list) {
+    } else if (id == 4 && kind == ThriftKind::list) {
       const std::size_t size = size_of_list(in);
       for (std::size_t i = 0; i < size; ++i) {
         footer.groups.push_back(read_group(in, footer.rows));
         footer.rows = footer.groups.back().to;
       }
-    } else if (id == 6 && kind == Kind::binary) {
+    } else if (id == 6 && kind == ThriftKind::binary) {
       footer.created_by = in.binary();
     } else {
       return false;
@@ -252,10 +250,10 @@ bool has_encrypted_columns(const InputFile& file) {
     const FooterBytes footer_bytes = footer_of(file);
     ThriftReader in(footer_bytes.bytes);
     bool is_named = false;
-    read_structure(in, [&](int id, Kind kind) {
-      if (id != kEncryptionAlgorithm || kind != Kind::structure) return false;
-      read_structure(in, [&](int algorithm, Kind settings) {
-        is_named = is_named || (settings == Kind::structure && (algorithm == kAesGcm || algorithm == kAesGcmCtr));
+    read_structure(in, [&](int id, ThriftKind kind) {
+      if (id != kEncryptionAlgorithm || kind != ThriftKind::structure) return false;
+      read_structure(in, [&](int algorithm, ThriftKind settings) {
+        is_named = is_named || (settings == ThriftKind::structure && (algorithm == kAesGcm || algorithm == kAesGcmCtr));
         return false;
       });
       return true;

@@ -13,9 +13,7 @@
 namespace millrace {
 namespace {
 
-constexpr std::string_view kBlankMark = "\xE2\x96\x81";    // U+2581
 constexpr std::string_view kReplacement = "\xEF\xBF\xBD";  // U+FFFD
-constexpr unsigned kAscii = 0x80;
 
 unsigned char byte_at(std::string_view text, std::size_t i) {
   return static_cast<unsigned char>(text[i]);

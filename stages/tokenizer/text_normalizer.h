@@ -10,6 +10,9 @@
 
 namespace millrace {
 
+/// U+2581, which stands for a blank.
+inline constexpr std::string_view kBlankMark = "\xE2\x96\x81";
+
 /// SentencePiece's normalization, as the model file asks for it: character map, user-defined pieces left alone, runs of
 /// blanks, dummy prefix, invalid UTF-8 replaced byte by byte. Immutable; one object serves every thread.
 class TextNormalizer {

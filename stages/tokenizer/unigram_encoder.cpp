@@ -18,7 +18,6 @@ constexpr std::size_t kSlice = 64 << 10;     ///< Bytes of text whose ids are ga
 constexpr std::size_t kIdsAByte = 3;         ///< At most: a blank may be three byte pieces.
 constexpr std::size_t kLargeText = 1 << 20;  ///< Bytes.
 constexpr float kFarSum = 1 << 20;
-constexpr std::string_view kBlankMark = "\xE2\x96\x81";
 
 std::vector<std::string> piece_forms(const VocabularyFile& file, const TextNormalizer& normalizer) {
   std::vector<std::string> forms;

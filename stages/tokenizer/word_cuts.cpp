@@ -5,11 +5,12 @@
 #include <cstring>
 #include <utility>
 
+#include "stages/utf8.h"
+
 namespace millrace {
 namespace {
 
 constexpr std::uint64_t kBitsPerPair = 24;
-constexpr unsigned kAscii = 0x80;
 
 unsigned char lead(const char* at) {
   return static_cast<unsigned char>(*at);
