@@ -2,8 +2,9 @@
 # itself, as scripts/check.sh does with clang and the linter, so that each includes what it uses.
 option(MILLRACE_UNITY "Compile the sources of a room at once, so that their headers are read once" ON)
 
-# g++ looks for garbage each time its memory grew by some percent, and finds little in a source's few seconds.
-if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+# g++ looks for garbage each time its memory grew by some percent, and finds little in a room's few seconds. (The linter, which
+# compiles one by one, does not know the option.)
+if(MILLRACE_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   add_compile_options("SHELL:--param ggc-min-heapsize=500000")
 endif()
 

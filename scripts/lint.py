@@ -22,8 +22,7 @@ from source_text import sources
 
 ROOT = Path(__file__).resolve().parent.parent
 INCLUDE = re.compile(r'^[ \t]*#[ \t]*include[ \t]*"([^"]+)"', re.MULTILINE)
-COMMAND = ("clang-tidy", "--quiet", "--extra-arg=-Wno-unknown-warning-option",
-           "--extra-arg=-Wno-unused-command-line-argument", "--warnings-as-errors=*")
+COMMAND = ("clang-tidy", "--quiet", "--extra-arg=-Wno-unknown-warning-option", "--warnings-as-errors=*")
 
 
 def fingerprints(root):
