@@ -5,7 +5,9 @@
 #include <system_error>
 
 #include <CLI/CLI.hpp>
+#include <malloc.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 
 #include "cli/commands/commands.h"
 #include "cli/console/interrupt.h"
@@ -115,9 +117,17 @@ int run_and_flush(int argc, char** argv) {
   return code;
 }
 
+/// Where mapped memory is limited (ulimit -v), all threads share one arena. The allocator would map 64 MiB for each
+/// thread; libraries end the process with a signal where that leaves them nothing.
+void map_no_more_than_needed() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) mallopt(M_ARENA_MAX, 1);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  map_no_more_than_needed();
   millrace::prepare_standard_files();
   millrace::let_idle_threads_sleep(argv);
   prctl(PR_SET_NAME, "millrace");  // For ps and top: after restarting itself the program would be called "exe".

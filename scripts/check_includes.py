@@ -102,7 +102,7 @@ LIBRARIES = {
     "RapidCheck": ("rapidcheck",),
     "intrinsics": ("immintrin.h", "arm_neon.h", "cpuid.h"),
     "POSIX": ("unistd.h", "fcntl.h", "sys/", "glob.h", "fnmatch.h", "dirent.h", "pthread.h", "sched.h", "poll.h",
-              "signal.h", "termios.h", "libgen.h", "ftw.h", "spawn.h"),
+              "signal.h", "termios.h", "libgen.h", "ftw.h", "spawn.h", "malloc.h"),
 }
 THREADS = {"thread", "mutex", "shared_mutex", "condition_variable", "future", "semaphore", "latch", "barrier",
            "stop_token", "execution"}

@@ -238,7 +238,7 @@ class Numbers(unittest.TestCase):
         self.assertIn("share is 1e+300, expected a number from 0 to 100", self.run_program("mix", "check", other, code=2).stderr)
 
     def test_a_process_with_little_memory_or_few_files_ends_with_a_message(self):
-        for megabytes in (400, 700, 1000):
+        for megabytes in (400, 500, 700, 1000):
             with self.subTest(megabytes=megabytes):
                 done = subprocess.run([MILLRACE, "train", self.run_file, "--run-dir", self.folder / f"small-{megabytes}",
                                        "--set", "train.tokens=1024", "--threads", "2"], capture_output=True, text=True,
