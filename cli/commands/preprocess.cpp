@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -23,6 +24,7 @@
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/export_view.h"
+#include "pipeline/formats/formats.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/disk.h"
@@ -45,6 +47,17 @@ struct PreprocessArguments {
   int save_seconds = 15;
   bool json = false;
 };
+
+/// "olmo (1024 MiB)": those whose parts have a bound, and what it is where nobody asks for another.
+std::vector<std::string> formats_in_parts() {
+  std::vector<std::string> lines;
+  const auto add = [&lines](const auto& format) {
+    if (format.part_bytes > 0) lines.push_back(fmt::format("{} ({} MiB)", format.name, format.part_bytes >> 20));
+  };
+  for (const DocumentFormat& format : document_formats()) add(format);
+  for (const RowFormat& format : row_formats()) add(format);
+  return lines;
+}
 
 void check(const PreprocessArguments& arguments) {
   const std::vector<Damage> damage = check_output(arguments.check, interrupt_requested);
@@ -99,12 +112,15 @@ void add_preprocess(CLI::App& app) {
   command.get_option("run").required(false);
   command.add_option("--out", arguments->out, "Folder to write; if it was begun and not finished, goes on there");
   command.add_option("--format", arguments->format,
-                     "megatron, olmo, nanotron: every document once; mds, rows: the run's rows");
+                     fmt::format("{}: every document once; {}: the run's rows", names_of(document_formats()),
+                                 names_of(row_formats())));
   command
       .add_option("--tokens", arguments->tokens,
                   "Of documents: raw tokens to stop at, by the corpora's shares. Of rows: positions to write")
       .count_from(1, kMostTokens);
-  command.add_option("--part-bytes", arguments->part_bytes, "Longest part of olmo (1 GiB), mds and rows (64 MiB)")
+  command
+      .add_option("--part-bytes", arguments->part_bytes,
+                  fmt::format("Longest part of {}", fmt::join(formats_in_parts(), ", ")))
       .whole_number_from(1, kMostWhole);
   command.add_threads_option(arguments->threads, "Threads", "all cores");
   command

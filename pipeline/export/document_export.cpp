@@ -1,7 +1,6 @@
 #include "pipeline/export/document_export.h"
 
 #include <algorithm>
-#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -71,9 +70,8 @@ class Job {
   ExportEnd run_corpus() {
     if (std::exchange(progress_.between_corpora, false)) begin_account();
     const RunCorpus& corpus = corpora_[progress_.accounts.size() - 1];
-    const bool with_ids = std::string_view(what_.format->name) == "olmo";
     CorpusScan documents(config_, corpus, progress_.place,
-                         with_ids ? CorpusShard::WithIds::yes : CorpusShard::WithIds::no);
+                         what_.format->holds_record_ids ? CorpusShard::WithIds::yes : CorpusShard::WithIds::no);
     CorpusExport files(config_, corpus, vocabulary_, what_, folder_, rejects_, progress_.accounts.back());
     // Documents are written once, whatever epochs a mix asks for.
     const auto encode = [&](ReadRecord record) {

@@ -16,14 +16,13 @@
 namespace millrace {
 namespace {
 
-constexpr std::uint64_t kOlmoPart = 1ull << 30;
-constexpr std::uint64_t kRowsPart = 1ull << 26;
-
-std::uint64_t part_bytes_of(const PreprocessOptions& options, const RowFormat* rows) {
-  const bool has_parts = rows != nullptr || options.format == "olmo";
-  if (!has_parts && options.part_bytes) throw ConfigError(fmt::format("--part-bytes: {} has no parts", options.format));
-  if (!has_parts) return 0;
-  const std::uint64_t bytes = options.part_bytes.value_or(rows != nullptr ? kRowsPart : kOlmoPart);
+std::uint64_t part_bytes_of(const PreprocessOptions& options, const DocumentFormat* documents, const RowFormat* rows) {
+  const std::uint64_t usual = documents != nullptr ? documents->part_bytes : rows->part_bytes;
+  if (usual == 0) {
+    if (options.part_bytes) throw ConfigError(fmt::format("--part-bytes: {} has no parts", options.format));
+    return 0;
+  }
+  const std::uint64_t bytes = options.part_bytes.value_or(usual);
   if (bytes == 0 || (rows != nullptr && bytes > rows->most_part_bytes))
     throw ConfigError(fmt::format("--part-bytes {}: outside what {} can have", bytes, options.format));
   return bytes;
@@ -87,11 +86,11 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
   const DocumentFormat* documents = document_format(options.format);
   const RowFormat* rows = row_format(options.format);
   if (documents == nullptr && rows == nullptr)
-    throw ConfigError(fmt::format("--format {}: there is no such format; known are megatron, olmo, nanotron, mds, rows",
-                                  options.format));
+    throw ConfigError(fmt::format("--format {}: there is no such format; known are {}, {}", options.format,
+                                  names_of(document_formats()), names_of(row_formats())));
   check_tokens(config, options, rows);
   if (documents != nullptr) check_names(config);
-  const std::uint64_t part_bytes = part_bytes_of(options, rows);
+  const std::uint64_t part_bytes = part_bytes_of(options, documents, rows);
 
   const std::optional<StagedFolder::Record> record = StagedFolder::inspect(options.out);
   std::optional<ExportIdentity> begun;

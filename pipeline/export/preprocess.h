@@ -18,9 +18,9 @@ namespace millrace {
 /// A run's documents or rows as files that other trainers, or our own, read.
 struct PreprocessOptions {
   std::filesystem::path out;
-  std::string format;                       ///< megatron, olmo, nanotron: documents; mds, rows: rows.
+  std::string format;                       ///< The name of one of formats.h.
   std::optional<std::uint64_t> tokens;      ///< Raw tokens of documents; positions of rows, which need it.
-  std::optional<std::uint64_t> part_bytes;  ///< Of olmo, mds and rows.
+  std::optional<std::uint64_t> part_bytes;  ///< Of formats in parts. None: the format's own.
   std::string tokenizer;                    ///< The vocabulary file's name.
   int threads = 0;                          ///< 0: all cores. The output does not depend on it.
 };

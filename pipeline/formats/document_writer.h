@@ -34,7 +34,7 @@ struct DocumentFiles {
   std::string corpus;
   IdType id_type = IdType::i32;
   std::string tokenizer;                  ///< Its file's name, for formats that name one.
-  std::uint64_t part_bytes = 1ull << 30;  ///< For formats in parts: the largest part, unless one document is larger.
+  std::uint64_t part_bytes = 1ull << 30;  ///< For formats in parts: the longest part, unless one document is longer.
 };
 
 /// What a corpus's files should hold.
@@ -57,6 +57,8 @@ struct DocumentFormat {
   std::unique_ptr<DocumentWriter> (*writer)(StagedFolder& folder, const DocumentFiles& files);
   /// Checks a corpus's files in `folder` against each other, the rules and what was written.
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenCorpus& corpus, const IdRules& rules);
+  std::uint64_t part_bytes = 0;   ///< The longest part where nobody asks for another; 0: it has no parts.
+  bool holds_record_ids = false;  ///< Its writer needs TokenDocument::id.
 };
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <string>
 
 #include "pipeline/formats/document_writer.h"
@@ -7,10 +8,20 @@
 
 namespace millrace {
 
-/// megatron, olmo or nanotron; nullptr if it is none of them.
-const DocumentFormat* document_format(const std::string& name);
+/// All that there are.
+std::span<const DocumentFormat> document_formats();
+std::span<const RowFormat> row_formats();
 
-/// mds or rows; nullptr if it is neither.
+/// The one of that name; nullptr if there is none.
+const DocumentFormat* document_format(const std::string& name);
 const RowFormat* row_format(const std::string& name);
+
+/// "megatron, olmo": the names of `formats`.
+template <class Format>
+std::string names_of(std::span<const Format> formats) {
+  std::string names;
+  for (const Format& format : formats) names += (names.empty() ? "" : ", ") + std::string(format.name);
+  return names;
+}
 
 }  // namespace millrace

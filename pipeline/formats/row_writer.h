@@ -51,6 +51,7 @@ struct RowFormat {
   std::unique_ptr<RowWriter> (*writer)(StagedFolder& folder, const RowFiles& files);
   /// Checks the files of `folder` against each other and what was written.
   std::vector<Damage> (*check)(const std::filesystem::path& folder, const WrittenRows& rows);
+  std::uint64_t part_bytes = 1ull << 26;  ///< The longest part where nobody asks for another.
 };
 
 }  // namespace millrace

@@ -1,4 +1,5 @@
-"""Readers of the formats that millrace preprocess writes, based on their descriptions only: numpy, no Millrace code."""
+"""Readers of the formats that millrace preprocess writes, based on their descriptions only: numpy, no Millrace code. One of
+documents is called after its format."""
 
 import csv
 import gzip
@@ -43,17 +44,20 @@ def nanotron(folder, corpus):
     return documents
 
 
-def olmo(folder, corpus, dtype="<u2"):
-    """Documents of headerless .npy files, and the lines of their .csv.gz."""
-    documents, lines = [], []
+def olmo(folder, corpus):
+    """Documents of headerless .npy files."""
+    return [document for document, _ in olmo_with_lines(folder, corpus)]
+
+
+def olmo_with_lines(folder, corpus):
+    """Documents of headerless .npy files, each with the rest of its line of the .csv.gz."""
+    dtype = {"u16": "<u2", "u32": "<u4"}[json.loads((pathlib.Path(folder) / "preprocess.json").read_text())["id_type"]]
     for npy in sorted((pathlib.Path(folder) / corpus).glob("part-*.npy")):
         tokens = np.memmap(npy, dtype, mode="r")
         with gzip.open(npy.with_suffix(".csv.gz"), "rt", newline="") as file:
             for start, end, *rest in csv.reader(file):
-                documents.append(tokens[int(start):int(end)].tolist())
-                lines.append(rest)
+                yield tokens[int(start):int(end)].tolist(), rest
         assert int(end) == len(tokens)
-    return documents, lines
 
 
 def array_of(data, dtype):

@@ -14,6 +14,7 @@ import threading
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import preprocess_test
 import standard_files_test
 import tiny_run
 
@@ -206,14 +207,14 @@ class Names(unittest.TestCase):
 
     def test_no_format_loses_its_output_to_a_name(self):
         self.call('"unfinished"', "part-00-00000")
-        for format in ("megatron", "olmo", "nanotron"):
+        for format in preprocess_test.DOCUMENT_FORMATS:
             out = self.folder / format
             millrace("preprocess", self.run_file, "--out", out, "--format", format)
             millrace("preprocess", "--check", out)
             self.assertTrue(any("unfinished" in str(path.relative_to(out)) for path in out.rglob("*")))
         for name in ("preprocess.json", "rejects.jsonl", "progress.json", "REJECTS.jsonl"):
             self.call(f'"{name}"')
-            for format in ("megatron", "olmo", "nanotron"):
+            for format in preprocess_test.DOCUMENT_FORMATS:
                 out = self.folder / "none"
                 said = millrace("preprocess", self.run_file, "--out", out, "--format", format, code=2).stderr
                 self.assertIn("mix.toml:3:1: [[corpus]] name", said)
@@ -221,7 +222,7 @@ class Names(unittest.TestCase):
 
     def test_two_names_that_differ_in_capitals_only_are_refused_where_files_are_called_after_them(self):
         self.call('"Code"')
-        for format in ("megatron", "olmo", "nanotron"):
+        for format in preprocess_test.DOCUMENT_FORMATS:
             said = millrace("preprocess", self.run_file, "--out", self.folder / "none", "--format", format, code=2).stderr
             self.assertIn('"Code" and "code" differ in capitals only', said)
         millrace("preprocess", self.run_file, "--out", self.folder / "rows", "--format", "rows", "--tokens", 256)

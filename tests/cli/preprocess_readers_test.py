@@ -14,6 +14,7 @@ try:
 except ImportError:
     print("skipped: this python has no numpy (Debian: python3-numpy)")
     sys.exit(77)
+import preprocess_test
 import tiny_run
 
 MILLRACE = None
@@ -56,8 +57,8 @@ class Readers(unittest.TestCase):
         return [ids + [1] for ids in self.tokenized[corpus] if ids is not None]
 
     def test_every_document_is_there_in_its_order_and_ends_in_eos(self):
-        for format, read in (("megatron", numpy_readers.megatron), ("nanotron", numpy_readers.nanotron),
-                             ("olmo", lambda *where: numpy_readers.olmo(*where)[0])):
+        for format in preprocess_test.DOCUMENT_FORMATS:
+            read = getattr(numpy_readers, format)
             folder, _ = self.written(f"all-{format}", "--format", format, "--set", "data.holdout=0")
             for corpus in CORPORA:
                 with self.subTest(format=format, corpus=corpus):
@@ -77,8 +78,8 @@ class Readers(unittest.TestCase):
         vocabulary.write_bytes(tiny_run.vocabulary(tiny_run.WORDS + [f"w{i}" for i in range(66_000)]))
         done = millrace("tokenize", "--vocab", vocabulary, "--in", self.folder / "input/data/prose.jsonl")
         expected = [json.loads(line) + [1] for line in done.stdout.splitlines()]
-        for format, read in (("megatron", numpy_readers.megatron), ("nanotron", numpy_readers.nanotron),
-                             ("olmo", lambda *where: numpy_readers.olmo(*where, dtype="<u4")[0])):
+        for format in preprocess_test.DOCUMENT_FORMATS:
+            read = getattr(numpy_readers, format)
             folder, manifest = self.written(f"big-{format}", "--format", format, "--set", "data.holdout=0", "--set",
                                             f"vocab={vocabulary}")
             self.assertEqual(manifest["id_type"], "i32" if format == "megatron" else "u32")
@@ -88,10 +89,10 @@ class Readers(unittest.TestCase):
         folder, _ = self.written("olmo-parts", "--format", "olmo", "--part-bytes", 5000, "--set", "data.holdout=0")
         self.assertGreater(len(list((folder / "code").glob("*.npy"))), 10)
         self.assertTrue(all(npy.stat().st_size <= 5000 for npy in (folder / "code").glob("*.npy")))
-        documents, lines = numpy_readers.olmo(folder, "code")
-        self.assertEqual(documents, self.expected("code"))
+        documents, lines = zip(*numpy_readers.olmo_with_lines(folder, "code"))
+        self.assertEqual(list(documents), self.expected("code"))
         good = [number for number, ids in enumerate(self.tokenized["code"], 1) if ids is not None]
-        self.assertEqual(lines, [["", "code.jsonl", str(number)] for number in good])
+        self.assertEqual(list(lines), [["", "code.jsonl", str(number)] for number in good])
 
     def test_a_corpus_stops_with_the_document_that_reaches_its_share(self):
         folder, manifest = self.written("some", "--format", "megatron", "--tokens", 9001, "--set", "data.holdout=0")

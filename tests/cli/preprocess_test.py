@@ -25,6 +25,7 @@ FORMATS = {
     "mds": ("--tokens", "30720", "--part-bytes", "60000"),
     "rows": ("--tokens", "30720", "--part-bytes", "60000"),
 }
+DOCUMENT_FORMATS = [format for format, options in FORMATS.items() if "--tokens" not in options]
 CLOCK = ("tokens_per_s", "step_s", "data_wait_s", "limit_share", "memory_bytes")
 
 
@@ -331,7 +332,7 @@ class Preprocess(unittest.TestCase):
             (["--out", new, "--format", "megatron"], "RUN is missing"),
             ([self.run_file, "--format", "megatron"], "--out is missing"),
             ([self.run_file, "--out", new], "--format is missing"),
-            ([self.run_file, "--out", new, "--format", "tfrecord"], "known are megatron"),
+            ([self.run_file, "--out", new, "--format", "tfrecord"], "known are " + ", ".join(FORMATS) + "\n"),
             ([self.run_file, "--out", new, "--format", "rows"], "--tokens is missing"),
             ([self.run_file, "--out", new, "--format", "rows", "--tokens", "1e9"], "last phase ends at 30720"),
             ([self.run_file, "--out", new, "--format", "megatron", "--tokens", "0"], "--tokens"),

@@ -155,7 +155,8 @@ TEST_F(Preprocessing, AStreamThatEndsEarlyGivesTheRowsThereAre) {
 }
 
 TEST_F(Preprocessing, CheckHoldsCountsAgainstTheManifest) {
-  for (const char* format : {"megatron", "olmo", "nanotron"}) {
+  for (const DocumentFormat& documents : document_formats()) {
+    const std::string format = documents.name;
     fs::remove_all(out());
     run(format, std::nullopt);
     EXPECT_TRUE(check(out()).empty());
@@ -165,7 +166,8 @@ TEST_F(Preprocessing, CheckHoldsCountsAgainstTheManifest) {
     change_manifest([](ExportManifest& manifest) { ++manifest.accounts[0].raw_tokens; });
     EXPECT_EQ(check(out()).empty(), false) << format;
   }
-  for (const char* format : {"mds", "rows"}) {
+  for (const RowFormat& of_rows : row_formats()) {
+    const std::string format = of_rows.name;
     fs::remove_all(out());
     run(format, 50 * 16);
     EXPECT_TRUE(check(out()).empty());
@@ -175,14 +177,16 @@ TEST_F(Preprocessing, CheckHoldsCountsAgainstTheManifest) {
 }
 
 TEST_F(Preprocessing, CheckFindsIdsOutsideTheVocabulary) {
-  for (const char* format : {"megatron", "olmo", "nanotron", "mds", "rows"}) {
+  const auto expect_found = [&](const std::string& format, std::optional<std::uint64_t> tokens) {
     fs::remove_all(out());
-    run(format, row_format(format) != nullptr ? std::optional<std::uint64_t>(50 * 16) : std::nullopt);
+    run(format, tokens);
     change_manifest([](ExportManifest& manifest) { manifest.identity.vocabulary_size = 20; });
     const std::vector<Damage> damage = check(out());
     ASSERT_FALSE(damage.empty()) << format;
     EXPECT_THAT(damage[0].what, testing::ContainsRegex("byte [0-9]+: id [0-9]+ is outside the vocabulary of 20"));
-  }
+  };
+  for (const DocumentFormat& format : document_formats()) expect_found(format.name, std::nullopt);
+  for (const RowFormat& format : row_formats()) expect_found(format.name, 50 * 16);
 }
 
 TEST_F(Preprocessing, ACorpusWithoutADocumentIsRefused) {
