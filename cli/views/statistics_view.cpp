@@ -17,18 +17,6 @@ double ratio(std::uint64_t part, std::uint64_t whole) {
   return whole == 0 ? 0 : static_cast<double>(part) / static_cast<double>(whole);
 }
 
-const char* name_of(DenoiserKind kind) {
-  switch (kind) {
-    case DenoiserKind::span:
-      return "span";
-    case DenoiserKind::prefix:
-      return "prefix";
-    case DenoiserKind::causal:
-      return "causal";
-  }
-  return "unknown";
-}
-
 /// The expected share of the raw tokens in the targets: a prefix is split uniformly.
 double asked_mask_ratio(const Denoiser& denoiser) {
   switch (denoiser.kind) {

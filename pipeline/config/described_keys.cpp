@@ -74,7 +74,7 @@ std::vector<KeyRule> denoiser_keys() {
   return {
       {.name = "name", .range = Text{}, .meaning = "one denoiser's only", .required = true, .alters = Alters::rows},
       {.name = "kind",
-       .range = Choices{{"span", "prefix", "causal"}},
+       .range = Choices{{kDenoiserKinds.begin(), kDenoiserKinds.end()}},
        .meaning = "[what is read and what is predicted](objectives.md#denoisers)",
        .fallback = "`\"span\"`",
        .alters = Alters::rows},
@@ -95,8 +95,7 @@ std::vector<KeyRule> denoiser_keys() {
        .alters = Alters::rows},
       {.name = "prompt",
        .range = Text{},
-       .meaning = "ordinary text in front of the inputs",
-       .needs = "kind = \"span\" or \"prefix\"",
+       .meaning = "ordinary text in front of the inputs; `\"causal\"` has none",
        .alters = Alters::rows},
   };
 }

@@ -1,7 +1,6 @@
 #include "pipeline/config/objective_file.h"
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
 #include <utility>
 
@@ -20,8 +19,8 @@ constexpr double kLongestSpan = 1 << 20;
 Denoiser read_denoiser(const ConfigTable& table) {
   Denoiser denoiser;
   denoiser.name = table.text("name");
-  const std::string kind = table.choice("kind", "span", {"span", "prefix", "causal"});
-  denoiser.kind = kind == "span" ? DenoiserKind::span : kind == "prefix" ? DenoiserKind::prefix : DenoiserKind::causal;
+  const std::string kind = table.choice("kind", "span", {kDenoiserKinds.begin(), kDenoiserKinds.end()});
+  denoiser.kind = static_cast<DenoiserKind>(std::ranges::find(kDenoiserKinds, kind) - kDenoiserKinds.begin());
   denoiser.share = static_cast<double>(read_share(table)) / static_cast<double>(kShareUnits);
   denoiser.prompt = table.text("prompt", "");
   if (denoiser.kind == DenoiserKind::span) {
@@ -73,8 +72,8 @@ Objective read_objective(const ConfigTable& table) {
                             : AttentionReach::packed;
   if (objective.attention == AttentionReach::document && !all_causal)
     table.fail("attention",
-               "is \"document\", which only causal denoisers can keep: the targets of a span or prefix example must "
-               "attend to inputs that may come from several documents");
+               "is \"document\", which only causal denoisers can keep: the targets of other examples must attend to "
+               "inputs that may come from several documents");
   objective.lengths = read_lengths(table, objective.layout, all_causal);
   objective.max_document_tokens = table.count("max_document_tokens", 0);
   table.refuse_unknown_keys();
@@ -103,10 +102,9 @@ std::string to_toml(const Objective& objective) {
   if (objective.attention == AttentionReach::document) toml.add("attention", "document");
   if (objective.max_document_tokens > 0) toml.add("max_document_tokens", objective.max_document_tokens);
   for (const Denoiser& denoiser : objective.denoisers) {
-    static constexpr std::array<const char*, 3> kinds{"span", "prefix", "causal"};
     toml.begin_element("denoiser");
     toml.add("name", denoiser.name);
-    toml.add("kind", kinds[static_cast<std::size_t>(denoiser.kind)]);
+    toml.add("kind", name_of(denoiser.kind));
     toml.add("share", denoiser.share * kPercent);
     if (denoiser.kind == DenoiserKind::span) {
       toml.add("mean_span", denoiser.mean_span);

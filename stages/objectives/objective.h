@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +11,11 @@
 namespace millrace {
 
 enum class DenoiserKind : std::uint8_t { span, prefix, causal };
+/// Their names, in the same order.
+inline constexpr std::array<const char*, 3> kDenoiserKinds{"span", "prefix", "causal"};
+constexpr const char* name_of(DenoiserKind kind) {
+  return kDenoiserKinds[static_cast<std::size_t>(kind)];
+}
 
 /// One way of turning raw tokens into an example (UL2, arXiv 2205.05131; arXiv 2402.01739, table 2).
 struct Denoiser {

@@ -74,6 +74,17 @@ TEST(ObjectiveFile, ComesBackFromItsOwnText) {
       << "defaults of later keys are not written: runs that had none stay the same";
 }
 
+TEST(ObjectiveFile, GivesEveryKindOfDenoiserAgain) {
+  for (std::size_t kind = 0; kind < kDenoiserKinds.size(); ++kind) {
+    Objective objective = objective_of(kSpan);
+    objective.denoisers[0].kind = static_cast<DenoiserKind>(kind);
+    objective.denoisers[0].prompt.clear();
+    const std::string text = to_toml(objective);
+    EXPECT_THAT(text, HasSubstr(std::string("kind = \"") + kDenoiserKinds[kind] + '"'));
+    EXPECT_EQ(objective_of(text).denoisers[0].kind, objective.denoisers[0].kind) << text;
+  }
+}
+
 TEST(ObjectiveFile, RefusesLengthsThatTheLayoutOrTheDenoisersGiveNoMeaning) {
   EXPECT_THAT(complaint_about_objective("inputs = 5\n" + kSpan),
               HasSubstr("objective.toml:1:1: inputs has no meaning"));

@@ -15,7 +15,7 @@ constexpr int kLongCases = 100'000;
 
 Denoiser any_denoiser() {
   Denoiser denoiser;
-  denoiser.kind = *rc::gen::element(DenoiserKind::span, DenoiserKind::prefix, DenoiserKind::causal);
+  denoiser.kind = static_cast<DenoiserKind>(*rc::gen::inRange<std::size_t>(0, kDenoiserKinds.size()));
   denoiser.mask_ratio = *rc::gen::element(0.1, 0.15, 0.3, 0.5);
   denoiser.mean_span = *rc::gen::element(3.0, 8.0, 64.0);
   return denoiser;
