@@ -13,9 +13,6 @@
 namespace millrace {
 namespace {
 
-/// Spans have a mean that f32 counts exactly.
-constexpr double kLongestSpan = 1 << 20;
-
 Denoiser read_denoiser(const ConfigTable& table) {
   Denoiser denoiser;
   denoiser.name = table.text("name");
@@ -24,10 +21,8 @@ Denoiser read_denoiser(const ConfigTable& table) {
   denoiser.share = static_cast<double>(read_share(table)) / static_cast<double>(kShareUnits);
   denoiser.prompt = table.text("prompt", "");
   if (denoiser.kind == DenoiserKind::span) {
-    denoiser.mean_span = table.number("mean_span", NumberRange{1, kLongestSpan});
-    denoiser.mask_ratio = table.number("mask_ratio", NumberRange{0, 1});
-    if (denoiser.mask_ratio <= 0 || denoiser.mask_ratio >= 1)
-      table.fail("mask_ratio", fmt::format("is {}, expected a number between 0 and 1", denoiser.mask_ratio));
+    denoiser.mean_span = table.number("mean_span", kMeanSpans);
+    denoiser.mask_ratio = table.number("mask_ratio", kMaskRatios);
   }
   if (denoiser.kind == DenoiserKind::causal && !denoiser.prompt.empty())
     table.fail("prompt", "is not possible for kind \"causal\", whose rows are text from the start");

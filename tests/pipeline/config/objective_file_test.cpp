@@ -96,6 +96,15 @@ TEST(ObjectiveFile, RefusesLengthsThatTheLayoutOrTheDenoisersGiveNoMeaning) {
               HasSubstr("causal examples are targets only"));
 }
 
+TEST(ObjectiveFile, RefusesSpansThatHideNothingOrEverything) {
+  for (const char* ratio : {"0", "1"}) {
+    const std::string text =
+        "[[denoiser]]\nname = \"s\"\nshare = 100\nmean_span = 3\nmask_ratio = " + std::string(ratio);
+    EXPECT_THAT(complaint_about_objective(text), HasSubstr("objective.toml:5:1: [[denoiser]] mask_ratio is " +
+                                                           std::string(ratio) + ", expected a number from 0 to 1"));
+  }
+}
+
 TEST(ObjectiveFile, RefusesAttentionWithinDocumentsForDenoisersWhoseTargetsNeedTheirInputs) {
   EXPECT_THAT(complaint_about_objective("attention = \"document\"\n" + kSpan), HasSubstr("only causal denoisers"));
   EXPECT_EQ(complaint_about_objective("attention = \"document\"\n" + kCausal), "");
