@@ -1,8 +1,6 @@
 #include "model/layers/self_attention.h"
 
 #include "model/array.h"
-#include "model/ops/attention.h"
-#include "model/ops/gemm.h"
 #include "model/parallel.h"
 
 namespace millrace {
@@ -60,6 +58,18 @@ void Attention<Scalar>::project(Factor<Scalar> x, const std::int32_t* position, 
 }
 
 template <class Scalar>
+void Attention<Scalar>::attend(int rows, View<const Scalar> q, View<const Scalar> k, View<const Scalar> v,
+                               const KeyRange& keys, View<Scalar> context, View<Scalar> log_sum) const {
+  const Index queries = q.rows / rows;
+  const Index seen = k.rows / rows;
+  for_heads<Scalar>(rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& scratch) {
+    head_forward<Scalar>(window(q, row, queries, head, head_dim_), window(k, row, seen, head, head_dim_),
+                         window(v, row, seen, head, head_dim_), {keys.first_key + row * queries, keys.start}, scratch,
+                         window(context, row, queries, head, head_dim_), log_sum.row(head) + row * queries);
+  });
+}
+
+template <class Scalar>
 void Attention<Scalar>::output(Factor<Scalar> context, View<Scalar> y) const {
   matmul_nt(context, weight(*o_), y);
 }
@@ -71,12 +81,8 @@ void Attention<Scalar>::forward(Factor<Scalar> x, const BatchLayout& layout, con
   for (Matrix<Scalar>* matrix : {&saved.q, &saved.k, &saved.v, &saved.context}) matrix->reshape(x.full.rows, width);
   saved.log_sum.reshape(heads_, x.full.rows);
   project(x, layout.position.data(), rope, saved.q.view(), saved.k.view(), saved.v.view());
-  const Index length = layout.length;
-  for_heads<Scalar>(layout.rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& scratch) {
-    const auto part = [&](Matrix<Scalar>& all) { return window(all.view(), row, length, head, head_dim_); };
-    head_forward<Scalar>(part(saved.q), part(saved.k), part(saved.v), {layout.first_key.data() + row * length, 0},
-                         scratch, part(saved.context), saved.log_sum.row(head) + row * length);
-  });
+  attend(layout.rows, saved.q.view(), saved.k.view(), saved.v.view(), {layout.first_key.data(), 0},
+         saved.context.view(), saved.log_sum.view());
   output(saved.context_image.of(saved.context.view(), o_->precision()), y);
 }
 

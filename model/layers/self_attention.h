@@ -4,6 +4,7 @@
 
 #include "model/layers/batch_layout.h"
 #include "model/matrix.h"
+#include "model/ops/attention.h"
 #include "model/ops/gemm.h"
 #include "model/ops/rope.h"
 #include "model/parameters/parameter.h"
@@ -33,6 +34,11 @@ class Attention {
   /// q, k and v of x, with RoPE at `position` applied to q and k: (N, A) each.
   void project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope, View<Scalar> q, View<Scalar> k,
                View<Scalar> v) const;
+  /// The context of every head of every row, of q, k and v after project: softmax(q k^T) v. Each row has Q queries at
+  /// its end, and keys of the positions before them too: `keys`, whose first_key has one for each query of all rows.
+  ///   q, context: (rows * Q, A)   k, v: (rows * (start + Q), A)   log_sum: (heads, rows * Q)
+  void attend(int rows, View<const Scalar> q, View<const Scalar> k, View<const Scalar> v, const KeyRange& keys,
+              View<Scalar> context, View<Scalar> log_sum) const;
   /// y = context Wo^T
   void output(Factor<Scalar> context, View<Scalar> y) const;
 

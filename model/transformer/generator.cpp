@@ -9,8 +9,6 @@
 #include "model/layers/block.h"
 #include "model/layers/embedding.h"
 #include "model/layers/head.h"
-#include "model/ops/attention.h"
-#include "model/parallel.h"
 #include "model/transformer/sampling.h"
 
 namespace millrace {
@@ -82,14 +80,9 @@ struct Generator::Impl {
     block.attention_norm().forward(h.view(), nullptr, x.view());
     block.attention().project(x.view(), layout.position.data(), rope, q.view(), cache.k.view().row_range(fed, count),
                               cache.v.view().row_range(fed, count));
-    for_long_ranges(config.num_attention_heads, 1, [&](Index n, Index) {
-      thread_local HeadScratch<float> head_scratch;
-      const auto part = [&](Matrix<float>& all, Index rows) {
-        return all.view().row_range(0, rows).column_range(n * config.head_dim, config.head_dim);
-      };
-      head_forward<float>(part(q, count), part(cache.k, fed + count), part(cache.v, fed + count),
-                          {layout.first_key.data(), fed}, head_scratch, part(result, count), log_sum.row(n));
-    });
+    const auto fed_so_far = [&](Matrix<float>& all) { return all.view().row_range(0, fed + count); };
+    block.attention().attend(1, q.view(), fed_so_far(cache.k), fed_so_far(cache.v), {layout.first_key.data(), fed},
+                             result.view(), log_sum.view());
     block.attention().output(result.view(), y.view());
     add<float>(y.view(), h.view());
   }
