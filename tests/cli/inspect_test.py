@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import pty
 import shutil
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
+from terminal import output_on_terminal
 
 MILLRACE = None
 ROWS = 80  # Of the first phase.
@@ -24,20 +24,7 @@ def millrace(*arguments, code=0):
 
 
 def on_a_terminal(*arguments, **environment):
-    """The program's output if stdout is a terminal."""
-    parent, child = pty.openpty()
-    process = subprocess.Popen([MILLRACE, *map(str, arguments)], stdout=child, stderr=subprocess.DEVNULL,
-                               env={**os.environ, **environment})
-    os.close(child)
-    text = b""
-    try:
-        while piece := os.read(parent, 65536):
-            text += piece
-    except OSError:  # The child closed its end.
-        pass
-    os.close(parent)
-    assert process.wait() == 0
-    return text.decode()
+    return output_on_terminal([MILLRACE, *arguments], env={**os.environ, **environment})
 
 
 class Inspect(unittest.TestCase):

@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import pty
 import re
 import shutil
 import stat
@@ -17,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import preprocess_test
 import standard_files_test
 import tiny_run
+from terminal import output_on_terminal
 
 MILLRACE = None
 STEPS = ("--set", "train.tokens=512", "--set", "eval.tokens=500", "--threads", 1)
@@ -319,11 +319,7 @@ class HostileText(unittest.TestCase):
     def test_a_text_that_is_generated_is_itself_but_on_a_terminal(self):
         arguments = ("generate", self.run_dir / "checkpoints/step-000002", "--prompt", "mill\x1b[31m\x9b", "--tokens", 1)
         self.assertIn("\x1b[31m", millrace(*arguments).stdout)
-        controller, terminal = pty.openpty()
-        subprocess.run([MILLRACE, *map(str, arguments)], stdout=terminal, stderr=subprocess.DEVNULL, check=True)
-        os.close(terminal)
-        self.expect_shown(os.read(controller, 1 << 16).decode(errors="replace").replace("\r\n", "\n"))
-        os.close(controller)
+        self.expect_shown(output_on_terminal([MILLRACE, *arguments]).replace("\r\n", "\n"))
 
     def test_a_run_folder_is_not_begun_with_what_cannot_come_back(self):
         folder = self.folder / "latin"

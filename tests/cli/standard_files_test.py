@@ -4,7 +4,6 @@ standard_files_test.py MILLRACE"""
 import itertools
 import os
 import pathlib
-import pty
 import resource
 import shutil
 import subprocess
@@ -14,6 +13,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
+from terminal import output_on_terminal
 
 MILLRACE = None
 NUMBERS = itertools.count()
@@ -205,12 +205,7 @@ class StandardFiles(unittest.TestCase):
                 self.assertEqual([path.name for path in folder.glob("checkpoints/step-*")], [])
 
     def test_results_on_a_terminal_come_at_once_and_whole(self):
-        controller, terminal = pty.openpty()
-        done = run("vocab", "show", self.vocabulary, stdout=terminal)
-        os.close(terminal)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn("umT5", os.read(controller, 1 << 16).decode())
-        os.close(controller)
+        self.assertIn("umT5", output_on_terminal([MILLRACE, "vocab", "show", self.vocabulary]))
 
 
 if __name__ == "__main__":
