@@ -25,13 +25,15 @@ ROOMS = {
     "pipeline/keys": "stages stages/io pipeline",
     "pipeline/config": "stages/* pipeline pipeline/keys",
     "pipeline/corpora": "stages/* pipeline pipeline/keys pipeline/config",
-    "pipeline/rows": "stages pipeline pipeline/keys pipeline/config pipeline/corpora",
-    "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/rows",
-    "pipeline/stream": "stages/* pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/reading": "stages/* pipeline/config pipeline/corpora",
+    "pipeline/rows": "stages pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading",
+    "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/reading pipeline/rows",
+    "pipeline/stream": "stages/* pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading pipeline/rows "
+                       "pipeline/mix",
     "pipeline/plan": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
     "pipeline/formats": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows",
-    "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix pipeline/stream "
-                       "pipeline/plan pipeline/formats",
+    "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/reading pipeline/rows pipeline/mix "
+                       "pipeline/stream pipeline/plan pipeline/formats",
     "pipeline/sample": "stages/* pipeline",
     "model": "",
     "model/config": "",
@@ -54,7 +56,7 @@ ROOMS = {
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "stages model/config model/parameters model/cost trainer/config trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
-                   "pipeline/rows pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
+                   "pipeline/reading pipeline/rows pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
                    "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "

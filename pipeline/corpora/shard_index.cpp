@@ -15,7 +15,7 @@
 #include <oneapi/tbb/task_arena.h>
 
 #include "pipeline/corpora/corpus_set.h"
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "pipeline/mutex.h"
 #include "stages/content_hash.h"
 #include "stages/io/disk.h"

@@ -4,7 +4,7 @@
 #include <thread>
 #include <utility>
 
-#include "pipeline/corpora/corpus_scan.h"
+#include "pipeline/reading/corpus_scan.h"
 #include "pipeline/export/corpus_export.h"
 #include "pipeline/export/rejects_file.h"
 #include "pipeline/json_text.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "pipeline/corpora/read_cursor.h"
+#include "pipeline/reading/read_cursor.h"
 #include "stages/records.h"
 
 namespace millrace {

@@ -6,7 +6,7 @@
 
 #include <xxhash.h>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "stages/philox.h"
 
 namespace millrace {

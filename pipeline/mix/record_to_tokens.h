@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "pipeline/corpora/record_source.h"
+#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
 #include "stages/tokenizer/vocabulary.h"
 

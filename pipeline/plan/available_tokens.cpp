@@ -12,7 +12,7 @@
 
 #include <oneapi/tbb/parallel_for.h>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "pipeline/corpora/loss_judge.h"
 #include "stages/record_reader.h"
 #include "stages/shards/shard_to_records.h"

@@ -7,7 +7,7 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "pipeline/corpora/read_cursor.h"
+#include "pipeline/reading/read_cursor.h"
 #include "pipeline/corpora/record_counts.h"
 #include "stages/records.h"
 

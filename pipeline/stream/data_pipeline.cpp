@@ -14,7 +14,7 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 
-#include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/mix/document_chunk.h"
 #include "pipeline/mix/mixer.h"
 #include "pipeline/mix/record_to_tokens.h"

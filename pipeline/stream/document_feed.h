@@ -9,7 +9,7 @@
 
 #include <oneapi/tbb/flow_graph.h>
 
-#include "pipeline/corpora/record_source.h"
+#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
 
 namespace millrace {

@@ -9,9 +9,9 @@
 
 #include <fmt/format.h>
 
-#include "pipeline/corpora/corpus_reader.h"
-#include "pipeline/corpora/corpus_shard.h"
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/reading/corpus_reader.h"
+#include "pipeline/reading/corpus_shard.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "pipeline/keys/config_table.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"

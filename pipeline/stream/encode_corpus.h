@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "pipeline/corpora/record_source.h"
+#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
 
 namespace millrace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/reading/held_out.h"
 #include "pipeline/stream/evaluation_rows.h"
 
 namespace millrace {

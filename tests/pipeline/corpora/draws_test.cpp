@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "pipeline/mix/record_to_tokens.h"
 #include "stages/philox.h"
 #include "tests/tiny_vocabulary.h"

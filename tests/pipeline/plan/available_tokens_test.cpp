@@ -4,7 +4,7 @@
 
 #include <gtest/gtest.h>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/corpora/is_held_out.h"
 #include "pipeline/corpora/shard_index.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/mix/mixer.h"
 #include "pipeline/mix/record_to_tokens.h"
 #include "pipeline/rows/start_position.h"

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "pipeline/corpora/corpus_set.h"
-#include "pipeline/corpora/read_cursor.h"
+#include "pipeline/reading/read_cursor.h"
 #include "stages/record_reader.h"
 
 namespace millrace {

@@ -1,4 +1,4 @@
-#include "pipeline/corpora/corpus_scan.h"
+#include "pipeline/reading/corpus_scan.h"
 
 #include <filesystem>
 #include <string>

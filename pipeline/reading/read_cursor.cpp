@@ -1,4 +1,4 @@
-#include "pipeline/corpora/read_cursor.h"
+#include "pipeline/reading/read_cursor.h"
 
 namespace millrace {
 

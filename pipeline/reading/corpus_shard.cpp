@@ -1,4 +1,4 @@
-#include "pipeline/corpora/corpus_shard.h"
+#include "pipeline/reading/corpus_shard.h"
 
 #include <algorithm>
 #include <variant>

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
@@ -10,9 +9,6 @@
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
-
-/// True iff xxh3_64(text, seed 0) < fraction * 2^64: a document is held out in every corpus and run, or in none.
-bool is_held_out(std::string_view text, double fraction);
 
 /// Held-out documents of one corpus, as ids.
 struct HeldOut {

@@ -1,4 +1,4 @@
-#include "pipeline/corpora/corpus_reader.h"
+#include "pipeline/reading/corpus_reader.h"
 
 #include <algorithm>
 #include <set>

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "pipeline/corpora/read_cursor.h"
+#include "pipeline/reading/read_cursor.h"
 #include "stages/records.h"
 
 namespace millrace {

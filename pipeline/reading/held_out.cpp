@@ -1,16 +1,13 @@
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/reading/held_out.h"
 
 #include <variant>
 
-#include <xxhash.h>
-
-#include "pipeline/corpora/corpus_shard.h"
+#include "pipeline/corpora/is_held_out.h"
+#include "pipeline/reading/corpus_shard.h"
 #include "stages/shards/shard_to_records.h"
 
 namespace millrace {
 namespace {
-
-constexpr double kTwoTo64 = 0x1p64;
 
 HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const Vocabulary& vocabulary,
                       std::uint64_t wanted) {
@@ -41,10 +38,6 @@ HeldOut gather_corpus(const StreamConfig& config, const RunCorpus& corpus, const
 }
 
 }  // namespace
-
-bool is_held_out(std::string_view text, double fraction) {
-  return static_cast<double>(XXH3_64bits(text.data(), text.size())) < fraction * kTwoTo64;
-}
 
 std::vector<HeldOut> gather_held_out(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
                                      const Vocabulary& vocabulary, std::uint64_t tokens_per_corpus) {

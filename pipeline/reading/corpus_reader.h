@@ -8,9 +8,9 @@
 #include <vector>
 
 #include "pipeline/corpora/corpus_set.h"
-#include "pipeline/corpora/corpus_shard.h"
-#include "pipeline/corpora/read_cursor.h"
-#include "pipeline/corpora/record_source.h"
+#include "pipeline/reading/corpus_shard.h"
+#include "pipeline/reading/read_cursor.h"
+#include "pipeline/reading/record_source.h"
 
 namespace millrace {
 

@@ -1,6 +1,6 @@
 #include <gtest/gtest.h>
 
-#include "pipeline/corpora/held_out.h"
+#include "pipeline/reading/held_out.h"
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
