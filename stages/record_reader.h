@@ -24,6 +24,10 @@ class RecordReader {
 
   /// Fraction of the shard before the next record, 0 to 1; approximate in a compressed file.
   virtual double share_read() const = 0;
+
+  /// Bytes of the file before the next record: exact in a plain file and where a frame begins, within a frame by the
+  /// ratio of the file's beginning (ShardShape), in Parquet by rows. Depends on the shard's bytes only.
+  virtual std::uint64_t file_bytes_read() const = 0;
 };
 
 }  // namespace millrace

@@ -16,6 +16,7 @@
 #include "pipeline/config/mix_file.h"
 #include "pipeline/keys/config_table.h"
 #include "pipeline/plan/mix_forecast.h"
+#include "pipeline/reading/lanes.h"
 #include "trainer/config/run_config.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/run_memory.h"
@@ -72,13 +73,13 @@ Subject read_subject(const MixOptions& options) {
   return subject;
 }
 
-void plan_training(const Subject& subject, MixView& view) {
+void plan_training(const Subject& subject, const std::vector<RunCorpus>& corpora, MixView& view) {
   if (!subject.run) return;
   RunConfig run = *subject.run;
   if (run.model.vocab_size == 0 && subject.vocabulary) run.model.vocab_size = subject.vocabulary->embedding_rows();
   if (run.model.vocab_size == 0) return;
   check_model_config(run.model, run.file.string() + ": [model]");
-  const MemoryQuestion memory = memory_question(run, subject.vocabulary_file, compute_threads());
+  const MemoryQuestion memory = memory_question(run, corpora, subject.vocabulary_file, compute_threads());
   view.memory = plan_memory(memory);
   view.machine = machine_memory();
   view.memory_advice = memory_advice(memory, view.machine);
@@ -88,9 +89,10 @@ void plan(const MixOptions& options) {
   const Subject subject = read_subject(options);
   MixForecast forecast;
   MixView view{subject.request, forecast, subject.vocabulary_file};
-  plan_training(subject, view);
   forecast = forecast_mix(subject.request, subject.vocabulary ? &*subject.vocabulary : nullptr,
                           {.interrupted = interrupt_requested});
+  if (subject.run && subject.request.has_data()) view.reading = reading_plans(subject.run->stream, forecast.corpora);
+  plan_training(subject, forecast.corpora, view);
   print_results(options.json ? view.json() : view.text());
 }
 

@@ -10,6 +10,7 @@
 #include "cli/console/text_table.h"
 #include "cli/views/index_hint.h"
 #include "cli/views/memory_view.h"
+#include "cli/views/order_view.h"
 #include "pipeline/json_text.h"
 
 namespace millrace {
@@ -124,6 +125,7 @@ std::string MixView::text() const {
                        human_count(forecast.plan.positions));
   for (const std::string& line : passed_over(forecast.corpora)) out += line + "\n";
   out += provenance(*this);
+  if (!reading.empty()) out += "\n" + order_table(forecast.corpora, reading);
   if (memory) out += "\n" + memory_table(*memory, machine);
   if (!memory_advice.empty()) out += fmt::format("this machine has too little: {}\n", memory_advice);
   return out;
@@ -179,6 +181,7 @@ std::string MixView::json() const {
                  {"phases", phases},
                  {"corpora", corpora},
                  {"by_kind", by_kind},
+                 {"order", reading.empty() ? Json() : order_json(forecast.corpora, reading)},
                  {"memory", memory ? memory_json(*memory, machine) : Json()}};
   return json_page(all);
 }

@@ -3,8 +3,10 @@
 #include <filesystem>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "pipeline/plan/mix_forecast.h"
+#include "pipeline/reading/lanes.h"
 #include "trainer/plan/machine_memory.h"
 #include "trainer/plan/memory_plan.h"
 
@@ -15,6 +17,7 @@ struct MixView {
   const ForecastRequest& request;
   const MixForecast& forecast;
   std::filesystem::path vocabulary;       ///< The file, which may be missing; empty: none was named.
+  std::vector<ReadingPlan> reading = {};  ///< Of the forecast's corpora; empty: not a run, or without data.
   std::optional<MemoryPlan> memory = {};  ///< Of training; needs the vocabulary.
   MachineMemory machine = {};
   std::string memory_advice = {};  ///< What to change so that it fits; empty: it does.

@@ -29,8 +29,12 @@ struct StreamConfig {
   std::vector<Phase> phases;   ///< At least one; `until` rises strictly.
 
   double holdout = 0.001;                     ///< A document is held out iff xxh3_64(text) < holdout * 2^64.
-  std::uint64_t shuffle_block = 4096;         ///< Records that are shuffled together. Restarting costs one block.
-  std::uint64_t shuffle_bytes = 16ull << 20;  ///< ... or this many bytes of text, whichever comes first.
+  std::uint64_t shuffle_block = 4096;         ///< Records that are shuffled together.
+  std::uint64_t shuffle_bytes = 1ull << 20;   ///< ... or this many bytes of text, whichever comes first.
+  std::uint64_t shuffle_shards = 0;           ///< Shards of a corpus that are read side by side at most; 0: no bound.
+  std::uint64_t shuffle_memory = 2ull << 30;  ///< ... as many as fit in so many bytes, all corpora together.
+  std::uint64_t replay_bytes = 8ull << 30;    ///< ... and whose content is so many, where it is read again to go on.
+  std::uint64_t shuffle_tokens = 8ull << 20;  ///< Of a corpus, in a window whose segments are shuffled: SegmentWindow.
   Sampling sampling = Sampling::quota;
   OnBadData on_bad_data = OnBadData::skip;
   double max_bad_fraction = 0.001;            ///< Part of a corpus that may be lost: see loss_judge.h.

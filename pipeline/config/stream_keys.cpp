@@ -90,6 +90,31 @@ KeyTable<StreamConfig> make_data_keys() {
             .meaning = "of text that are shuffled together, unless `shuffle_block` comes first",
             .alters = Alters::rows},
            &StreamConfig::shuffle_bytes);
+  keys.add({.name = "shuffle_shards",
+            .range = WholeRange{},
+            .unit = "shards",
+            .meaning = "of a corpus that are read side by side at most, each in its blocks; 0: as many as fit",
+            .alters = Alters::rows},
+           &StreamConfig::shuffle_shards);
+  keys.add({.name = "shuffle_memory",
+            .range = WholeRange{.least = 1},
+            .unit = "bytes",
+            .meaning = "that blocks and decompressors of the shards read side by side may take, all corpora together",
+            .alters = Alters::rows},
+           &StreamConfig::shuffle_memory);
+  keys.add({.name = "replay_bytes",
+            .range = WholeRange{.least = 1},
+            .unit = "bytes",
+            .meaning = "of content that going on may read again on its way into the shards read side by side; fewer "
+                       "are, where they are large frames",
+            .alters = Alters::rows},
+           &StreamConfig::replay_bytes);
+  keys.add({.name = "shuffle_tokens",
+            .range = WholeRange{.most = kMostShuffled},
+            .unit = "tokens",
+            .meaning = "of a corpus whose segments are shuffled together, each denoiser's among themselves; 0: none",
+            .alters = Alters::rows},
+           &StreamConfig::shuffle_tokens);
   keys.add({.name = "sampling",
             .meaning =
                 "shares that hold after every example, or corpora and denoisers drawn by their shares, as OpenMoE did",

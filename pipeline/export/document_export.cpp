@@ -4,13 +4,13 @@
 #include <thread>
 #include <utility>
 
-#include "pipeline/reading/corpus_scan.h"
 #include "pipeline/export/corpus_export.h"
 #include "pipeline/export/rejects_file.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/mix/record_to_tokens.h"
 #include "pipeline/plan/token_budget.h"
+#include "pipeline/reading/corpus_scan.h"
 #include "pipeline/seek_json.h"
 #include "pipeline/stream/encode_corpus.h"
 

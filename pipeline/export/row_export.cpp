@@ -42,7 +42,7 @@ std::vector<CorpusAccount> accounts_of(const StreamConfig& config, const std::ve
     const CorpusPosition& place = position.corpora[i];
     CorpusAccount& account =
         accounts.emplace_back(account_of_rows(place, progress.ledger, static_cast<std::uint32_t>(i)));
-    const bool all = place.epoch > 0 || !place.open;
+    const bool all = place.epoch() > 0 || !place.open;
     account.not_reached = all ? 0 : records_not_reached(config, corpora[i], account.records.read);
     check_account(account);
   }

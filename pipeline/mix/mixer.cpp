@@ -10,41 +10,21 @@
 #include "stages/errors.h"
 
 namespace millrace {
-namespace {
-
-/// Credits are returned at once until the buffer holds tokens for this many of the longest examples.
-constexpr std::uint64_t kBufferedExamples = 2;
-
-/// Draws an index with probability proportional to its weight.
-std::size_t draw(const std::vector<Quota>& claimants, ItemRng& rng) {
-  std::uint64_t sum = 0;
-  for (const Quota& claimant : claimants) sum += claimant.weight;
-  std::uint64_t left = rng.below(sum);
-  std::size_t index = 0;
-  while (left >= claimants[index].weight) left -= claimants[index++].weight;
-  return index;
-}
-
-}  // namespace
 
 Mixer::Mixer(const StreamConfig& config, const std::vector<RunCorpus>& corpora, const std::vector<PreparedPhase>& plans,
              StreamPosition start)
-    : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)), credit_(corpora.size(), 0) {
+    : config_(config), corpora_(corpora), plans_(plans), position_(std::move(start)) {
   position_.source = {};  // From now on positions are those of the stream itself.
-  TokenBuffer::Limits limits;
-  limits.on_bad_data = config.on_bad_data;
-  limits.max_bad_fraction = config.max_bad_fraction;
-  for (const PreparedPhase& plan : plans) limits.full_at = std::max(limits.full_at, kBufferedExamples * plan.longest);
   for (std::size_t i = 0; i < corpora.size(); ++i)
-    buffers_.emplace_back(corpora[i].corpus.name, position_.corpora[i], limits);
+    windows_.emplace_back(config, corpora[i], plans, std::move(position_.corpora[i]));
 }
 
 void Mixer::arrive(std::size_t corpus, EncodedRecord item) {
-  if (!finished_) credit_[corpus] += buffers_[corpus].arrive(std::move(item));
+  if (!finished_) windows_[corpus].arrive(std::move(item));
 }
 
 std::uint64_t Mixer::take_credit(std::size_t corpus) {
-  return std::exchange(credit_[corpus], 0);
+  return windows_[corpus].take_credit();
 }
 
 std::optional<MixedSegment> Mixer::next() {
@@ -56,10 +36,8 @@ std::optional<MixedSegment> Mixer::next() {
       room_ = 0;
       continue;
     }
-    const PreparedPhase& plan = plans_[position_.phase];
-    const auto length = static_cast<std::uint64_t>(plan.denoisers[choice_->denoiser].raw_length());
     try {
-      switch (buffers_[choice_->corpus].supply(length, plan.separator)) {
+      switch (windows_[choice_->corpus].supply(position_.phase)) {
         case TokenBuffer::Supply::enough:
           return cut(*std::exchange(choice_, std::nullopt));
         case TokenBuffer::Supply::wait:
@@ -69,7 +47,7 @@ std::optional<MixedSegment> Mixer::next() {
           if (!close(std::exchange(choice_, std::nullopt)->corpus)) return last(MixedSegment::Kind::end, nullptr);
       }
     } catch (const std::exception&) {
-      if (choice_) note_rejects(choice_->corpus, buffers_[choice_->corpus].take_rejects());
+      if (choice_) note_rejects(choice_->corpus, windows_[choice_->corpus].take_rejects());
       return last(MixedSegment::Kind::failure, std::current_exception());
     }
   }
@@ -83,17 +61,9 @@ bool Mixer::enter_phase() {
     if (position_.phase + 1 == config_.phases.size()) return false;
     ++position_.phase;
     choice_.reset();
-    restart_counters();
+    for (SegmentWindow& window : windows_) window.begin_phase(position_.phase);
   }
   return true;
-}
-
-void Mixer::restart_counters() {
-  const std::size_t denoisers = plans_[position_.phase].denoisers.size();
-  for (TokenBuffer& buffer : buffers_) {
-    buffer.position().phase_raw_tokens = 0;
-    buffer.position().phase_examples.assign(denoisers, 0);
-  }
 }
 
 /// Nothing if every corpus of the phase is closed.
@@ -103,8 +73,8 @@ std::optional<Mixer::Choice> Mixer::choose() const {
   std::vector<std::size_t> denoisers;
   bool any_open = false;
   for (std::size_t i = 0; i < plan.corpora.size(); ++i) {
-    const CorpusPosition& place = buffers_[plan.corpora[i]].position();
-    denoisers.push_back(choose_denoiser(plan.corpora[i]));
+    const CorpusPosition& place = windows_[plan.corpora[i]].position();
+    denoisers.push_back(windows_[plan.corpora[i]].next_denoiser(position_.phase));
     claimants.push_back({place.open ? plan.corpus_shares[i] : 0, place.phase_raw_tokens,
                          static_cast<std::uint64_t>(plan.denoisers[denoisers.back()].raw_length())});
     any_open = any_open || place.open;
@@ -115,20 +85,9 @@ std::optional<Mixer::Choice> Mixer::choose() const {
     chosen = choose_by_quota(claimants, plan.longest);
   } else {
     ItemRng rng(config_.seed, Purpose::random_sampling, item_of({position_.example, 0}));
-    chosen = draw(claimants, rng);
+    chosen = draw_by_weight(claimants, rng);
   }
   return Choice{plan.corpora[chosen], denoisers[chosen]};
-}
-
-std::size_t Mixer::choose_denoiser(std::size_t corpus) const {
-  const PreparedPhase& plan = plans_[position_.phase];
-  const CorpusPosition& place = buffers_[corpus].position();
-  std::vector<Quota> claimants;
-  for (std::size_t d = 0; d < plan.denoisers.size(); ++d)
-    claimants.push_back({plan.denoiser_shares[d], place.phase_examples[d], 1});
-  if (config_.sampling == Sampling::quota) return choose_by_quota(claimants, 1);
-  ItemRng rng(config_.seed, Purpose::random_sampling, item_of({position_.example, 1}));
-  return draw(claimants, rng);
 }
 
 /// Positions that the next example takes.
@@ -139,13 +98,9 @@ int Mixer::length_of(const Choice& choice) const {
 
 MixedSegment Mixer::cut(const Choice& choice) {
   const PreparedPhase& plan = plans_[position_.phase];
-  TokenBuffer& buffer = buffers_[choice.corpus];
   const int length = length_of(choice);
-  TokenBuffer::Cut cut =
-      buffer.cut(static_cast<std::uint64_t>(plan.denoisers[choice.denoiser].raw_length()), plan.separator);
-  ++buffer.position().phase_examples[choice.denoiser];
-  credit_[choice.corpus] += cut.credit;
-  note_rejects(choice.corpus, std::move(cut.rejects));
+  TokenBuffer::Cut cut = windows_[choice.corpus].take(position_.phase);
+  for (TokenBuffer::Begun& document : cut.begun) note_rejects(choice.corpus, document.told.take_rejects());
 
   MixedSegment mixed;
   mixed.number = segments_++;
@@ -155,7 +110,7 @@ MixedSegment Mixer::cut(const Choice& choice) {
   mixed.origin.denoiser = static_cast<std::uint32_t>(choice.denoiser);
   mixed.origin.raw_tokens = cut.segment.raw_tokens;
   mixed.origin.segment_tokens = cut.segment.tokens.size();
-  mixed.origin.documents_begun = cut.documents_begun;
+  mixed.origin.documents_begun = cut.begun.size();
   mixed.origin.documents = cut.segment.documents;
   mixed.segment = std::move(cut.segment);
   mixed.rejects = std::exchange(rejects_, {});
@@ -173,15 +128,15 @@ MixedSegment Mixer::cut(const Choice& choice) {
 }
 
 std::shared_ptr<const StreamPosition> Mixer::position_now() {
-  for (std::size_t i = 0; i < buffers_.size(); ++i) position_.corpora[i] = buffers_[i].position();
+  for (std::size_t i = 0; i < windows_.size(); ++i) position_.corpora[i] = windows_[i].position();
   return std::make_shared<const StreamPosition>(position_);
 }
 
 /// False if the stream ends with this corpus.
 bool Mixer::close(std::size_t corpus) {
-  note_rejects(corpus, buffers_[corpus].close());
+  note_rejects(corpus, windows_[corpus].close());
   if (corpora_[corpus].corpus.at_end == AtEnd::stop) return false;
-  restart_counters();
+  for (SegmentWindow& window : windows_) window.begin_shares();
   return true;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -8,7 +9,7 @@
 
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/mix/prepared_phase.h"
-#include "pipeline/mix/token_buffer.h"
+#include "pipeline/mix/segment_window.h"
 #include "pipeline/rows/position.h"
 #include "pipeline/rows/stream_row.h"
 #include "stages/objectives/segment_to_example.h"
@@ -31,7 +32,7 @@ struct MixedSegment {
   std::exception_ptr failure;
 };
 
-/// The serial part of the stream: takes the documents of every corpus as they arrive, chooses examples by quota, cuts
+/// The serial part of the stream: takes the documents of every corpus as they arrive, chooses examples by quota, takes
 /// them strictly in order and assigns each to a row. The open row takes the next example if it fits; else, or if a
 /// corpus must be closed first, the row is closed. Phases change between rows only. So the position after a row's last
 /// example determines all that follows. What the mixer yields depends on the documents' order per corpus only, never on
@@ -55,11 +56,9 @@ class Mixer {
   };
   bool enter_phase();
   std::optional<Choice> choose() const;
-  std::size_t choose_denoiser(std::size_t corpus) const;
   int length_of(const Choice& choice) const;
   MixedSegment cut(const Choice& choice);
   bool close(std::size_t corpus);
-  void restart_counters();
   MixedSegment last(MixedSegment::Kind kind, std::exception_ptr failure);
   std::shared_ptr<const StreamPosition> position_now();
   void note_rejects(std::size_t corpus, std::vector<Reject> rejects);
@@ -67,9 +66,8 @@ class Mixer {
   const StreamConfig& config_;
   const std::vector<RunCorpus>& corpora_;
   const std::vector<PreparedPhase>& plans_;
-  StreamPosition position_;  ///< Its corpora are kept by the buffers.
-  std::vector<TokenBuffer> buffers_;
-  std::vector<std::uint64_t> credit_;
+  StreamPosition position_;            ///< Its corpora are kept by the windows.
+  std::deque<SegmentWindow> windows_;  ///< One a corpus.
   std::optional<Choice> choice_;
   int room_ = 0;  ///< Positions left in the open row; 0: none is open. Of position_.row the open one is the last.
   std::vector<Reject> rejects_;

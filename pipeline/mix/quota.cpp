@@ -24,4 +24,13 @@ std::size_t choose_by_quota(std::span<const Quota> claimants, std::uint64_t long
   return static_cast<std::size_t>(best - claimants.data());
 }
 
+std::size_t draw_by_weight(std::span<const Quota> claimants, ItemRng& rng) {
+  std::uint64_t sum = 0;
+  for (const Quota& claimant : claimants) sum += claimant.weight;
+  std::uint64_t left = rng.below(sum);
+  std::size_t index = 0;
+  while (left >= claimants[index].weight) left -= claimants[index++].weight;
+  return index;
+}
+
 }  // namespace millrace

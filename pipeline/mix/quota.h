@@ -5,6 +5,7 @@
 #include <span>
 
 #include "pipeline/config/stream_config.h"
+#include "stages/philox.h"
 
 namespace millrace {
 
@@ -19,5 +20,8 @@ struct Quota {
 /// (x + longest) / w, ties to the first. Every claimant then stays within `longest` of w N / W after every choice.
 /// Integers of 128 bits: exact for totals up to 2^63. REQUIRES: some weight > 0; longest >= every next.
 std::size_t choose_by_quota(std::span<const Quota> claimants, std::uint64_t longest);
+
+/// A claimant drawn with probability proportional to its weight. REQUIRES: some weight > 0.
+std::size_t draw_by_weight(std::span<const Quota> claimants, ItemRng& rng);
 
 }  // namespace millrace

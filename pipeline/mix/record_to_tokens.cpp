@@ -44,6 +44,7 @@ EncodedRecord record_to_tokens(ReadRecord item, const Vocabulary& vocabulary, co
   using Kind = EncodedRecord::Kind;
   EncodedRecord encoded;
   encoded.place = item.place;
+  encoded.ended_lanes = std::move(item.ended_lanes);
   encoded.after = item.after;
   encoded.rejects = std::move(item.container_rejects);
   if (item.kind != ReadRecord::Kind::record) {

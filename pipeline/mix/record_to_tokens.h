@@ -3,8 +3,8 @@
 #include <cstdint>
 #include <string_view>
 
-#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
+#include "pipeline/reading/record_source.h"
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {

@@ -1,6 +1,7 @@
 #include "pipeline/mix/token_buffer.h"
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
@@ -8,36 +9,51 @@
 #include "stages/errors.h"
 
 namespace millrace {
+namespace {
 
-TokenBuffer::TokenBuffer(std::string corpus, CorpusPosition start, const Limits& limits)
-    : corpus_(std::move(corpus)),
-      limits_(limits),
-      start_source_(std::exchange(start.source, {})),
-      position_(std::move(start)),
-      account_(limits.on_bad_data, limits.max_bad_fraction, corpus_, position_.records) {
-  between_documents_ = position_.offset == 0;
-  mid_document_ = !between_documents_;
-  epoch_has_documents_ = position_.shard_turn > 0 || position_.block > 0 || position_.index > 0 || position_.offset > 0;
-  ended_ = !position_.open;
+/// Whether `next` goes on in the same document where `span` ends.
+bool goes_on(const DocumentSpan& span, const DocumentSpan& next) {
+  return span.shard == next.shard && span.record == next.record && span.epoch == next.epoch && span.to == next.from;
 }
 
-std::uint64_t TokenBuffer::arrive(EncodedRecord item) {
-  const bool must_wait = item.kind == EncodedRecord::Kind::document && tokens_ >= limits_.full_at;
+}  // namespace
+
+TokenBuffer::TokenBuffer(std::string corpus, ReadingPlace start, PositionSource source, bool is_open,
+                         const Limits& limits)
+    : corpus_(std::move(corpus)),
+      limits_(limits),
+      start_source_(std::move(source)),
+      place_(std::move(start)),
+      account_(limits.on_bad_data, limits.max_bad_fraction, corpus_, place_.records) {
+  mid_document_ = place_.offset > 0;
+  epoch_has_documents_ = !place_.lanes.empty() || place_.offset > 0;
+  ended_ = !is_open;
+  epochs_.push_back({place_.epoch, 0, 0, ended_});
+}
+
+void TokenBuffer::arrive(EncodedRecord item) {
+  const bool must_wait = item.kind == EncodedRecord::Kind::document && is_full();
   const std::uint64_t credit = item.credit;
   enter(std::move(item));
   // Nothing more is wanted behind a failure or the corpus's end: without credits its reader rests.
-  if (failure_ != nullptr || ended_) return 0;
-  if (!must_wait) return credit;
-  documents_.back().credit = credit;
-  return 0;
+  if (failure_ != nullptr || ended_) return;
+  (must_wait ? documents_.back().credit : credit_) += credit;
+}
+
+std::uint64_t TokenBuffer::take_credit() {
+  return std::exchange(credit_, 0);
+}
+
+bool TokenBuffer::is_full() const {
+  const EpochHeld& first = epochs_.front();
+  const std::uint64_t at_once = first.is_whole ? std::min(first.tokens, limits_.window) : limits_.window;
+  return tokens_ >= at_once + limits_.ahead;
 }
 
 /// Of all documents that still hold some.
-std::uint64_t TokenBuffer::give_back_credit() {
-  std::uint64_t credit = 0;
+void TokenBuffer::free_credit() {
   for (auto document = documents_.rbegin(); document != documents_.rend() && document->credit > 0; ++document)
-    credit += std::exchange(document->credit, 0);
-  return credit;
+    credit_ += std::exchange(document->credit, 0);
 }
 
 void TokenBuffer::enter(EncodedRecord item) {
@@ -52,18 +68,17 @@ void TokenBuffer::enter(EncodedRecord item) {
   if (counted_before && !is_in_midst_of(item)) return;
   if (!counted_before) count(item);
   std::ranges::move(item.rejects, std::back_inserter(pending_rejects_));
+  pass(item);
   switch (item.kind) {
     case EncodedRecord::Kind::document:
-      tokens_ += item.tokens.size() - (counted_before ? position_.offset : 0);
-      epoch_has_documents_ = true;
-      documents_.push_back({item.place, item.where.record, std::move(item.tokens), item.first_token,
-                            std::exchange(pending_, {}), std::exchange(pending_rejects_, {}), 0});
+      hold(item, counted_before ? place_.offset : 0);
       break;
     case EncodedRecord::Kind::failure:
       failure_ = item.failure;
       return;
     case EncodedRecord::Kind::epoch_end:
     case EncodedRecord::Kind::corpus_end:
+      begin_epoch(item.place.epoch);
       judge(item);
       if (!std::exchange(epoch_has_documents_, false) && failure_ == nullptr)
         failure_ = std::make_exception_ptr(DataError(fmt::format(
@@ -72,6 +87,7 @@ void TokenBuffer::enter(EncodedRecord item) {
             corpus_, account_.counts().read, account_.counts().rejected_total(), account_.counts().filtered,
             account_.counts().held_out)));
       ended_ = item.kind == EncodedRecord::Kind::corpus_end;
+      if (ended_) epochs_.back().is_whole = true;
       return;
     default:
       break;
@@ -79,13 +95,68 @@ void TokenBuffer::enter(EncodedRecord item) {
   judge(item);
 }
 
+void TokenBuffer::begin_epoch(std::uint64_t epoch) {
+  epochs_.back().is_whole = true;
+  epochs_.push_back({epoch, 0, 0, false});
+  forget_ended_epochs();
+}
+
+void TokenBuffer::add(EpochHeld& epoch, std::uint64_t tokens, std::uint64_t ends) {
+  epoch.tokens += tokens;
+  epoch.ends += ends;
+  tokens_ += tokens;
+  ends_ += ends;
+}
+
+/// `cut`: how much of the document was cut before a restart.
+void TokenBuffer::hold(EncodedRecord& document, std::uint64_t cut) {
+  epoch_has_documents_ = true;
+  if (epochs_.back().epoch != document.place.epoch) begin_epoch(document.place.epoch);
+  add(epochs_.back(), document.tokens.size() - cut, 1);
+  Held& held = documents_.emplace_back();
+  held.place = std::move(document.place);
+  held.record = document.where.record;
+  held.tokens = std::move(document.tokens);
+  held.first_token = document.first_token;
+  held.offset = cut;
+  held.begins = cut == 0;
+  held.told = Told(std::exchange(pending_, {}), std::exchange(pending_rejects_, {}));
+  held.lanes = std::exchange(pending_lanes_, {});
+}
+
 /// Whether the start position can be inside this item; if not, the corpus fails.
 bool TokenBuffer::is_in_midst_of(const EncodedRecord& item) {
-  if (item.kind == EncodedRecord::Kind::document && position_.offset <= item.tokens.size()) return true;
+  if (item.kind == EncodedRecord::Kind::document && place_.offset <= item.tokens.size()) return true;
   failure_ = std::make_exception_ptr(DataError(start_source_.told(fmt::format(
       "offset is {}, but the record there gives {} tokens: the position is damaged, or the shard has changed",
-      position_.offset, item.tokens.size()))));
+      place_.offset, item.tokens.size()))));
   return false;
+}
+
+/// Notes how far the lanes are once the item, or all before it if it is a document, has been passed over.
+void TokenBuffer::pass(const EncodedRecord& item) {
+  for (const LaneMove& ended : item.ended_lanes) pending_lanes_[ended.lane] = ended.to;
+  switch (item.kind) {
+    case EncodedRecord::Kind::held_out:
+    case EncodedRecord::Kind::filtered:
+    case EncodedRecord::Kind::skipped:
+    case EncodedRecord::Kind::rejected:
+      pending_lanes_[item.place.lane] = item.place.at;
+      ++pending_lanes_[item.place.lane].index;
+      break;
+    case EncodedRecord::Kind::epoch_end:
+      pending_lanes_.clear();
+      break;
+    default:
+      break;
+  }
+}
+
+void TokenBuffer::move(const std::map<std::uint32_t, LaneCursor>& lanes) {
+  for (const auto& [lane, to] : lanes) {
+    if (place_.lanes.size() <= lane) place_.lanes.resize(lane + 1);
+    place_.lanes[lane] = to;
+  }
 }
 
 void TokenBuffer::count(const EncodedRecord& item) {
@@ -98,10 +169,18 @@ void TokenBuffer::judge(const EncodedRecord& item) {
 }
 
 TokenBuffer::Supply TokenBuffer::supply(std::uint64_t length, std::optional<TokenId> separator) const {
-  const std::uint64_t separators = separator ? documents_.size() : 0;
-  if (tokens_ + separators >= length) return Supply::enough;
-  if (failure_ != nullptr) std::rethrow_exception(failure_);
+  if (tokens_ + (separator ? ends_ : 0) >= length) return Supply::enough;
+  expect_sound();
   return ended_ ? Supply::ended : Supply::wait;
+}
+
+TokenBuffer::EpochSupply TokenBuffer::supply_of_epoch(std::optional<TokenId> separator) const {
+  const EpochHeld& epoch = epochs_.front();
+  return {epoch.epoch, epoch.tokens + (separator ? epoch.ends : 0), epoch.is_whole};
+}
+
+void TokenBuffer::expect_sound() const {
+  if (failure_ != nullptr) std::rethrow_exception(failure_);
 }
 
 TokenBuffer::Cut TokenBuffer::cut(std::uint64_t length, std::optional<TokenId> separator) {
@@ -109,75 +188,141 @@ TokenBuffer::Cut TokenBuffer::cut(std::uint64_t length, std::optional<TokenId> s
   std::vector<TokenId>& ids = cut.segment.tokens;
   ids.reserve(length);
   while (ids.size() < length) {
-    const Held& document = documents_.front();
-    if (between_documents_) begin_document(document, cut);
-    const std::uint64_t taken = std::min<std::uint64_t>(length - ids.size(), document.tokens.size() - position_.offset);
-    if (taken > 0) {
-      const auto from = document.tokens.begin() + static_cast<std::ptrdiff_t>(position_.offset);
-      const std::uint64_t first = document.first_token + position_.offset;
-      cut.segment.documents.push_back(
-          {document.place.shard, document.record, first, first + taken, ids.size(), document.place.epoch});
-      ids.insert(ids.end(), from, from + static_cast<std::ptrdiff_t>(taken));
-      cut.segment.raw_tokens += taken;
-      position_.offset += taken;
-      tokens_ -= taken;
-    }
-    if (position_.offset < document.tokens.size()) break;
-    if (separator) {
+    Held& document = documents_.front();
+    if (document.begins) begin_document(document, cut);
+    take_ids(document, length - ids.size(), cut);
+    if (document.offset < document.tokens.size()) break;
+    if (separator && document.ends) {
       if (ids.size() == length) break;
       ids.push_back(*separator);
     }
-    end_document(cut);
+    end_document();
   }
-  if (tokens_ < limits_.full_at) cut.credit += give_back_credit();
-  position_.raw_tokens += cut.segment.raw_tokens;
-  position_.phase_raw_tokens += cut.segment.raw_tokens;
+  if (!is_full()) free_credit();
   return cut;
 }
 
-void TokenBuffer::begin_document(const Held& document, Cut& cut) {
-  between_documents_ = false;
-  position_.epoch = document.place.epoch;
-  position_.shard_turn = document.place.shard_turn;
-  position_.block = document.place.block;
-  position_.index = document.place.index;
-  position_.seek = document.place.seek;
-  position_.records += document.before;
-  cut.rejects.insert(cut.rejects.end(), document.rejects.begin(), document.rejects.end());
-  ++cut.documents_begun;
+void TokenBuffer::begin_document(Held& document, Cut& cut) {
+  document.begins = false;
+  if (!document.is_piece) place_.records += document.told.records();
+  cut.begun.push_back({cut.segment.documents.size(), std::exchange(document.told, {})});
+  if (document.is_piece) return;
+  if (std::exchange(place_.epoch, document.place.epoch) != document.place.epoch) place_.lanes.clear();
+  move(document.lanes);
+  move({{document.place.lane, document.place.at}});
+  place_.lane = document.place.lane;
 }
 
-void TokenBuffer::end_document(Cut& cut) {
-  cut.credit += documents_.front().credit;
-  documents_.pop_front();
-  ++position_.index;
-  position_.offset = 0;
-  between_documents_ = true;
-}
-
-std::vector<Reject> TokenBuffer::close() {
-  std::vector<Reject> rejects;
-  position_.tail_tokens += tokens_;
-  if (!between_documents_) documents_.pop_front();  // It was counted when its first token was consumed.
-  position_.tail_documents += documents_.size();
-  for (Held& document : documents_) {
-    position_.records += document.before;
-    std::ranges::move(document.rejects, std::back_inserter(rejects));
+/// At most `most` ids of the document.
+void TokenBuffer::take_ids(Held& document, std::uint64_t most, Cut& cut) {
+  Segment& segment = cut.segment;
+  const std::uint64_t taken = std::min<std::uint64_t>(most, document.tokens.size() - document.offset);
+  if (taken == 0) return;
+  const auto from = document.tokens.begin() + static_cast<std::ptrdiff_t>(document.offset);
+  const std::uint64_t first = document.first_token + document.offset;
+  DocumentSpan span{document.place.shard, document.record,       first,
+                    first + taken,        segment.tokens.size(), document.place.epoch};
+  if (!segment.documents.empty() && goes_on(segment.documents.back(), span)) {
+    segment.documents.back().to = span.to;
+  } else {
+    segment.documents.push_back(span);
   }
-  std::ranges::move(pending_rejects_, std::back_inserter(rejects));
-  position_.records += pending_;
-  position_.open = false;
+  segment.tokens.insert(segment.tokens.end(), from, from + static_cast<std::ptrdiff_t>(taken));
+  segment.raw_tokens += taken;
+  document.offset += taken;
+  epochs_.front().tokens -= taken;
+  tokens_ -= taken;
+  if (!document.is_piece) place_.offset = document.offset;
+}
+
+void TokenBuffer::end_document() {
+  const Held& document = documents_.front();
+  credit_ += document.credit;
+  if (document.ends) {
+    --epochs_.front().ends;
+    --ends_;
+  }
+  if (!document.is_piece) {
+    ++place_.lanes[place_.lane].index;
+    place_.lane = 0;
+    place_.offset = 0;
+  }
+  documents_.pop_front();
+  forget_ended_epochs();
+}
+
+void TokenBuffer::forget_ended_epochs() {
+  while (epochs_.size() > 1 && epochs_.front().is_whole && epochs_.front().tokens == 0 && epochs_.front().ends == 0)
+    epochs_.pop_front();
+}
+
+void TokenBuffer::put_back(std::vector<Cut> cuts) {
+  std::vector<Held> pieces = pieces_of(std::move(cuts));
+  if (pieces.empty()) return;
+  if (!documents_.empty()) {
+    const Held& next = documents_.front();
+    pieces.back().ends = !is_continued(pieces.back(), next);
+    // It was only there for its separator, which the last piece has now.
+    if (pieces.back().ends && next.offset == next.tokens.size()) end_document();
+  }
+  if (const std::uint64_t epoch = pieces.front().place.epoch; epochs_.front().epoch != epoch)
+    epochs_.push_front({epoch, 0, 0, true});
+  for (auto piece = pieces.rbegin(); piece != pieces.rend(); ++piece) {
+    add(epochs_.front(), piece->tokens.size(), piece->ends ? 1 : 0);
+    documents_.push_front(std::move(*piece));
+  }
+}
+
+/// Whether `next` goes on where `document` ends.
+bool TokenBuffer::is_continued(const Held& document, const Held& next) {
+  return document.place.shard == next.place.shard && document.record == next.record &&
+         document.place.epoch == next.place.epoch &&
+         document.first_token + document.tokens.size() == next.first_token + next.offset;
+}
+
+/// All but the last know whether they end.
+std::vector<TokenBuffer::Held> TokenBuffer::pieces_of(std::vector<Cut> cuts) {
+  std::vector<Held> pieces;
+  for (Cut& cut : cuts) {
+    for (std::size_t i = 0; i < cut.segment.documents.size(); ++i) {
+      const DocumentSpan& span = cut.segment.documents[i];
+      Held piece;
+      piece.place.shard = span.shard;
+      piece.place.epoch = span.epoch;
+      piece.record = span.record;
+      const auto from = cut.segment.tokens.begin() + static_cast<std::ptrdiff_t>(span.at);
+      piece.tokens.assign(from, from + static_cast<std::ptrdiff_t>(span.to - span.from));
+      piece.first_token = span.from;
+      piece.is_piece = true;
+      const auto begun = std::ranges::find(cut.begun, i, &Begun::span);
+      piece.begins = begun != cut.begun.end();
+      if (piece.begins) piece.told = std::move(begun->told);
+      if (!pieces.empty()) pieces.back().ends = !is_continued(pieces.back(), piece);
+      pieces.push_back(std::move(piece));
+    }
+  }
+  return pieces;
+}
+
+TokenBuffer::Tail TokenBuffer::take_tail() {
+  Tail tail;
+  tail.tokens = tokens_;
+  for (Held& document : documents_) {
+    if (document.begins) ++tail.documents;
+    tail.records += document.told.records();
+    std::ranges::move(document.told.take_rejects(), std::back_inserter(tail.rejects));
+  }
+  tail.records += std::exchange(pending_, {});
+  std::ranges::move(std::exchange(pending_rejects_, {}), std::back_inserter(tail.rejects));
   documents_.clear();
-  pending_ = RecordCounts{};
-  pending_rejects_.clear();
-  tokens_ = 0;
-  return rejects;
+  epochs_ = {{epochs_.back().epoch, 0, 0, true}};
+  tokens_ = ends_ = 0;
+  return tail;
 }
 
 std::vector<Reject> TokenBuffer::take_rejects() {
   std::vector<Reject> rejects;
-  for (std::size_t i = between_documents_ ? 0 : 1; i < documents_.size(); ++i)
-    std::ranges::move(documents_[i].rejects, std::back_inserter(rejects));
+  for (Held& document : documents_) std::ranges::move(document.told.take_rejects(), std::back_inserter(rejects));
   std::ranges::move(std::exchange(pending_rejects_, {}), std::back_inserter(rejects));
   return rejects;
 }

@@ -53,6 +53,7 @@ PlayedRows play_rows(const StreamConfig& config, const std::vector<RunCorpus>& c
   StreamConfig alone = config;
   alone.phases = {config.phases[phase]};
   alone.phases[0].until = std::numeric_limits<std::uint64_t>::max();
+  alone.shuffle_tokens = 0;  // Documents of one size: any order is the same.
   const std::vector<PreparedPhase> plans{plan};
   StreamPosition start = start_of(alone, corpora);
   start.example = first_example;

@@ -1,112 +1,106 @@
 #include "pipeline/reading/corpus_reader.h"
 
-#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
-#include <variant>
 
 #include <fmt/format.h>
 
 #include "stages/errors.h"
-#include "stages/philox.h"
 
 namespace millrace {
+namespace {
 
-std::vector<std::uint32_t> shard_order(std::uint64_t seed, const RunCorpus& corpus, std::uint64_t epoch) {
-  ItemRng rng(seed, Purpose::shard_order, item_of({corpus.id, epoch}));
-  return rng.permutation(static_cast<std::uint32_t>(corpus.shards.size()));
+void append(std::vector<Reject>& to, std::vector<Reject> from) {
+  to.insert(to.end(), std::make_move_iterator(from.begin()), std::make_move_iterator(from.end()));
 }
 
-CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadStart& start)
-    : config_(config), corpus_(corpus), epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))) {
-  place_.epoch = start.at.epoch;
-  next_turn_ = start.at.shard_turn;
-  first_record_ = start.at.block;
-  from_ = start.at.seek;
-  skip_ = start.at.index;
-  damage_reported_ = start.at.index > 0 || start.within_document;
-  // A position inside a shard is that of a document.
-  is_readable_ = damage_reported_ || start.at.block > 0;
-  if (is_readable_) least_ = std::max<std::uint64_t>(start.at.index + (start.within_document ? 1 : 0), 1);
-  start_source_ = start.source;
-  ended_ = start.ended;
-  begin_epoch();
+}  // namespace
+
+CorpusReader::CorpusReader(const StreamConfig& config, const RunCorpus& corpus, const ReadingPlan& plan,
+                           const ReadStart& start)
+    : config_(config),
+      corpus_(corpus),
+      plan_(plan),
+      epochs_(static_cast<std::uint64_t>(std::ceil(corpus.corpus.max_epochs))),
+      epoch_(start.epoch),
+      ended_(start.ended) {
+  if (start.lanes.size() > plan.lanes)
+    throw DataError(
+        start.source.told(fmt::format("lanes is a list of {}, but the corpus is read in {}: the position is "
+                                      "damaged, or shards have changed",
+                                      start.lanes.size(), plan.lanes)));
+  begin_epoch(start);
+}
+
+void CorpusReader::begin_epoch(const ReadStart& start) {
+  std::vector<std::vector<std::uint32_t>> lanes = lanes_of_epoch(plan_, config_.seed, corpus_.id, epoch_);
+  lanes_.clear();
+  for (std::uint32_t lane = 0; lane < lanes.size(); ++lane) {
+    const LaneCursor from = lane < start.lanes.size() ? start.lanes[lane] : LaneCursor{};
+    if (from.turn > lanes[lane].size())
+      throw DataError(
+          start.source.told(fmt::format("lane {} is at its shard {}, but it has {}: the position is damaged, "
+                                        "or shards have changed",
+                                        lane, from.turn, lanes[lane].size())));
+    LaneReader::Lane parts{config_, corpus_, plan_, epoch_, lane, std::move(lanes[lane])};
+    lanes_.emplace_back().reader =
+        std::make_unique<LaneReader>(std::move(parts), from, start.begun == lane, start.source);
+  }
+}
+
+/// The lane of which the smallest part was read, ties to the first; lanes_.size() if all have ended.
+std::size_t CorpusReader::least_read() {
+  __extension__ using Wide = unsigned __int128;
+  std::size_t least = lanes_.size();
+  for (std::size_t i = 0; i < lanes_.size(); ++i) {
+    OpenLane& lane = lanes_[i];
+    if (lane.reader == nullptr) continue;
+    if (!lane.read) lane.read = lane.reader->bytes_read();
+    if (least == lanes_.size() ||
+        Wide{*lane.read} * lanes_[least].reader->bytes() < Wide{*lanes_[least].read} * lane.reader->bytes())
+      least = i;
+  }
+  return least;
+}
+
+/// Null at the epoch's end.
+CorpusReader::OpenLane* CorpusReader::lane_in_turn() {
+  for (;;) {
+    const std::size_t least = least_read();
+    if (least == lanes_.size()) return nullptr;
+    OpenLane& lane = lanes_[least];
+    if (lane.reader->has_next()) return &lane;
+    append(damage_, lane.reader->take_damage());
+    ended_lanes_.push_back({static_cast<std::uint32_t>(least), lane.reader->end()});
+    lane.reader.reset();
+  }
 }
 
 bool CorpusReader::next(ReadRecord& item) {
   if (ended_) return false;
   item = ReadRecord{};
-  while (place_.index == block_.size()) {
-    if (failure_) {
-      item.container_rejects = std::exchange(container_rejects_, {});
-      throw DataError(*std::exchange(failure_, std::nullopt));
-    }
-    if (!read_block()) break;
+  OpenLane* lane = nullptr;
+  try {
+    lane = lane_in_turn();
+  } catch (...) {
+    for (const OpenLane& one : lanes_)
+      if (one.reader != nullptr) append(damage_, one.reader->take_damage());
+    item.container_rejects = std::exchange(damage_, {});
+    throw;
   }
-  item.container_rejects = std::exchange(container_rejects_, {});
-  item.place = place_;
-  if (place_.index < block_.size()) {
-    item.record = std::move(block_[block_order_[place_.index++]]);
+  item.container_rejects = std::exchange(damage_, {});
+  item.ended_lanes = std::exchange(ended_lanes_, {});
+  if (lane != nullptr) {
+    append(item.container_rejects, lane->reader->take_damage());
+    item.record = lane->reader->take(item.place);
+    lane->read.reset();
     return true;
   }
-  ++place_.epoch;
-  ended_ = epochs_ > 0 && place_.epoch >= epochs_;
+  item.place.epoch = ++epoch_;
+  ended_ = epochs_ > 0 && epoch_ >= epochs_;
   item.kind = ended_ ? ReadRecord::Kind::corpus_end : ReadRecord::Kind::epoch_end;
-  if (!ended_) {
-    next_turn_ = 0;
-    begin_epoch();
-  }
-  return true;
-}
-
-void CorpusReader::begin_epoch() {
-  shard_order_ = shard_order(config_.seed, corpus_, place_.epoch);
-  shard_.reset();
-}
-
-bool CorpusReader::begin_shard() {
-  if (next_turn_ >= shard_order_.size()) return false;
-  place_.shard_turn = next_turn_++;
-  place_.shard = shard_order_[place_.shard_turn];
-  const ScanCursor from{place_.shard, std::exchange(first_record_, 0), std::exchange(from_, {}),
-                        std::exchange(is_readable_, false)};
-  shard_.emplace(config_, corpus_, from);
-  return true;
-}
-
-/// The next block into block_; false at the epoch's end. A shard without any record left gives an empty block.
-bool CorpusReader::read_block() {
-  block_.clear();
-  place_.index = 0;
-  if (!shard_ && !begin_shard()) return false;
-  const ScanCursor begin = shard_->place();
-  place_.block = begin.record;
-  place_.seek = begin.seek;
-  const bool report_damage = !std::exchange(damage_reported_, false);
-  std::uint64_t text_bytes = 0;
-  Record record;
-  while (block_.size() < config_.shuffle_block && text_bytes < config_.shuffle_bytes) {
-    const CorpusShard::Step step = shard_->next(record);
-    if (step == CorpusShard::Step::end) {
-      failure_ = shard_->failure();
-      shard_.reset();
-      break;
-    }
-    if (step == CorpusShard::Step::damage) {
-      if (report_damage) container_rejects_.push_back(std::get<Reject>(std::move(record)));
-      continue;
-    }
-    if (const auto* document = std::get_if<Document>(&record)) text_bytes += document->text.size();
-    block_.push_back(std::move(record));
-  }
-  ItemRng rng(config_.seed, Purpose::block_order, item_of({corpus_.id, place_.epoch, place_.shard, place_.block}));
-  block_order_ = rng.permutation(static_cast<std::uint32_t>(block_.size()));
-  place_.index = std::exchange(skip_, 0);
-  if (const std::uint64_t least = std::exchange(least_, 0); block_.size() < least)
-    throw DataError(start_source_.told(
-        fmt::format("block is {}, of which {} records were begun, but {} has {} there: the position is damaged, or the "
-                    "shard has changed",
-                    place_.block, least, corpus_.shards[place_.shard], block_.size())));
+  if (!ended_) begin_epoch({});
   return true;
 }
 

@@ -27,6 +27,7 @@ class CorpusShard {
   /// Behind what was read last. Damage that was read since the last record is met again from there.
   ScanCursor place() const;
   double share_read() const { return reader_->share_read(); }  ///< 0 to 1; about, in a compressed file.
+  std::uint64_t file_bytes_read() const { return reader_->file_bytes_read(); }  ///< As RecordReader's.
   /// Whether `[data] allow_unreadable` names it: its rejects stand for nothing.
   bool may_be_unreadable() const { return is_allowed_; }
   /// Behind Step::end: why the job ends here, in words, if nothing of the shard could be read and that may not be.

@@ -1,20 +1,38 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "stages/records.h"
 
 namespace millrace {
 
+/// How far a lane has been read: shards that stand one behind another, see ReadingPlan.
+struct LaneCursor {
+  std::uint64_t turn = 0;      ///< Which of the lane's shards, counted from 0; their number when all are read.
+  std::uint64_t block = 0;     ///< Record at which the block starts.
+  std::uint64_t index = 0;     ///< Of the next record, in the block's shuffled order.
+  SeekPoint seek;              ///< From where the block can be read without what stands before it.
+  bool is_bad_so_far = false;  ///< Nothing of the shard before the block could be read, though there is something.
+
+  bool operator==(const LaneCursor&) const = default;
+};
+
 /// A record's place in the order in which its corpus is read.
 struct ReadCursor {
   std::uint64_t epoch = 0;
-  std::uint64_t shard_turn = 0;  ///< How many shards of this epoch came before.
-  std::uint32_t shard = 0;       ///< Index in natural order.
-  std::uint64_t block = 0;       ///< Record at which the block starts.
-  std::uint64_t index = 0;       ///< In the block's shuffled order.
-  SeekPoint seek;                ///< From where the block can be read.
+  std::uint32_t lane = 0;
+  std::uint32_t shard = 0;  ///< Index in natural order.
+  LaneCursor at;            ///< Of the lane, before this record.
+};
+
+/// A lane that was moved to another place.
+struct LaneMove {
+  std::uint32_t lane = 0;
+  LaneCursor to;
 };
 
 /// Where a position was read from, for error messages: "FILE:LINE: corpora[2]". Empty: reached by the stream itself.
@@ -29,10 +47,11 @@ struct PositionSource {
 
 /// Where reading a corpus begins or resumes.
 struct ReadStart {
-  ReadCursor at;
-  bool within_document = false;  ///< Part of that record was already consumed.
-  bool ended = false;            ///< The corpus has given all its epochs.
-  PositionSource source;
+  std::uint64_t epoch = 0;
+  std::vector<LaneCursor> lanes;            ///< Empty: the epoch's beginning.
+  std::optional<std::uint32_t> begun = {};  ///< The lane whose next record was consumed in part.
+  bool ended = false;                       ///< The corpus has given all its epochs.
+  PositionSource source = {};
 };
 
 /// A place between two records of a corpus that is read in shard and record order.

@@ -15,6 +15,7 @@ struct ReadRecord {
   ReadCursor place;                       ///< In a scan only `shard` is told.
   ScanCursor after;                       ///< Of a scan: where it goes on behind this.
   Record record;                          ///< Kind::record only.
+  std::vector<LaneMove> ended_lanes;      ///< Lanes found at their end since the item before.
   std::vector<Reject> container_rejects;  ///< Damage met since the item before; these are no records.
 };
 

@@ -18,18 +18,28 @@ namespace {
   throw ConfigError(source.told(why + "; it belongs to another run, or is damaged"));
 }
 
-/// A corpus's shards may be unknown: then any turn may be one of theirs.
-void expect_place_in(const RunCorpus& corpus, const CorpusPosition& place, std::size_t denoisers) {
-  if (place.phase_examples.size() != denoisers)
-    refuse(place.source, fmt::format("phase_examples is a list of {}, but the phase has {} denoisers",
-                                     place.phase_examples.size(), denoisers));
-  if (!corpus.shards.empty() && place.shard_turn >= corpus.shards.size())
-    refuse(place.source, fmt::format("shard_turn is {}, but corpus \"{}\" has {} shards, counted from 0",
-                                     place.shard_turn, place.corpus, corpus.shards.size()));
+/// A corpus's shards may be unknown: then any number of lanes may be read.
+void expect_place_in(const StreamConfig& config, const RunCorpus& corpus, const CorpusPosition& position,
+                     std::uint32_t phase) {
+  const auto denoisers_of = [&](std::uint32_t number) { return config.phases[number].objective.denoisers.size(); };
+  if (position.phase_examples.size() != denoisers_of(phase))
+    refuse(position.source, fmt::format("phase_examples is a list of {}, but the phase has {} denoisers",
+                                        position.phase_examples.size(), denoisers_of(phase)));
+  for (const WindowPlace& window : position.windows) {
+    if (window.phase > phase)
+      refuse(position.source, fmt::format("a window began in phase {}, but the position is in phase {}, counted from 0",
+                                          window.phase, phase));
+    if (window.examples.size() != denoisers_of(window.phase))
+      refuse(position.source, fmt::format("a window tells of {} denoisers, but phase {}, counted from 0, has {}",
+                                          window.examples.size(), window.phase, denoisers_of(window.phase)));
+  }
+  if (!corpus.shards.empty() && position.place.lanes.size() > corpus.shards.size())
+    refuse(position.source, fmt::format("lanes is a list of {}, but corpus \"{}\" has {} shards",
+                                        position.place.lanes.size(), position.corpus, corpus.shards.size()));
   const double epochs = std::ceil(corpus.corpus.max_epochs);
-  if (epochs > 0 && static_cast<double>(place.epoch) >= epochs)
-    refuse(place.source, fmt::format("epoch is {}, but corpus \"{}\" has {} epochs, counted from 0", place.epoch,
-                                     place.corpus, epochs));
+  if (epochs > 0 && static_cast<double>(position.place.epoch) >= epochs)
+    refuse(position.source, fmt::format("epoch is {}, but corpus \"{}\" has {} epochs, counted from 0",
+                                        position.place.epoch, position.corpus, epochs));
 }
 
 }  // namespace
@@ -109,7 +119,7 @@ StreamPosition adapted_position(const StreamPosition& position, const StreamConf
     if (known != position.corpora.end()) place = *known;
     place.corpus = corpus.corpus.name;
     if (known == position.corpora.end()) place.phase_examples.assign(denoisers, 0);
-    expect_place_in(corpus, place, denoisers);
+    expect_place_in(config, corpus, place, position.phase);
   }
   for (const CorpusPosition& place : position.corpora) {
     const bool kept = std::ranges::any_of(corpora, [&](const RunCorpus& c) { return c.corpus.name == place.corpus; });

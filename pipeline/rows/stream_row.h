@@ -10,7 +10,7 @@
 namespace millrace {
 
 /// Bumped whenever the rows for a given (run file, shards, vocabulary, seed) change. Recorded in every checkpoint.
-inline constexpr int kStreamVersion = 3;
+inline constexpr int kStreamVersion = 4;
 
 /// Where an example of a row came from.
 struct ExampleOrigin {

@@ -14,10 +14,10 @@
 #include <oneapi/tbb/global_control.h>
 #include <oneapi/tbb/task_arena.h>
 
-#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/mix/document_chunk.h"
 #include "pipeline/mix/mixer.h"
 #include "pipeline/mix/record_to_tokens.h"
+#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/batch_queue.h"
 #include "pipeline/stream/document_feed.h"
@@ -72,6 +72,7 @@ struct DataPipeline::Impl {
   const Vocabulary& vocabulary;
   const Options options;
   const std::vector<RunCorpus> corpora;
+  const std::vector<ReadingPlan> reading;
   const std::vector<PreparedPhase> plans;
   const StreamPosition first;
   const std::uint64_t max_document_tokens;
@@ -98,6 +99,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> foun
       vocabulary(vocabulary_of_run),
       options(given),
       corpora(std::move(found)),
+      reading(reading_plans(config, corpora)),
       plans(prepare_phases(config, corpora, vocabulary)),
       first(start ? adapted_position(*start, config, corpora) : start_of(config, corpora)),
       max_document_tokens(max_document_tokens_of(config)),
@@ -107,7 +109,7 @@ DataPipeline::Impl::Impl(const StreamConfig& stream, std::vector<RunCorpus> foun
       queue(given.queued_batches) {
   readers.reserve(corpora.size());
   for (std::size_t i = 0; i < corpora.size(); ++i) {
-    readers.emplace_back(config, corpora[i], first.corpora[i].read_start());
+    readers.emplace_back(config, corpora[i], reading[i], first.corpora[i].read_start());
   }
   const auto threads = static_cast<std::size_t>(options.threads);
   if (threads > oneapi::tbb::global_control::active_value(oneapi::tbb::global_control::max_allowed_parallelism))

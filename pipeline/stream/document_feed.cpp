@@ -82,6 +82,7 @@ void DocumentFeed::encode(Passing& passing) const {
   encoded.failure = passing.failure;
   if (encoded.failure != nullptr) {
     encoded.place = passing.read.place;
+    encoded.ended_lanes = std::move(passing.read.ended_lanes);
     encoded.rejects = std::move(passing.read.container_rejects);
   } else {
     try {

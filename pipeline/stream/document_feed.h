@@ -9,8 +9,8 @@
 
 #include <oneapi/tbb/flow_graph.h>
 
-#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
+#include "pipeline/reading/record_source.h"
 
 namespace millrace {
 

@@ -1,18 +1,17 @@
 #include "pipeline/stream/document_search.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <memory>
-#include <tuple>
 #include <utility>
 #include <variant>
 
 #include <fmt/format.h>
 
-#include "pipeline/reading/corpus_reader.h"
-#include "pipeline/reading/corpus_shard.h"
 #include "pipeline/corpora/is_held_out.h"
 #include "pipeline/keys/config_table.h"
+#include "pipeline/reading/corpus_shard.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
 #include "stages/shards/shard_to_records.h"
@@ -20,42 +19,61 @@
 namespace millrace {
 namespace {
 
-/// Blocks are read in this order: epoch, shard's turn, first record.
-using BlockKey = std::tuple<std::uint64_t, std::uint64_t, std::uint64_t>;
+/// A place in a lane: which of its shards, and which record of that.
+using LanePlace = std::pair<std::uint64_t, std::uint64_t>;
 
-/// Where a corpus stands before a row.
-struct BlockAtRow {
+/// Where a corpus stands before a row: all that was read before its place, and more if a window is begun, was given.
+struct Stand {
   std::uint64_t row = 0;
-  BlockKey block{0, 0, 0};
+  std::uint64_t epoch = 0;
+  std::vector<LaneCursor> lanes;
   std::uint64_t raw_tokens = 0;
+  bool in_window = false;
+
+  bool has_place_of(const Stand& other) const { return epoch == other.epoch && lanes == other.lanes; }
+  /// The block of a lane in an epoch that is read next.
+  LanePlace block_of(std::size_t lane, std::uint64_t of_epoch) const {
+    if (of_epoch < epoch) return {std::numeric_limits<std::uint64_t>::max(), 0};
+    if (of_epoch > epoch || lane >= lanes.size()) return {0, 0};
+    return {lanes[lane].turn, lanes[lane].block};
+  }
 };
 
-BlockAtRow stand_at(const StreamPosition& position, const std::string& corpus) {
+Stand stand_at(const StreamPosition& position, const std::string& corpus) {
   const auto place = std::ranges::find(position.corpora, corpus, &CorpusPosition::corpus);
-  if (place == position.corpora.end()) return {position.row};  // It had not been begun.
-  return {position.row, {place->epoch, place->shard_turn, place->block}, place->raw_tokens};
+  if (place == position.corpora.end()) return {position.row, 0, {}, 0, false};  // It had not been begun.
+  return {position.row, place->place.epoch, place->place.lanes, place->raw_tokens, !place->windows.empty()};
 }
 
-/// The shard's turn in each epoch.
-class Turns {
- public:
-  Turns(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t seed)
-      : corpus_(corpus), shard_(shard), seed_(seed) {}
+/// The lane that a shard stands in, and its turn there.
+struct ShardTurn {
+  std::size_t lane = 0;
+  std::uint64_t turn = 0;
+};
 
-  std::uint64_t operator()(std::uint64_t epoch) {
-    const auto [known, is_new] = turns_.try_emplace(epoch, 0);
+class ShardTurns {
+ public:
+  ShardTurns(const ReadingPlan& plan, std::uint64_t corpus_id, std::uint32_t shard, std::uint64_t seed)
+      : plan_(plan), corpus_id_(corpus_id), shard_(shard), seed_(seed) {}
+
+  ShardTurn in(std::uint64_t epoch) {
+    const auto [known, is_new] = turns_.try_emplace(epoch);
     if (is_new) {
-      const std::vector<std::uint32_t> order = shard_order(seed_, corpus_, epoch);
-      known->second = static_cast<std::uint64_t>(std::ranges::find(order, shard_) - order.begin());
+      const std::vector<std::vector<std::uint32_t>> lanes = lanes_of_epoch(plan_, seed_, corpus_id_, epoch);
+      for (std::size_t lane = 0; lane < lanes.size(); ++lane) {
+        const auto turn = std::ranges::find(lanes[lane], shard_);
+        if (turn != lanes[lane].end()) known->second = {lane, static_cast<std::uint64_t>(turn - lanes[lane].begin())};
+      }
     }
     return known->second;
   }
 
  private:
-  const RunCorpus& corpus_;
+  const ReadingPlan& plan_;
+  std::uint64_t corpus_id_;
   std::uint32_t shard_;
   std::uint64_t seed_;
-  std::map<std::uint64_t, std::uint64_t> turns_;
+  std::map<std::uint64_t, ShardTurn> turns_;
 };
 
 /// Why a record can be in no row; empty if it can. Throws ConfigError if the shard has not so many records.
@@ -84,7 +102,8 @@ class Search {
   std::vector<DocumentHit> hits() {
     const RunCorpus& corpus = rows_.corpora[corpus_];
     const std::vector<RowRange> ranges =
-        rows_that_may_hold(corpus, shard_, record_, rows_.config.seed, rows_.recorded, rows_.end);
+        rows_that_may_hold(corpus, reading_plans(rows_.config, rows_.corpora)[corpus_], shard_, record_,
+                           rows_.config.seed, rows_.recorded, rows_.end);
     for (const RowRange& range : ranges) to_make_ += range.to - range.from;
     callbacks_.notice(fmt::format("corpus {}: making {} of {} rows again", corpus.corpus.name, to_make_, rows_.end));
     for (const RowRange& range : ranges) replay(range);
@@ -129,28 +148,41 @@ class Search {
 
 }  // namespace
 
-std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t record,
-                                         std::uint64_t seed, const std::vector<StreamPosition>& recorded,
-                                         std::uint64_t end) {
-  Turns turn_of(corpus, shard, seed);
-  std::vector<BlockAtRow> stands(1);  // The stream's beginning, then the recorded positions.
+std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, const ReadingPlan& plan, std::uint32_t shard,
+                                         std::uint64_t record, std::uint64_t seed,
+                                         const std::vector<StreamPosition>& recorded, std::uint64_t end) {
+  ShardTurns turns(plan, corpus.id, shard, seed);
+  std::vector<Stand> stands(1);  // The stream's beginning, then the recorded positions.
   for (const StreamPosition& position : recorded) {
     if (position.row < end) stands.push_back(stand_at(position, corpus.corpus.name));
   }
 
   // The last block known to begin at or before the record, per epoch: the document's block begins there or later.
   std::map<std::uint64_t, std::uint64_t> block_of_epoch;
-  for (const BlockAtRow& stand : stands) {
-    const auto [epoch, turn, block] = stand.block;
-    if (turn == turn_of(epoch) && block <= record) block_of_epoch[epoch] = std::max(block_of_epoch[epoch], block);
+  for (const Stand& stand : stands) {
+    const ShardTurn of_shard = turns.in(stand.epoch);
+    const auto [turn, block] = stand.block_of(of_shard.lane, stand.epoch);
+    if (turn == of_shard.turn && block <= record)
+      block_of_epoch[stand.epoch] = std::max(block_of_epoch[stand.epoch], block);
   }
-  const auto may_hold = [&](const BlockAtRow& from, const BlockAtRow& to) {
-    if (from.raw_tokens == to.raw_tokens) return false;
-    for (std::uint64_t epoch = std::get<0>(from.block); epoch <= std::get<0>(to.block); ++epoch) {
-      const std::uint64_t turn = turn_of(epoch);
+  // Between two stands come documents that were read from the place of the first up to the end of the window that the
+  // second is in: if its next stand has the same place, that is still the same window.
+  const auto end_of_window = [&](std::size_t i) {
+    const std::size_t place = i;
+    while (i < stands.size() && stands[i].in_window && stands[i].has_place_of(stands[place])) ++i;
+    return i;
+  };
+  const auto may_hold = [&](std::size_t i) {
+    const Stand& from = stands[i];
+    if (from.raw_tokens == stands[i + 1].raw_tokens) return false;
+    const std::size_t behind = end_of_window(i + 1);
+    if (behind == stands.size()) return true;
+    const Stand& to = stands[behind];
+    for (std::uint64_t epoch = from.epoch; epoch <= to.epoch; ++epoch) {
+      const auto [lane, turn] = turns.in(epoch);
       const auto known = block_of_epoch.find(epoch);
-      const BlockKey earliest{epoch, turn, known == block_of_epoch.end() ? 0 : known->second};
-      if (from.block <= BlockKey{epoch, turn, record} && to.block >= earliest) return true;
+      const LanePlace earliest{turn, known == block_of_epoch.end() ? 0 : known->second};
+      if (from.block_of(lane, epoch) <= LanePlace{turn, record} && to.block_of(lane, epoch) >= earliest) return true;
     }
     return false;
   };
@@ -158,7 +190,7 @@ std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t 
   std::vector<RowRange> ranges;
   for (std::size_t i = 0; i < stands.size(); ++i) {
     const bool last = i + 1 == stands.size();  // What comes behind the last position is not known.
-    if (!last && !may_hold(stands[i], stands[i + 1])) continue;
+    if (!last && !may_hold(i)) continue;
     const std::uint64_t to = last ? end : stands[i + 1].row;
     if (!ranges.empty() && ranges.back().to == stands[i].row) {
       ranges.back().to = to;

@@ -9,6 +9,7 @@
 #include "pipeline/config/stream_config.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/job.h"
+#include "pipeline/reading/lanes.h"
 #include "pipeline/rows/position.h"
 #include "stages/tokenizer/vocabulary.h"
 
@@ -24,9 +25,9 @@ struct RowRange {
 /// The only rows below `end` that can hold tokens of a document: between those of the recorded positions (in the order
 /// of their rows) that its block lies between, in every epoch. Ranges in order, neighbours joined.
 /// `shard`: index in corpus.shards; `record`: as RecordLocation::record.
-std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, std::uint32_t shard, std::uint64_t record,
-                                         std::uint64_t seed, const std::vector<StreamPosition>& recorded,
-                                         std::uint64_t end);
+std::vector<RowRange> rows_that_may_hold(const RunCorpus& corpus, const ReadingPlan& plan, std::uint32_t shard,
+                                         std::uint64_t record, std::uint64_t seed,
+                                         const std::vector<StreamPosition>& recorded, std::uint64_t end);
 
 /// A shard's place in the corpora of a run.
 struct ShardOfCorpus {

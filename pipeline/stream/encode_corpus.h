@@ -4,8 +4,8 @@
 #include <cstdint>
 #include <functional>
 
-#include "pipeline/reading/record_source.h"
 #include "pipeline/mix/encoded_record.h"
+#include "pipeline/reading/record_source.h"
 
 namespace millrace {
 

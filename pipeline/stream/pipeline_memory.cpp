@@ -3,17 +3,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "pipeline/reading/lanes.h"
 #include "stages/tokenizer/unigram_encoder.h"
 
 namespace millrace {
 
-std::uint64_t pipeline_bytes(const StreamConfig& config, std::size_t corpora, const DataPipeline::Options& options) {
-  constexpr std::uint64_t kDocument = 4096;                  // Text.
-  constexpr std::uint64_t kTextAndIds = 2;                   // Some four bytes of text a token, four bytes an id.
-  constexpr std::uint64_t kReader = std::uint64_t{4} << 20;  // Buffers of a shard being read and unpacked.
+std::uint64_t pipeline_bytes(const StreamConfig& config, const std::vector<RunCorpus>& corpora,
+                             const DataPipeline::Options& options) {
+  constexpr std::uint64_t kTextAndIds = 2;  // Some four bytes of text a token, four bytes an id.
   constexpr std::uint64_t kPosition = 5 * sizeof(float) + 2 * sizeof(TokenId);  // Row, raw tokens and their origins.
-  const std::uint64_t block = std::min(config.shuffle_bytes, config.shuffle_block * kDocument);
-  const std::uint64_t corpus = block + kReader + options.bytes_in_flight * kTextAndIds;
+  std::uint64_t read = 0;
+  for (const ReadingPlan& plan : reading_plans(config, corpora))
+    read += plan.memory_bytes() + options.bytes_in_flight * kTextAndIds;
   const std::uint64_t batches = options.queued_batches + 2;
   const std::uint64_t rows = batches * static_cast<std::uint64_t>(options.batch_rows) *
                              static_cast<std::uint64_t>(config.sequence_length) * kPosition;
@@ -21,11 +22,11 @@ std::uint64_t pipeline_bytes(const StreamConfig& config, std::size_t corpora, co
   constexpr double kWordBytes = 64;
   constexpr double kHeaps = 30;
   constexpr double kHeapsExponent = 0.6;
-  const std::uint64_t ahead = corpora * options.bytes_in_flight / 4;
+  const std::uint64_t ahead = corpora.size() * options.bytes_in_flight / 4;
   const auto tokens = static_cast<double>(config.phases.back().until + ahead);
   const double words = kWordBytes * kHeaps * std::pow(tokens, kHeapsExponent);
   const auto cache = static_cast<std::uint64_t>(std::min(words, static_cast<double>(UnigramEncoder::kCacheBytes)));
-  return corpora * corpus + static_cast<std::uint64_t>(options.threads) * cache + rows;
+  return read + static_cast<std::uint64_t>(options.threads) * cache + rows;
 }
 
 }  // namespace millrace

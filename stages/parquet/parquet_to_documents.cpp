@@ -89,6 +89,12 @@ class ParquetReader final : public RecordReader {
     return footer_.rows == 0 ? 1 : static_cast<double>(row_) / static_cast<double>(footer_.rows);
   }
 
+  std::uint64_t file_bytes_read() const override {
+    if (footer_.rows == 0) return file_.size();
+    __extension__ using Wide = unsigned __int128;
+    return static_cast<std::uint64_t>(static_cast<Wide>(file_.size()) * row_ / footer_.rows);
+  }
+
   SeekPoint seek_point() const override {
     SeekPoint point;
     for (const ParquetRowGroup& group : footer_.groups) {

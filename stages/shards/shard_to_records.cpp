@@ -15,6 +15,7 @@
 #include "stages/parquet/parquet_footer.h"
 #include "stages/parquet/parquet_to_documents.h"
 #include "stages/shards/line_to_document.h"
+#include "stages/shards/shard_shape.h"
 #include "stages/shards/shard_to_lines.h"
 #include "stages/utf8.h"
 
@@ -98,6 +99,12 @@ class LinesReader final : public RecordReader {
   SeekPoint seek_point() const override { return lines_.seek_point(); }
   double share_read() const override { return lines_.share_read(); }
 
+  std::uint64_t file_bytes_read() const override {
+    if (!shape_) shape_ = shape_of(path_);
+    const SeekPoint point = lines_.seek_point();
+    return point.offset + shape_->packed_bytes(lines_.content_read() - point.content);
+  }
+
  private:
   RecordLocation where(const Line& line) const { return {path_, line.record, line.number, line.byte, line.length + 1}; }
 
@@ -119,6 +126,7 @@ class LinesReader final : public RecordReader {
   std::optional<LineToDocument::Scratch> scratch_{std::in_place};
   std::optional<Reject> broken_;
   bool broken_told_ = false;
+  mutable std::optional<ShardShape> shape_;  ///< Once it is asked for.
 };
 
 /// A shard that is one document: its whole content, without a byte order mark.
@@ -145,6 +153,7 @@ class TextReader final : public RecordReader {
   std::uint64_t next_record() const override { return record_; }
   SeekPoint seek_point() const override { return {}; }
   double share_read() const override { return record_ > 0 ? 1 : 0; }
+  std::uint64_t file_bytes_read() const override { return 0; }
 
  private:
   RecordLocation where() const { return {path_, 0, 1, 0, length_}; }
@@ -218,6 +227,7 @@ class UnreadableShard final : public RecordReader {
   std::uint64_t next_record() const override { return first_; }
   SeekPoint seek_point() const override { return {}; }
   double share_read() const override { return 1; }
+  std::uint64_t file_bytes_read() const override { return 0; }
 
  private:
   Reject reject_;

@@ -96,7 +96,7 @@ def write_run(folder, three_phases=False):
         'name = "tiny"\nseed = 3\nvocab = "vocab.model"\nsequence_length = 64\n'
         '[[phase]]\nuntil = 5_120\nmix = "mix.toml"\nobjective = "ul2.toml"\n'
         f'{later_phases}'
-        f'[data]\ndirectory = "{data}"\nholdout = 0.05\nshuffle_block = 16\nmax_bad_fraction = 0.01\n'
+        f'[data]\ndirectory = "{data}"\nholdout = 0.05\nshuffle_block = 16\nshuffle_tokens = 2000\nmax_bad_fraction = 0.01\n'
         '[model]\npreset = "openmoe-nano"\nhidden_size = 32\nintermediate_size = 48\nnum_hidden_layers = 2\n'
         "num_attention_heads = 2\nhead_dim = 16\nnum_experts = 4\nmoe_layer_interval = 2\n"
         "[train]\nbatch_rows = 4\nmicro_rows = 2\nlearning_rate = 4.0\n"

@@ -63,15 +63,29 @@ RecordCounts record_counts() {
   return counts;
 }
 
+LaneCursor lane_cursor() {
+  LaneCursor lane{number(), number(), number(), seek_point()};
+  lane.is_bad_so_far = *rc::gen::arbitrary<bool>();
+  lane.seek.record = *rc::gen::inRange<std::uint64_t>(0, lane.block + 1);
+  return lane;
+}
+
+WindowPlace window_place() {
+  WindowPlace window{index(), number(), list(number), number()};
+  window.examples.push_back(number());
+  return window;
+}
+
 CorpusPosition corpus_position() {
   CorpusPosition position;
   position.corpus = text();
-  position.epoch = number();
-  position.shard_turn = number();
-  position.block = number();
-  position.seek = seek_point();
-  position.index = number();
-  position.offset = number();
+  ReadingPlace& place = position.place;
+  place.epoch = number();
+  place.lanes = list(lane_cursor);
+  place.offset = place.lanes.empty() ? 0 : number();
+  if (place.offset > 0)
+    place.lane = *rc::gen::inRange<std::uint32_t>(0, static_cast<std::uint32_t>(place.lanes.size()));
+  position.windows = list(window_place);
   position.open = *rc::gen::arbitrary<bool>();
   position.raw_tokens = number();
   position.tail_tokens = number();
@@ -79,6 +93,7 @@ CorpusPosition corpus_position() {
   position.phase_raw_tokens = number();
   position.phase_examples = list(number);
   position.records = record_counts();
+  place.records = position.windows.empty() ? position.records : record_counts();
   return position;
 }
 
@@ -246,10 +261,12 @@ TEST(WrittenJson, IsTheBytesThatEarlierProgramsWrote) {
   };
   again(
       static_cast<StreamPosition*>(nullptr),
-      R"({"row":1000,"example":1001,"phase":1,"corpora":[{"corpus":"prose","epoch":1,"shard_turn":2,"block":4096,)"
-      R"("seek":[1,2,3,4,5],"index":6,"offset":7,"open":true,"raw_tokens":8,"tail_tokens":9,"tail_documents":10,)"
+      R"({"row":1000,"example":1001,"phase":1,"corpora":[{"corpus":"prose","epoch":1,"lanes":[[2,4096,6,1,2,1,4,4091]],)"
+      R"("lane":0,"offset":7,"open":true,"raw_tokens":8,"tail_tokens":9,"tail_documents":10,)"
       R"("phase_raw_tokens":11,"phase_examples":[12,13],"records":{"read":14,"held_out":15,"filtered":16,"skipped":17,)"
-      R"("rejected_records":18,"rejected":{"bad_json":19},"bytes":20,"lost_records":21,"lost_content":22}}]})");
+      R"("rejected_records":18,"rejected":{"bad_json":19},"bytes":20,"lost_records":21,"lost_content":22},"windows":[[0,5,7,1,2],[1,6,3,0]],)"
+      R"("read":{"read":23,"held_out":0,"filtered":0,"skipped":0,"rejected_records":0,"rejected":{},"bytes":24,)"
+      R"("lost_records":0,"lost_content":0}}]})");
   again(static_cast<Ledger*>(nullptr),
         R"({"rows":1,"positions":2,"entries":[{"phase":0,"corpus":1,"denoiser":2,"documents":3,"examples":4,)"
         R"("raw_tokens":5,"loss_tokens":6,"trimmed_tokens":7}]})");

@@ -169,7 +169,8 @@ void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& ide
   if (state.skipped_steps > state.step)
     json.at("skipped_steps").fail(fmt::format("is {}, expected at most the step, {}", state.skipped_steps, state.step));
   state.bad_in_a_row = json.get<std::uint64_t>("bad_in_a_row", 0);
-  state.position = json.get_or_null<StreamPosition>("position");
+  // A position means nothing in another version of the stream, and may look another way.
+  if (identity.stream_version == kStreamVersion) state.position = json.get_or_null<StreamPosition>("position");
   state.ledger = json.get<Ledger>("ledger");
   state.longest_example = json.get<std::vector<std::uint64_t>>("longest_example");
   state.first_loss = json.get_or_null<StepLoss>("first_loss");

@@ -103,8 +103,8 @@ void TrainLoop::resume() {
   has_weights_ = true;
   if (saved.stream_version != setup_.identity.stream_version) {
     throw ConfigError(
-        fmt::format("{}: made with version {} of the stream, this program makes version {}: the rows "
-                    "would differ",
+        fmt::format("{0}: made with version {1} of the stream, this program makes version {2}: the rows "
+                    "would differ. To go on with its weights in a new run: train --from {0} with another --run-dir",
                     newest.string(), saved.stream_version, setup_.identity.stream_version));
   }
   const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);

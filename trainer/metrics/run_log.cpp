@@ -17,6 +17,7 @@ constexpr const char* kMetrics = "metrics.jsonl";
 constexpr const char* kRejects = "rejects.jsonl";
 constexpr const char* kPositions = "positions.jsonl";
 constexpr std::uint64_t kPositionEvery = 1000;
+constexpr std::uint64_t kPositionBytesARow = 16;
 
 /// Keeps the lines that are JSON objects and that `keep` wants.
 void keep_objects(const fs::path& path, const std::function<bool(const Json&)>& keep) {
@@ -58,7 +59,11 @@ void RunLog::metrics(const Json& line) {
 
 void RunLog::row(const StreamRow& row, const std::vector<std::string>& corpora) {
   rejects(row, corpora);
-  if (row.after->row % kPositionEvery == 0) positions_.append(json_line(*row.after) + "\n");
+  if (row.after->row % kPositionEvery != 0) return;
+  const std::string line = json_line(*row.after) + "\n";
+  std::uint64_t every = kPositionEvery;
+  while (every * kPositionBytesARow < line.size()) every *= 2;
+  if (row.after->row % every == 0) positions_.append(line);
 }
 
 void RunLog::rejects(const StreamRow& row, const std::vector<std::string>& corpora) {

@@ -25,7 +25,8 @@ struct LogEnd {
 /// A run's logs. One JSON object per line; each line is written with one call:
 ///   metrics.jsonl    a line per training step ("step": steps done), and one per evaluation ("eval")
 ///   rejects.jsonl    rejects, with the number of the row that came next
-///   positions.jsonl  the position after every thousandth row
+///   positions.jsonl  the position after every thousandth row, or, where it is long, so rarely that a row takes 16
+///   bytes
 /// and the numbers of metrics.jsonl once more for TensorBoard: see event_log.h.
 /// A line that cannot be written is kept and retried with the next one; the log reports this once per file.
 class RunLog {

@@ -65,7 +65,7 @@ Json records_json(const std::optional<StreamPosition>& position) {
   Json corpora = Json::object();
   if (!position) return corpora;
   for (const CorpusPosition& corpus : position->corpora) {
-    corpora[corpus.corpus] = {{"epoch", corpus.epoch},
+    corpora[corpus.corpus] = {{"epoch", corpus.epoch()},
                               {"read", corpus.records.read},
                               {"held_out", corpus.records.held_out},
                               {"filtered", corpus.records.filtered},

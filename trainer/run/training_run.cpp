@@ -12,6 +12,7 @@
 #include "model/cost/peak_flops.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/json_text.h"
+#include "pipeline/reading/lanes.h"
 #include "pipeline/rows/start_position.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
@@ -72,6 +73,34 @@ void check_schedule(const RunConfig& run) {
   }
 }
 
+/// How the corpora are read, and what going on reads again.
+void tell_order(const std::vector<ReadingPlan>& plans, const std::optional<StreamPosition>& start) {
+  constexpr double kMegabyte = 1e6;
+  std::size_t lanes = 0;
+  std::uint64_t window = 0;
+  std::uint64_t replay = 0;
+  for (const ReadingPlan& plan : plans) {
+    lanes += plan.lanes;
+    window = std::max(window, plan.window);
+    replay += plan.replay_bytes();
+  }
+  spdlog::info(
+      "order: {} shards are read at once, segments shuffled in windows of up to {} tokens; going on after a "
+      "stop reads up to {:.1f} MB again",
+      lanes, window, static_cast<double>(replay) / kMegabyte);
+  if (!start) return;
+  std::uint64_t skipped = 0;
+  std::uint64_t given = 0;
+  for (const CorpusPosition& corpus : start->corpora) {
+    for (const LaneCursor& lane : corpus.place.lanes) skipped += lane.seek.byte - lane.seek.content;
+    for (const WindowPlace& begun : corpus.windows) given += begun.given;
+  }
+  spdlog::info(
+      "going on: {:.1f} MB are read again on the way into open shards, and windows of which {} examples were "
+      "given",
+      static_cast<double>(skipped) / kMegabyte, given);
+}
+
 void refuse_another_model(const fs::path& from, const RunConfig& run) {
   const ModelConfig config = load_model_config(from);
   if (config == run.model) return;
@@ -109,11 +138,11 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
   check_schedule(run_);
   set_compute_threads(options_.threads);
   require_threads(2 * compute_threads() + kOtherThreads);
-  memory_.emplace(memory_question(run_, vocabulary_path_, compute_threads()));
+  shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
+  memory_.emplace(memory_question(run_, shards_.corpora, vocabulary_path_, compute_threads()));
   const bool has_stored_rows = !options_.rows.empty();
   if (!has_stored_rows) hooks_.on_memory(run_, *memory_, machine_);
-  shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
-  require_open_files(kOtherFiles + shards_.corpora.size());
+  require_open_files(kOtherFiles + open_shards(run_.stream, shards_.corpora));
   if (!has_stored_rows) return;
   const auto batch_rows = static_cast<std::uint64_t>(run_.train.batch_rows);
   stored_ = std::make_unique<StoredRows>(options_.rows, StoredRows::Wanted{.run = whole_stream_,
@@ -240,6 +269,7 @@ void TrainingRun::open_rows() {
     stored_->go_to(position ? position->row : 0);
     source_ = std::move(stored_);
   } else {
+    tell_order(reading_plans(run_.stream, shards_.corpora), position);
     source_ = std::make_unique<DataPipeline>(
         run_.stream, shards_.corpora, vocabulary_, position,
         DataPipeline::Options{

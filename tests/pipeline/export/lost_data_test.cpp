@@ -226,6 +226,7 @@ TEST_F(LostData, OfAShardThatIsEmptyOrHasOnlyEmptyTextsIsNoUnreadableShard) {
 }
 
 TEST_F(LostData, OfAnUnreadableShardStopsARunThatBeganBeforeIt) {
+  config_.shuffle_tokens = 0;  // A window would reach that shard before the first row.
   write("part-1.jsonl", "no json\n");
   Outcome whole = run();
   while (whole.rows == 0) {  // With this seed the shard comes first.

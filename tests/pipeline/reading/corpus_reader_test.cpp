@@ -1,6 +1,8 @@
 #include "pipeline/reading/corpus_reader.h"
 
 #include <algorithm>
+#include <map>
+#include <optional>
 #include <set>
 
 #include <gtest/gtest.h>
@@ -34,8 +36,17 @@ class Reading : public testing::Test {
     return std::get<Document>(item.record).text;
   }
 
+  ReadingPlan plan() const {
+    StreamConfig config = config_;
+    Mix mix;
+    mix.corpora = {corpus_.corpus};
+    config.phases = {{1, mix, {}}};
+    return reading_plans(config, {corpus_}).front();
+  }
+
   std::vector<ReadRecord> read(const ReadStart& start, std::size_t count) {
-    CorpusReader reader(config_, corpus_, start);
+    const ReadingPlan reading = plan();
+    CorpusReader reader(config_, corpus_, reading, start);
     std::vector<ReadRecord> items(count);
     for (ReadRecord& item : items)
       if (!reader.next(item)) break;
@@ -69,24 +80,66 @@ TEST_F(Reading, ShufflesWithinBlocksOnly) {
   const std::vector<ReadRecord> items = read({}, 42);
   for (const ReadRecord& item : items) {
     const std::uint64_t record = std::get<Document>(item.record).where.record;
-    EXPECT_EQ(record / 8 * 8, item.place.block);
+    EXPECT_EQ(record / 8 * 8, item.place.at.block);
   }
 }
 
-TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
-  const std::vector<ReadRecord> items = read({}, 86);
+TEST_F(Reading, KeepsTheSamePartOfEveryShardRead) {
+  std::map<std::uint32_t, double> read_of;
+  std::set<std::uint32_t> last_shards;
+  const std::vector<ReadRecord> items = read({}, 42);
   for (std::size_t i = 0; i < items.size(); ++i) {
-    if (items[i].kind != ReadRecord::Kind::record) continue;
+    read_of[items[i].place.shard] += 1.0;
+    if (i + 6 >= items.size()) last_shards.insert(items[i].place.shard);
+    const double parts[] = {read_of[0] / 10, read_of[1] / 25, read_of[2] / 7};
+    const auto [least, most] = std::ranges::minmax(parts);
+    EXPECT_LE(most - least, 1.0 / 7 + 1.0 / 10) << "after record " << i;
+  }
+  EXPECT_EQ(last_shards.size(), 3U) << "large and small shards end together";
+}
+
+TEST_F(Reading, ReadsOneShardAfterAnotherWhereOneIsAllowed) {
+  config_.shuffle_shards = 1;
+  const std::vector<ReadRecord> items = read({}, 42);
+  std::vector<std::uint32_t> shards;
+  for (const ReadRecord& item : items)
+    if (shards.empty() || shards.back() != item.place.shard) shards.push_back(item.place.shard);
+  EXPECT_EQ(shards.size(), 3U);
+}
+
+TEST_F(Reading, OpensAsManyShardsAsFitInTheMemory) {
+  EXPECT_EQ(plan().lanes, 3U);
+  config_.shuffle_memory = 2 * plan().lane_bytes;
+  EXPECT_EQ(plan().lanes, 2U);
+  config_.shuffle_memory = 1;
+  EXPECT_EQ(plan().lanes, 1U) << "one is needed";
+}
+
+/// The start at an item, as who takes the items keeps it.
+TEST_F(Reading, GoesOnFromEveryPlaceWithTheSameRecords) {
+  for (const std::uint64_t lanes : {1, 2, 3}) {
+    config_.shuffle_shards = lanes;
+    const std::vector<ReadRecord> items = read({}, 86);
     ReadStart start;
-    start.at.epoch = items[i].place.epoch;
-    start.at.shard_turn = items[i].place.shard_turn;
-    start.at.block = items[i].place.block;
-    start.at.index = items[i].place.index;
-    start.at.seek = items[i].place.seek;
-    const std::vector<ReadRecord> rest = read(start, items.size() - i);
-    for (std::size_t j = 0; j < rest.size(); ++j) {
-      ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i;
-      ASSERT_EQ(rest[j].place.seek, items[i + j].place.seek) << i;
+    for (std::size_t i = 0; i < items.size(); ++i) {
+      for (const LaneMove& ended : items[i].ended_lanes) start.lanes.at(ended.lane) = ended.to;
+      if (items[i].kind != ReadRecord::Kind::record) {
+        start = {};
+        start.epoch = items[i].place.epoch;
+        continue;
+      }
+      const ReadCursor& place = items[i].place;
+      start.lanes.resize(std::max<std::size_t>(start.lanes.size(), place.lane + 1));
+      start.lanes[place.lane] = place.at;
+      for (const bool begun : {false, true}) {
+        start.begun = begun ? std::optional(place.lane) : std::nullopt;
+        const std::vector<ReadRecord> rest = read(start, items.size() - i);
+        for (std::size_t j = 0; j < rest.size(); ++j) {
+          ASSERT_EQ(name_of_item(rest[j]), name_of_item(items[i + j])) << i << " in " << lanes;
+          ASSERT_EQ(rest[j].place.at, items[i + j].place.at) << i;
+        }
+      }
+      ++start.lanes[place.lane].index;
     }
   }
 }
@@ -95,9 +148,10 @@ TEST_F(Reading, GoesOnInTheMidstOfAPlainShardWithoutWhatStandsBeforeIt) {
   const std::vector<ReadRecord> items = read({}, 42);
   for (const ReadRecord& item : items) {
     const RecordLocation& where = std::get<Document>(item.record).where;
-    EXPECT_LE(item.place.seek.byte, where.byte);
-    EXPECT_EQ(item.place.seek.record, item.place.block);
-    EXPECT_EQ(item.place.seek.offset, item.place.seek.byte);
+    const LaneCursor& at = item.place.at;
+    EXPECT_LE(at.seek.byte, where.byte);
+    EXPECT_EQ(at.seek.record, at.block);
+    EXPECT_EQ(at.seek.offset, at.seek.byte);
   }
 }
 
@@ -122,13 +176,15 @@ TEST_F(Reading, KeepsThePlacesOfRecordsThatAreFilteredOut) {
 TEST_F(Reading, EndsABlockWhereItsTextGrowsTooLarge) {
   config_.shuffle_bytes = 10;
   const std::vector<ReadRecord> items = read({}, 42);
-  EXPECT_TRUE(std::ranges::any_of(items, [](const ReadRecord& item) { return item.place.block % 8 != 0; }));
+  EXPECT_TRUE(std::ranges::any_of(items, [](const ReadRecord& item) { return item.place.at.block % 8 != 0; }));
 }
 
 TEST_F(Reading, NoticesThatAShardHasShrunk) {
   ReadStart start;
-  start.at.index = 8;
+  start.lanes.resize(3);
+  start.lanes[0].index = 8;
   const std::vector<ReadRecord> first = read({}, 1);
+  ASSERT_EQ(first[0].place.lane, 0U);
   folder_.write(corpus_.shards[first[0].place.shard], "{\"text\":\"one\"}\n");
   EXPECT_THROW(read(start, 1), DataError);
 }

@@ -33,6 +33,7 @@ class ChangedRun : public testing::Test {
     then_.sequence_length = kRowLength;
     then_.data_directory = folder_.path().string();
     then_.shuffle_block = 16;
+    then_.shuffle_tokens = 0;
     Objective causal;
     causal.name = "causal";
     causal.separator = Separator::eos;
@@ -107,7 +108,8 @@ TEST_F(ChangedRun, CannotHaveAnotherPast) {
       {[](StreamConfig& c) { c.seed = 8; }, "seed 7 -> 8"},
       {[](StreamConfig& c) { c.holdout = 0.5; }, "data.holdout 0.001 -> 0.5"},
       {[](StreamConfig& c) { c.shuffle_block = 8; }, "data.shuffle_block 16 -> 8"},
-      {[](StreamConfig& c) { c.shuffle_bytes = 8; }, "data.shuffle_bytes 16777216 -> 8"},
+      {[](StreamConfig& c) { c.shuffle_tokens = 8; }, "data.shuffle_tokens 0 -> 8"},
+      {[](StreamConfig& c) { c.shuffle_bytes = 8; }, "data.shuffle_bytes 1048576 -> 8"},
       {[](StreamConfig& c) { c.sampling = Sampling::random; }, "data.sampling \"quota\" -> \"random\""},
       {[](StreamConfig& c) { c.max_record_bytes = 8; }, "data.max_record_bytes 67108864 -> 8"},
       {[](StreamConfig& c) { c.phases[0].until += 64; }, "phase.1.until 6400 -> 6464"},
@@ -168,17 +170,19 @@ TEST_F(ChangedRun, TellsOfADamagedPositionWhereItWasRead) {
   EXPECT_THAT(
       refusal([](StreamPosition& p) { p.corpora[1].phase_examples.push_back(0); }),
       StartsWith("positions.jsonl:3: corpora[1]: phase_examples is a list of 2, but the phase has 1 denoisers"));
-  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[1].shard_turn = 1; }),
-              StartsWith("positions.jsonl:3: corpora[1]: shard_turn is 1, but corpus \"b\" has 1 shards"));
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[1].place.lanes.resize(2); }),
+              StartsWith("positions.jsonl:3: corpora[1]: lanes is a list of 2, but corpus \"b\" has 1 shards"));
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[1].place.lanes[0].turn = 2; }),
+              StartsWith("positions.jsonl:3: corpora[1]: lane 0 is at its shard 2, but it has 1"));
   EXPECT_THAT(
       refusal([](StreamPosition& p) { p.corpora[0].corpus = "d"; }),
       testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: [0-9]+ raw tokens of corpus \"d\" were consumed, "
                             "which the run has not; it belongs to another run, or is damaged"));
-  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].block = 60; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].place.lanes[0].block = 60; }),
               StartsWith("positions.jsonl:3: corpora[0]: block is 60, of which "));
-  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].index = 1000; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].place.lanes[0].index = 1000; }),
               StartsWith("positions.jsonl:3: corpora[0]: block is "));
-  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].offset = 1'000'000; }),
+  EXPECT_THAT(refusal([](StreamPosition& p) { p.corpora[0].place.offset = 1'000'000; }),
               testing::MatchesRegex("positions.jsonl:3: corpora\\[0\\]: offset is 1000000, but the record there gives "
                                     "[0-9]+ tokens: .*"));
   EXPECT_THAT(*whole.after.at(149),

@@ -161,6 +161,7 @@ TEST_F(Stream, AccountsForEveryPosition) {
 }
 
 TEST_F(Stream, ReadsNoFurtherThanItsCreditWhileTheTrainerStalls) {
+  config_.shuffle_tokens = 1000;
   DataPipeline::Options options;
   options.threads = 2;
   options.bytes_in_flight = 8 << 10;
@@ -186,6 +187,7 @@ TEST_F(Stream, CountsDocumentsOnTheirWayByTheirBytes) {
   for (int i = 0; i < 40; ++i) lines += json_line(text);
   folder_.write("long/part.jsonl", lines);
   config_.holdout = 0;
+  config_.shuffle_tokens = 0;
   config_.phases.resize(1);
   config_.phases[0].mix.corpora = {folder_corpus("long", 100 * kPercent)};
   for (const std::uint64_t documents : {1U, 4U, 10U}) {
@@ -247,7 +249,7 @@ TEST_F(Stream, NamesEveryRejectOnceWithItsRow) {
   DataPipeline pipeline(config_, corpora_of(config_, FindShards::yes), tiny_vocabulary(), std::nullopt, {});
   std::map<std::uint64_t, int> lines;
   while (const auto batch = pipeline.next()) {
-    if (batch->front().after->corpora[0].epoch > 0) break;
+    if (batch->front().after->corpora[0].place.epoch > 0) break;
     for (const Reject& reject : batch->front().rejects) ++lines[reject.where.line];
   }
   EXPECT_EQ(lines, (std::map<std::uint64_t, int>{{2, 1}, {3, 1}}));

@@ -27,6 +27,7 @@ class DocumentRows : public testing::Test {
     config_.sequence_length = kSearchedRowLength;
     config_.data_directory = folder_.path().string();
     config_.shuffle_block = 8;
+    config_.shuffle_tokens = 1000;
     Mix mix{"mix", "mix.toml", {}};
     for (const char* name : {"a", "b"}) {
       for (int shard = 0; shard < 4; ++shard) {
@@ -67,11 +68,12 @@ class DocumentRows : public testing::Test {
 
 TEST_F(DocumentRows, HoldEveryRowOfEveryDocumentAndFewOthers) {
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
+  const std::vector<ReadingPlan> plans = reading_plans(config_, corpora);
   std::uint64_t replayed = 0, documents = 0;
   for (const auto& [corpus, rows_of_corpus] : rows_) {
     for (const auto& [document, rows] : rows_of_corpus) {
-      const std::vector<RowRange> ranges =
-          rows_that_may_hold(corpora[corpus], document.first, document.second, config_.seed, recorded_, kSearchedRows);
+      const std::vector<RowRange> ranges = rows_that_may_hold(corpora[corpus], plans[corpus], document.first,
+                                                              document.second, config_.seed, recorded_, kSearchedRows);
       for (const std::uint64_t row : rows) {
         EXPECT_TRUE(std::ranges::any_of(ranges, [&](const RowRange& r) { return r.from <= row && row < r.to; }))
             << "row " << row << " of corpus " << corpus << ", shard " << document.first << ", record "
@@ -90,7 +92,8 @@ TEST_F(DocumentRows, HoldEveryRowOfEveryDocumentAndFewOthers) {
 
 TEST_F(DocumentRows, AreAllOfThemWhereNoPositionWasRecorded) {
   const std::vector<RunCorpus> corpora = corpora_of(config_, FindShards::yes);
-  const std::vector<RowRange> ranges = rows_that_may_hold(corpora[0], 1, 5, config_.seed, {}, kSearchedRows);
+  const std::vector<RowRange> ranges =
+      rows_that_may_hold(corpora[0], reading_plans(config_, corpora)[0], 1, 5, config_.seed, {}, kSearchedRows);
   ASSERT_EQ(ranges.size(), 1U);
   EXPECT_EQ(ranges[0].from, 0U);
   EXPECT_EQ(ranges[0].to, kSearchedRows);

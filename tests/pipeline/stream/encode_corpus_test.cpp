@@ -30,7 +30,7 @@ class Numbered final : public RecordSource {
     if (read_ == records_) return false;
     most_on_their_way = std::max(most_on_their_way, bytes_ - taken_bytes);
     item = ReadRecord{};
-    item.place.index = read_;
+    item.place.at.index = read_;
     item.record = Document{{}, std::string(read_ * 997 % 4001, 'x'), {}};
     bytes_ += bytes_of(read_++);
     return true;
@@ -52,7 +52,7 @@ class Numbered final : public RecordSource {
 EncodedRecord encode(ReadRecord record) {
   EncodedRecord encoded;
   encoded.place = record.place;
-  if (record.place.index % 7 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
+  if (record.place.at.index % 7 == 0) std::this_thread::sleep_for(std::chrono::microseconds(300));
   encoded.tokens.assign(1 + std::get<Document>(record.record).text.size() % 5, 1);
   return encoded;
 }
@@ -71,7 +71,7 @@ TEST(EncodingACorpus, GivesTheSameRecordsInTheOrderOfReadingWithOneTwoAndEightTh
       Numbered source(500);
       std::vector<std::uint64_t> taken;
       encode_corpus(source, {encode, threads, bytes}, [&](const EncodedRecord& item) {
-        taken.push_back(item.place.index);
+        taken.push_back(item.place.at.index);
         return true;
       });
       EXPECT_EQ(taken, numbers_to(500)) << threads << " threads, " << bytes << " bytes";
@@ -84,7 +84,7 @@ TEST(EncodingACorpus, HasNoMoreBytesOnTheirWayThanWereAllowedAndOneRecord) {
     for (const std::uint64_t bytes : {1ull, 10'000ull, 100'000ull}) {
       Numbered source(500);
       encode_corpus(source, {encode, threads, bytes}, [&](const EncodedRecord& item) {
-        source.taken_bytes += Numbered::bytes_of(item.place.index);
+        source.taken_bytes += Numbered::bytes_of(item.place.at.index);
         return true;
       });
       EXPECT_EQ(source.read(), 500U);
@@ -102,7 +102,7 @@ TEST(EncodingACorpus, ReadsOnlyWhatIsAllowedWhileTheFirstRecordIsNotReady) {
   };
   std::uint64_t read_before = 0;
   encode_corpus(source, {slowly, 8, 20'000}, [&](const EncodedRecord& item) {
-    if (item.place.index == 0) read_before = source.read();
+    if (item.place.at.index == 0) read_before = source.read();
     return true;
   });
   EXPECT_THAT(read_before, testing::AllOf(testing::Gt(1U), testing::Le(20U)));
@@ -113,7 +113,7 @@ TEST(EncodingACorpus, EndsSoonWhenNobodyWantsMore) {
     Numbered source(1'000'000'000);
     std::vector<std::uint64_t> taken;
     encode_corpus(source, {encode, threads, 50'000}, [&](const EncodedRecord& item) {
-      taken.push_back(item.place.index);
+      taken.push_back(item.place.at.index);
       return taken.size() < 30;
     });
     EXPECT_EQ(taken, numbers_to(30)) << threads;
@@ -133,7 +133,7 @@ TEST(EncodingACorpus, HandsOutWhatReadingThrewBehindAllThatWasReadBefore) {
         EXPECT_EQ(item.rejects.size(), 1U) << "damage met before it";
         failure = item.failure;
       } else {
-        taken.push_back(item.place.index);
+        taken.push_back(item.place.at.index);
       }
       return true;
     });
@@ -147,7 +147,7 @@ TEST(EncodingACorpus, HandsOutWhatEncodingThrewInItsPlace) {
   for (const std::size_t threads : kThreads) {
     Numbered source(100);
     const auto breaks = [](ReadRecord record) {
-      if (record.place.index == 13) throw std::runtime_error("broken");
+      if (record.place.at.index == 13) throw std::runtime_error("broken");
       return encode(std::move(record));
     };
     std::vector<std::size_t> failures;
@@ -166,7 +166,7 @@ TEST(EncodingACorpus, ThrowsWhatItsTakerThrows) {
   for (const std::size_t threads : kThreads) {
     Numbered source(1'000'000'000);
     const auto refuse = [](const EncodedRecord& item) -> bool {
-      if (item.place.index == 20) throw DataError("too much is bad");
+      if (item.place.at.index == 20) throw DataError("too much is bad");
       return true;
     };
     EXPECT_THROW(encode_corpus(source, {encode, threads, 50'000}, refuse), DataError) << threads;

@@ -139,14 +139,23 @@ void expect_that_restarts_change_nothing(const StreamConfig& config) {
   }
 }
 
+/// Without windows, with some in an epoch, and with one for each epoch.
+void expect_that_restarts_change_nothing_whatever_the_window(StreamConfig config) {
+  for (const std::uint64_t tokens : {0, 900, 1 << 20}) {
+    SCOPED_TRACE(tokens);
+    config.shuffle_tokens = tokens;
+    expect_that_restarts_change_nothing(config);
+  }
+}
+
 TEST(Restart, TwentyTimesAtRandomRowsOfThreePhasesChangesNeitherRowsNorLedger) {
   const TemporaryFolder data;
-  expect_that_restarts_change_nothing(three_phases(data));
+  expect_that_restarts_change_nothing_whatever_the_window(three_phases(data));
 }
 
 TEST(Restart, TwentyTimesAtRandomRowsOfSeveralExamplesChangesNeitherRowsNorLedger) {
   const TemporaryFolder data;
-  expect_that_restarts_change_nothing(three_packed_phases(data));
+  expect_that_restarts_change_nothing_whatever_the_window(three_packed_phases(data));
 }
 
 /// A corpus that runs out while a row is open closes after that row, so that a resumed stream equals an uninterrupted

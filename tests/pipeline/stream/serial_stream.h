@@ -6,9 +6,9 @@
 #include <utility>
 #include <vector>
 
-#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/mix/mixer.h"
 #include "pipeline/mix/record_to_tokens.h"
+#include "pipeline/reading/corpus_reader.h"
 #include "pipeline/rows/start_position.h"
 #include "tests/tiny_vocabulary.h"
 
@@ -23,8 +23,9 @@ class SerialStream {
   /// Over the configuration's shards.
   explicit SerialStream(const StreamConfig& config) : SerialStream(config, nullptr, FindShards::yes) {
     const StreamPosition start = start_of(config_, corpora_);
+    reading_ = reading_plans(config_, corpora_);
     for (std::size_t i = 0; i < corpora_.size(); ++i)
-      readers_.emplace_back(config_, corpora_[i], start.corpora[i].read_start());
+      readers_.emplace_back(config_, corpora_[i], reading_[i], start.corpora[i].read_start());
     source_ = [this](std::size_t corpus) -> std::optional<EncodedRecord> {
       ReadRecord item;
       if (!readers_[corpus].next(item)) return std::nullopt;
@@ -76,6 +77,7 @@ class SerialStream {
   const std::vector<RunCorpus> corpora_;
   const std::vector<PreparedPhase> plans_;
   Mixer mixer_;
+  std::vector<ReadingPlan> reading_;
   std::vector<CorpusReader> readers_;
   std::vector<std::uint64_t> credits_;
   Source source_;

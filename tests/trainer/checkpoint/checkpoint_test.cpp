@@ -140,7 +140,7 @@ TrainState some_state() {
 
 TEST(TrainState, ReadsBackToTheLastBit) {
   const TrainState state = some_state();
-  const RunIdentity identity{"a \"run\" \\ \x7F", "0.1", "0011", "2233", 1, "avx2"};
+  const RunIdentity identity{"a \"run\" \\ \x7F", "0.1", "0011", "2233", kStreamVersion, "avx2"};
   TrainState read;
   RunIdentity read_identity;
   parse_state_json(JsonValue::parse(json_page(state_json(state, identity)), {"state.json", 0, ""}), read,
@@ -153,6 +153,18 @@ TEST(TrainState, ReadsBackToTheLastBit) {
   EXPECT_EQ(*read.own_evaluations[0].last, *state.own_evaluations[0].last);
   EXPECT_EQ(read.last_evaluation, nullptr);
   EXPECT_EQ(read_identity.name, identity.name);
+}
+
+TEST(TrainState, HasNoPositionIfThatIsOfAnotherVersionOfTheStream) {
+  const RunIdentity identity{"run", "0.1", "0011", "2233", kStreamVersion - 1, "avx2"};
+  Json json = state_json(some_state(), identity);
+  json["position"] = {{"row", 17}, {"shard_turn", 3}};  // As another version may have written it.
+  TrainState read;
+  RunIdentity read_identity;
+  parse_state_json(JsonValue::parse(json_page(json), {"state.json", 0, ""}), read, read_identity);
+  EXPECT_FALSE(read.position);
+  EXPECT_EQ(read.step, some_state().step);
+  EXPECT_EQ(read_identity.stream_version, kStreamVersion - 1);
 }
 
 TEST(TrainState, NamesTheFileThatIsNone) {
