@@ -26,11 +26,12 @@ enum class Purpose : std::uint32_t {
   evaluation = 9,
   fractional_epoch = 10,
   window_order = 11,
+  perfect_shuffle = 12,
 };
 inline constexpr std::array kPurposes{Purpose::shard_order,     Purpose::block_order,    Purpose::span_lengths,
                                       Purpose::random_sampling, Purpose::parameter_init, Purpose::generation,
                                       Purpose::document_chunk,  Purpose::evaluation,     Purpose::fractional_epoch,
-                                      Purpose::window_order};
+                                      Purpose::window_order,    Purpose::perfect_shuffle};
 
 /// A stream of draws for one item. The caller chooses what identifies an item: (corpus, epoch, ...) combined by
 /// item_of.

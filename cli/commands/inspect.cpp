@@ -1,19 +1,23 @@
 #include <algorithm>
 #include <memory>
+#include <utility>
 
 #include <fmt/format.h>
 
 #include "cli/commands/commands.h"
 #include "cli/commands/inspect_rows.h"
+#include "cli/commands/inspect_statistics.h"
 #include "cli/console/command.h"
 #include "cli/console/interrupt.h"
+#include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
 #include "cli/console/progress.h"
-#include "cli/console/results.h"
 #include "cli/console/run_options.h"
 #include "cli/views/row_view.h"
-#include "cli/views/statistics_view.h"
+#include "pipeline/corpora/data_manifest.h"
+#include "pipeline/plan/available_tokens.h"
+#include "pipeline/plan/document_values.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
@@ -30,6 +34,7 @@ struct InspectOptions {
   std::optional<std::uint64_t> row;
   int threads = 0;
   bool statistics = false;
+  MixingOptions mixing;
   bool json = false;
 };
 
@@ -49,10 +54,44 @@ void inspect_folder(const InspectOptions& options) {
                 .first = options.row.value_or(options.from),
                 .rows = rows_wanted(options),
                 .statistics = options.statistics,
+                .mixing = options.mixing,
                 .json = options.json});
 }
 
+/// By its shard, and by the field that was asked for: reads the corpus's shards for that.
+std::vector<DocumentProperty> properties_of(const RunCorpus& corpus, const StreamConfig& stream,
+                                            const std::optional<std::vector<double>>& shard_tokens,
+                                            const InspectOptions& options) {
+  std::vector<DocumentProperty> properties{shard_property()};
+  if (shard_tokens) properties[0].epoch = *shard_tokens;
+  if (options.mixing.by.empty()) return properties;
+  JobProgress progress;
+  const auto values =
+      std::make_shared<const DocumentValues>(stream, corpus, options.mixing.by, options.threads, progress.callbacks());
+  progress.finish();
+  if (!values->any()) {
+    say("corpus {}: no document has the field {}: its windows are compared by shard alone", corpus.corpus.name,
+        options.mixing.by);
+    return properties;
+  }
+  properties.push_back({options.mixing.by,
+                        [values](std::uint32_t shard, std::uint64_t record) { return values->of(shard, record); },
+                        shard_tokens ? values->tokens(*shard_tokens) : std::vector<double>{}});
+  return properties;
+}
+
+void refuse_without_statistics(const InspectOptions& options) {
+  const MixingOptions& mixing = options.mixing;
+  if (options.statistics) return;
+  for (const auto& [name, is_given] :
+       {std::pair("--by", !mixing.by.empty()), std::pair("--batch-rows", mixing.batch_rows.has_value()),
+        std::pair("--window-rows", mixing.window_rows.has_value())}) {
+    if (is_given) throw ConfigError(fmt::format("{} says how --stats counts: add --stats", name));
+  }
+}
+
 void inspect(const InspectOptions& options) {
+  refuse_without_statistics(options);
   if (is_preprocessed(options.run.run)) return inspect_folder(options);
   if (!options.vocabulary.empty())
     throw ConfigError(fmt::format("--vocab is for a folder of rows; {} names its own, --set vocab=FILE replaces it",
@@ -73,7 +112,11 @@ void inspect(const InspectOptions& options) {
   const std::uint64_t end = std::min(first + rows_wanted(options), rows);
   RowContext context{run.stream, &vocabulary, names_of(recorded.corpora), {}};
   for (const RunCorpus& corpus : recorded.corpora) context.shards.push_back(corpus.shards);
-  StreamStatistics statistics(run.stream, vocabulary.pieces());
+  std::optional<DataManifest> manifest;
+  if (options.statistics) manifest = manifest_of(run.stream.data_directory);
+  MixingOptions mixing = options.mixing;
+  if (!mixing.batch_rows) mixing.batch_rows = static_cast<std::uint64_t>(run.train.batch_rows);
+  RowCounts counts(run.stream, vocabulary.pieces(), mixing);
   if (first > start_row)
     say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
   if (recorded.rows_trained && end > *recorded.rows_trained)
@@ -93,7 +136,7 @@ void inspect(const InspectOptions& options) {
     if (row.number >= end) break;
     ++shown_rows;
     if (options.statistics) {
-      statistics.add(row);
+      counts.add(row);
       count->update(shown_rows);
     } else {
       print_row(row, context, options.json);
@@ -102,8 +145,12 @@ void inspect(const InspectOptions& options) {
   if (count) count->finish();
   if (shown_rows == 0) throw ConfigError(fmt::format("the stream ends before row {}", first));
   if (!options.statistics) return;
-  const auto report = options.json ? statistics_json : statistics_text;
-  print_results(report(statistics, run.stream, context.corpora));
+  const auto properties = [&](std::uint32_t index) {
+    const RunCorpus& corpus = recorded.corpora[index];
+    const auto tokens = manifest ? counted_shard_tokens(run.stream, corpus, vocabulary, *manifest) : std::nullopt;
+    return properties_of(corpus, run.stream, tokens, options);
+  };
+  counts.print(context.corpora, properties, options.json);
 }
 
 }  // namespace
@@ -119,13 +166,27 @@ void add_inspect(CLI::App& app) {
       .whole_number_from(1, kMostWhole);
   command.add_option("--from", options->from, "Number of the first row").whole_number_from(0, kMostWhole);
   command.add_flag("--stats", options->statistics,
-                   "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked");
+                   "Count instead of showing: real positions, loss, denoisers, masks and spans beside what was asked; "
+                   "and how well the rows are mixed, beside perfect shuffles of their examples");
+  command
+      .add_option(
+          "--batch-rows", options->mixing.batch_rows,
+          "With --stats: rows of a step, in which pairs that share a document are counted; without it the run's")
+      .whole_number_from(1, kMostWhole);
+  command
+      .add_option("--window-rows", options->mixing.window_rows,
+                  fmt::format("With --stats: rows of a window, that is compared with all; without it {}",
+                              MixingOptions::kWindowRows))
+      .whole_number_from(1, kMostWhole);
+  command.add_option("--by", options->mixing.by,
+                     "With --stats: compare windows by this field too, not by shard alone: lang, license, ... or a "
+                     "dotted path; reads all shards of the rows' corpora once more");
   command.add_option("--row", options->row, "Only this row").whole_number_from(0, kMostWhole);
   command.add_threads_option(options->threads, "Threads of the pipeline", "all cores");
   command.add_flag("--json", options->json, "One JSON object a row; with --stats one for all");
   command.footer(
       "Example:\n  millrace inspect mixes/runs/quickstart.toml --data data/sample --rows 2\n"
-      "  millrace inspect mixes/runs/quickstart.toml --data data/sample --stats --rows 10000\n"
+      "  millrace inspect mixes/runs/quickstart.toml --data data/sample --stats --rows 10000 --by lang\n"
       "  millrace inspect data/rows --vocab data/vocab.model --row 7");
   command.callback([options] { inspect(*options); });
 }

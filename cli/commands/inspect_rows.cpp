@@ -7,9 +7,7 @@
 #include "cli/commands/commands.h"
 #include "cli/console/interrupt.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/results.h"
 #include "cli/views/row_view.h"
-#include "cli/views/statistics_view.h"
 #include "pipeline/config/stream_identity.h"
 #include "pipeline/export/stored_rows.h"
 #include "pipeline/formats/staged_folder.h"
@@ -54,6 +52,11 @@ bool is_preprocessed(const std::filesystem::path& folder) {
 }
 
 void inspect_rows(const RowsView& view) {
+  if (!view.mixing.by.empty())
+    throw ConfigError(
+        fmt::format("{}: --by {} reads the shards again, which a folder of rows need not have: name the "
+                    "run instead",
+                    view.folder.string(), view.mixing.by));
   StoredRowReader reader(view.folder);
   const ExportManifest& manifest = reader.manifest();
   const ExportIdentity& identity = manifest.identity;
@@ -63,20 +66,20 @@ void inspect_rows(const RowsView& view) {
   const std::optional<Vocabulary> vocabulary = vocabulary_of(view, identity);
   const StreamConfig config = phases_in(identity.facts, (view.folder / kOutputManifest).string());
   const RowContext context = context_of(config, identity, vocabulary ? &*vocabulary : nullptr);
-  StreamStatistics statistics(config, static_cast<TokenId>(identity.vocabulary_size) - Vocabulary::kExtraIds);
+  RowCounts counts(config, static_cast<TokenId>(identity.vocabulary_size) - Vocabulary::kExtraIds, view.mixing);
   const std::uint64_t end = view.first + std::min(view.rows, manifest.rows - view.first);
   for (std::uint64_t number = view.first; number < end; ++number) {
     if (interrupt_requested()) throw Interrupted();
     const StreamRow row = reader.row(number);
     if (view.statistics) {
-      statistics.add(row);
+      counts.add(row);
     } else {
       print_row(row, context, view.json);
     }
   }
   if (!view.statistics) return;
-  const auto report = view.json ? statistics_json : statistics_text;
-  print_results(report(statistics, config, context.corpora));
+  counts.print(
+      context.corpora, [](std::uint32_t) { return std::vector{shard_property()}; }, view.json);
 }
 
 }  // namespace millrace

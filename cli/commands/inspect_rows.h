@@ -5,6 +5,8 @@
 #include <optional>
 #include <string>
 
+#include "cli/commands/inspect_statistics.h"
+
 namespace millrace {
 
 /// Which rows of an output of preprocess to show, and how.
@@ -14,6 +16,7 @@ struct RowsView {
   std::uint64_t first = 0;
   std::uint64_t rows = 0;  ///< Maximum number of rows.
   bool statistics = false;
+  MixingOptions mixing;  ///< With `statistics`.
   bool json = false;
 };
 

@@ -207,8 +207,8 @@ std::string statistics_text(const StreamStatistics& statistics, const StreamConf
   return out;
 }
 
-std::string statistics_json(const StreamStatistics& statistics, const StreamConfig& config,
-                            const std::vector<std::string>& corpora) {
+Json statistics_json(const StreamStatistics& statistics, const StreamConfig& config,
+                     const std::vector<std::string>& corpora) {
   Json phases = Json::array();
   std::uint64_t rows = 0, positions = 0, real = 0, loss = 0;
   for (const auto& [number, phase] : statistics.phases()) {
@@ -235,12 +235,11 @@ std::string statistics_json(const StreamStatistics& statistics, const StreamConf
     real += phase.real_positions;
     loss += phase.loss_positions;
   }
-  const Json all{{"rows", rows},
-                 {"positions", positions},
-                 {"real_share", ratio(real, positions)},
-                 {"loss_share", ratio(loss, positions)},
-                 {"phases", phases}};
-  return json_line(all) + "\n";
+  return {{"rows", rows},
+          {"positions", positions},
+          {"real_share", ratio(real, positions)},
+          {"loss_share", ratio(loss, positions)},
+          {"phases", phases}};
 }
 
 }  // namespace millrace

@@ -3,6 +3,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/config/stream_config.h"
 #include "pipeline/rows/row_statistics.h"
 
@@ -12,8 +14,7 @@ namespace millrace {
 /// corpus and denoiser. `corpora`: the names of the run's corpora.
 std::string statistics_text(const StreamStatistics& statistics, const StreamConfig& config,
                             const std::vector<std::string>& corpora);
-/// The same as one line of JSON.
-std::string statistics_json(const StreamStatistics& statistics, const StreamConfig& config,
-                            const std::vector<std::string>& corpora);
+nlohmann::ordered_json statistics_json(const StreamStatistics& statistics, const StreamConfig& config,
+                                       const std::vector<std::string>& corpora);
 
 }  // namespace millrace

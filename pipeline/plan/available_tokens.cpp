@@ -74,24 +74,39 @@ bool read_alike(const DataManifest& manifest, const ShardEntry& entry, const Cor
   return wanted.text_field == read.text_field && wanted.is_text() == read.is_text();
 }
 
-std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorpus& corpus,
-                                       const Vocabulary& vocabulary, const DataManifest& manifest) {
+/// The entries of the corpus's shards, where the manifest counts them all as the corpus reads them.
+std::optional<std::vector<const ShardEntry*>> counted_entries(const StreamConfig& config, const RunCorpus& corpus,
+                                                              const Vocabulary& vocabulary,
+                                                              const DataManifest& manifest) {
   if (manifest.vocabulary != vocabulary.hash() || why_not_countable(config, corpus) != nullptr) return std::nullopt;
   if (config.holdout > 0 && manifest.holdout != config.holdout) return std::nullopt;
-  AvailableTokens result;
-  result.from_manifest = true;
-  std::uint64_t tokens = 0, documents = 0;
+  std::vector<const ShardEntry*> entries;
   for (const std::string& shard : corpus.shards) {
     const std::string path = shard_path(config, shard);
     const ShardEntry* entry = find_entry(manifest, path);
     if (entry == nullptr || !is_current(*entry, path) || !read_alike(manifest, *entry, corpus.corpus) || !entry->tokens)
       return std::nullopt;
+    entries.push_back(entry);
+  }
+  return entries;
+}
+
+/// Of an epoch of training.
+std::uint64_t tokens_of(const StreamConfig& config, const ShardEntry& entry) {
+  return *entry.tokens - (config.holdout > 0 ? entry.held_out.tokens : 0);
+}
+
+std::optional<AvailableTokens> counted(const StreamConfig& config, const RunCorpus& corpus,
+                                       const Vocabulary& vocabulary, const DataManifest& manifest) {
+  const auto entries = counted_entries(config, corpus, vocabulary, manifest);
+  if (!entries) return std::nullopt;
+  AvailableTokens result;
+  result.from_manifest = true;
+  std::uint64_t tokens = 0, documents = 0;
+  for (const ShardEntry* entry : *entries) {
     note_layout(result, entry->layout);
-    tokens += *entry->tokens;
-    documents += entry->records;
-    if (config.holdout == 0) continue;
-    tokens -= entry->held_out.tokens;
-    documents -= entry->held_out.documents;
+    tokens += tokens_of(config, *entry);
+    documents += entry->records - (config.holdout > 0 ? entry->held_out.documents : 0);
   }
   result.tokens = static_cast<double>(tokens);
   if (documents > 0) result.document_size = static_cast<double>(tokens) / static_cast<double>(documents);
@@ -243,6 +258,15 @@ const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpu
   if (max_document_tokens_of(config) > 0) return "an index knows nothing of max_document_tokens";
   if (config.max_record_bytes != StreamConfig{}.max_record_bytes) return "an index has its own max_record_bytes";
   return nullptr;
+}
+
+std::optional<std::vector<double>> counted_shard_tokens(const StreamConfig& config, const RunCorpus& corpus,
+                                                        const Vocabulary& vocabulary, const DataManifest& manifest) {
+  const auto entries = counted_entries(config, corpus, vocabulary, manifest);
+  if (!entries) return std::nullopt;
+  std::vector<double> tokens;
+  for (const ShardEntry* entry : *entries) tokens.push_back(static_cast<double>(tokens_of(config, *entry)));
+  return tokens;
 }
 
 std::vector<AvailableTokens> available_tokens(const StreamConfig& config, const std::vector<RunCorpus>& corpora,

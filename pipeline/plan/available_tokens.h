@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,10 @@ struct AvailableTokens {
 
 /// Why no manifest can count the corpus; nullptr: one can.
 const char* why_not_countable(const StreamConfig& config, const RunCorpus& corpus);
+
+/// The same, by shard, where the manifest counts them; see available_tokens.
+std::optional<std::vector<double>> counted_shard_tokens(const StreamConfig& config, const RunCorpus& corpus,
+                                                        const Vocabulary& vocabulary, const DataManifest& manifest);
 
 /// Counts them by the manifest, or estimates them from a sample. Counting needs, of every shard, a current entry with
 /// tokens counted with this vocabulary, read with the corpus's layout, the run's holdout, and a countable corpus. A

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
@@ -135,14 +136,16 @@ class Inspect(unittest.TestCase):
         for run in (self.full, self.packed):
             folder = self.rows_folder(run)
             for arguments in (("--json", "--rows", 100), ("--rows", 100), ("--row", 83), ("--row", 83, "--json"),
-                              ("--stats", "--rows", 100), ("--stats", "--rows", 30, "--from", 60, "--json")):
+                              ("--stats", "--batch-rows", 4, "--rows", 100),
+                              ("--stats", "--batch-rows", 4, "--rows", 30, "--from", 60, "--window-rows", 10, "--json")):
                 with self.subTest(run=run.name, arguments=arguments):
                     self.assertEqual(millrace("inspect", folder, *arguments, *vocabulary),
                                      millrace("inspect", run, *arguments))
 
     def test_a_folder_of_rows_needs_a_vocabulary_only_for_text(self):
         folder = self.rows_folder(self.packed)
-        self.assertEqual(millrace("inspect", folder, "--stats"), millrace("inspect", self.packed, "--stats", "--rows", 100))
+        self.assertEqual(millrace("inspect", folder, "--stats", "--batch-rows", 4),
+                         millrace("inspect", self.packed, "--stats", "--rows", 100))
         row = json.loads(millrace("inspect", folder, "--row", 5, "--json"))
         whole, = self.rows(self.packed, 1, 5)
         for example in whole["examples"]:
@@ -158,6 +161,9 @@ class Inspect(unittest.TestCase):
         self.assertIn("holds 100 rows: there is no row 100", self.refusal("inspect", folder, "--row", 100, "--json"))
         self.assertIn("--set seed=4", self.refusal("inspect", folder, "--json", "--set", "seed=4"))
         self.assertIn("for a folder of rows", self.refusal("inspect", self.full, "--vocab", "x.model"))
+        self.assertIn("name the run instead", self.refusal("inspect", folder, "--stats", "--by", "lang"))
+        self.assertIn("--batch-rows says", millrace("inspect", folder, "--stats"))
+        self.assertIsNone(json.loads(millrace("inspect", folder, "--stats", "--json"))["mixing"]["corpora"][0]["pairs"])
         documents = self.folder / "documents"
         millrace("preprocess", self.full, "--out", documents, "--format", "megatron")
         self.assertIn("holds format megatron", self.refusal("inspect", documents, "--json"))
@@ -194,6 +200,144 @@ class Inspect(unittest.TestCase):
         done = subprocess.run([MILLRACE, "inspect", run], capture_output=True, text=True)
         self.assertEqual(done.returncode, 2)
         self.assertIn("max_document_tokens is 30 and 0", done.stderr)
+
+
+class Mixing(unittest.TestCase):
+    """What --stats says of the mixing, counted again from the rows that --json shows."""
+
+    ROWS = 240  # All of the run.
+    BATCH, WINDOW = 4, 30
+    LANGUAGES = ("en", "de", "fr")
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-mixing-"))
+        cls.run_file = tiny_run.write_run(cls.folder / "input")
+        cls.data = cls.folder / "input/data"
+        (cls.data / "prose.jsonl").unlink()
+        (cls.data / "prose").mkdir()
+        cls.languages = {}
+        rng = random.Random(5)
+        for shard in range(4):
+            lines = []
+            for record in range(12):  # Few and long, so that epochs end and rows share documents.
+                document = {"text": " ".join(rng.choice(tiny_run.WORDS) for _ in range(rng.randrange(20, 300)))}
+                language = rng.choice(cls.LANGUAGES[:shard + 1])
+                if shard == 3 and record % 2:
+                    language = ""
+                else:
+                    document["lang"] = language
+                cls.languages[f"prose/{shard}.jsonl", record] = language
+                lines.append(json.dumps(document))
+            (cls.data / f"prose/{shard}.jsonl").write_text("\n".join(lines) + "\n")
+        mix = cls.folder / "input/mix.toml"
+        mix.write_text(mix.read_text().replace('"prose.jsonl"', '"prose"'))
+        text = millrace("inspect", cls.run_file, "--json", "--rows", cls.ROWS)
+        cls.rows = [json.loads(line) for line in text.splitlines()]
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def mixing(self, *arguments):
+        stats = json.loads(millrace("inspect", self.run_file, "--stats", "--json", "--rows", self.ROWS,
+                                    "--window-rows", self.WINDOW, *arguments))
+        return stats["mixing"]
+
+    def spans(self, row, corpus):
+        return [document for example in row["examples"] if example["corpus"] == corpus
+                for document in example["documents"] if document["to"] > document["from"]]
+
+    def pairs(self, corpus, batch):
+        count = 0
+        for first in range(0, self.ROWS, batch):
+            held = [{(span["shard"], span["record"]) for span in self.spans(row, corpus)}
+                    for row in self.rows[first:first + batch]]
+            count += sum(bool(held[a] & held[b]) for a in range(len(held)) for b in range(a))
+        return count
+
+    def shares(self, rows, corpus, value_of):
+        tokens = {}
+        for row in rows:
+            for span in self.spans(row, corpus):
+                value = value_of(span)
+                tokens[value] = tokens.get(value, 0) + span["to"] - span["from"]
+        return {value: count / sum(tokens.values()) for value, count in tokens.items()}
+
+    def distances(self, corpus, value_of, whole=None):
+        whole = whole or self.shares(self.rows, corpus, value_of)
+        windows = [self.shares(self.rows[first:first + self.WINDOW], corpus, value_of)
+                   for first in range(0, self.ROWS, self.WINDOW)]
+        return [sum(abs(window.get(value, 0) - whole.get(value, 0)) for value in window.keys() | whole.keys()) / 2
+                for window in windows if window]
+
+    def test_pairs_are_those_of_the_rows(self):
+        for arguments, batch in ((), self.BATCH), (("--batch-rows", 16), 16):
+            mixing = self.mixing(*arguments)
+            self.assertEqual(mixing["batch_rows"], batch)
+            for corpus in mixing["corpora"]:
+                pairs = corpus["pairs"]
+                self.assertEqual(pairs["found"], self.pairs(corpus["name"], batch))
+                if pairs["shuffled"]:
+                    self.assertAlmostEqual(pairs["ratio"], pairs["found"] / pairs["shuffled"])
+                else:
+                    self.assertIsNone(pairs["ratio"])
+                documents = {(span["shard"], span["record"]) for row in self.rows for span in self.spans(row, corpus["name"])}
+                self.assertEqual(corpus["documents"], len(documents))
+        self.assertGreater(self.pairs("prose", 16), 20)
+
+    def test_windows_are_compared_by_shard_and_by_a_field(self):
+        by_name = {"shard": lambda span: span["shard"],
+                   "lang": lambda span: self.languages.get((span["shard"], span["record"]), "")}
+        for corpus in self.mixing("--by", "lang")["corpora"]:
+            self.assertEqual([distance["by"] for distance in corpus["distances"]],
+                             ["shard", "lang"] if corpus["name"] == "prose" else ["shard"])  # No code has a language.
+            for distance in corpus["distances"]:
+                expected = self.distances(corpus["name"], by_name[distance["by"]])
+                self.assertEqual(distance["windows"], len(expected))
+                self.assertAlmostEqual(distance["from_rows"]["mean"]["found"], sum(expected) / len(expected))
+                self.assertAlmostEqual(distance["from_rows"]["max"]["found"], max(expected))
+                self.assertEqual(distance["values"], len(self.shares(self.rows, corpus["name"], by_name[distance["by"]])))
+                self.assertIsNone(distance["from_epoch"])
+                if corpus["name"] == "prose":
+                    self.assertGreater(distance["from_rows"]["mean"]["shuffled"], 0)
+                else:
+                    self.assertAlmostEqual(distance["from_rows"]["max"]["shuffled"], 0)
+
+    def test_windows_are_compared_with_an_epoch_that_an_index_counted(self):
+        index = self.data / "millrace-index.json"
+        millrace("index", self.data, "--vocab", self.folder / "input/vocab.model", "--holdout", 0.05, "--out", index)
+        try:
+            entries = {entry["path"]: entry for entry in json.loads(index.read_text())["shards"]}
+            shares = {name: entry["tokens"] - entry.get("held_out", {"tokens": 0})["tokens"] for name, entry in entries.items()
+                      if name.startswith("prose/")}
+            shares = {name: tokens / sum(shares.values()) for name, tokens in shares.items()}
+            prose = next(corpus for corpus in self.mixing("--by", "lang")["corpora"] if corpus["name"] == "prose")
+            by_shard, by_language = prose["distances"]
+            expected = self.distances("prose", lambda span: span["shard"], shares)
+            self.assertAlmostEqual(by_shard["from_epoch"]["mean"]["found"], sum(expected) / len(expected))
+            self.assertAlmostEqual(by_shard["from_epoch"]["max"]["found"], max(expected))
+            self.assertGreater(by_shard["from_epoch"]["mean"]["shuffled"], 0)
+            # A shard's tokens are divided among languages as its text is: near, not the same.
+            found, near = by_language["from_epoch"]["mean"]["found"], by_language["from_rows"]["mean"]["found"]
+            self.assertAlmostEqual(found, near, delta=0.1)
+        finally:
+            index.unlink()
+            index.with_name("millrace-index.rejects.jsonl").unlink()
+
+    def test_mixing_is_a_table_too(self):
+        text = millrace("inspect", self.run_file, "--stats", "--rows", self.ROWS, "--window-rows", self.WINDOW, "--by", "lang")
+        for piece in ("mean of 20 perfect shuffles", f"pairs of rows of a batch of {self.BATCH} that share a document",
+                      f"total variation distance of windows of {self.WINDOW} rows", "these rows", "lang"):
+            self.assertIn(piece, text)
+        text = millrace("inspect", self.run_file, "--stats", "--rows", self.ROWS)
+        self.assertIn("fewer than two windows of 1000 rows", text)
+
+    def test_what_says_how_to_count_wants_counting(self):
+        for arguments in (("--by", "lang"), ("--batch-rows", 4), ("--window-rows", 10)):
+            done = subprocess.run([MILLRACE, "inspect", self.run_file, *map(str, arguments)], capture_output=True, text=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn(f"{arguments[0]} says how --stats counts", done.stderr)
 
 
 if __name__ == "__main__":

@@ -76,6 +76,18 @@ TEST_F(AvailableTokensOfACorpus, AreNotCountedAsNoneWhereOnlyTheSampleHasNone) {
   EXPECT_EQ(available.error, 1);
 }
 
+TEST_F(AvailableTokensOfACorpus, AreCountedByShardWhereAManifestCountsThem) {
+  add_shard(40, 20);
+  const double first = tokens_;
+  add_shard(30, 50);
+  const auto by_shard = [&](const DataManifest& manifest) {
+    return counted_shard_tokens(config_, corpus_, tiny_vocabulary(), manifest);
+  };
+  EXPECT_EQ(by_shard(index(&tiny_vocabulary(), config_.holdout)), (std::vector<double>{first, tokens_ - first}));
+  EXPECT_FALSE(by_shard(index(&tiny_vocabulary(), 0.2))) << "another holdout";
+  EXPECT_FALSE(by_shard(index(nullptr, config_.holdout))) << "no tokens";
+}
+
 TEST_F(AvailableTokensOfACorpus, AreCountedByAManifestOfTheSameVocabulary) {
   config_.holdout = 0;
   for (int shard = 0; shard < 3; ++shard) add_shard(2000, 40);
