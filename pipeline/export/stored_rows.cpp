@@ -94,15 +94,17 @@ std::optional<Batch> StoredRows::next() {
 }
 
 std::uint64_t StoredRows::memory_bytes() {
-  constexpr std::uint64_t kCopies = 3;    // Of the provenance: unpacked, as a stream of lines, and line by line.
-  constexpr std::uint64_t kInMemory = 3;  // Sizes of its text that a row's origins and position take.
+  constexpr std::uint64_t kInMemory = 3;  // Sizes of its text that a row's origins take.
   constexpr std::uint64_t kBatches = 2;
   if (rows_ == 0) return 0;
   const RowsPartHeader& part = reader_.part_of(0);
-  const std::uint64_t of_a_row = part.provenance_size / std::max<std::uint64_t>(part.rows, 1) + sizeof(std::string);
-  const std::uint64_t provenance =
-      part.provenance_bytes + kCopies * part.provenance_size + part.rows * sizeof(std::string);
-  return provenance + kBatches * batch_rows_ * (part.row_bytes() + kInMemory * of_a_row + sizeof(StreamRow));
+  const std::uint64_t of_a_row = part.provenance_size / std::max<std::uint64_t>(part.rows, 1);
+  const StreamRow last = reader_.row(part.first_row + part.rows - 1);
+  std::uint64_t position = 0;
+  for (const CorpusPosition& corpus : last.after->corpora)
+    position += sizeof(CorpusPosition) + corpus.place.lanes.size() * sizeof(LaneCursor);
+  const std::uint64_t provenance = part.provenance_bytes + part.provenance_size + part.rows * sizeof(std::size_t);
+  return provenance + kBatches * batch_rows_ * (part.row_bytes() + kInMemory * of_a_row + position + sizeof(StreamRow));
 }
 
 StreamRow StoredRows::end() {

@@ -3,15 +3,11 @@
 #include <array>
 #include <charconv>
 #include <cstring>
-#include <sstream>
 
 #include <fmt/format.h>
 #include <xxhash.h>
 
 #include "pipeline/formats/token_file.h"
-#include "pipeline/json_text.h"
-#include "pipeline/json_value.h"
-#include "pipeline/rows/row_provenance.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/errors.h"
 
@@ -88,15 +84,16 @@ void RowsPart::add(const StreamRow& row) {
   append_values(rows_, row.row.segment_ids);
   append_values(rows_, row.row.positions);
   append_number(rows_, XXH3_64bits(rows_.data() + begin, rows_.size() - begin));
-  provenance_ += json_line(provenance_json(row)) + "\n";
+  provenance_.add(row);
   ++header_.rows;
 }
 
 std::string RowsPart::bytes() {
-  const std::string provenance = zstd_compressed(provenance_);
+  const std::string told = provenance_.bytes();
+  const std::string provenance = zstd_compressed(told);
   header_.provenance_at = RowsPartHeader::kBytes + rows_.size();
   header_.provenance_bytes = provenance.size();
-  header_.provenance_size = provenance_.size();
+  header_.provenance_size = told.size();
   header_.provenance_hash = XXH3_64bits(provenance.data(), provenance.size());
   return bytes_of(header_) + rows_ + provenance;
 }
@@ -152,10 +149,9 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
   row.row.loss_weights = numbers.take<float>(header_.length);
   row.row.segment_ids = numbers.take<std::int32_t>(header_.length);
   row.row.positions = numbers.take<std::int32_t>(header_.length);
-  if (provenance_.empty()) read_provenance();
   try {
-    const JsonSource source{fmt::format("{}: the provenance of row {}", name_, number), 0, ""};
-    add_provenance(row, JsonValue::parse(provenance_[number - header_.first_row], source));
+    if (!provenance_) read_provenance();
+    provenance_->fill(row, number - header_.first_row);
   } catch (const ConfigError& error) {
     throw DataError(error.what());
   }
@@ -165,14 +161,10 @@ StreamRow RowsPartReader::row(std::uint64_t number) {
 void RowsPartReader::read_provenance() {
   std::string frame(header_.provenance_bytes, '\0');
   frame.resize(file_.read_at(header_.provenance_at, frame.data(), frame.size()));
-  const auto damaged = [this] {
-    return DataError(fmt::format("{}: bytes {} to {}: the rows' provenance is damaged", name_, header_.provenance_at,
-                                 header_.provenance_at + header_.provenance_bytes - 1));
-  };
-  if (XXH3_64bits(frame.data(), frame.size()) != header_.provenance_hash) throw damaged();
-  std::istringstream lines(zstd_decompressed(frame, header_.provenance_size));
-  for (std::string line; std::getline(lines, line);) provenance_.push_back(line);
-  if (provenance_.size() != header_.rows) throw damaged();
+  if (XXH3_64bits(frame.data(), frame.size()) != header_.provenance_hash)
+    throw DataError(fmt::format("{}: bytes {} to {}: the rows' provenance is damaged", name_, header_.provenance_at,
+                                header_.provenance_at + header_.provenance_bytes - 1));
+  provenance_.emplace(zstd_decompressed(frame, header_.provenance_size), header_.rows, name_);
 }
 
 }  // namespace millrace

@@ -4,8 +4,8 @@
 #include <filesystem>
 #include <optional>
 #include <string>
-#include <vector>
 
+#include "pipeline/formats/rows_provenance.h"
 #include "pipeline/rows/stream_row.h"
 #include "stages/io/input_file.h"
 
@@ -15,7 +15,7 @@ namespace millrace {
 /// byte, is in docs/preprocess.md.
 struct RowsPartHeader {
   static constexpr std::uint64_t kBytes = 96;
-  static constexpr std::uint32_t kVersion = 1;
+  static constexpr std::uint32_t kVersion = 2;
 
   std::uint32_t stream_version = kStreamVersion;
   std::uint64_t first_row = 0;
@@ -49,7 +49,7 @@ class RowsPart {
  private:
   RowsPartHeader header_;
   std::string rows_;
-  std::string provenance_;
+  RowsProvenance provenance_;
 };
 
 /// Reads rows of a part in any order. One object, one thread. Throws DataError naming the byte if the file is damaged;
@@ -68,7 +68,7 @@ class RowsPartReader {
   std::string name_;
   InputFile file_;
   RowsPartHeader header_;
-  std::vector<std::string> provenance_;  ///< Empty until first needed.
+  std::optional<RowsProvenanceReader> provenance_;  ///< Not read until first needed.
 };
 
 }  // namespace millrace

@@ -8,6 +8,54 @@
 #include "pipeline/json_value.h"
 
 namespace millrace {
+namespace {
+
+/// All of a corpus's position but its name and its place.
+void add_given(Json& json, const CorpusPosition& position) {
+  json["open"] = position.open;
+  json["raw_tokens"] = position.raw_tokens;
+  json["tail_tokens"] = position.tail_tokens;
+  json["tail_documents"] = position.tail_documents;
+  json["phase_raw_tokens"] = position.phase_raw_tokens;
+  json["phase_examples"] = position.phase_examples;
+  json["records"] = position.records;
+  if (!position.windows.empty()) json["windows"] = position.windows;
+}
+
+void read_given(const JsonValue& json, CorpusPosition& position) {
+  position.corpus = json.get<std::string>("corpus");
+  position.open = json.get<bool>("open");
+  position.raw_tokens = json.get<std::uint64_t>("raw_tokens");
+  position.tail_tokens = json.get<std::uint64_t>("tail_tokens");
+  position.tail_documents = json.get<std::uint64_t>("tail_documents", 0);
+  position.phase_raw_tokens = json.get<std::uint64_t>("phase_raw_tokens");
+  position.phase_examples = json.get<std::vector<std::uint64_t>>("phase_examples");
+  position.records = json.get<RecordCounts>("records");
+  position.windows = json.get<std::vector<WindowPlace>>("windows", {});
+  position.source.place = json.place();
+}
+
+/// All of a place but the records before it.
+void read_place(const JsonValue& json, ReadingPlace& place) {
+  place.epoch = json.get<std::uint64_t>("epoch");
+  place.lanes = json.get<std::vector<LaneCursor>>("lanes");
+  place.lane = json.get<std::uint32_t>("lane");
+  place.offset = json.get<std::uint64_t>("offset");
+  if (place.offset > 0 && place.lane >= place.lanes.size())
+    json.at("lane").fail(fmt::format("is {}, but lanes is a list of {}", place.lane, place.lanes.size()));
+}
+
+/// All of a position but its corpora.
+StreamPosition numbers_of(const JsonValue& json) {
+  StreamPosition position;
+  position.row = json.get<std::uint64_t>("row");
+  position.example = json.get<std::uint64_t>("example");
+  position.phase = json.get<std::uint32_t>("phase");
+  position.source.place = json.place();
+  return position;
+}
+
+}  // namespace
 
 /// A list of eight numbers, nine where content was lost before, ten where all of the shard was. What is near another
 /// number is kept as the distance: a position has as many lists as shards are read side by side.
@@ -56,43 +104,33 @@ void from_json(const JsonValue& json, WindowPlace& window) {
   window.examples.assign(numbers.begin() + 3, numbers.end());
 }
 
+void to_json(Json& json, const ReadingPlace& place) {
+  json = {{"epoch", place.epoch},
+          {"lanes", place.lanes},
+          {"lane", place.lane},
+          {"offset", place.offset},
+          {"read", place.records}};
+}
+
+void from_json(const JsonValue& json, ReadingPlace& place) {
+  read_place(json, place);
+  place.records = json.get<RecordCounts>("read");
+}
+
 void to_json(Json& json, const CorpusPosition& position) {
   json = {{"corpus", position.corpus},
           {"epoch", position.place.epoch},
           {"lanes", position.place.lanes},
           {"lane", position.place.lane},
-          {"offset", position.place.offset},
-          {"open", position.open},
-          {"raw_tokens", position.raw_tokens},
-          {"tail_tokens", position.tail_tokens},
-          {"tail_documents", position.tail_documents},
-          {"phase_raw_tokens", position.phase_raw_tokens},
-          {"phase_examples", position.phase_examples},
-          {"records", position.records}};
-  if (position.windows.empty()) return;
-  json["windows"] = position.windows;
-  json["read"] = position.place.records;
+          {"offset", position.place.offset}};
+  add_given(json, position);
+  if (!position.windows.empty()) json["read"] = position.place.records;
 }
 
 void from_json(const JsonValue& json, CorpusPosition& position) {
-  ReadingPlace& place = position.place;
-  position.corpus = json.get<std::string>("corpus");
-  place.epoch = json.get<std::uint64_t>("epoch");
-  place.lanes = json.get<std::vector<LaneCursor>>("lanes");
-  place.lane = json.get<std::uint32_t>("lane");
-  place.offset = json.get<std::uint64_t>("offset");
-  if (place.offset > 0 && place.lane >= place.lanes.size())
-    json.at("lane").fail(fmt::format("is {}, but lanes is a list of {}", place.lane, place.lanes.size()));
-  position.open = json.get<bool>("open");
-  position.raw_tokens = json.get<std::uint64_t>("raw_tokens");
-  position.tail_tokens = json.get<std::uint64_t>("tail_tokens");
-  position.tail_documents = json.get<std::uint64_t>("tail_documents", 0);
-  position.phase_raw_tokens = json.get<std::uint64_t>("phase_raw_tokens");
-  position.phase_examples = json.get<std::vector<std::uint64_t>>("phase_examples");
-  position.records = json.get<RecordCounts>("records");
-  position.windows = json.get<std::vector<WindowPlace>>("windows", {});
-  place.records = position.windows.empty() ? position.records : json.get<RecordCounts>("read");
-  position.source.place = json.place();
+  read_place(json, position.place);
+  read_given(json, position);
+  position.place.records = position.windows.empty() ? position.records : json.get<RecordCounts>("read");
 }
 
 void to_json(Json& json, const StreamPosition& position) {
@@ -101,11 +139,31 @@ void to_json(Json& json, const StreamPosition& position) {
 }
 
 void from_json(const JsonValue& json, StreamPosition& position) {
-  position.row = json.get<std::uint64_t>("row");
-  position.example = json.get<std::uint64_t>("example");
-  position.phase = json.get<std::uint32_t>("phase");
+  position = numbers_of(json);
   position.corpora = json.get<std::vector<CorpusPosition>>("corpora");
-  position.source.place = json.place();
+}
+
+Json position_json(const StreamPosition& position, const std::vector<std::uint64_t>& places) {
+  Json corpora = Json::array();
+  for (std::size_t i = 0; i < position.corpora.size(); ++i) {
+    Json corpus{{"corpus", position.corpora[i].corpus}, {"place", places.at(i)}};
+    add_given(corpus, position.corpora[i]);
+    corpora.push_back(std::move(corpus));
+  }
+  return {
+      {"row", position.row}, {"example", position.example}, {"phase", position.phase}, {"corpora", std::move(corpora)}};
+}
+
+StreamPosition position_from_json(const JsonValue& json, const std::vector<ReadingPlace>& places) {
+  StreamPosition position = numbers_of(json);
+  for (const JsonValue& corpus : json.at("corpora").elements()) {
+    const auto place = corpus.get<std::uint64_t>("place");
+    if (place >= places.size())
+      corpus.at("place").fail(fmt::format("is {}, but there are {} places", place, places.size()));
+    read_given(corpus, position.corpora.emplace_back());
+    position.corpora.back().place = places[place];
+  }
+  return position;
 }
 
 }  // namespace millrace

@@ -78,9 +78,16 @@ void to_json(nlohmann::ordered_json& json, const LaneCursor& lane);
 void from_json(const JsonValue& json, LaneCursor& lane);
 void to_json(nlohmann::ordered_json& json, const WindowPlace& window);
 void from_json(const JsonValue& json, WindowPlace& window);
+void to_json(nlohmann::ordered_json& json, const ReadingPlace& place);
+void from_json(const JsonValue& json, ReadingPlace& place);
 void to_json(nlohmann::ordered_json& json, const CorpusPosition& position);
 void from_json(const JsonValue& json, CorpusPosition& position);
 void to_json(nlohmann::ordered_json& json, const StreamPosition& position);
 void from_json(const JsonValue& json, StreamPosition& position);
+
+/// A position whose corpora name their places by numbers, one each, for many positions that share places. A number is
+/// an index in the list that reading is given.
+nlohmann::ordered_json position_json(const StreamPosition& position, const std::vector<std::uint64_t>& places);
+StreamPosition position_from_json(const JsonValue& json, const std::vector<ReadingPlace>& places);
 
 }  // namespace millrace

@@ -53,23 +53,30 @@ void from_json(const JsonValue& json, ExampleOrigin& origin) {
 }
 
 Json provenance_json(const StreamRow& row) {
-  return {{"examples", row.examples},
-          {"raw_tokens", row.raw_tokens},
-          {"rejects", to_jsonl(row.rejects)},
-          {"reject_corpora", row.reject_corpora},
-          {"after", *row.after}};
+  Json json = origins_json(row);
+  json["raw_tokens"] = row.raw_tokens;
+  json["after"] = *row.after;
+  return json;
 }
 
 void add_provenance(StreamRow& row, const JsonValue& provenance) {
-  row.examples = provenance.get<std::vector<ExampleOrigin>>("examples");
+  add_origins(row, provenance);
   row.raw_tokens = provenance.get<std::vector<TokenId>>("raw_tokens");
-  row.rejects = rejects_from_jsonl(provenance.get<std::string>("rejects"), provenance.place("rejects"));
-  row.reject_corpora = provenance.get<std::vector<std::uint32_t>>("reject_corpora");
+  row.after = std::make_shared<const StreamPosition>(provenance.get<StreamPosition>("after"));
+}
+
+Json origins_json(const StreamRow& row) {
+  return {{"examples", row.examples}, {"rejects", to_jsonl(row.rejects)}, {"reject_corpora", row.reject_corpora}};
+}
+
+void add_origins(StreamRow& row, const JsonValue& origins) {
+  row.examples = origins.get<std::vector<ExampleOrigin>>("examples");
+  row.rejects = rejects_from_jsonl(origins.get<std::string>("rejects"), origins.place("rejects"));
+  row.reject_corpora = origins.get<std::vector<std::uint32_t>>("reject_corpora");
   if (row.reject_corpora.size() != row.rejects.size())
-    provenance.at("reject_corpora")
+    origins.at("reject_corpora")
         .fail(fmt::format("is a list of {}, expected one for each of {} rejects", row.reject_corpora.size(),
                           row.rejects.size()));
-  row.after = std::make_shared<const StreamPosition>(provenance.get<StreamPosition>("after"));
 }
 
 }  // namespace millrace

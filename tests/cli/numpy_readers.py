@@ -105,15 +105,20 @@ def rows(folder):
                                 ("T", "<u4"), ("row_bytes", "<u4"), ("vocabulary", "<u8"), ("run", "<u8"),
                                 ("provenance_at", "<u8"), ("provenance_bytes", "<u8"), ("provenance_size", "<u8"),
                                 ("provenance_xxh3", "<u8"), ("xxh3", "<u8")], data)[0]
-        assert header.nbytes == 96 and header["magic"] == b"MLRCROWS" and header["version"] == 1
+        assert header.nbytes == 96 and header["magic"] == b"MLRCROWS" and header["version"] == 2
         T, at = int(header["T"]), 96
-        provenance = zstd(data[header["provenance_at"]:]).decode().splitlines()
-        assert len(provenance) == header["rows"]
+        places, *provenance, raw_tokens = zstd(data[header["provenance_at"]:]).split(b"\n", int(header["rows"]) + 1)
+        places, raw_tokens = json.loads(places), np.frombuffer(raw_tokens, "<i4")
         for line in provenance:
+            told = json.loads(line)
+            first, count = told["raw_tokens"]
+            told["raw_tokens"] = raw_tokens[first:first + count].tolist()
+            for corpus in told["after"]["corpora"]:
+                corpus["place"] = places[corpus["place"]]
             row = {}
             for i, (name, dtype) in enumerate((("tokens", "<i4"), ("labels", "<i4"), ("loss_weights", "<f4"),
                                                ("segment_ids", "<i4"), ("positions", "<i4"))):
                 row[name] = np.ndarray(T, dtype, data, at + 4 * T * i).tolist()
-            yield row, json.loads(line)
+            yield row, told
             at += int(header["row_bytes"])
         assert at == header["provenance_at"]

@@ -44,7 +44,7 @@ void put(std::string& bytes, std::size_t at, Number number) {
 
 /// One row of `length` positions and its provenance, as a part with correct hashes.
 std::string part_of(std::uint32_t length, const std::string& arrays, const std::string& provenance) {
-  const std::string frame = zstd_compressed(provenance + "\n");
+  const std::string frame = zstd_compressed(provenance);
   std::string row = arrays;
   row.resize(RowsPartHeader::bytes_of_row(length) - 8);
   const std::uint64_t hash = XXH3_64bits(row.data(), row.size());
@@ -57,7 +57,7 @@ std::string part_of(std::uint32_t length, const std::string& arrays, const std::
   put(bytes, kRows, std::uint64_t{1});
   put(bytes, kProvenance, std::uint64_t{RowsPartHeader::kBytes + row.size()});
   put(bytes, kProvenance + 8, std::uint64_t{frame.size()});
-  put(bytes, kProvenance + 16, std::uint64_t{provenance.size() + 1});
+  put(bytes, kProvenance + 16, std::uint64_t{provenance.size()});
   put(bytes, kProvenance + 24, std::uint64_t{XXH3_64bits(frame.data(), frame.size())});
   put(bytes, kHashOfHeader, std::uint64_t{XXH3_64bits(bytes.data(), kHashOfHeader)});
   return bytes + row + frame;

@@ -1,5 +1,8 @@
 #include "pipeline/json_text.h"
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <limits>
 #include <map>
 
@@ -10,6 +13,7 @@
 #include "pipeline/corpora/reject_json.h"
 #include "pipeline/corpora/shard_fingerprint.h"
 #include "pipeline/export/export_manifest.h"
+#include "pipeline/formats/rows_provenance.h"
 #include "pipeline/rows/ledger.h"
 #include "pipeline/rows/row_provenance.h"
 #include "pipeline/seek_json.h"
@@ -320,6 +324,17 @@ TEST(ReadJson, OfATypeNamesTheWholePath) {
   EXPECT_EQ(complaint(R"({"a":{}})"), "text.json: a is an object, expected a list");
   EXPECT_EQ(complaint("[]"), "text.json: the JSON is a list of 0, expected an object");
   EXPECT_FALSE(JsonValue::parse(R"({"a":null})", {"f", 0, ""}).get_or_null<BlockChecksums>("a").has_value());
+}
+
+TEST(FuzzersSeeds, AreWhatIsWrittenNow) {
+  const std::filesystem::path seeds = std::filesystem::path(MILLRACE_SOURCE_DIR) / "tests/fuzz/seeds";
+  EXPECT_GT(JsonValue::read(seeds / "json/position").as<StreamPosition>().corpora.at(0).place.lanes.size(), 1U);
+  EXPECT_EQ(JsonValue::read(seeds / "json/output").as<ExportManifest>().identity.format, "rows");
+  std::ifstream story(seeds / "rows/story", std::ios::binary);
+  const RowsProvenanceReader reader({std::istreambuf_iterator<char>(story), {}}, 1, "story");
+  StreamRow row;
+  reader.fill(row, 0);
+  EXPECT_GT(row.raw_tokens.size(), 1U);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include "pipeline/formats/rows_provenance.h"
 #include "pipeline/rows/ledger.h"
 #include "pipeline/rows/row_provenance.h"
 #include "stages/errors.h"
@@ -79,6 +80,46 @@ TEST_F(PackedRows, AreToldWholeInTheirStory) {
     EXPECT_EQ(again.raw_tokens, packed.row.raw_tokens);
     EXPECT_TRUE(*again.after == *packed.row.after);
   }
+}
+
+TEST_F(PackedRows, AreToldWholeBesideOthersInAnyOrderWithEveryPlaceOnce) {
+  const std::vector<Packed> packed = rows();
+  RowsProvenance provenance;
+  std::uint64_t places = 0;
+  for (std::size_t r = 0; r < packed.size(); ++r) {
+    provenance.add(packed[r].row);
+    for (std::size_t c = 0; c < packed[r].row.after->corpora.size(); ++c)
+      places += r == 0 || packed[r].row.after->corpora[c].place != packed[r - 1].row.after->corpora[c].place ? 1 : 0;
+  }
+  const std::string bytes = provenance.bytes();
+  const auto written = JsonValue::parse(bytes.substr(0, bytes.find('\n')), {"places", 0, ""}).elements();
+  EXPECT_EQ(written.size(), places);
+  EXPECT_LT(places, packed.size());
+  const RowsProvenanceReader reader(bytes, packed.size(), "part-00000.rows");
+  for (std::size_t r = packed.size(); r-- > 0;) {
+    StreamRow again;
+    reader.fill(again, r);
+    EXPECT_EQ(again.examples, packed[r].row.examples);
+    EXPECT_EQ(again.raw_tokens, packed[r].row.raw_tokens);
+    EXPECT_EQ(again.rejects.size(), packed[r].row.rejects.size());
+    EXPECT_TRUE(*again.after == *packed[r].row.after);
+  }
+}
+
+TEST_F(PackedRows, AreRefusedIfWhatIsToldOfThemIsNotThere) {
+  const std::vector<Packed> packed = rows();
+  RowsProvenance provenance;
+  for (const Packed& one : packed) provenance.add(one.row);
+  const std::string bytes = provenance.bytes();
+  EXPECT_THROW(RowsProvenanceReader("[]\n{}\n", 2, "p"), ConfigError);
+  EXPECT_THROW(RowsProvenanceReader("{}\n{}\n", 1, "p"), ConfigError);
+  StreamRow row;
+  EXPECT_THROW(RowsProvenanceReader("[]" + bytes.substr(bytes.find('\n')), packed.size(), "p").fill(row, 0),
+               ConfigError);
+  const std::uint64_t last = packed.size() - 1;
+  EXPECT_THROW(RowsProvenanceReader(bytes.substr(0, bytes.size() - 4), packed.size(), "p").fill(row, last),
+               ConfigError);
+  EXPECT_NO_THROW(RowsProvenanceReader(bytes, packed.size(), "p").fill(row, last));
 }
 
 TEST_F(PackedRows, HoldAsManyExamplesInStreamOrderAsFit) {

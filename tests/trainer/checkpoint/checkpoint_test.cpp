@@ -167,6 +167,14 @@ TEST(TrainState, HasNoPositionIfThatIsOfAnotherVersionOfTheStream) {
   EXPECT_EQ(read_identity.stream_version, kStreamVersion - 1);
 }
 
+TEST(TrainState, IsWhatTheFuzzersSeedHolds) {
+  TrainState state;
+  RunIdentity identity;
+  parse_state_json(JsonValue::read(fs::path(MILLRACE_SOURCE_DIR) / "tests/fuzz/seeds/json/state"), state, identity);
+  EXPECT_EQ(identity.stream_version, kStreamVersion);
+  EXPECT_TRUE(state.position);
+}
+
 TEST(TrainState, NamesTheFileThatIsNone) {
   TrainState state;
   RunIdentity identity;
