@@ -31,7 +31,7 @@ class RowsWriter : public RowWriter {
   void end_part() override {
     if (part_.rows() == 0) return;
     const std::string name = name_of_part(parts_++);
-    folder_.append(name, part_.bytes());
+    for (const std::string& piece : part_.pieces()) folder_.append(name, piece);
     folder_.close(name);
     part_ = RowsPart(header_);
   }

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 #include <xxhash.h>
@@ -88,14 +89,14 @@ void RowsPart::add(const StreamRow& row) {
   ++header_.rows;
 }
 
-std::string RowsPart::bytes() {
+std::array<std::string, 3> RowsPart::pieces() {
   const std::string told = provenance_.bytes();
-  const std::string provenance = zstd_compressed(told);
+  std::string provenance = zstd_compressed(told);
   header_.provenance_at = RowsPartHeader::kBytes + rows_.size();
   header_.provenance_bytes = provenance.size();
   header_.provenance_size = told.size();
   header_.provenance_hash = XXH3_64bits(provenance.data(), provenance.size());
-  return bytes_of(header_) + rows_ + provenance;
+  return {bytes_of(header_), std::move(rows_), std::move(provenance)};
 }
 
 RowsPartReader::RowsPartReader(const std::filesystem::path& file) : name_(file.string()), file_(name_) {

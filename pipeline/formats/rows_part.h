@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -44,7 +45,8 @@ class RowsPart {
   void add(const StreamRow& row);
   std::uint64_t rows() const { return header_.rows; }
   std::uint64_t row_bytes() const { return rows_.size(); }  ///< Of all rows so far.
-  std::string bytes();                                      ///< The whole file.
+  /// The whole file, in pieces that stand one behind another. The part is used up.
+  std::array<std::string, 3> pieces();
 
  private:
   RowsPartHeader header_;

@@ -179,10 +179,15 @@ void StagedFolder::append(const std::string& name, const void* data, std::size_t
   OpenFile& file = open(name);
   if (bytes == 0) return;
   file.running.add(data, bytes);
-  file.buffer.append(static_cast<const char*>(data), bytes);
   file.bytes += bytes;
   file.synced = false;
-  if (file.buffer.size() >= kBuffer) flush(name, file);
+  const std::string_view piece(static_cast<const char*>(data), bytes);
+  if (file.buffer.size() + bytes >= kBuffer) {
+    flush(name, file);
+    write_all(file.descriptor, staged(name), piece);
+  } else {
+    file.buffer += piece;
+  }
 }
 
 void StagedFolder::flush(const std::string& name, OpenFile& file) {
@@ -209,6 +214,8 @@ void StagedFolder::close(const std::string& name) {
   if (file.descriptor < 0) return;
   sync(name, file);
   file.saved = file.running.sums();
+  file.running = {};
+  file.buffer = {};
   ::close(std::exchange(file.descriptor, -1));
 }
 

@@ -52,7 +52,7 @@ std::string part_of(std::uint32_t length, const std::string& arrays, const std::
   RowsPartHeader header;
   header.length = length;
   RowsPart empty(header);
-  std::string bytes = empty.bytes().substr(0, RowsPartHeader::kBytes);
+  std::string bytes = empty.pieces().front();
   constexpr std::size_t kRows = 24, kProvenance = 56;
   put(bytes, kRows, std::uint64_t{1});
   put(bytes, kProvenance, std::uint64_t{RowsPartHeader::kBytes + row.size()});

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include <gtest/gtest.h>
+#include <malloc.h>
 
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
@@ -71,6 +72,24 @@ TEST_F(Staging, SumsAreTheSameWithAndWithoutAStopAcrossBlocks) {
   }
   EXPECT_EQ(sums[0], sums[1]);
   EXPECT_EQ(sums[0].at("a").blocks.size(), 4U);
+}
+
+TEST_F(Staging, HoldsNothingOfFilesThatAreClosed) {
+  const auto allocated = [] {
+    const struct mallinfo2 info = mallinfo2();
+    return static_cast<std::int64_t>(info.uordblks + info.hblkhd);
+  };
+  const std::string part(8 << 20, 'p');
+  StagedFolder folder(out(), kIdentity);
+  const std::int64_t before = allocated();
+  for (const char* name : {"a", "b", "c"}) {
+    folder.append(name, part.data(), 1000);
+    folder.append(name, part);
+    folder.append(name, part.data(), 1000);
+    folder.close(name);
+  }
+  EXPECT_LT(allocated() - before, 100'000);
+  EXPECT_EQ(folder.size("c"), part.size() + 2000);
 }
 
 TEST_F(Staging, AKillWhileFilesAreMovedIntoPlaceIsMadeGood) {
