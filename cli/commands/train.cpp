@@ -35,6 +35,7 @@ struct TrainOptions {
   std::string rows;
   std::string from;
   std::string run_dir;
+  bool weights_only = false;
   bool resume = false;
   bool accept_changes = false;
   bool json = false;
@@ -76,9 +77,10 @@ void log_what_was_found(const TrainingRun& run) {
 
 void log_start(const TrainingRun& training) {
   const RunConfig& run = training.run();
-  spdlog::info("{}: {} parameters, {} steps of {} x {} tokens, {} threads, in {}", run.stream.name,
-               human_count(static_cast<double>(parameter_count(run.model))), training.total_steps(),
-               run.train.batch_rows, run.stream.sequence_length, compute_threads(), training.folder().path().string());
+  spdlog::info("{}: {} parameters, {} of {} x {} tokens, {} threads, in {}", run.stream.name,
+               human_count(static_cast<double>(parameter_count(run.model))),
+               steps_text(training.origin().first_step(), training.total_steps()), run.train.batch_rows,
+               run.stream.sequence_length, compute_threads(), training.folder().path().string());
 }
 
 /// Trains under a progress bar.
@@ -102,11 +104,14 @@ void train_and_tell(TrainingRun& training) {
 }
 
 void train(const TrainOptions& options) {
+  if (options.weights_only && options.from.empty())
+    throw ConfigError("--weights-only says what to take of a checkpoint: name it with --from");
   TrainingRun training(
       {.run = options.run,
        .run_dir = options.run_dir,
        .rows = options.rows,
        .from = options.from,
+       .weights_only = options.weights_only,
        .resume = options.resume,
        .accept_changes = options.accept_changes,
        .profile = options.profile,
@@ -117,7 +122,8 @@ void train(const TrainOptions& options) {
                        const MachineMemory& machine) { refuse_what_does_not_fit(run.file.string(), memory, machine); },
        .interrupted = interrupt_requested});
   if (options.dry_run) {
-    const DryRun plan{training.run(), training.run_dir(), options.resume, training.memory(), training.machine()};
+    const DryRun plan{training.run(), training.run_dir(), training.origin(),
+                      options.resume, training.memory(),  training.machine()};
     print_results(options.json ? plan.json() : plan.text());
     return;
   }
@@ -152,7 +158,10 @@ void add_train(CLI::App& app) {
   command.add_option("--run-dir", options->run_dir, "Folder of the run; default: runs/NAME");
   command.add_option("--rows", options->rows,
                      "Take the rows from this folder, which `preprocess --format rows` made of the same run");
-  command.add_option("--from", options->from, "Start with the weights of this checkpoint folder");
+  command.add_option("--from", options->from,
+                     "Begin a new run with weights, optimizer state and step of this checkpoint folder; its rows are "
+                     "those of its own run file, from row 0");
+  command.add_flag("--weights-only", options->weights_only, "With --from: take the weights alone; begin at step 0");
   command.add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command.add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   command.add_threads_option(options->threads, "Threads to compute with, and to read with", "all cores");

@@ -20,7 +20,8 @@ function header() {
   byId("status").className = DATA.status;
   byId("when").textContent = `as of ${DATA.written}`;
   byId("made").textContent = `Made by millrace ${DATA.program} of ${DATA.folder}`;
-  const done = DATA.total_steps ? Math.min(1, DATA.step / DATA.total_steps) : 0;
+  const before = DATA.from?.step ?? 0; // Steps that another run made.
+  const done = DATA.total_steps > before ? Math.min(1, (DATA.step - before) / (DATA.total_steps - before)) : 0;
   const phase = DATA.phases.findLastIndex((one) => DATA.step > one.from_step);
   const items = [
     ["Step", whole(DATA.step), `of ${whole(DATA.total_steps)} (${percent(done)})`],
@@ -35,7 +36,10 @@ function header() {
     element("div", {}, element("dt", { textContent: name }), element("dd", { textContent: value }, element("small", { textContent: more })))));
   byId("glance").firstChild.append(element("progress", { value: done, max: 1 }));
   const notes = [];
-  if (DATA.step === 0) notes.push("No step has been logged yet: there is nothing to draw. Make the report again once the run has begun.");
+  if (DATA.from) notes.push(before > 0
+    ? `Begun with the weights, optimizer and step ${whole(before)} of ${DATA.from.checkpoint}. Tokens, phases and times are this run's own.`
+    : `Begun with the weights of ${DATA.from.checkpoint}.`);
+  if (DATA.step === before) notes.push("No step has been logged yet: there is nothing to draw. Make the report again once the run has begun.");
   if (DATA.status === "interrupted") notes.push(`The run stopped before its end. Resume it with: ${DATA.resume}`);
   if (DATA.skipped.count > 0) notes.push(`${whole(DATA.skipped.count)} steps were skipped: ` + DATA.skipped.first.map((one) => `step ${whole(one.step)} (${one.reason})`).join(", ") + (DATA.skipped.count > DATA.skipped.first.length ? " …" : ""));
   if (DATA.unreadable_lines > 0) notes.push(`${whole(DATA.unreadable_lines)} lines of metrics.jsonl could not be read and were passed over.`);

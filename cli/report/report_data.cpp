@@ -24,6 +24,7 @@
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/config/run_config.h"
 #include "trainer/run/run_folder.h"
+#include "trainer/run/run_origin.h"
 
 namespace millrace {
 namespace {
@@ -55,6 +56,16 @@ Summary read_summary(const fs::path& file) {
   }
 }
 
+/// A warning about an invalid run.json: the run's steps are then taken to begin at 0.
+RunOrigin read_origin(const fs::path& folder) {
+  try {
+    return origin_in(folder);
+  } catch (const ConfigError& error) {
+    say("{}", error.what());
+    return {};
+  }
+}
+
 /// A training process holds the lock of its run folder as long as it lives.
 bool is_running(const fs::path& folder) {
   const int lock = ::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
@@ -70,7 +81,7 @@ std::string status_of(const fs::path& folder, const Summary& summary, const RunM
   return through && summary.steps >= metrics.step ? "complete" : "interrupted";
 }
 
-Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
+Json phases_json(const StreamConfig& stream, std::uint64_t first_step, std::uint64_t positions_per_step) {
   Json phases = Json::array();
   std::uint64_t from = 0;
   for (const Phase& phase : stream.phases) {
@@ -80,7 +91,7 @@ Json phases_json(const StreamConfig& stream, std::uint64_t positions_per_step) {
       corpora[corpus.name] = static_cast<double>(corpus.share) / static_cast<double>(kShareUnits);
     for (const Denoiser& denoiser : phase.objective.denoisers) denoisers[denoiser.name] = denoiser.share;
     const auto steps = [&](std::uint64_t positions) {
-      return static_cast<double>(positions) / static_cast<double>(positions_per_step);
+      return static_cast<double>(first_step) + static_cast<double>(positions) / static_cast<double>(positions_per_step);
     };
     phases.push_back({{"mix", phase.mix.name},
                       {"objective", phase.objective.name},
@@ -188,14 +199,16 @@ std::string report_json(const fs::path& folder) {
   const RunMetrics metrics = read_metrics(folder / "metrics.jsonl", stream.phases);
   const Summary summary = read_summary(folder / "summary.json");
   const std::string status = status_of(folder, summary, metrics);
-  const std::uint64_t total = run.train.tokens / positions_per_step;
-  const double seconds_left = static_cast<double>(total - std::min(total, metrics.step)) * metrics.step_seconds;
+  const RunOrigin origin = read_origin(folder);
+  const std::uint64_t step = std::max(origin.first_step(), metrics.step);
+  const std::uint64_t total = origin.first_step() + run.train.tokens / positions_per_step;
+  const double seconds_left = static_cast<double>(total - std::min(total, step)) * metrics.step_seconds;
 
   std::uint64_t unreadable_lines = metrics.unreadable_lines;
   const Json rejects = rejects_json(folder / "rejects.jsonl", unreadable_lines);
   const Json changes = changes_json(folder / "changes.jsonl", unreadable_lines);
   Json skipped = Json::array();
-  for (const auto& [step, reason] : metrics.first_skipped) skipped.push_back({{"step", step}, {"reason", reason}});
+  for (const auto& [at, reason] : metrics.first_skipped) skipped.push_back({{"step", at}, {"reason", reason}});
   return json_line(
       Json{{"name", stream.name},
            {"folder", fs::absolute(folder).lexically_normal().string()},
@@ -203,7 +216,8 @@ std::string report_json(const fs::path& folder) {
            {"program", MILLRACE_VERSION},
            {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
            {"status", status},
-           {"step", metrics.step},
+           {"from", origin},
+           {"step", step},
            {"total_steps", total},
            {"tokens", metrics.tokens},
            {"total_tokens", run.train.tokens},
@@ -217,7 +231,7 @@ std::string report_json(const fs::path& folder) {
            {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
            {"unreadable_lines", unreadable_lines},
            {"sequence_length", stream.sequence_length},
-           {"phases", phases_json(stream, positions_per_step)},
+           {"phases", phases_json(stream, origin.first_step(), positions_per_step)},
            {"changes", changes},
            {"rejects", rejects},
            {"checkpoints", checkpoints_json(folder / "checkpoints")},

@@ -6,8 +6,8 @@
 namespace millrace {
 
 /// What `millrace report` shows of a run folder, as one JSON object: "name", "status" ("running", "complete",
-/// "interrupted"), "step", "total_steps", "phases", "metrics" (see RunMetrics), "rejects", "checkpoints", "settings"
-/// and more. Only reads; the run may be in progress. Throws ConfigError if the folder holds no run.
+/// "interrupted"), "from", "step", "total_steps", "phases", "metrics" (see RunMetrics), "rejects", "checkpoints",
+/// "settings" and more. Only reads; the run may be in progress. Throws ConfigError if the folder holds no run.
 std::string report_json(const std::filesystem::path& run_folder);
 
 }  // namespace millrace

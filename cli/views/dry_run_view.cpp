@@ -4,6 +4,7 @@
 
 #include "cli/console/progress.h"
 #include "cli/views/memory_view.h"
+#include "cli/views/training_view.h"
 #include "model/parameters/parameter_spec.h"
 #include "pipeline/json_text.h"
 #include "trainer/run/run_folder.h"
@@ -16,9 +17,9 @@ std::uint64_t steps_of(const RunConfig& run) {
          (static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length));
 }
 
-/// How often something happens that is done every N steps, and after the last step.
-std::uint64_t times(std::uint64_t steps, std::uint64_t every) {
-  return every == 0 ? 1 : (steps + every - 1) / every;
+/// How often something happens that is done at every Nth step, and after the last.
+std::uint64_t times(std::uint64_t first_step, std::uint64_t last_step, std::uint64_t every) {
+  return every == 0 ? 1 : (last_step + every - 1) / every - first_step / every;
 }
 
 const char* what_becomes_of(const DryRun& plan) {
@@ -30,15 +31,17 @@ const char* what_becomes_of(const DryRun& plan) {
 
 std::string DryRun::text() const {
   const TrainConfig& train = run.train;
-  const std::uint64_t steps = steps_of(run);
+  const std::uint64_t first = origin.first_step();
+  const std::uint64_t last = first + steps_of(run);
   std::string out =
-      fmt::format("{}: {} parameters, {} steps of {} x {} tokens in micro-batches of {} rows, {}, {}\n",
-                  run.stream.name, human_count(static_cast<double>(parameter_count(run.model))), steps,
+      fmt::format("{}: {} parameters, {} of {} x {} tokens in micro-batches of {} rows, {}, {}\n", run.stream.name,
+                  human_count(static_cast<double>(parameter_count(run.model))), steps_text(first, last),
                   train.batch_rows, run.stream.sequence_length, train.micro_rows, train.optimizer, train.precision);
   out += fmt::format("{} evaluations, {} checkpoints of {} each, of which the newest {} are kept\n",
-                     train.eval_tokens == 0 ? 0 : times(steps, train.eval_every_steps) + 1,
-                     times(steps, train.checkpoint_every_steps), human_bytes(static_cast<double>(memory.checkpoint)),
-                     train.keep_last);
+                     train.eval_tokens == 0 ? 0 : times(first, last, train.eval_every_steps) + 1,
+                     times(first, last, train.checkpoint_every_steps),
+                     human_bytes(static_cast<double>(memory.checkpoint)), train.keep_last);
+  if (!origin.checkpoint.empty()) out += fmt::format("begins with {}\n", origin.text());
   out += fmt::format("run folder {}: {}\n\n", run_dir.string(), what_becomes_of(*this));
   return out + memory_table(memory, machine) + "nothing was created\n";
 }
@@ -46,6 +49,7 @@ std::string DryRun::text() const {
 std::string DryRun::json() const {
   const Json json{{"run", run.stream.name},
                   {"parameters", parameter_count(run.model)},
+                  {"from", origin},
                   {"steps", steps_of(run)},
                   {"batch_rows", run.train.batch_rows},
                   {"micro_rows", run.train.micro_rows},

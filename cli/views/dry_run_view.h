@@ -7,6 +7,7 @@
 #include "trainer/config/run_config.h"
 #include "trainer/plan/machine_memory.h"
 #include "trainer/plan/memory_plan.h"
+#include "trainer/run/run_origin.h"
 
 namespace millrace {
 
@@ -14,6 +15,7 @@ namespace millrace {
 struct DryRun {
   const RunConfig& run;
   std::filesystem::path run_dir;
+  RunOrigin origin;
   bool resume = false;
   MemoryPlan memory;
   MachineMemory machine;

@@ -113,6 +113,12 @@ std::string losses_lines(const Json& summary) {
   return text;
 }
 
+/// Of the steps, those that the run did not make itself.
+std::string before_text(const Json& from) {
+  if (!from.is_object() || !from.at("step").is_number()) return "";
+  return fmt::format(" (the first {} before this run)", from.at("step").get<std::uint64_t>());
+}
+
 }  // namespace
 
 std::string finite_text(double number, int decimals) {
@@ -129,16 +135,21 @@ std::string evaluation_line(std::uint64_t step, const Evaluation& evaluation) {
                      percent(all.accuracy()));
 }
 
+std::string steps_text(std::uint64_t first_step, std::uint64_t last_step) {
+  if (first_step == 0) return fmt::format("{} steps", last_step);
+  return fmt::format("steps {} to {}", first_step + 1, last_step);
+}
+
 std::string outcome_text(const Json& json) {
   const Json& times = json.at("times");
   std::string text = fmt::format(
-      "{}: {} of {} steps, {} tokens in {} ({} tokens/s, {} waiting for data, {} for checkpoints), at most {} of "
+      "{}: {} of {} steps{}, {} tokens in {} ({} tokens/s, {} waiting for data, {} for checkpoints), at most {} of "
       "memory\n",
       json.at("run").get<std::string>(), json.at("steps").get<std::uint64_t>(),
-      json.at("total_steps").get<std::uint64_t>(), human_count(json.at("tokens").get<double>()),
-      human_duration(times.at("wall_s").get<double>()), human_count(json.at("tokens_per_s").get<double>()),
-      percent(times.at("data_wait_share").get<double>()), percent(times.at("checkpoint_share").get<double>()),
-      human_bytes(json.at("peak_memory_bytes").get<double>()));
+      json.at("total_steps").get<std::uint64_t>(), before_text(json.at("from")),
+      human_count(json.at("tokens").get<double>()), human_duration(times.at("wall_s").get<double>()),
+      human_count(json.at("tokens_per_s").get<double>()), percent(times.at("data_wait_share").get<double>()),
+      percent(times.at("checkpoint_share").get<double>()), human_bytes(json.at("peak_memory_bytes").get<double>()));
   if (const auto skipped = json.at("skipped_steps").get<std::uint64_t>(); skipped > 0)
     text += fmt::format("{} steps were skipped: loss, gradients or new weights were not finite\n", skipped);
   if (const auto failed = json.at("failed_saves").get<std::uint64_t>(); failed > 0)

@@ -237,6 +237,20 @@ class Page(Reported, Shown):
         self.assertIn("code: bad_json", self.browser.run("document.querySelector('#rejects').textContent"))
         self.assertTrue(all(one["damage"] == "" for one in data_of(run)["checkpoints"]))
 
+    def test_says_what_a_run_began_with(self):
+        run_file = tiny_run.write_run(self.folder / "from-input")
+        old, new = self.folder / "from-old", self.folder / "from-new"
+        millrace("train", run_file, "--run-dir", old, "--set", "train.tokens=1024")
+        millrace("train", run_file, "--run-dir", new, "--from", old / "checkpoints/step-000004", "--set", "train.tokens=512")
+        self.browser.open(millrace("report", new).stdout.strip())
+        self.assertIn("weights, optimizer and step 4 of", self.browser.run("byId('notes').textContent"))
+        self.assertEqual(self.browser.run("document.querySelector('progress').value"), 1)
+        self.assertIn("6of 6 (100", self.browser.run("byId('glance').textContent"))
+        (new / "metrics.jsonl").write_text("")
+        self.browser.open(millrace("report", new).stdout.strip())
+        self.assertIn("No step has been logged yet", self.browser.run("byId('notes').textContent"))
+        self.assertEqual(self.browser.run("document.querySelector('progress').value"), 0)
+
     def test_says_that_an_empty_run_is_empty(self):
         folder = self.folder / "empty"
         synthetic_run.write_configuration(folder, 100)

@@ -74,8 +74,22 @@ void copy_all(const float* from, float* to, std::int64_t size) {
                   [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, to + begin); });
 }
 
-void load_state(const fs::path& path, TrainState& state, RunIdentity& identity) {
-  parse_state_json(JsonValue::read(path, "go on from another checkpoint"), state, identity);
+JsonValue read_state(const fs::path& folder) {
+  return JsonValue::read(folder / kState, "go on from another checkpoint");
+}
+
+void load_state(const fs::path& folder, TrainState& state, RunIdentity& identity) {
+  parse_state_json(read_state(folder), state, identity);
+}
+
+void load_tensors(const fs::path& folder, const TrainedParts& parts) {
+  if (const ModelConfig config = load_model_config(folder); config != parts.config)
+    throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(),
+                                  model_difference(config, parts.config)));
+  load_parameters(folder, parts.parameters);
+  load_optimizer(folder / kOptimizer, parts.optimizer);
+  for (const std::string& bad : {not_finite_in(parts.parameters), not_finite_in(parts.optimizer.state())})
+    if (!bad.empty()) throw NotFiniteCheckpoint(bad);
 }
 
 }  // namespace
@@ -121,18 +135,19 @@ fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
 }
 
 RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
-  if (const ModelConfig config = load_model_config(folder); config != parts.config)
-    throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(),
-                                  model_difference(config, parts.config)));
-  load_parameters(folder, parts.parameters);
-  load_optimizer(folder / kOptimizer, parts.optimizer);
-  for (const std::string& bad : {not_finite_in(parts.parameters), not_finite_in(parts.optimizer.state())})
-    if (!bad.empty()) throw NotFiniteCheckpoint(bad);
+  load_tensors(folder, parts);
   load_unigram(folder / kUnigram, parts.unigram);
   RunIdentity identity;
-  load_state(folder / kState, parts.state, identity);
-  parts.optimizer.set_steps(parts.state.step - parts.state.skipped_steps);
+  load_state(folder, parts.state, identity);
+  parts.optimizer.set_steps(parts.state.updates());
   return identity;
+}
+
+CheckpointSteps load_weights_and_optimizer(const fs::path& folder, const TrainedParts& parts) {
+  load_tensors(folder, parts);
+  const CheckpointSteps steps = parse_steps(read_state(folder));
+  parts.optimizer.set_steps(steps.updates);
+  return steps;
 }
 
 std::optional<Restored> restore_newest(const fs::path& parent, const TrainedParts& parts,
@@ -161,7 +176,7 @@ std::optional<RunIdentity> load_identity(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
   TrainState state;
   RunIdentity identity;
-  load_state(folder / kState, state, identity);
+  load_state(folder, state, identity);
   return identity;
 }
 
@@ -169,8 +184,21 @@ std::optional<TrainState> load_train_state(const fs::path& folder) {
   if (!fs::exists(folder / kState)) return std::nullopt;
   TrainState state;
   RunIdentity identity;
-  load_state(folder / kState, state, identity);
+  load_state(folder, state, identity);
   return state;
+}
+
+std::optional<CheckpointSteps> load_steps(const fs::path& folder) {
+  if (!fs::exists(folder / kState)) return std::nullopt;
+  return parse_steps(read_state(folder));
+}
+
+std::optional<std::uint64_t> optimizer_bytes(const fs::path& folder) {
+  if (!fs::exists(folder / kOptimizer)) return std::nullopt;
+  const SafetensorsFile file(folder / kOptimizer);
+  std::uint64_t bytes = 0;
+  for (const TensorView& tensor : file.tensors()) bytes += tensor.bytes();
+  return bytes;
 }
 
 }  // namespace millrace

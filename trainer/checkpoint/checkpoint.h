@@ -71,6 +71,10 @@ struct NotFiniteCheckpoint : std::runtime_error {
 /// overwritten then.
 RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
 
+/// Restores weights and optimizer state, and returns the steps that made them: what a run of any stream can go on from.
+/// Throws as load_checkpoint; also ConfigError if the folder has no optimizer state.
+CheckpointSteps load_weights_and_optimizer(const std::filesystem::path& folder, const TrainedParts& parts);
+
 struct Restored {
   std::filesystem::path folder;
   RunIdentity identity;
@@ -85,5 +89,8 @@ std::optional<Restored> restore_newest(const std::filesystem::path& parent, cons
 std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);
 std::optional<RunIdentity> load_identity(const std::filesystem::path& folder);
 std::optional<TrainState> load_train_state(const std::filesystem::path& folder);
+std::optional<CheckpointSteps> load_steps(const std::filesystem::path& folder);
+/// Bytes of all tensors.
+std::optional<std::uint64_t> optimizer_bytes(const std::filesystem::path& folder);
 
 }  // namespace millrace

@@ -33,6 +33,26 @@ EvaluationLine line_or_none(const JsonValue& json) {
   return json.is_null() ? nullptr : evaluation_line(json);
 }
 
+void check_format(const JsonValue& json) {
+  if (json.get<std::string>("format") != kStateFormat)
+    json.at("format").fail(fmt::format("is not \"{}\"", kStateFormat));
+  if (json.get<int>("version") != kStateVersion)
+    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kStateVersion));
+}
+
+void parse_progress(const JsonValue& json, TrainState& state) {
+  state.step = json.get<std::uint64_t>("step");
+  state.before = json.get("before", StepsBefore());
+  if (state.before.steps > state.step || state.before.updates > state.before.steps)
+    json.at("before").fail(
+        fmt::format("has {} steps and {} updates, expected at most the step, {}, and no more updates",
+                    state.before.steps, state.before.updates, state.step));
+  state.skipped_steps = json.get<std::uint64_t>("skipped_steps", 0);
+  if (state.skipped_steps > state.own_steps())
+    json.at("skipped_steps")
+        .fail(fmt::format("is {}, expected at most the run's own steps, {}", state.skipped_steps, state.own_steps()));
+}
+
 std::string instruction_set() {
 #if defined(__x86_64__)
   __builtin_cpu_init();
@@ -86,6 +106,14 @@ std::string this_processor() {
       return instruction_set() + ", " + line.substr(colon + 2);
   }
   return instruction_set();
+}
+
+void to_json(Json& json, const StepsBefore& before) {
+  json = {{"steps", before.steps}, {"updates", before.updates}};
+}
+
+void from_json(const JsonValue& json, StepsBefore& before) {
+  before = {json.get<std::uint64_t>("steps"), json.get<std::uint64_t>("updates")};
 }
 
 void to_json(Json& json, const StepLoss& loss) {
@@ -153,21 +181,16 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
             {"failed_saves", state.failed_saves},
             {"own_evaluations", state.own_evaluations},
             {"times", state.times}};
+  if (state.before.steps > 0) json["before"] = state.before;
   if (state.above_first_loss > 0) json["above_first_loss"] = state.above_first_loss;
   return json;
 }
 
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity) {
-  if (json.get<std::string>("format") != kStateFormat)
-    json.at("format").fail(fmt::format("is not \"{}\"", kStateFormat));
-  if (json.get<int>("version") != kStateVersion)
-    json.at("version").fail(fmt::format("is {}, this program reads {}", json.get<int>("version"), kStateVersion));
+  check_format(json);
   identity = json.get<RunIdentity>("run");
   state = TrainState();
-  state.step = json.get<std::uint64_t>("step");
-  state.skipped_steps = json.get<std::uint64_t>("skipped_steps", 0);
-  if (state.skipped_steps > state.step)
-    json.at("skipped_steps").fail(fmt::format("is {}, expected at most the step, {}", state.skipped_steps, state.step));
+  parse_progress(json, state);
   state.bad_in_a_row = json.get<std::uint64_t>("bad_in_a_row", 0);
   // A position means nothing in another version of the stream, and may look another way.
   if (identity.stream_version == kStreamVersion) state.position = json.get_or_null<StreamPosition>("position");
@@ -184,6 +207,13 @@ void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& ide
   // Missing in checkpoints of runs that were evaluated with causal prediction only.
   state.own_evaluations = json.get("own_evaluations", std::vector<EvaluationLines>());
   state.times = json.get<RunTimes>("times");
+}
+
+CheckpointSteps parse_steps(const JsonValue& json) {
+  check_format(json);
+  TrainState state;
+  parse_progress(json, state);
+  return {state.step, state.updates(), json.get<RunIdentity>("run").stream_version};
 }
 
 }  // namespace millrace

@@ -39,10 +39,18 @@ struct EvaluationLines {
   EvaluationLine last;
 };
 
+/// The steps that a run goes on from: those of the checkpoint that `train --from` took. The run's first row belongs to
+/// the step after them.
+struct StepsBefore {
+  std::uint64_t steps = 0;
+  std::uint64_t updates = 0;  ///< Those that were not skipped.
+};
+
 /// The progress of a run. With the weights, the optimizer's state and the unigram counts, all that is needed to resume
 /// as if there had been no stop.
 struct TrainState {
-  std::uint64_t step = 0;                  ///< Steps done.
+  std::uint64_t step = 0;                  ///< Steps done, `before` included.
+  StepsBefore before;                      ///< All else here is about the run's own steps.
   std::uint64_t skipped_steps = 0;         ///< Steps without an update, included in `step`: see TrainLoop.
   std::uint64_t bad_in_a_row = 0;          ///< Skipped steps since the last update.
   std::optional<StreamPosition> position;  ///< After the last row trained on; empty before the first.
@@ -56,6 +64,9 @@ struct TrainState {
   std::uint64_t failed_saves = 0;
   std::vector<EvaluationLines> own_evaluations;  ///< With the phases' own objectives, in the order of their first.
   RunTimes times;
+
+  std::uint64_t own_steps() const { return step - before.steps; }  ///< As many as the rows of the run make.
+  std::uint64_t updates() const { return before.updates + own_steps() - skipped_steps; }  ///< As Optimizer::steps().
 
   /// Records a row that was trained on.
   void add(const StreamRow& row);
@@ -79,6 +90,15 @@ struct RunIdentity {
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".
 std::string this_processor();
 
+/// What `train --from` needs to know of a checkpoint beside its tensors.
+struct CheckpointSteps {
+  std::uint64_t step = 0;
+  std::uint64_t updates = 0;
+  int stream_version = 0;
+};
+
+void to_json(nlohmann::ordered_json& json, const StepsBefore& before);
+void from_json(const JsonValue& json, StepsBefore& before);
 void to_json(nlohmann::ordered_json& json, const StepLoss& loss);
 void from_json(const JsonValue& json, StepLoss& loss);
 void to_json(nlohmann::ordered_json& json, const RunTimes& times);
@@ -91,5 +111,7 @@ void from_json(const JsonValue& json, RunIdentity& identity);
 /// To and from the JSON of state.json. Reading throws ConfigError if it is not valid.
 nlohmann::ordered_json state_json(const TrainState& state, const RunIdentity& identity);
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
+/// Reads only what is the same in every version of the stream.
+CheckpointSteps parse_steps(const JsonValue& json);
 
 }  // namespace millrace

@@ -47,7 +47,7 @@ class StateSaver {
   void wait();
   /// Saves the last step unless there is none or it is already saved. Throws std::runtime_error if that fails.
   void save_last();
-  bool has_saved_the_last() const { return parts_.state.step == 0 || saved_at_ == parts_.state.step; }
+  bool has_saved_the_last() const { return parts_.state.own_steps() == 0 || saved_at_ == parts_.state.step; }
   std::string newest_checkpoint() const;  ///< In words.
 
  private:

@@ -32,27 +32,14 @@ namespace fs = std::filesystem;
 
 constexpr const char* kBadBatch = "bad_batch.json";
 
-TrainSetup checked(TrainSetup setup) {
-  TrainConfig& train = setup.train;
-  if (train.batch_rows < 1)
-    throw ConfigError(fmt::format("train.batch_rows is {}, expected at least 1", train.batch_rows));
-  if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
-  if (train.micro_rows < 1 || train.batch_rows % train.micro_rows != 0) {
-    throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}",
-                                  train.micro_rows, train.batch_rows));
-  }
-  return setup;
+[[noreturn]] void refuse_to_start(const fs::path& checkpoint, const std::string& not_finite) {
+  throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), not_finite));
 }
 
 }  // namespace
 
-std::uint64_t TrainSetup::steps_in(std::uint64_t positions) const {
-  return positions / (static_cast<std::uint64_t>(train.batch_rows) * static_cast<std::uint64_t>(sequence_length));
-}
-
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
-      learning_rate_(setup_.train, setup_.steps_in(setup_.train.tokens)),
       memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
       optimizer_(make_optimizer(setup_.train, memory_.views())),
       model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
@@ -65,11 +52,22 @@ TrainLoop::TrainLoop(TrainSetup setup)
 
 TrainLoop::~TrainLoop() = default;
 
-void TrainLoop::start_from(const fs::path& checkpoint) {
+void TrainLoop::start_with_weights(const fs::path& checkpoint) {
   load_parameters(checkpoint, memory_.views());
-  if (const std::string bad = not_finite_in(memory_.views()); !bad.empty())
-    throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), bad));
+  if (const std::string bad = not_finite_in(memory_.views()); !bad.empty()) refuse_to_start(checkpoint, bad);
   has_weights_ = true;
+}
+
+CheckpointSteps TrainLoop::start_from(const fs::path& checkpoint) {
+  try {
+    const CheckpointSteps taken = load_weights_and_optimizer(checkpoint, parts());
+    state_.step = taken.step;
+    state_.before = {taken.step, taken.updates};
+    has_weights_ = true;
+    return taken;
+  } catch (const NotFiniteCheckpoint& error) {
+    refuse_to_start(checkpoint, error.what());
+  }
 }
 
 void TrainLoop::draw_weights() {
@@ -102,17 +100,18 @@ void TrainLoop::resume() {
   const auto& [newest, saved] = *restored;
   has_weights_ = true;
   if (saved.stream_version != setup_.identity.stream_version) {
-    throw ConfigError(
-        fmt::format("{0}: made with version {1} of the stream, this program makes version {2}: the rows "
-                    "would differ. To go on with its weights in a new run: train --from {0} with another --run-dir",
-                    newest.string(), saved.stream_version, setup_.identity.stream_version));
+    throw ConfigError(fmt::format(
+        "{0}: made with version {1} of the stream, this program makes version {2}: the rows "
+        "would differ. To go on with its weights, optimizer and step in a new stream: train --from {0} with "
+        "another --run-dir",
+        newest.string(), saved.stream_version, setup_.identity.stream_version));
   }
-  const std::uint64_t rows = state_.step * static_cast<std::uint64_t>(setup_.train.batch_rows);
+  const std::uint64_t rows = state_.own_steps() * static_cast<std::uint64_t>(setup_.train.batch_rows);
   if (rows != state_.ledger.rows()) {
     throw ConfigError(
         fmt::format("{}: {} steps were done with {} rows, but train.batch_rows is {} now; the rows per step of a run "
                     "cannot change",
-                    newest.string(), state_.step, state_.ledger.rows(), setup_.train.batch_rows));
+                    newest.string(), state_.own_steps(), state_.ledger.rows(), setup_.train.batch_rows));
   }
   if (saved.processor != setup_.identity.processor) {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
@@ -126,6 +125,7 @@ void TrainLoop::resume() {
 
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   saver_.close();
+  learning_rate_.emplace(setup_.train, state_.before.steps + setup_.steps_in(setup_.train.tokens));
   try {
     if (!has_weights_) draw_weights();
   } catch (const Stopped&) {
@@ -139,7 +139,8 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   }
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
-  log_ = std::make_unique<RunLog>(setup_.folder, state_.step == 0 && !state_.evaluated_at ? 0 : state_.step + 1);
+  const bool is_new = state_.own_steps() == 0 && !state_.evaluated_at;
+  log_ = std::make_unique<RunLog>(setup_.folder, is_new ? state_.step : state_.step + 1);
   if (begun)
     for (const CorpusPosition& corpus : state_.position->corpora)
       notices_.begin(corpus.corpus, corpus.records.rejected);
@@ -170,7 +171,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
 TrainEnd TrainLoop::make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock) {
   const TrainConfig& train = setup_.train;
   const auto due_at = [](std::uint64_t step, std::uint64_t every) { return every > 0 && step % every == 0; };
-  const bool evaluation_due = state_.step == 0 || due_at(state_.step, train.eval_every_steps);
+  const bool evaluation_due = state_.own_steps() == 0 || due_at(state_.step, train.eval_every_steps);
   if (evaluation_due && state_.evaluated_at != state_.step) evaluate_now(hooks);
   while (state_.step < total_steps) {
     if (hooks.interrupted()) return TrainEnd::interrupted;
@@ -252,7 +253,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   model_.measure(nullptr);
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = gradient_norm(memory_.views());
-  const double rate = learning_rate_.at(state_.step);
+  const double rate = learning_rate_->at(state_.step);
   UpdateNorms norms;
   std::string why = why_bad(losses.total, norm);
   throw_if_stopped();

@@ -14,41 +14,15 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/ledger_check.h"
 #include "trainer/checkpoint/train_state.h"
-#include "trainer/config/train_config.h"
 #include "trainer/evaluation/evaluation.h"
 #include "trainer/loop/state_saver.h"
+#include "trainer/loop/train_setup.h"
 #include "trainer/metrics/run_log.h"
 #include "trainer/metrics/step_statistics.h"
 #include "trainer/optimizer/learning_rate.h"
 #include "trainer/rows_to_batch.h"
 
 namespace millrace {
-
-/// What the training loop needs to know about a run.
-struct TrainSetup {
-  ModelConfig model;
-  TrainConfig train;
-  std::uint64_t seed = 0;
-  int sequence_length = 0;  ///< T
-  TokenId pad = 0;
-  std::vector<std::string> corpora;                 ///< Names, as StreamRow numbers them.
-  std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
-  std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
-  std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
-  /// Held-out rows of a phase's own objective, the same at each call; nothing: evaluate with causal prediction only.
-  std::function<std::optional<ObjectiveRows>(std::uint32_t phase)> objective_rows = [](std::uint32_t) {
-    return std::nullopt;
-  };
-  std::filesystem::path folder;  ///< Where the logs go.
-  std::filesystem::path checkpoints;
-  RunIdentity identity;
-  double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
-  double product_rate = 0;       ///< This machine's peak FLOP/s: model/cost/peak_flops.h. 0: unknown.
-  bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
-
-  /// Whole steps in `positions`.
-  std::uint64_t steps_in(std::uint64_t positions) const;
-};
 
 /// What the loop reports after each step.
 struct StepReport {
@@ -90,14 +64,18 @@ class TrainLoop {
     std::function<void(std::uint64_t step, const Evaluation&)> on_evaluation = [](std::uint64_t, const Evaluation&) {};
   };
 
-  /// Weights are 0 until start_from(), resume() or run(), which draws them if neither brought any. Throws ConfigError
+  /// Weights are 0 until start_*(), resume() or run(), which draws them if neither brought any. Throws ConfigError
   /// if the configuration cannot be trained with.
   explicit TrainLoop(TrainSetup setup);
   ~TrainLoop();
 
   /// Loads the weights of a checkpoint folder; the run still starts at step 0. Throws ConfigError naming tensors that
   /// are not finite.
-  void start_from(const std::filesystem::path& checkpoint);
+  void start_with_weights(const std::filesystem::path& checkpoint);
+  /// Loads weights and optimizer state of a checkpoint, of any version of the stream, and goes on with its steps: the
+  /// first row is that of the step after them, and the schedule ends as many steps later as the run has. Throws as
+  /// start_with_weights(), or if the optimizer is another one.
+  CheckpointSteps start_from(const std::filesystem::path& checkpoint);
   /// Goes on from the newest valid checkpoint, or from the beginning if there is none. Damaged ones, and those with
   /// numbers that are not finite, are named in the log and set aside. To be called before run(). Throws ConfigError if
   /// all are damaged, if their folder is gone though steps were made, or if the checkpoint's steps had another number
@@ -116,11 +94,11 @@ class TrainLoop {
   std::string newest_checkpoint() const { return saver_.newest_checkpoint(); }  ///< In words.
 
   /// Draws the weights if none were loaded, cuts the logs back to where the run stands, then trains until `total_steps`
-  /// are done, the batches end, hooks.interrupted() is true, or a stop is requested; then the last step is evaluated
-  /// (unless interrupted) and saved. Or until max_bad_steps were skipped in a row: the last one's batch is then
-  /// described in bad_batch.json, and nothing is saved. Throws what next_batch throws, a DataError after the last step
-  /// was saved; std::runtime_error if the last step could not be saved; std::logic_error instead of saving a ledger
-  /// that does not add up.
+  /// are done (those of a checkpoint that the run started from count), the batches end, hooks.interrupted() is true, or
+  /// a stop is requested; then the last step is evaluated (unless interrupted) and saved. Or until max_bad_steps were
+  /// skipped in a row: the last one's batch is then described in bad_batch.json, and nothing is saved. Throws what
+  /// next_batch throws, a DataError after the last step was saved; std::runtime_error if the last step could not be
+  /// saved; std::logic_error instead of saving a ledger that does not add up.
   TrainEnd run(std::uint64_t total_steps, const Hooks& hooks);
 
   /// Reads the rows after the last step, too few for another one, for dropped_rows() and end_of_stream(). Does nothing
@@ -144,7 +122,7 @@ class TrainLoop {
   TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
 
   TrainSetup setup_;
-  LearningRate learning_rate_;
+  std::optional<LearningRate> learning_rate_;  ///< Known once the steps before the run's own are.
   ParameterMemory<float> memory_;
   bool has_weights_ = false;
   std::unique_ptr<Optimizer> optimizer_;

@@ -6,7 +6,7 @@
 
 namespace millrace {
 
-/// Step number to learning rate. Immutable. With base = learning_rate, W = warmup_steps, N = the run's steps:
+/// Step number to learning rate. Immutable. With base = learning_rate, W = warmup_steps, N = the run's last step:
 ///   "rsqrt"     base / sqrt(max(step, W)): T5X's 'constant * rsqrt_decay', flat until W (pretrain.gin)
 ///   "constant"  base
 ///   "cosine"    base (step + 1) / W up to W, then half a cosine from base to final_learning_rate at N
@@ -15,7 +15,7 @@ namespace millrace {
 ///               final_learning_rate (warm-up, stable, decay: MiniCPM, arXiv 2404.06395, 4)
 class LearningRate {
  public:
-  /// `total_steps`: of the whole run; not used by "rsqrt" and "constant". Throws ConfigError if the schedule is
+  /// `total_steps`: N; not used by "rsqrt" and "constant". Throws ConfigError if the schedule is
   /// unknown, a rate is not valid, or the run is too short for the warm-up and the decay.
   LearningRate(const TrainConfig& config, std::uint64_t total_steps);
 

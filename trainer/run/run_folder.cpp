@@ -19,7 +19,6 @@
 #include "stages/io/atomic_file.h"
 #include "stages/io/disk.h"
 #include "stages/io/whole_file.h"
-#include "stages/utf8.h"
 
 namespace millrace {
 namespace {
@@ -29,7 +28,6 @@ namespace fs = std::filesystem;
 constexpr const char* kRunText = "run.toml";
 constexpr const char* kVocabulary = "vocab.model";
 constexpr const char* kIdentity = "run.json";
-constexpr const char* kFrom = "from";
 constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
 
@@ -68,15 +66,6 @@ int lock_run(const fs::path& path) {
   return descriptor;
 }
 
-/// The path as stored in run.json: absolute, and valid UTF-8, as JSON requires.
-fs::path path_to_keep(const fs::path& from) {
-  const fs::path path = fs::canonical(from);
-  if (!is_utf8(path.string()))
-    throw ConfigError(fmt::format(
-        "--from {}: the path is stored with the run, but is not valid UTF-8; rename the folder", path.string()));
-  return path;
-}
-
 /// Removes temporary files that AtomicFile left behind when a process was killed. REQUIRES: the lock.
 void remove_temporary_files(const fs::path& folder) {
   std::vector<fs::path> left;
@@ -111,7 +100,7 @@ RunFolder::RunFolder(fs::path path, const RunFiles& texts, const fs::path& vocab
       if (changes_.asked.empty() && changes_.free.empty()) keep_shards(options.shards);
     } else {
       write_file_atomically(shards_file(path_), options.shards);
-      if (!options.from.empty()) from_ = path_to_keep(options.from);
+      origin_ = options.origin;
       begin(texts, vocabulary, vocabulary_hash);
     }
   } catch (...) {
@@ -126,7 +115,7 @@ RunFolder::~RunFolder() {
 
 void RunFolder::begin(const RunFiles& texts, const fs::path& vocabulary, const std::string& vocabulary_hash) {
   Json identity{{"run_hash", run_hash(texts)}, {"vocabulary_hash", vocabulary_hash}};
-  if (!from_.empty()) identity[kFrom] = from_.string();
+  add_origin(identity, origin_);
   write_file_atomically(path_ / kVocabulary, read(vocabulary));
   write_file_atomically(path_ / kIdentity, json_line(identity) + "\n");
   write_texts(texts);
@@ -139,11 +128,10 @@ void RunFolder::check_same(const std::string& vocabulary_hash, const Options& op
         .fail(
             fmt::format("is not {}: the run was begun with another vocabulary, in which token ids have other meanings",
                         vocabulary_hash));
-  from_ = identity.get<std::string>(kFrom, "");
-  if (!options.from.empty() && fs::weakly_canonical(options.from) != from_) {
-    throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot change that", path_.string(),
-                                  from_.empty() ? "weights of its own" : "the weights of " + from_.string()));
-  }
+  origin_ = read_origin(identity);
+  if (!options.origin.checkpoint.empty() && options.origin != origin_)
+    throw ConfigError(fmt::format("run folder {}: the run was begun with {}; --from cannot make that {}",
+                                  path_.string(), origin_.text(), options.origin.text()));
   changes_ = options.changes();
   if (changes_.asked.empty() || options.accept_changes) return;
   throw ConfigError(fmt::format(

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "trainer/run/run_origin.h"
+
 namespace millrace {
 
 /// Names and texts of the files that make up a run: RunConfig::resolved.
@@ -17,7 +19,7 @@ std::string run_hash(const RunFiles& texts);
 
 /// A run's folder, complete in itself:
 ///   run.toml, mixes/, objectives/     the resolved run; run.toml is written last
-///   vocab.model, run.json             the vocabulary; hashes, and where the first weights came from
+///   vocab.model, run.json             the vocabulary; hashes, and what the run was begun with: run_origin.h
 ///   shards.jsonl                      fingerprints of the shards
 ///   heldout.safetensors               the evaluation's tokens
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
@@ -33,9 +35,9 @@ class RunFolder {
     std::vector<std::string> free;   ///< They alter neither and are always allowed.
   };
   struct Options {
-    bool resume = false;              ///< Resume the run in the folder; start a new one if there is none.
-    bool accept_changes = false;      ///< Resume even if `changes` has entries in `asked`.
-    std::filesystem::path from = {};  ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
+    bool resume = false;          ///< Resume the run in the folder; start a new one if there is none.
+    bool accept_changes = false;  ///< Resume even if `changes` has entries in `asked`.
+    RunOrigin origin = {};        ///< What a new run begins with. No checkpoint: resume whatever it was begun with.
     /// Compares the run with the one in the folder. Called if there is one, while the lock is held.
     std::function<Changes()> changes = [] { return Changes(); };
     std::string shards = {};  ///< Text of shards.jsonl. The caller has compared it with the existing file.
@@ -43,8 +45,8 @@ class RunFolder {
 
   /// Creates the folder, or opens it again. Throws ConfigError: a run is there and `resume` is false; another process
   /// holds it; there are changes in `asked` (the message shows them) that were not accepted; the vocabulary is not the
-  /// one that the run was begun with; the folder cannot be written; the run was begun with other weights than those of
-  /// `from`.
+  /// one that the run was begun with; the folder cannot be written; the run was begun with something else than
+  /// `origin`.
   RunFolder(std::filesystem::path path, const RunFiles& texts, const std::filesystem::path& vocabulary,
             const std::string& vocabulary_hash, const Options& options);
   ~RunFolder();
@@ -56,8 +58,7 @@ class RunFolder {
   std::filesystem::path held_out() const { return path_ / "heldout.safetensors"; }
   std::filesystem::path log() const { return path_ / "train.log"; }
   std::filesystem::path summary() const { return path_ / "summary.json"; }
-  /// The checkpoint folder whose weights the run was begun with; empty: none.
-  const std::filesystem::path& from() const { return from_; }
+  const RunOrigin& origin() const { return origin_; }  ///< What the run was begun with.
   /// Empty if nothing was changed, or the folder is new.
   const Changes& changes() const { return changes_; }
   /// Stores the changes: writes the run's texts and shards, and a line of changes.jsonl with the number of steps done
@@ -71,7 +72,7 @@ class RunFolder {
   void write_texts(const RunFiles& texts);
 
   std::filesystem::path path_;
-  std::filesystem::path from_;
+  RunOrigin origin_;
   int lock_ = -1;
   Changes changes_;
 };

@@ -131,6 +131,7 @@ Json summary_json(const SummaryInputs& inputs) {
   const double wall = std::max(times.wall, 1e-9);
   return {{"run", inputs.identity.name},
           {"end", name_of(inputs.end)},
+          {"from", inputs.origin},
           {"steps", state.step},
           {"total_steps", inputs.total_steps},
           {"skipped_steps", state.skipped_steps},

@@ -10,6 +10,7 @@
 #include "pipeline/config/stream_config.h"
 #include "pipeline/rows/stream_row.h"
 #include "trainer/loop/train_loop.h"
+#include "trainer/run/run_origin.h"
 
 namespace millrace {
 
@@ -39,6 +40,7 @@ struct SummaryInputs {
   const StreamConfig& stream;
   const std::vector<std::string>& corpora;
   const RunIdentity& identity;
+  RunOrigin origin = {};
   TrainEnd end = TrainEnd::complete;
   std::uint64_t total_steps = 0;
   std::uint64_t dropped_rows = 0;

@@ -60,14 +60,19 @@ std::uint64_t positions_of_a_step(const RunConfig& run) {
   return static_cast<std::uint64_t>(run.train.batch_rows) * static_cast<std::uint64_t>(run.stream.sequence_length);
 }
 
+/// That the run's own rows make.
+std::uint64_t own_steps(const RunConfig& run) {
+  return run.train.tokens / positions_of_a_step(run);
+}
+
 /// Checks early what the loop would refuse, before a folder is created or anything is measured.
-void check_schedule(const RunConfig& run) {
-  const std::uint64_t steps = run.train.tokens / positions_of_a_step(run);
+void check_schedule(const RunConfig& run, std::uint64_t first_step) {
+  const std::uint64_t steps = own_steps(run);
   if (steps == 0)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
                                   run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
   try {
-    const LearningRate checked(run.train, steps);
+    const LearningRate checked(run.train, first_step + steps);
   } catch (const ConfigError& error) {
     throw ConfigError(fmt::format("{}: {}", run.file.string(), error.what()));
   }
@@ -101,13 +106,6 @@ void tell_order(const std::vector<ReadingPlan>& plans, const std::optional<Strea
       static_cast<double>(skipped) / kMegabyte, given);
 }
 
-void refuse_another_model(const fs::path& from, const RunConfig& run) {
-  const ModelConfig config = load_model_config(from);
-  if (config == run.model) return;
-  throw ConfigError(fmt::format("--from {}: its config.json is not the run's [model]: {}", from.string(),
-                                model_difference(config, run.model)));
-}
-
 /// FLOP/s, measured now and logged.
 double measured_product_rate(const std::string& precision) {
   constexpr int kSide = 1024;
@@ -133,9 +131,11 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
   if (run_.model.vocab_size == 0) run_.model.vocab_size = vocabulary_.embedding_rows();
   check_vocabulary_size(run_.model, where, vocabulary_, vocabulary_path_);
   check_model_config(run_.model, where);
-  if (!options_.from.empty()) refuse_another_model(options_.from, run_);
+  if (!options_.from.empty())
+    asked_origin_ = origin_of(options_.from, options_.weights_only ? TakeFrom::weights : TakeFrom::all, run_);
+  origin_ = options_.resume && holds_run(run_dir_) ? origin_in(run_dir_) : asked_origin_;
   run_.stream = trained_stream(run_);
-  check_schedule(run_);
+  check_schedule(run_, origin_.first_step());
   set_compute_threads(options_.threads);
   require_threads(2 * compute_threads() + kOtherThreads);
   shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
@@ -149,14 +149,14 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
                                                                            .trained = run_.stream,
                                                                            .corpora = shards_.corpora,
                                                                            .vocabulary = vocabulary_,
-                                                                           .rows = total_steps() * batch_rows,
+                                                                           .rows = own_steps(run_) * batch_rows,
                                                                            .batch_rows = run_.train.batch_rows});
   memory_->pipeline = stored_->memory_bytes();
   hooks_.on_memory(run_, *memory_, machine_);
 }
 
 std::uint64_t TrainingRun::total_steps() const {
-  return run_.train.tokens / positions_of_a_step(run_);
+  return origin_.first_step() + own_steps(run_);
 }
 
 void TrainingRun::begin() {
@@ -164,7 +164,7 @@ void TrainingRun::begin() {
       run_dir_, run_.resolved, vocabulary_path_, vocabulary_.hash(),
       RunFolder::Options{.resume = options_.resume,
                          .accept_changes = options_.accept_changes,
-                         .from = options_.from,
+                         .origin = asked_origin_,
                          .changes = [this] { return run_differences(begun_as(), run_, shards_.same_shards); },
                          .shards = shards_.record});
 }
@@ -173,17 +173,30 @@ void TrainingRun::make_ready() {
   held_out_ = held_out();
   loop_.emplace(setup());
   if (options_.resume) loop_->resume();
-  if (const fs::path& from = folder_->from(); !from.empty() && !loop_->position()) {
-    refuse_another_model(from, run_);
-    loop_->start_from(from);
-    spdlog::info("starting with the weights of {}", from.string());
-  }
+  if (!origin_.checkpoint.empty() && !loop_->position()) load_origin();
+  if (const std::uint64_t before = loop_->state().before.steps; before != origin_.first_step())
+    throw ConfigError(fmt::format("run folder {}: its checkpoint goes on from step {}, its run.json from step {}",
+                                  run_dir_.string(), before, origin_.first_step()));
   if (!folder_->changes().asked.empty()) {
     refuse_changed_past();
     refuse_an_end_that_is_behind();
   }
   open_rows();
   keep_changes();
+}
+
+/// What --from brings, before the first step.
+void TrainingRun::load_origin() {
+  if (!origin_.step) {
+    loop_->start_with_weights(origin_.checkpoint);
+    spdlog::info("starting with {} alone: the optimizer's state and the steps begin anew", origin_.text());
+    return;
+  }
+  const CheckpointSteps taken = loop_->start_from(origin_.checkpoint);
+  spdlog::info(
+      "starting with weights, optimizer ({}) and step {} of {}, stream version {}; this run reads its own "
+      "stream, version {}, from row 0",
+      run_.train.optimizer, taken.step, origin_.checkpoint.string(), taken.stream_version, kStreamVersion);
 }
 
 /// The run in the folder, read once, before changes are stored.
@@ -309,6 +322,7 @@ TrainingRun::Outcome TrainingRun::sum_up() {
                                                              .stream = run_.stream,
                                                              .corpora = names_of(shards_.corpora),
                                                              .identity = identity_,
+                                                             .origin = origin_,
                                                              .end = end_,
                                                              .total_steps = total_steps(),
                                                              .dropped_rows = loop_->dropped_rows(),

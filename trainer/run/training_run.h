@@ -19,6 +19,7 @@
 #include "trainer/plan/machine_memory.h"
 #include "trainer/plan/memory_plan.h"
 #include "trainer/run/run_folder.h"
+#include "trainer/run/run_origin.h"
 #include "trainer/run/run_shards.h"
 
 namespace millrace {
@@ -31,7 +32,8 @@ class TrainingRun {
     RunSource run;
     std::filesystem::path run_dir;  ///< Empty: the folder that `run` names, or runs/NAME.
     std::filesystem::path rows;     ///< Stored rows of the same run to train on; empty: make rows from its shards.
-    std::filesystem::path from;     ///< Checkpoint folder whose weights a new run begins with; empty: drawn ones.
+    std::filesystem::path from;     ///< Checkpoint folder that a new run begins with; empty: with weights drawn.
+    bool weights_only = false;      ///< Of `from`: neither optimizer nor step.
     bool resume = false;
     bool accept_changes = false;
     bool profile = false;
@@ -66,7 +68,8 @@ class TrainingRun {
   const RunShards& shards() const { return shards_; }
   MemoryPlan memory() const { return plan_memory(*memory_); }
   const MachineMemory& machine() const { return machine_; }
-  std::uint64_t total_steps() const;
+  const RunOrigin& origin() const { return origin_; }
+  std::uint64_t total_steps() const;  ///< Done at the end, those of the origin included.
 
   /// Creates the run folder, or reopens it. Throws as RunFolder does. From now on a log can be written there.
   void begin();
@@ -92,6 +95,7 @@ class TrainingRun {
   const RunConfig& begun_as();
   std::vector<HeldOutTokens> held_out();
   TrainSetup setup();
+  void load_origin();
   void refuse_changed_past();
   void refuse_an_end_that_is_behind() const;
   void open_rows();
@@ -105,6 +109,8 @@ class TrainingRun {
   const std::filesystem::path vocabulary_path_;
   const Vocabulary vocabulary_;
   const MachineMemory machine_;
+  RunOrigin asked_origin_;  ///< As --from says.
+  RunOrigin origin_;        ///< Of the run: when it is resumed, as its folder says.
   std::optional<MemoryQuestion> memory_;
   RunShards shards_;
   std::unique_ptr<StoredRows> stored_;  ///< Empty once they are the source.

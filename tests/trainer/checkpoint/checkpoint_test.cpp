@@ -119,6 +119,7 @@ TEST(CheckpointFolder, KeepsForEverTheFirstOneAtOrBehindEachMultiple) {
 TrainState some_state() {
   TrainState state;
   state.step = 17;
+  state.before = {4, 3};
   state.skipped_steps = 5;
   state.bad_in_a_row = 2;
   StreamPosition position;
@@ -147,6 +148,8 @@ TEST(TrainState, ReadsBackToTheLastBit) {
                    read_identity);
   EXPECT_EQ(state_json(read, read_identity), state_json(state, identity));
   EXPECT_EQ(read.position, state.position);
+  EXPECT_EQ(read.own_steps(), 13U);
+  EXPECT_EQ(read.updates(), 3U + 13U - 5U);
   EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
   EXPECT_EQ(read.times.wall, state.times.wall);
   EXPECT_EQ(read.own_evaluations.at(0).objective, state.own_evaluations[0].objective);
@@ -173,6 +176,23 @@ TEST(TrainState, IsWhatTheFuzzersSeedHolds) {
   parse_state_json(JsonValue::read(fs::path(MILLRACE_SOURCE_DIR) / "tests/fuzz/seeds/json/state"), state, identity);
   EXPECT_EQ(identity.stream_version, kStreamVersion);
   EXPECT_TRUE(state.position);
+}
+
+TEST(TrainState, HasNoMoreStepsBeforeTheRunThanAltogether) {
+  const RunIdentity identity{"run", "0.1", "0011", "2233", kStreamVersion, "avx2"};
+  const auto is_refused = [&](const char* key, const Json& value) {
+    Json json = state_json(some_state(), identity);
+    json[key] = value;
+    const JsonValue read = JsonValue::parse(json_page(json), {"state.json", 0, ""});
+    EXPECT_THROW((void)parse_steps(read), ConfigError) << json;
+    TrainState state;
+    RunIdentity found;
+    EXPECT_THROW(parse_state_json(read, state, found), ConfigError) << json;
+  };
+  is_refused("before", {{"steps", 18}, {"updates", 3}});
+  is_refused("before", {{"steps", 4}, {"updates", 5}});
+  is_refused("before", {{"steps", 4}});
+  is_refused("skipped_steps", 14);
 }
 
 TEST(TrainState, NamesTheFileThatIsNone) {

@@ -69,7 +69,8 @@ TEST_F(NotFiniteCheckpointTest, ARunDoesNotGoOnOrBeginWithNumbersThatAreNotFinit
   EXPECT_THAT(refusal([&] { TrainLoop(setup("hurt")).resume(); }), testing::HasSubstr(state));
   put_into(checkpoint, "model.safetensors", "lm_head.weight", std::numeric_limits<float>::infinity());
   EXPECT_THAT(refusal([&] { TrainLoop(setup("hurt")).resume(); }), testing::HasSubstr("lm_head.weight"));
-  EXPECT_THAT(refusal([&] { TrainLoop(setup("new")).start_from(checkpoint); }), testing::HasSubstr("lm_head.weight"));
+  EXPECT_THAT(refusal([&] { TrainLoop(setup("new")).start_with_weights(checkpoint); }),
+              testing::HasSubstr("lm_head.weight"));
 }
 
 }  // namespace

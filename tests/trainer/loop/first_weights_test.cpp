@@ -39,7 +39,7 @@ TEST_F(FirstWeightsTest, AreThoseOfACheckpointWhereThereIsOne) {
   TrainLoop resumed(setup("a"));
   resumed.resume();
   TrainLoop begun(setup("b"));
-  begun.start_from(checkpoint);
+  begun.start_with_weights(checkpoint);
   const std::vector<float> saved = values_of(begun.parameters());
   EXPECT_EQ(values_of(resumed.parameters()), saved);
   TrainLoop::Hooks hooks;

@@ -130,6 +130,44 @@ TEST_F(TrainingRunTest, TrainsOnTheShardsThatItFoundWhenItWasOpened) {
   EXPECT_EQ(text_of(run.folder().held_out()), text_of(folder_.path() / "whole" / "heldout.safetensors"));
 }
 
+TEST_F(TrainingRunTest, GoesOnFromACheckpointInAStreamOfItsOwn) {
+  train(options("first"));
+  TrainingRun::Options from = options("next");
+  from.from = folder_.path() / "first" / "checkpoints" / "step-000004";
+  from.run.sets = {"train.tokens=640"};
+  const Trained whole = train(from);
+  EXPECT_EQ(whole.steps, 5U);
+  const nlohmann::json summary = *whole.outcome.summary;
+  EXPECT_EQ(summary.at("steps"), 9);
+  EXPECT_EQ(summary.at("total_steps"), 9);
+  EXPECT_EQ(summary.at("rows"), 20);
+  EXPECT_EQ(summary.at("from").at("step"), 4);
+
+  from.run_dir = folder_.path() / "stopped";
+  EXPECT_EQ(train(from, 2).outcome.end, TrainEnd::interrupted);
+  TrainingRun::Options again = options("stopped", true);
+  again.run.sets = from.run.sets;
+  const Trained rest = train(again);
+  EXPECT_EQ(rest.steps, 3U);
+  EXPECT_EQ(rest.weights, whole.weights);
+  again.from = folder_.path() / "first" / "checkpoints" / "step-000006";
+  TrainingRun other(again, {});
+  EXPECT_THROW(other.begin(), ConfigError);
+}
+
+TEST_F(TrainingRunTest, TakesNoOtherOptimizersStateAndMakesNoFolder) {
+  train(options("first"));
+  TrainingRun::Options from = options("next");
+  from.from = folder_.path() / "first" / "checkpoints" / "step-000006";
+  from.run.sets = {"train.optimizer=adamw", "train.learning_rate=0.001"};
+  EXPECT_THROW(TrainingRun(from, {}), ConfigError);
+  EXPECT_FALSE(fs::exists(folder_.path() / "next"));
+  from.weights_only = true;
+  const Trained trained = train(from);
+  EXPECT_EQ(trained.steps, kSteps);
+  EXPECT_TRUE(trained.outcome.summary->at("from").at("step").is_null());
+}
+
 TEST_F(TrainingRunTest, RefusesAFolderThatHoldsARunUnlessItGoesOn) {
   train(options("run"));
   TrainingRun again(options("run"), {});

@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "model/config/model_config.h"
+#include "stages/records.h"
+#include "trainer/checkpoint/train_state.h"
+#include "trainer/config/train_config.h"
+#include "trainer/evaluation/evaluation.h"
+
+namespace millrace {
+
+/// What the training loop needs to know about a run.
+struct TrainSetup {
+  ModelConfig model;
+  TrainConfig train;
+  std::uint64_t seed = 0;
+  int sequence_length = 0;  ///< T
+  TokenId pad = 0;
+  std::vector<std::string> corpora;                 ///< Names, as StreamRow numbers them.
+  std::vector<std::vector<std::string>> shards;     ///< Names, by corpus, likewise.
+  std::vector<std::vector<std::string>> denoisers;  ///< Names, by phase, likewise.
+  std::vector<HeldOutTokens> held_out;              ///< Empty: no evaluation.
+  /// Held-out rows of a phase's own objective, the same at each call; nothing: evaluate with causal prediction only.
+  std::function<std::optional<ObjectiveRows>(std::uint32_t phase)> objective_rows = [](std::uint32_t) {
+    return std::nullopt;
+  };
+  std::filesystem::path folder;  ///< Where the logs go.
+  std::filesystem::path checkpoints;
+  RunIdentity identity;
+  double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  double product_rate = 0;       ///< This machine's peak FLOP/s: model/cost/peak_flops.h. 0: unknown.
+  bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
+
+  /// Whole steps in `positions`.
+  std::uint64_t steps_in(std::uint64_t positions) const;
+};
+
+/// With micro_rows filled in. Throws ConfigError unless batches consist of whole micro-batches.
+TrainSetup checked(TrainSetup setup);
+
+}  // namespace millrace
