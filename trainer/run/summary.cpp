@@ -82,11 +82,14 @@ Json records_json(const std::optional<StreamPosition>& position) {
   return corpora;
 }
 
-/// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower.
+/// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower. null if one of both
+/// is not there, or is not finite.
 Json unigram_json(const TrainState& state) {
   const Json last = state.last_evaluation;
-  if (last.is_null() || !last.at("overall").is_object() || !last.at("overall").at("loss").is_number()) return nullptr;
+  if (last.is_null()) return nullptr;
   const Json& overall = last.at("overall");
+  for (const char* key : {"loss", "unigram_loss"})
+    if (!overall.is_object() || !overall.contains(key) || !overall.at(key).is_number()) return nullptr;
   const double bound = overall.at("unigram_loss").get<double>();
   const double loss = overall.at("loss").get<double>();
   return {{"smoothing", "add-one over the vocabulary's embedding rows"},
