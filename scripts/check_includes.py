@@ -62,7 +62,7 @@ ROOMS = {
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
                  "trainer/evaluation trainer/plan trainer/run cli/console",
-    "cli/report": "stages stages/io pipeline pipeline/config trainer/config trainer/checkpoint trainer/run cli/console",
+    "cli/report": "stages stages/io pipeline pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
                     "pipeline/export pipeline/sample model model/parameters model/transformer trainer/config trainer/weights "

@@ -7,18 +7,12 @@
 #include "cli/commands/commands.h"
 #include "cli/commands/inspect_rows.h"
 #include "cli/commands/inspect_statistics.h"
+#include "cli/commands/recorded_rows.h"
 #include "cli/console/command.h"
-#include "cli/console/interrupt.h"
-#include "cli/console/job_progress.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
-#include "cli/console/progress.h"
 #include "cli/console/run_options.h"
 #include "cli/views/row_view.h"
-#include "pipeline/corpora/data_manifest.h"
-#include "pipeline/plan/available_tokens.h"
-#include "pipeline/plan/document_values.h"
-#include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/run/recorded_run.h"
@@ -58,28 +52,6 @@ void inspect_folder(const InspectOptions& options) {
                 .json = options.json});
 }
 
-/// By its shard, and by the field that was asked for: reads the corpus's shards for that.
-std::vector<DocumentProperty> properties_of(const RunCorpus& corpus, const StreamConfig& stream,
-                                            const std::optional<std::vector<double>>& shard_tokens,
-                                            const InspectOptions& options) {
-  std::vector<DocumentProperty> properties{shard_property()};
-  if (shard_tokens) properties[0].epoch = *shard_tokens;
-  if (options.mixing.by.empty()) return properties;
-  JobProgress progress;
-  const auto values =
-      std::make_shared<const DocumentValues>(stream, corpus, options.mixing.by, options.threads, progress.callbacks());
-  progress.finish();
-  if (!values->any()) {
-    say("corpus {}: no document has the field {}: its windows are compared by shard alone", corpus.corpus.name,
-        options.mixing.by);
-    return properties;
-  }
-  properties.push_back({options.mixing.by,
-                        [values](std::uint32_t shard, std::uint64_t record) { return values->of(shard, record); },
-                        shard_tokens ? values->tokens(*shard_tokens) : std::vector<double>{}});
-  return properties;
-}
-
 void refuse_without_statistics(const InspectOptions& options) {
   const MixingOptions& mixing = options.mixing;
   if (options.statistics) return;
@@ -103,54 +75,25 @@ void inspect(const InspectOptions& options) {
     throw ConfigError(fmt::format("{}: the stream has {} rows: there is no row {}", run.file.string(), rows,
                                   options.row.value_or(options.from)));
   const Vocabulary vocabulary = open_vocabulary(run.vocabulary);
-  DataPipeline::Options pipeline_options;
-  pipeline_options.threads = options.threads;
   const std::uint64_t first = options.row.value_or(options.from);
-  const std::optional<StreamPosition> start = recorded.position_before(first);
-  const std::uint64_t start_row = start ? start->row : 0;
-  DataPipeline pipeline(run.stream, recorded.corpora, vocabulary, start, pipeline_options);
   const std::uint64_t end = std::min(first + rows_wanted(options), rows);
-  RowContext context{run.stream, &vocabulary, names_of(recorded.corpora), {}};
-  for (const RunCorpus& corpus : recorded.corpora) context.shards.push_back(corpus.shards);
-  std::optional<DataManifest> manifest;
-  if (options.statistics) manifest = manifest_of(run.stream.data_directory);
-  MixingOptions mixing = options.mixing;
-  if (!mixing.batch_rows) mixing.batch_rows = static_cast<std::uint64_t>(run.train.batch_rows);
-  RowCounts counts(run.stream, vocabulary.pieces(), mixing);
-  if (first > start_row)
-    say("{}making rows {} to {} again", recorded.has_run ? "" : "this run never ran: ", start_row, first);
   if (recorded.rows_trained && end > *recorded.rows_trained)
     say("the run has been trained on {} rows so far; later rows are still to come", *recorded.rows_trained);
-  Progress progress("replay", first - start_row, "rows");
-  std::optional<Progress> count;
-  if (options.statistics) count.emplace("count", end - first, "rows");
-  std::uint64_t shown_rows = 0;
-  while (auto batch = pipeline.next()) {
-    const StreamRow& row = batch->front();
-    if (interrupt_requested()) throw Interrupted();
-    if (row.number < first) {
-      progress.update(row.number + 1 - start_row);
-      continue;
-    }
-    progress.finish();
-    if (row.number >= end) break;
-    ++shown_rows;
-    if (options.statistics) {
-      counts.add(row);
-      count->update(shown_rows);
-    } else {
-      print_row(row, context, options.json);
-    }
+  const std::vector<std::string> corpora = names_of(recorded.corpora);
+  if (!options.statistics) {
+    RowContext context{run.stream, &vocabulary, corpora, {}};
+    for (const RunCorpus& corpus : recorded.corpora) context.shards.push_back(corpus.shards);
+    make_rows_again(recorded, vocabulary, {first, end, options.threads, false},
+                    [&](const StreamRow& row) { print_row(row, context, options.json); });
+    return;
   }
-  if (count) count->finish();
-  if (shown_rows == 0) throw ConfigError(fmt::format("the stream ends before row {}", first));
-  if (!options.statistics) return;
-  const auto properties = [&](std::uint32_t index) {
-    const RunCorpus& corpus = recorded.corpora[index];
-    const auto tokens = manifest ? counted_shard_tokens(run.stream, corpus, vocabulary, *manifest) : std::nullopt;
-    return properties_of(corpus, run.stream, tokens, options);
-  };
-  counts.print(context.corpora, properties, options.json);
+  MixingOptions mixing = options.mixing;
+  if (!mixing.batch_rows) mixing.batch_rows = static_cast<std::uint64_t>(run.train.batch_rows);
+  const PropertiesOf properties = recorded_properties(recorded, vocabulary, mixing.by, options.threads);
+  RowCounts counts(run.stream, vocabulary.pieces(), mixing);
+  make_rows_again(recorded, vocabulary, {first, end, options.threads, true},
+                  [&](const StreamRow& row) { counts.add(row); });
+  counts.print(corpora, properties, options.json);
 }
 
 }  // namespace

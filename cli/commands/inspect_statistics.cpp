@@ -22,14 +22,13 @@ void RowCounts::add(const StreamRow& row) {
 }
 
 void RowCounts::print(const std::vector<std::string>& corpora, const PropertiesOf& properties_of, bool json) const {
-  std::vector<CorpusMixing> mixed;
-  for (const std::uint32_t corpus : mixing_.corpora()) mixed.push_back(mixing_.measure(corpus, properties_of(corpus)));
+  const MixingRecord mixing = measure_all(mixing_, corpora, properties_of);
   if (json) {
     Json all = statistics_json(statistics_, config_, corpora);
-    all["mixing"] = mixing_json(mixing_, mixed, corpora);
+    all["mixing"] = mixing;
     print_results(json_line(all) + "\n");
   } else {
-    print_results(statistics_text(statistics_, config_, corpora) + mixing_text(mixing_, mixed, corpora));
+    print_results(statistics_text(statistics_, config_, corpora) + mixing_text(mixing));
   }
 }
 

@@ -1,13 +1,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "pipeline/config/stream_config.h"
-#include "pipeline/rows/row_mixing.h"
+#include "pipeline/rows/mixing_record.h"
 #include "pipeline/rows/row_statistics.h"
 
 namespace millrace {
@@ -20,9 +19,6 @@ struct MixingOptions {
 
   static constexpr std::uint64_t kWindowRows = 1000;
 };
-
-/// What windows of a corpus's rows are compared by.
-using PropertiesOf = std::function<std::vector<DocumentProperty>(std::uint32_t corpus)>;
 
 /// Every corpus's first property.
 DocumentProperty shard_property();

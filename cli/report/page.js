@@ -1,6 +1,6 @@
 // The layout of the page. Everything is redrawn when a switch changes.
 const M = DATA.metrics;
-const choice = { objective: null, score: "loss" };
+const choice = { objective: null, score: "loss", whole: "from_rows" };
 const SCORES = { loss: ["loss", "nats a token"], bits_per_byte: ["bits per byte", "bits per byte"], perplexity: ["perplexity", "perplexity"], accuracy: ["accuracy", "accuracy"] };
 
 const below = (prefix) => (name) => (name.startsWith(prefix) ? name.slice(prefix.length) : null);
@@ -121,6 +121,7 @@ function draw() {
   lines({ id: "loss_by_denoiser", title: "Loss by denoiser", about: "Mean cross-entropy of the step's loss tokens of each denoiser.", unit: "nats a token", smooth: true, log: true, curves: coloured("denoisers", curvesOf(M.steps, below("ce_by_denoiser/"))) });
   lines({ id: "shares", title: "Shares of the corpora", about: "Of the raw tokens since the phase began: realised (lines) against asked (dashed, in brackets).", x: M.shares.step, unit: "share of raw tokens", format: percent, y: fromZero, curves: shareCurves("corpora", "corpus/") });
   lines({ id: "denoisers", title: "Shares of the denoisers", about: "Of the examples since the phase began: realised (lines) against asked (dashed, in brackets).", x: M.shares.step, unit: "share of examples", format: percent, y: fromZero, curves: shareCurves("denoisers", "denoiser/") });
+  mixingCharts(parent, DATA.mixing);
   lines({ id: "throughput", title: "Throughput", about: "Positions trained on a second, data and update included.", unit: "tokens/s", smooth: true, y: fromZero, curves: ofSteps({ tokens_per_s: "tokens/s" }) });
   lines({ id: "limit", title: "Share of the machine's limit", about: "The step's matrix-product operations a second, of what oneDNN alone reaches here.", unit: "of the limit", format: percent, smooth: true, y: fromZero, curves: ofSteps({ limit_share: "share of limit" }) });
   lines({ id: "data_wait", title: "Waiting for data", about: "Share of a step's time in which the trainer had no batch. Should stay below 1 %.", unit: "of the step", format: percent, smooth: true, y: atLeast(0.01), curves: ofSteps({ data_wait_share: "waiting" }) });
@@ -208,7 +209,7 @@ function start() {
   showTheme();
   byId("smoothing-value").textContent = byId("smoothing").value + " %";
   draw();
-  byId("tables").append(rejects(), checkpoints(), ...(DATA.changes.length > 0 ? [changes()] : []), runSettings());
+  byId("tables").append(mixingTables(DATA.mixing), rejects(), checkpoints(), ...(DATA.changes.length > 0 ? [changes()] : []), runSettings());
   byId("log").addEventListener("change", () => { settings.log = byId("log").checked; draw(); });
   byId("smoothing").addEventListener("input", () => {
     settings.smoothing = byId("smoothing").value / 100;

@@ -16,6 +16,7 @@
 
 #include "cli/console/messages.h"
 #include "cli/report/report_metrics.h"
+#include "cli/report/report_mixing.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "pipeline/shell_word.h"
@@ -187,11 +188,15 @@ Json settings_json(const RunConfig& run) {
 
 }  // namespace
 
-std::string report_json(const fs::path& folder) {
+void require_run(const fs::path& folder) {
   if (!fs::is_directory(folder)) throw ConfigError(fmt::format("{}: no such folder", folder.string()));
   if (!holds_run(folder) && !fs::exists(folder / "run.toml"))
     throw ConfigError(
         fmt::format("{}: not a run folder: it has no run.toml. `millrace train` makes run folders", folder.string()));
+}
+
+std::string report_json(const fs::path& folder) {
+  require_run(folder);
   const RunConfig run = load_run({folder.string(), "", {}});
   const StreamConfig stream = trained_stream(run);
   const std::uint64_t positions_per_step =
@@ -207,12 +212,14 @@ std::string report_json(const fs::path& folder) {
   std::uint64_t unreadable_lines = metrics.unreadable_lines;
   const Json rejects = rejects_json(folder / "rejects.jsonl", unreadable_lines);
   const Json changes = changes_json(folder / "changes.jsonl", unreadable_lines);
+  const std::string command_word = shell_word(fs::absolute(folder).lexically_normal().string());
   Json skipped = Json::array();
   for (const auto& [at, reason] : metrics.first_skipped) skipped.push_back({{"step", at}, {"reason", reason}});
   return json_line(
       Json{{"name", stream.name},
            {"folder", fs::absolute(folder).lexically_normal().string()},
-           {"resume", "millrace train " + shell_word(fs::absolute(folder).lexically_normal().string()) + " --resume"},
+           {"resume", "millrace train " + command_word + " --resume"},
+           {"measure_mixing", "millrace report " + command_word + " --mixing"},
            {"program", MILLRACE_VERSION},
            {"written", fmt::format("{:%Y-%m-%d %H:%M} UTC", fmt::gmtime(std::chrono::system_clock::now()))},
            {"status", status},
@@ -231,7 +238,9 @@ std::string report_json(const fs::path& folder) {
            {"skipped", {{"count", metrics.skipped}, {"first", skipped}}},
            {"unreadable_lines", unreadable_lines},
            {"sequence_length", stream.sequence_length},
+           {"batch_rows", run.train.batch_rows},
            {"phases", phases_json(stream, origin.first_step(), positions_per_step)},
+           {"mixing", mixing_for_report(folder, run, origin.first_step())},
            {"changes", changes},
            {"rejects", rejects},
            {"checkpoints", checkpoints_json(folder / "checkpoints")},

@@ -40,7 +40,8 @@ std::string report_page(const std::string& data) {
         "this program was built without uPlot, which draws the report's charts. Run scripts/deps.sh run, then "
         "cmake --preset release && cmake --build --preset release. (--json prints the report's data without it)");
   std::string script;
-  for (const char* file : {"format.js", "line_charts.js", "heat_maps.js", "page.js"}) script += embedded_text(file);
+  for (const char* file : {"format.js", "line_charts.js", "heat_maps.js", "mixing.js", "page.js"})
+    script += embedded_text(file);
   return filled(embedded_text("page.html"), {{"library_style", std::string(embedded_text("uPlot.min.css"))},
                                              {"style", std::string(embedded_text("style.css"))},
                                              {"library", std::string(chart_library)},

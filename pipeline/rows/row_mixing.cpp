@@ -113,23 +113,13 @@ struct Distribution {
   double share(std::uint32_t value) const { return value < tokens.size() && all > 0 ? tokens[value] / all : 0; }
 };
 
-/// Distances of one order's windows.
-struct Distances {
-  double sum = 0;
-  double max = 0;
-
-  void add(double distance) {
-    sum += distance;
-    max = std::max(max, distance);
-  }
-};
-
 /// Compares windows of rows with the whole, by one property.
 class WindowComparer {
  public:
-  WindowComparer(const Examples& examples, const DocumentProperty& property, std::uint64_t rows,
-                 std::uint64_t window_rows)
+  WindowComparer(const Examples& examples, const DocumentProperty& property, std::uint64_t first_row,
+                 std::uint64_t rows, std::uint64_t window_rows)
       : examples_(examples),
+        first_row_(first_row),
         windows_(rows / window_rows),
         window_rows_(window_rows),
         of_span_(values_of(examples.spans, property)),
@@ -140,28 +130,27 @@ class WindowComparer {
     spread_.values = static_cast<std::uint64_t>(std::ranges::count_if(rows_.tokens, [](double n) { return n > 0; }));
   }
 
-  /// The order found comes first, then shuffles.
+  /// The order found comes first, then shuffles. Windows with tokens are the same in each: places keep their rows.
   void add(const Order& order) {
-    Distances from_rows, from_epoch;
-    std::uint64_t windows = 0;
+    std::vector<double> from_rows, from_epoch;
     std::size_t place = 0;
-    for (std::uint64_t window = 0; window < windows_; ++window) {
-      const double all = fill_window(order, place, (window + 1) * window_rows_);
+    for (std::uint64_t window = 1; window <= windows_; ++window) {
+      const double all = fill_window(order, place, window * window_rows_);
       if (all > 0) {
-        ++windows;
-        from_rows.add(distance(all, rows_));
-        from_epoch.add(distance(all, epoch_));
+        if (!has_found_) spread_.windows.push_back({first_row_ + window * window_rows_, {}, {}});
+        from_rows.push_back(distance(all, rows_));
+        if (epoch_.all > 0) from_epoch.push_back(distance(all, epoch_));
       }
       for (const std::uint32_t value : met_) in_window_[value] = 0;
       met_.clear();
     }
-    if (windows == 0) return;
-    enter(from_rows, windows, spread_.from_rows);
-    if (epoch_.all > 0) {
-      if (!spread_.from_epoch) spread_.from_epoch.emplace();
-      enter(from_epoch, windows, *spread_.from_epoch);
+    for (std::size_t i = 0; i < from_rows.size(); ++i) {
+      enter(from_rows[i], spread_.windows[i].from_rows);
+      if (!from_epoch.empty()) enter(from_epoch[i], at(spread_.windows[i].from_epoch));
     }
-    spread_.windows = windows;  // The same in every order: places keep their rows.
+    if (!from_rows.empty()) enter(from_rows, spread_.from_rows);
+    if (!from_epoch.empty()) enter(from_epoch, at(spread_.from_epoch));
+    has_found_ = true;
   }
 
   WindowSpread spread() const { return spread_; }
@@ -202,18 +191,27 @@ class WindowComparer {
     return std::max(0.0, 1 - common);
   }
 
-  void enter(const Distances& distances, std::uint64_t windows, WindowDistances& into) const {
-    const double mean = distances.sum / static_cast<double>(windows);
-    if (spread_.windows == 0) {
-      into.mean.found = mean;
-      into.max.found = distances.max;
+  template <class Value>
+  static Value& at(std::optional<Value>& value) {
+    return value ? *value : value.emplace();
+  }
+
+  void enter(double distance, BesideShuffled& into) const {
+    if (has_found_) {
+      into.shuffled += distance / static_cast<double>(kPerfectShuffles);
     } else {
-      into.mean.shuffled += mean / static_cast<double>(kPerfectShuffles);
-      into.max.shuffled += distances.max / static_cast<double>(kPerfectShuffles);
+      into.found = distance;
     }
   }
 
+  void enter(const std::vector<double>& distances, WindowDistances& into) const {
+    const double sum = std::accumulate(distances.begin(), distances.end(), 0.0);
+    enter(sum / static_cast<double>(distances.size()), into.mean);
+    enter(std::ranges::max(distances), into.max);
+  }
+
   const Examples& examples_;
+  const std::uint64_t first_row_;
   const std::uint64_t windows_;  ///< Whole ones.
   const std::uint64_t window_rows_;
   const std::vector<std::uint32_t> of_span_;
@@ -221,6 +219,7 @@ class WindowComparer {
   const Distribution epoch_;
   std::vector<double> in_window_;   ///< Tokens by value; 0 between windows.
   std::vector<std::uint32_t> met_;  ///< Values of the window.
+  bool has_found_ = false;          ///< The order found was added.
   WindowSpread spread_;
 };
 
@@ -258,12 +257,13 @@ std::vector<std::uint32_t> RowMixing::corpora() const {
 CorpusMixing RowMixing::measure(std::uint32_t corpus, const std::vector<DocumentProperty>& properties) const {
   const Examples& examples = corpora_.at(corpus);
   const Documents documents = documents_of(examples.spans);
-  CorpusMixing mixing{corpus, examples.rows.size(), documents.count, {}, {}};
+  CorpusMixing mixing{examples.rows.size(), documents.count, {}, {}};
   std::optional<PairCounter> counter;
   if (batch_rows_) counter.emplace(examples, documents, first_row_, *batch_rows_);
   std::vector<WindowComparer> comparers;
   comparers.reserve(properties.size());
-  for (const DocumentProperty& property : properties) comparers.emplace_back(examples, property, rows_, window_rows_);
+  for (const DocumentProperty& property : properties)
+    comparers.emplace_back(examples, property, first_row_, rows_, window_rows_);
 
   Order order(examples.rows.size());
   std::iota(order.begin(), order.end(), 0U);

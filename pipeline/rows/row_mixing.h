@@ -37,19 +37,25 @@ struct WindowDistances {
   BesideShuffled max;
 };
 
+/// Distances of one window.
+struct RowWindow {
+  std::uint64_t end_row = 0;  ///< Rows of the stream up to the window's end.
+  BesideShuffled from_rows;
+  std::optional<BesideShuffled> from_epoch;
+};
+
 /// How far windows of rows are from the whole: the total variation distance, half the sum over all values of the
 /// difference between their shares of the raw tokens; 0 to 1.
 struct WindowSpread {
   std::string property;
-  std::uint64_t values = 0;   ///< Different ones in the rows.
-  std::uint64_t windows = 0;  ///< Whole ones with tokens of the corpus.
-  WindowDistances from_rows;  ///< From all the rows; 0 without a window.
+  std::uint64_t values = 0;        ///< Different ones in the rows.
+  std::vector<RowWindow> windows;  ///< Whole ones with tokens of the corpus, in order.
+  WindowDistances from_rows;       ///< From all the rows; 0 without a window.
   std::optional<WindowDistances> from_epoch;
 };
 
 /// How well a corpus is mixed in the rows.
 struct CorpusMixing {
-  std::uint32_t corpus = 0;
   std::uint64_t examples = 0;
   std::uint64_t documents = 0;          ///< Different ones.
   std::optional<BesideShuffled> pairs;  ///< That share a document; none without batches.
@@ -76,6 +82,7 @@ class RowMixing {
 
   std::optional<std::uint64_t> batch_rows() const { return batch_rows_; }
   std::uint64_t window_rows() const { return window_rows_; }
+  std::uint64_t first_row() const { return first_row_; }  ///< Its number in the stream.
   std::uint64_t rows() const { return rows_; }
   std::vector<std::uint32_t> corpora() const;  ///< Those with examples in the rows.
 
@@ -98,7 +105,7 @@ class RowMixing {
  private:
   const std::optional<std::uint64_t> batch_rows_;
   const std::uint64_t window_rows_;
-  std::uint64_t first_row_ = 0;  ///< Its number in the stream.
+  std::uint64_t first_row_ = 0;
   std::uint64_t rows_ = 0;
   std::map<std::uint32_t, Examples> corpora_;
 };

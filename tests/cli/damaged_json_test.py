@@ -189,6 +189,8 @@ class DamagedJson(unittest.TestCase):
         self.expect_a_message(self.run_folder / "positions.jsonl", row)
         self.expect_a_message(self.run_folder / "metrics.jsonl", row)
         self.expect_a_message(self.run_folder / "summary.json", ("report", self.run_folder, "--json"))
+        self.done("report", self.run_folder, "--mixing", "--window-rows", 20)
+        self.expect_a_message(self.run_folder / "mixing.json", ("report", self.run_folder, "--json"))
 
     def test_of_a_checkpoint_is_told_by_what_loads_it(self):
         checkpoint = self.newest()

@@ -294,7 +294,13 @@ class Mixing(unittest.TestCase):
                              ["shard", "lang"] if corpus["name"] == "prose" else ["shard"])  # No code has a language.
             for distance in corpus["distances"]:
                 expected = self.distances(corpus["name"], by_name[distance["by"]])
-                self.assertEqual(distance["windows"], len(expected))
+                windows = distance["windows"]
+                self.assertEqual([window["end_row"] for window in windows], [*range(self.WINDOW, self.ROWS + 1, self.WINDOW)])
+                for window, found in zip(windows, expected, strict=True):
+                    self.assertAlmostEqual(window["from_rows"]["found"], found)
+                    self.assertIsNone(window["from_epoch"])
+                self.assertAlmostEqual(sum(window["from_rows"]["shuffled"] for window in windows) / len(windows),
+                                       distance["from_rows"]["mean"]["shuffled"])
                 self.assertAlmostEqual(distance["from_rows"]["mean"]["found"], sum(expected) / len(expected))
                 self.assertAlmostEqual(distance["from_rows"]["max"]["found"], max(expected))
                 self.assertEqual(distance["values"], len(self.shares(self.rows, corpus["name"], by_name[distance["by"]])))
@@ -317,6 +323,8 @@ class Mixing(unittest.TestCase):
             expected = self.distances("prose", lambda span: span["shard"], shares)
             self.assertAlmostEqual(by_shard["from_epoch"]["mean"]["found"], sum(expected) / len(expected))
             self.assertAlmostEqual(by_shard["from_epoch"]["max"]["found"], max(expected))
+            for window, found in zip(by_shard["windows"], expected, strict=True):
+                self.assertAlmostEqual(window["from_epoch"]["found"], found)
             self.assertGreater(by_shard["from_epoch"]["mean"]["shuffled"], 0)
             # A shard's tokens are divided among languages as its text is: near, not the same.
             found, near = by_language["from_epoch"]["mean"]["found"], by_language["from_rows"]["mean"]["found"]

@@ -13,7 +13,7 @@ RUN = None
 
 class PageOfRun(report_test.Shown):
     def test_shows_every_chart(self):
-        self.expect_page_of_a_run(RUN, report_test.ALL_CHARTS)
+        self.expect_page_of_a_run(RUN, report_test.ALL_CHARTS, "--mixing", "--by", "lang")
         self.assertGreater(self.browser.run("document.querySelectorAll('#checkpoints tbody tr').length"), 0)
 
 

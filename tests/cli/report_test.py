@@ -18,7 +18,7 @@ import tiny_run
 MILLRACE = None
 ALL_CHARTS = {"loss", "heldout", "lr", "loss_by_corpus", "loss_by_denoiser", "shares", "denoisers", "throughput", "limit",
               "data_wait", "memory", "norms", "param_norm", "router_entropy", "router_load_balance", "router_z",
-              "router_dropped", "router_losses", "dropped_by_position"}
+              "router_dropped", "router_losses", "dropped_by_position", "mixing_shard", "mixing_field"}
 EXPERT_VALUE = r"step [\d,]+ · expert \d+ · [\d.]+ %"
 CHARTS_OF_ANY_RUN = {"loss", "heldout", "lr", "shares", "denoisers", "throughput", "data_wait", "norms", "router_losses"}
 BYTES_AT_MOST = 8_000_000
@@ -135,6 +135,120 @@ class Report(Reported):
         self.assertIn("not a run folder", millrace("report", self.folder / "other", code=2).stderr)
 
 
+class Mixing(InFolder):
+    """How well rows are mixed: what inspect --stats says of them, kept for the page."""
+
+    ROWS, WINDOW = 240, 30
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.run_file = tiny_run.write_run(cls.folder / "input")
+        cls.data = cls.folder / "input/data"
+        documents = [json.loads(line) for line in (cls.data / "prose.jsonl").read_text().splitlines()]
+        (cls.data / "prose.jsonl").write_text("".join(
+            json.dumps({**document, "lang": "de" if i < 100 else "en"}) + "\n" for i, document in enumerate(documents)))
+        cls.run_folder = cls.folder / "run"
+        cls.kept = cls.run_folder / "mixing.json"
+        millrace("train", cls.run_file, "--run-dir", cls.run_folder)
+
+    def setUp(self):
+        self.kept.unlink(missing_ok=True)
+
+    def report(self, *arguments, code=0):
+        return millrace("report", self.run_folder, "--json", *arguments, code=code)
+
+    def mixing(self, *arguments):
+        return json.loads(self.report(*arguments).stdout)["mixing"]
+
+    def inspect(self, *arguments):
+        done = millrace("inspect", self.run_file, "--stats", "--json", "--window-rows", self.WINDOW, *arguments)
+        return json.loads(done.stdout)["mixing"]
+
+    def expect_the_same(self, mixing, inspected):
+        for key in ("first_row", "rows", "batch_rows", "window_rows", "shuffles"):
+            self.assertEqual(mixing[key], inspected[key])
+        for corpus, wanted in zip(mixing["corpora"], inspected["corpora"], strict=True):
+            for i, distance in enumerate(wanted["distances"]):
+                curves = mixing["curves"][i]["from_rows"]
+                self.assertEqual((mixing["curves"][i]["by"], distance["by"]), (("shard", "lang")[i],) * 2)
+                for key in ("found", "shuffled"):
+                    values = dict(zip(curves["step"], curves["curves"][f"{key}/{corpus['name']}"]["value"]))
+                    for window in distance["windows"]:
+                        self.assertAlmostEqual(values[-(-window["end_row"] // 4)], window["from_rows"][key], delta=1e-6)
+                distance["windows"] = len(distance["windows"])
+            self.assertEqual(corpus, wanted)
+
+    def test_is_that_of_the_rows_trained_on(self):
+        self.expect_the_same(self.mixing("--mixing", "--window-rows", self.WINDOW, "--by", "lang"),
+                             self.inspect("--rows", self.ROWS, "--by", "lang"))
+        self.expect_the_same(self.mixing("--mixing", "--window-rows", self.WINDOW, "--rows", 100),
+                             self.inspect("--from", 140, "--rows", 100))
+
+    def test_is_compared_with_an_epoch_that_an_index_counted(self):
+        index = self.data / "millrace-index.json"
+        millrace("index", self.data, "--vocab", self.folder / "input/vocab.model", "--holdout", 0.05, "--out", index)
+        try:
+            mixing = self.mixing("--mixing", "--window-rows", self.WINDOW, "--by", "lang")
+        finally:
+            index.unlink()
+            index.with_name("millrace-index.rejects.jsonl").unlink()
+        for curves in mixing["curves"]:
+            self.assertEqual(curves["from_epoch"]["step"], curves["from_rows"]["step"])
+        self.assertGreater(mixing["corpora"][0]["distances"][1]["from_epoch"]["mean"]["found"], 0)
+
+    def test_is_kept_for_later_reports_until_the_run_is_another(self):
+        self.assertIsNone(self.mixing())
+        measured = self.mixing("--mixing", "--window-rows", self.WINDOW)
+        self.assertFalse(measured["run_changed"])
+        self.data.rename(self.data.with_name("gone"))
+        try:
+            self.assertEqual(self.mixing(), measured)
+            self.assertIn("data", self.report("--mixing", code=2).stderr)
+            self.assertEqual(self.mixing(), measured, "measuring again failed")
+        finally:
+            self.data.with_name("gone").rename(self.data)
+        text = (self.run_folder / "run.toml").read_text()
+        (self.run_folder / "run.toml").write_text(text.replace("shuffle_tokens = 2000", "shuffle_tokens = 2001"))
+        self.assertTrue(self.mixing()["run_changed"])
+        (self.run_folder / "run.toml").write_text(text)
+
+    def test_windows_end_at_steps_of_the_run(self):
+        """Also where its first row comes behind another run's steps."""
+        checkpoint = sorted((self.run_folder / "checkpoints").iterdir())[-1]
+        run = self.folder / "behind"
+        millrace("train", self.run_file, "--run-dir", run, "--from", checkpoint, "--set", "train.tokens=2048")
+        mixing = json.loads(millrace("report", run, "--json", "--mixing", "--window-rows", 16).stdout)["mixing"]
+        self.assertEqual((mixing["first_row"], mixing["rows"]), (0, 32))
+        before = int(checkpoint.name.split("-")[1])
+        self.assertGreater(before, 0)
+        self.assertEqual(mixing["curves"][0]["from_rows"]["step"], [before + 4, before + 8])
+
+    def test_too_few_rows_for_windows_have_pairs_alone(self):
+        mixing = self.mixing("--mixing")
+        self.assertEqual((mixing["window_rows"], mixing["curves"]), (1000, []))
+        self.assertGreater(mixing["corpora"][0]["pairs"]["found"], 0)
+
+    def test_what_is_mixed_badly_is_told_with_what_to_do(self):
+        run_file = self.folder / "input/plain.toml"
+        run_file.write_text(self.run_file.read_text().replace("shuffle_tokens = 2000", "shuffle_tokens = 0").replace("15_360", "10_240"))
+        run = self.folder / "plain"
+        millrace("train", run_file, "--run-dir", run)
+        advice = json.loads(millrace("report", run, "--json", "--mixing").stdout)["mixing"]["advice"]
+        self.assertTrue(any(one.startswith("prose: ") and "raise shuffle_tokens" in one for one in advice), advice)
+
+    def test_needs_a_trained_run_and_is_asked_for(self):
+        for arguments in (("--by", "lang"), ("--rows", 10), ("--window-rows", 10)):
+            self.assertIn(f"{arguments[0]} says how --mixing measures", self.report(*arguments, code=2).stderr)
+        begun = self.folder / "begun"
+        shutil.copytree(self.run_folder, begun)
+        (begun / "metrics.jsonl").write_text("")
+        self.assertIn("not trained on any row yet", millrace("report", begun, "--mixing", code=2).stderr)
+        self.assertFalse((begun / "mixing.json").exists())
+        self.assertIn("not a run folder", millrace("report", self.data, "--mixing", code=2).stderr)
+        self.assertFalse((self.data / "mixing.json").exists())
+
+
 @unittest.skipIf(browser.chromium() is None, "no Chromium here: scripts/deps.sh test installs it")
 class Shown(InFolder):
     """Pages in a browser."""
@@ -180,9 +294,9 @@ class Shown(InFolder):
                 self.assertNotEqual(values[0], at_rest[0], "another step than the last")
                 self.assertTrue(any(re.search(r"\d", value) for value in values[1:]), values)
 
-    def expect_page_of_a_run(self, run, charts):
+    def expect_page_of_a_run(self, run, charts, *arguments):
         """At least these charts are drawn, and every chart has data."""
-        self.browser.open(millrace("report", run, "--out", self.folder / "of-a-run.html").stdout.strip())
+        self.browser.open(millrace("report", run, "--out", self.folder / "of-a-run.html", *arguments).stdout.strip())
         drawn = set(self.browser.run("Object.keys(charts)")) - {"experts"}
         self.assertLessEqual(charts, drawn)
         self.expect_charts(drawn)
@@ -205,6 +319,14 @@ class Page(Reported, Shown):
         self.assertEqual(self.browser.run("document.querySelectorAll('#changes tbody tr').length"), 2)
         self.assertEqual(self.browser.run("changedSteps().join()"), "10000")
         self.assertIn("batch_rows", self.browser.run("document.querySelector('#settings').textContent"))
+        self.assertEqual(self.browser.run("[...document.querySelectorAll('#mixing table')].map((one) => one.querySelectorAll('tbody tr').length)"),
+                         [3, 12])
+        far, changed = self.browser.run("[...document.querySelectorAll('#mixing .note')].map((one) => one.textContent)")
+        self.assertRegex(far, r"^code: windows are 0\.\d+ from all these rows by lang, .* raise shuffle_memory")
+        self.assertRegex(changed, r"^The run was changed since.* millrace report .* --mixing$")
+        self.browser.run("(() => { const made = document.querySelector('#mixing_field select'); made.value = 'from_epoch';"
+                         " made.dispatchEvent(new Event('change')); })()")
+        self.assertIn("the corpus's epoch", self.browser.run("document.querySelector('#mixing_field .about').textContent"))
         self.expect_quiet()
 
     def test_switches_work_and_nothing_overflows(self):
@@ -233,6 +355,11 @@ class Page(Reported, Shown):
         run = self.folder / "tiny"
         millrace("train", run_file, "--run-dir", run)
         self.expect_page_of_a_run(run, CHARTS_OF_ANY_RUN)
+        command = self.browser.run("document.querySelector('#mixing .empty').textContent").split("with: ")[1]
+        self.assertEqual(command, f"millrace report {run} --mixing")
+        self.expect_page_of_a_run(run, CHARTS_OF_ANY_RUN | {"mixing_shard"}, *command.split()[3:], "--window-rows", 30)
+        self.assertEqual(self.browser.run("[...document.querySelectorAll('#mixing tbody td:first-child')].map((one) => one.textContent)"),
+                         ["prose", "code"] * 2)
         self.assertEqual(self.browser.run("byId('status').textContent"), "complete")
         self.assertIn("code: bad_json", self.browser.run("document.querySelector('#rejects').textContent"))
         self.assertTrue(all(one["damage"] == "" for one in data_of(run)["checkpoints"]))

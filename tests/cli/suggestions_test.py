@@ -80,6 +80,14 @@ class Messages(unittest.TestCase):
         shell(report["resume"], self.folder)
         self.assertEqual(json.loads((folder / "summary.json").read_text())["end"], "complete")
 
+    def test_a_reports_mixing_is_measured_by_the_command_it_names(self):
+        folder = self.work / "a run"
+        self.millrace("train", self.run_file, "--run-dir", folder, "--set", "train.tokens=2560", "--threads", 2)
+        report = json.loads(self.millrace("report", folder, "--json").stdout)
+        self.assertIsNone(report["mixing"])
+        shell(report["measure_mixing"], self.folder)
+        self.assertEqual(json.loads(self.millrace("report", folder, "--json").stdout)["mixing"]["rows"], 40)
+
     def test_a_run_whose_steps_were_bad_goes_on_with_the_command_it_prints(self):
         said = self.millrace("train", self.run_file, "--run-dir", self.work / "a run", "--set", "train.learning_rate=1e38",
                              "--set", "train.max_bad_steps=2", "--threads", 2, code=1).stderr
@@ -172,7 +180,8 @@ class Pages(unittest.TestCase):
     def fill_work(cls):
         work = cls.work
         run = tiny_run.write_run(work)
-        (work / "mixes").mkdir()
+        for folder in ("mixes", "docs"):
+            (work / folder).mkdir()
         for part in sorted((ROOT / "mixes").iterdir()):
             (shutil.copytree if part.is_dir() else shutil.copy)(part, work / "mixes" / part.name)
         prose = (work / "data" / "prose.jsonl").read_text()

@@ -105,6 +105,30 @@ def write_metrics(file, steps, first, last, seed=1):
         out.write("\n".join(lines) + "\n")
 
 
+def write_mixing(file, done, window_rows=1000):
+    """Of the last 100,000 rows: all is well but for one corpus by its language."""
+    rng = random.Random(4)
+
+    def beside(shuffled, times):
+        return {"found": shuffled * times * rng.uniform(0.95, 1.05), "shuffled": shuffled * rng.uniform(0.99, 1.01)}
+
+    rows = min(done * 16, 100_000)
+    corpora = []
+    for name in SHARES[0]:
+        distances = []
+        for by, shuffled, times in ("shard", 0.05, 1), ("lang", 0.08, 3 if name == "code" else 1):
+            windows = [{"end_row": done * 16 - rows + end, "from_rows": beside(shuffled, times), "from_epoch": beside(shuffled + 0.01, times)}
+                       for end in range(window_rows, rows + 1, window_rows)]
+            distances.append({"by": by, "values": 34, "windows": windows,
+                              **{whole: {"mean": beside(shuffled, times), "max": beside(1.5 * shuffled, times)}
+                                 for whole in ("from_rows", "from_epoch")}})
+        corpora.append({"name": name, "examples": rows, "documents": rows // 3, "pairs": beside(150, 1), "distances": distances})
+    file.write_text(json.dumps(
+        {"format": "millrace-mixing", "version": 1, "run_hash": "", "mixing": {
+            "first_row": done * 16 - rows, "rows": rows, "batch_rows": 16, "window_rows": window_rows, "shuffles": 20,
+            "corpora": corpora}}))
+
+
 def write(folder, steps=20_000, done=None):
     """A run of `steps` steps in two phases, of which `done` were made. Some steps were logged twice, and the log
     ends in a torn line."""
@@ -117,6 +141,7 @@ def write(folder, steps=20_000, done=None):
     with open(folder / "metrics.jsonl", "a", encoding="utf-8") as out:
         out.write("".join(again))
         out.write('{"step": 99999999, "tokens": 12')
+    write_mixing(folder / "mixing.json", done)
     rejects = [("prose", "bad_json"), ("prose", "bad_utf8"), ("code", "missing_field")]
     (folder / "rejects.jsonl").write_text("".join(
         json.dumps({"row": i, "corpus": corpus, "shard": f"{corpus}.jsonl", "record": i, "cause": cause,

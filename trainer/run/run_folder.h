@@ -26,6 +26,7 @@ std::string run_hash(const RunFiles& texts);
 ///   events.out.tfevents.*             for TensorBoard: see event_log.h
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
 ///   summary.json, changes.jsonl       how it ended; what was changed when it was resumed
+///   report.html, mixing.json          only where `millrace report` was asked for them
 /// One process at a time holds a run folder; the destructor releases the lock.
 class RunFolder {
  public:

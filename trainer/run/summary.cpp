@@ -82,8 +82,8 @@ Json records_json(const std::optional<StreamPosition>& position) {
   return corpora;
 }
 
-/// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower. null if one of both
-/// is not there, or is not finite.
+/// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower. null if one of
+/// both is not there, or is not finite.
 Json unigram_json(const TrainState& state) {
   const Json last = state.last_evaluation;
   if (last.is_null()) return nullptr;

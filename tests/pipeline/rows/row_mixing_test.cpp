@@ -137,7 +137,7 @@ TEST(AWindow, OfAConstantMixHasDistanceZero) {
   for (std::uint64_t row = 0; row < 40; ++row) documents.emplace_back(row % 4, row);
   const WindowSpread spread = spread_of(rows_with(documents, 4, 8));
   EXPECT_EQ(spread.values, 4U);
-  EXPECT_EQ(spread.windows, 5U);
+  EXPECT_EQ(spread.windows.size(), 5U);
   EXPECT_NEAR(spread.from_rows.max.found, 0, 1e-12);
   EXPECT_GT(spread.from_rows.mean.shuffled, 0.05);
 }
@@ -163,10 +163,12 @@ TEST(AWindow, CountsOnlyIfItIsWholeAndHasTokensOfTheCorpus) {
   RowMixing mixing(2, 2);
   for (std::uint64_t row = 100; row < 109; ++row)  // Rows 104 and 105 are a window without.
     mixing.add(row_of(row, {example_of(row == 104 || row == 105 ? 1 : 0, {{0, 0}})}));
-  EXPECT_EQ(spread_of(mixing).windows, 3U);
+  std::vector<std::uint64_t> ends;
+  for (const RowWindow& window : spread_of(mixing).windows) ends.push_back(window.end_row);
+  EXPECT_EQ(ends, (std::vector<std::uint64_t>{102, 104, 108}));
   RowMixing none(2, 20);
   none.add(row_of(0, {example_of(0, {{0, 0}})}));
-  EXPECT_EQ(spread_of(none).windows, 0U);
+  EXPECT_EQ(spread_of(none).windows.size(), 0U);
 }
 
 TEST(AWindow, IsComparedWithTheEpochToo) {
@@ -270,12 +272,18 @@ TEST(Mixing, IsWhatTheWordsSay) {
       RC_ASSERT(found.pairs->found == drawn.pairs(corpus));
       const std::vector<double> distances = drawn.distances(corpus);
       const WindowSpread& spread = found.spreads.at(0);
-      RC_ASSERT(spread.windows == distances.size());
+      RC_ASSERT(spread.windows.size() == distances.size());
       if (distances.empty()) continue;
       double sum = 0;
       for (const double distance : distances) sum += distance;
       RC_ASSERT(std::abs(spread.from_rows.mean.found - sum / static_cast<double>(distances.size())) < 1e-9);
       RC_ASSERT(std::abs(spread.from_rows.max.found - std::ranges::max(distances)) < 1e-9);
+      double shuffled = 0;
+      for (std::size_t i = 0; i < distances.size(); ++i) {
+        RC_ASSERT(std::abs(spread.windows[i].from_rows.found - distances[i]) < 1e-9);
+        shuffled += spread.windows[i].from_rows.shuffled;
+      }
+      RC_ASSERT(std::abs(spread.from_rows.mean.shuffled - shuffled / static_cast<double>(distances.size())) < 1e-9);
     }
   });
 }
