@@ -18,9 +18,10 @@
 #include "model/bf16.h"
 #include "model/cost/flops.h"
 #include "model/cost/peak_flops.h"
+#include "model/device/cpu_device.h"
+#include "model/optimizer/optimizer.h"
 #include "model/transformer/transformer.h"
 #include "trainer/optimizer/make_optimizer.h"
-#include "trainer/optimizer/optimizer.h"
 
 namespace millrace {
 namespace {
@@ -67,7 +68,8 @@ void print_row(const std::string& name, double tokens, double rate, double limit
 /// Prints a line of the table: the best of `steps` steps after a first that compiles. Returns its tokens a second.
 double training_step(const std::string& name, const ModelConfig& config, int rows, int length, Precision precision,
                      int steps, double limit) {
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, precision);
+  CpuDevice device(precision);
+  ParameterMemory memory(device, config, ParameterMemory::Gradients::allocated);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) {
     return static_cast<double>((tensor * 7919 + element * 2654435761U) % 1000003) / 1000003;
   });
@@ -78,18 +80,19 @@ double training_step(const std::string& name, const ModelConfig& config, int row
     tokens[i] = static_cast<std::int32_t>(1 + i * 2654435761U % vocabulary);
     labels[i] = static_cast<std::int32_t>(1 + (i + 1) * 2654435761U % vocabulary);
   }
+  memory.round_values();
   const std::vector<float> weights(count, 1);
-  const auto optimizer = make_optimizer({}, memory.views());
-  Transformer<float> model(config, memory.views());
+  const auto optimizer = make_optimizer({}, device, memory.views());
+  Transformer model(device, config, memory.views());
   const TokenBatch batch{rows, length, tokens.data(), labels.data(), weights.data(), nullptr, nullptr};
   Losses losses;
   double best = 1e9;
   for (int step = 0; step <= steps; ++step) {
     const double seconds = seconds_of([&] {
       memory.zero_gradients();
-      memory.round_values();
       losses = model.forward_backward(batch, 1.0);
-      optimizer->update(memory.views(), 1e-3);
+      optimizer->gradient_norm();
+      optimizer->update(1e-3, 1);
     });
     if (step > 0) best = std::min(best, seconds);
   }

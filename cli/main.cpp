@@ -80,6 +80,7 @@ int run(int argc, char** argv) {
   add_inspect(app);
   add_trace(app);
   add_preprocess(app);
+  add_init(app);
   add_train(app);
   add_eval(app);
   add_generate(app);

@@ -5,34 +5,10 @@
 #include <cstdlib>
 #include <memory>
 #include <new>
-#include <type_traits>
 
 namespace millrace {
 
 using Index = std::int64_t;
-
-/// A non-owning row-major view of numbers: (rows, columns), rows `stride` elements apart.
-template <class Scalar>
-struct View {
-  Scalar* data = nullptr;
-  Index rows = 0;
-  Index columns = 0;
-  Index stride = 0;
-
-  View() = default;
-  View(Scalar* data_, Index rows_, Index columns_) : View(data_, rows_, columns_, columns_) {}
-  View(Scalar* data_, Index rows_, Index columns_, Index stride_)
-      : data(data_), rows(rows_), columns(columns_), stride(stride_) {}
-  /// A mutable view converts to a const view.
-  template <class Other>
-  // NOLINTNEXTLINE(google-explicit-constructor): meant to happen by itself
-  requires(std::is_same_v<const Other, Scalar>) View(const View<Other>& other)
-      : View(other.data, other.rows, other.columns, other.stride) {}
-
-  Scalar* row(Index i) const { return data + i * stride; }
-  View row_range(Index first, Index count) const { return {data + first * stride, count, columns, stride}; }
-  View column_range(Index first, Index count) const { return {data + first, rows, count, stride}; }
-};
 
 /// Owns numbers, 64-byte aligned. reshape() keeps the memory if it suffices and leaves the contents undefined.
 template <class Scalar>
@@ -64,8 +40,6 @@ class Matrix {
   const Scalar* data() const { return memory_.get(); }
   Scalar* row(Index i) { return memory_.get() + i * columns_; }
   const Scalar* row(Index i) const { return memory_.get() + i * columns_; }
-  View<Scalar> view() { return {memory_.get(), rows_, columns_}; }
-  View<const Scalar> view() const { return {memory_.get(), rows_, columns_}; }
 
  private:
   struct Free {

@@ -37,24 +37,31 @@ ROOMS = {
     "pipeline/sample": "stages/* pipeline",
     "model": "",
     "model/config": "",
-    "model/ops": "model",
-    "model/parameters": "model model/config model/ops",
-    "model/layers": "model model/config model/ops model/parameters",
-    "model/transformer": "model model/config model/ops model/parameters model/layers",
-    "model/cost": "model model/config model/ops model/parameters model/layers model/transformer",
-    "trainer": "stages pipeline/rows model model/transformer",
+    "model/kernels": "model",
+    "model/device": "model model/kernels",
+    "model/parameters": "model model/config model/device",
+    "model/pass": "model model/config model/device",
+    "model/layers": "model model/config model/kernels model/device model/parameters model/pass",
+    "model/transformer": "model model/config model/device model/parameters model/pass model/layers",
+    "model/optimizer": "model model/kernels model/device model/parameters",
+    "model/cost": "model model/config model/device model/parameters model/transformer",
+    "trainer": "stages pipeline/rows model/transformer",
     "trainer/config": "stages pipeline/keys pipeline/config model model/config",
-    "trainer/weights": "stages stages/io pipeline pipeline/config model model/config model/parameters trainer/config",
-    "trainer/optimizer": "stages model model/parameters trainer/config",
-    "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
-    "trainer/metrics": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/cost "
+    "trainer/weights": "stages stages/io pipeline model model/config model/kernels model/device model/parameters "
+                       "trainer/config",
+    "trainer/optimizer": "stages model/device model/parameters model/optimizer trainer/config",
+    "trainer/backend": "model model/config model/device model/parameters model/optimizer model/transformer trainer/config "
                        "trainer/optimizer",
-    "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/config model/parameters "
-                          "trainer/weights trainer/optimizer trainer/evaluation",
-    "trainer/loop": "stages stages/io pipeline pipeline/corpora pipeline/rows model model/config model/parameters "
-                    "model/transformer trainer trainer/config trainer/weights trainer/optimizer trainer/evaluation "
+    "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
+    "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "
+                       "model/cost",
+    "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "
+                          "model/parameters model/optimizer trainer/weights trainer/backend trainer/evaluation",
+    "trainer/loop": "stages stages/io pipeline pipeline/rows model model/config model/device model/transformer "
+                    "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
-    "trainer/plan": "stages model/config model/parameters model/cost trainer/config trainer/optimizer trainer/metrics",
+    "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
+                    "trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
                    "pipeline/reading pipeline/rows pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
                    "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
@@ -65,9 +72,8 @@ ROOMS = {
     "cli/report": "stages stages/io pipeline pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
-                    "pipeline/export pipeline/sample model model/parameters model/transformer trainer/config trainer/weights "
-                    "trainer/optimizer trainer/evaluation trainer/checkpoint trainer/plan trainer/run cli/console cli/views "
-                    "cli/report",
+                    "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer trainer/config "
+                    "trainer/weights trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 
@@ -88,7 +94,6 @@ LIBRARIES = {
     "spdlog": ("spdlog/",),
     "oneTBB": ("tbb/", "oneapi/tbb"),
     "oneDNN": ("dnnl", "oneapi/dnnl"),
-    "Eigen": ("Eigen/", "unsupported/Eigen/"),
     "OpenMP": ("omp.h",),
     "zstd": ("zstd.h", "zstd_errors.h", "zdict.h"),
     "lz4": ("lz4.h",),
@@ -119,8 +124,7 @@ LIBRARY_ROOMS = {
     "CLI11": ("cli/console", "cli/main.cpp"),
     "spdlog": ("trainer", "cli"),
     "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan"),
-    "oneDNN": ("model/ops", "model/cost"),
-    "Eigen": ("model",),
+    "oneDNN": ("model/device", "model/cost"),
     "OpenMP": ("model", "trainer"),
     "zstd": ("stages/compression", "stages/parquet", "stages/shards"),
     "lz4": ("stages/parquet",),

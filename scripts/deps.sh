@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 
 run_packages=(
   ca-certificates g++ cmake ninja-build pkg-config libgomp1
-  libtbb-dev libzstd-dev liblz4-dev zlib1g-dev libsimdjson-dev libsentencepiece-dev libeigen3-dev libdnnl-dev ocl-icd-opencl-dev
+  libtbb-dev libzstd-dev liblz4-dev zlib1g-dev libsimdjson-dev libsentencepiece-dev libdnnl-dev ocl-icd-opencl-dev
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
   libprotozero-dev libisal-dev
 )

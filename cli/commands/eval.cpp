@@ -13,6 +13,8 @@
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
+#include "model/device/cpu_device.h"
+#include "model/optimizer/finite.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
@@ -21,7 +23,6 @@
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/config/run_config.h"
 #include "trainer/evaluation/evaluation.h"
-#include "trainer/optimizer/finite.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/held_out_set.h"
 #include "trainer/run/vocabulary_check.h"
@@ -73,8 +74,8 @@ void add_to(TextTable& table, const Evaluation& evaluation) {
 }
 
 /// Names the weights that are not finite, or says that only the results computed with them are not.
-std::string why_not_finite(const Parameters<float>& weights) {
-  const std::string tensors = not_finite_in(weights);
+std::string why_not_finite(Device& device, const Parameters& weights) {
+  const std::string tensors = not_finite_in(device, weights);
   return tensors.empty() ? "the weights are finite, what the model computes with them is not" : tensors;
 }
 
@@ -123,17 +124,19 @@ void eval(const EvalOptions& options) {
   const auto rows = held_out_rows(run.stream, corpora_of(run.stream, FindShards::no), phase_of(checkpoint, run),
                                   held_out, vocabulary);
 
-  MappedWeights weights(checkpoint, config, precision_named(run.train.precision));
-  Transformer<float> model(config, weights.views());
+  CpuDevice device(precision_named(run.train.precision));
+  MappedWeights weights(device, checkpoint, config);
+  Transformer model(device, config, weights.views());
   const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
   const UnigramCounts* unigram = counts ? &*counts : nullptr;
   const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
+  const Scorer score = [&model](const TokenBatch& rows_of_batch) { return model.score(rows_of_batch); };
   const Evaluation causal =
-      evaluate(model, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
+      evaluate(score, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
   std::optional<Evaluation> own;
-  if (rows) own = evaluate(model, *rows, batch_rows, unigram);
+  if (rows) own = evaluate(score, *rows, batch_rows, unigram);
   if (!causal.overall.is_finite() || (own && !own->overall.is_finite()))
-    say("{}: the loss is not finite: {}", checkpoint.string(), why_not_finite(weights.views()));
+    say("{}: the loss is not finite: {}", checkpoint.string(), why_not_finite(device, weights.views()));
   print_results(options.json ? json_line(json_of(causal, own)) + "\n" : table_of(causal, own));
 }
 

@@ -14,14 +14,17 @@
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
+#include "cli/console/precision_option.h"
 #include "cli/console/results.h"
 #include "cli/console/text_stream.h"
+#include "model/device/cpu_device.h"
+#include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "model/transformer/generator.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
-#include "trainer/optimizer/finite.h"
+#include "trainer/config/train_config.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/vocabulary_check.h"
@@ -38,6 +41,7 @@ struct GenerateOptions {
   std::string prompt;
   std::string vocabulary;
   int tokens = 64;
+  std::string precision = "f32";
   SamplingOptions sampling;
   int threads = 0;
   bool json = false;
@@ -54,7 +58,7 @@ fs::path vocabulary_of(const GenerateOptions& options) {
 
 void report(const MappedWeights& weights) {
   constexpr double kMegabyte = 1e6;
-  say("weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted to f32 in memory",
+  say("weights: {:.1f} MB mapped, read as they are used; {:.1f} MB converted in memory",
       static_cast<double>(weights.mapped_bytes()) / kMegabyte,
       static_cast<double>(weights.converted_bytes()) / kMegabyte);
 }
@@ -86,9 +90,10 @@ void generate(const GenerateOptions& options) {
                     length - 1, config.max_position_embeddings, std::max(0, config.max_position_embeddings - 2)));
   const int count = std::min(options.tokens, room);
 
-  MappedWeights weights(checkpoint, config);
+  CpuDevice device(precision_named(options.precision, "--precision"));
+  MappedWeights weights(device, checkpoint, config);
   report(weights);
-  Generator generator(config, weights.views(), length + count);
+  Generator generator(device, config, weights.views(), length + count);
   // On a terminal, control characters are escaped; elsewhere the text is written unchanged.
   const bool is_terminal = isatty(STDOUT_FILENO) == 1;
   TextStream text([&](const std::vector<TokenId>& ids) { return vocabulary.decode(ids); },
@@ -112,7 +117,7 @@ void generate(const GenerateOptions& options) {
   } catch (const std::domain_error& error) {
     if (!options.json) print_results("\n");  // Ends the line of the prompt.
     flush_results();
-    const std::string tensors = not_finite_in(weights.views());
+    const std::string tensors = not_finite_in(device, weights.views());
     throw std::runtime_error(fmt::format("{}: {}: {}", checkpoint.string(), error.what(),
                                          tensors.empty() ? "its weights are finite, but too large" : tensors));
   }
@@ -142,6 +147,7 @@ void add_generate(CLI::App& app) {
   command.add_option("--prompt", options->prompt, "Text to continue").required();
   command.add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
   command.add_option("--tokens", options->tokens, "At most this many").whole_number_from(1, kMostInt);
+  add_precision_option(command, options->precision);
   command.add_option("--temperature", sampling.temperature, "0: always the most likely token").not_negative();
   command.add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all").whole_number_from(0, kMostInt);
   command.add_option("--top-p", sampling.top_p, "Draw from the likeliest that sum to p").number_from(0, 1);

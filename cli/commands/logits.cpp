@@ -7,10 +7,13 @@
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
+#include "cli/console/precision_option.h"
 #include "cli/console/results.h"
+#include "model/device/cpu_device.h"
 #include "model/transformer/transformer.h"
 #include "stages/errors.h"
 #include "stages/io/output_file.h"
+#include "trainer/config/train_config.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/weights/mapped_weights.h"
 #include "trainer/weights/model_json.h"
@@ -25,6 +28,7 @@ struct Options {
   std::string ids;
   std::string out;
   std::string mode = "eval";
+  std::string precision = "f32";
   bool gradients = false;
 };
 
@@ -84,13 +88,24 @@ std::vector<float> as_floats(const std::vector<RouterStatistics>& routers, doubl
 }
 
 /// Gives every parameter a zero gradient, and returns the gradients' memory.
-std::vector<Matrix<float>> with_gradients(Parameters<float>& parameters) {
-  std::vector<Matrix<float>> memory;
-  for (Parameter<float>& parameter : parameters.all) {
-    memory.emplace_back(1, parameter.spec.size()).fill(0);
-    parameter.grad = memory.back().data();
+std::vector<Buffer> with_gradients(Device& device, Parameters& parameters) {
+  std::vector<Buffer> memory;
+  for (Parameter& parameter : parameters.all) {
+    const Tensor gradient = memory.emplace_back(device).shaped(1, parameter.spec.size(), Type::f32);
+    device.clear(gradient.data, static_cast<std::size_t>(parameter.spec.size()) * sizeof(float));
+    parameter.gradient = parameter_tensor(parameter.spec, gradient.data, Type::f32);
   }
   return memory;
+}
+
+std::vector<float> floats_of(Device& device, const Tensor& there, std::int64_t count) {
+  std::vector<float> numbers(static_cast<std::size_t>(count));
+  device.to_host(numbers.data(), there.data, numbers.size() * sizeof(float));
+  return numbers;
+}
+
+std::vector<float> as_floats(const std::vector<double>& numbers) {
+  return {numbers.begin(), numbers.end()};
 }
 
 void run(const Options& options) {
@@ -98,23 +113,27 @@ void run(const Options& options) {
   const ModelConfig config = load_model_config(options.checkpoint);
   const Input input(options.ids, config);
   require_writable(options.out, OutputKind::file);
-  MappedWeights weights(options.checkpoint, config);
-  std::vector<Matrix<float>> gradients;
-  if (options.gradients) gradients = with_gradients(weights.views());
-  Transformer<float> model(config, weights.views());
+  CpuDevice device(precision_named(options.precision, "--precision"));
+  MappedWeights weights(device, options.checkpoint, config);
+  std::vector<Buffer> gradients;
+  if (options.gradients) gradients = with_gradients(device, weights.views());
+  Transformer model(device, config, weights.views());
   const Mode mode = options.mode == "train" ? Mode::train : Mode::eval;
-  const Trace<float> trace = model.trace(input.batch(), mode);
+  const Trace trace = model.trace(input.batch(), mode);
 
   const std::int64_t rows = input.rows();
   const std::int64_t length = input.length();
   const std::int64_t experts = config.num_experts;
   const auto moe_layers = static_cast<std::int64_t>(trace.routers.size());
-  std::vector<TensorView> tensors{tensor_of("logits", {rows, length, config.vocab_size}, trace.logits.data())};
+  const std::vector<float> logits = as_floats(trace.logits);
+  std::vector<TensorView> tensors{tensor_of("logits", {rows, length, config.vocab_size}, logits.data())};
+  std::vector<std::vector<float>> router_logits;
+  for (const std::vector<double>& numbers : trace.router_logits) router_logits.push_back(as_floats(numbers));
   std::size_t router = 0;
   for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
     if (!config.is_moe_layer(layer)) continue;
-    tensors.push_back(tensor_of(fmt::format("router_logits.{}", layer), {rows * length, experts},
-                                trace.router_logits[router].data()));
+    tensors.push_back(
+        tensor_of(fmt::format("router_logits.{}", layer), {rows * length, experts}, router_logits[router].data()));
     tensors.push_back(tensor_of(fmt::format("kept.{}", layer), {rows * length, experts}, trace.kept[router].data()));
     ++router;
   }
@@ -126,14 +145,16 @@ void run(const Options& options) {
   TokenScores scores;
   std::vector<float> cross_entropy;
   float loss = 0;
+  std::vector<std::vector<float>> of_parameters;
   if (options.gradients) {
     const Losses losses = model.forward_backward(input.batch(), 1.0, &scores);
     loss = static_cast<float>(losses.total);
     cross_entropy = input.without_last(scores.cross_entropy);
     tensors.push_back(tensor_of("ce_per_token", {rows, length - 1}, cross_entropy.data()));
     tensors.push_back(tensor_of("loss", {1}, &loss));
-    for (const Parameter<float>& parameter : weights.views().all) {
-      tensors.push_back(tensor_of("grad." + parameter.spec.name, parameter.spec.shape, parameter.grad));
+    for (const Parameter& parameter : weights.views().all) {
+      of_parameters.push_back(floats_of(device, parameter.gradient, parameter.spec.size()));
+      tensors.push_back(tensor_of("grad." + parameter.spec.name, parameter.spec.shape, of_parameters.back().data()));
     }
   }
   write_safetensors(options.out, std::move(tensors));
@@ -143,12 +164,13 @@ void run(const Options& options) {
 }  // namespace
 
 void add_logits(CLI::App& app) {
-  const Command command(app, "logits", "Computes logits, routing and gradients of given token ids in f32.");
+  const Command command(app, "logits", "Computes logits, routing and gradients of given token ids.");
   const auto options = std::make_shared<Options>();
   command.add_option("checkpoint", options->checkpoint, "Folder with config.json and model.safetensors").required();
   command.add_option("--ids", options->ids, "Safetensors file with input_ids [B, T], i32").required();
   command.add_option("--out", options->out, "Safetensors file to write").required();
   command.add_option("--mode", options->mode, "Whose capacity factor the routers use").one_of({"eval", "train"});
+  add_precision_option(command, options->precision);
   command.add_flag("--grads", options->gradients, "With --mode train: also the loss and every parameter's gradient");
   command.footer(
       "Labels are the next tokens of each row; the last position has none.\n"

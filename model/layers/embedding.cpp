@@ -3,37 +3,51 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
-#include "model/array.h"
-#include "model/parallel.h"
+#include "model/kernels/embedding_rows.h"
 
 namespace millrace {
 
-template <class Scalar>
-void Embedding<Scalar>::forward(const std::int32_t* tokens, View<Scalar> h) const {
-  const Index vocabulary = weight_->spec.shape[0];
+void Embedding::forward(const Pass& pass, const std::int32_t* tokens, const Tensor& h) {
+  const Index vocabulary = weight_->value.rows;
   for (Index t = 0; t < h.rows; ++t) {
     if (tokens[t] < 0 || tokens[t] >= vocabulary) {
       throw std::out_of_range("token id " + std::to_string(tokens[t]) + " at position " + std::to_string(t) +
                               " of the micro-batch; the model has " + std::to_string(vocabulary) + " rows");
     }
   }
-  for_ranges(h.rows, 64, [&](Index begin, Index end) {
-    for (Index t = begin; t < end; ++t) std::copy_n(weight_->value + tokens[t] * h.columns, h.columns, h.row(t));
-  });
+  host_.assign(tokens, tokens + h.rows);
+  const Tensor there = tokens_.shaped(1, h.rows, Type::i32);
+  pass.device.to_device(there.data, tokens, host_.size() * sizeof(std::int32_t));
+  pass.device.run(EmbeddingRows{static_cast<const std::int32_t*>(there.data), weight_->value, h}, h.rows);
 }
 
-/// Ranges are of columns: two positions may share a row, no two ranges share a column.
-template <class Scalar>
-void Embedding<Scalar>::backward(const std::int32_t* tokens, View<const Scalar> dh) const {
-  for_ranges(dh.columns, 64, [&](Index begin, Index end) {
-    for (Index t = 0; t < dh.rows; ++t) {
-      array_of(weight_->grad + tokens[t] * dh.columns + begin, end - begin) += array_of(dh.row(t) + begin, end - begin);
-    }
-  });
+void Embedding::backward(const Pass& pass, const Tensor& dh) {
+  positions_.clear();
+  positions_.reserve(host_.size());
+  for (std::size_t t = 0; t < host_.size(); ++t)
+    if (pass.layout.real[t] != 0) positions_.push_back(static_cast<std::int32_t>(t));
+  std::ranges::sort(positions_, {}, [&](std::int32_t t) { return std::tuple(host_[static_cast<std::size_t>(t)], t); });
+  distinct_.clear();
+  first_.clear();
+  for (auto* list : {&distinct_, &first_}) list->reserve(host_.size() + 1);
+  for (std::size_t i = 0; i < positions_.size(); ++i) {
+    const std::int32_t token = host_[static_cast<std::size_t>(positions_[i])];
+    if (!distinct_.empty() && distinct_.back() == token) continue;
+    distinct_.push_back(token);
+    first_.push_back(static_cast<std::int32_t>(i));
+  }
+  first_.push_back(static_cast<std::int32_t>(positions_.size()));
+  const auto most = static_cast<Index>(host_.size()) + 1;
+  auto* there = static_cast<std::int32_t*>(order_.shaped(3, most, Type::i32).data);
+  std::int32_t* place = there;
+  for (const auto* list : {&distinct_, &first_, &positions_}) {
+    pass.device.to_device(place, list->data(), list->size() * sizeof(std::int32_t));
+    place += most;
+  }
+  pass.device.run(EmbeddingGradient{there, there + most, there + 2 * most, dh, weight_->gradient},
+                  static_cast<Index>(distinct_.size()));
 }
-
-template class Embedding<float>;
-template class Embedding<double>;
 
 }  // namespace millrace

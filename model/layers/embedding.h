@@ -1,28 +1,31 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
-#include "model/matrix.h"
+#include "model/device/buffer.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
-/// h[t] = W[tokens[t]], without scaling.   W: [V, H]   tokens: (N), each in 0 .. V-1   h: (N, H)
-template <class Scalar>
+/// The rows of a batch's tokens:  h[t] = Embed[token[t]], not scaled.   h: (N, H)   Embed: [V, H]
 class Embedding {
  public:
-  explicit Embedding(const Parameter<Scalar>& weight) : weight_(&weight) {}
+  Embedding(Device& device, const Parameter& weight) : weight_(&weight), tokens_(device), order_(device) {}
 
-  /// Throws std::out_of_range naming position and id if an id has no row.
-  void forward(const std::int32_t* tokens, View<Scalar> h) const;
-  /// Adds dh[t] to the gradient of its token's row, in the order of t.
-  void backward(const std::int32_t* tokens, View<const Scalar> dh) const;
+  /// Throws std::out_of_range for a token without a row.
+  void forward(const Pass& pass, const std::int32_t* tokens, const Tensor& h);
+  /// Adds the gradient of the tokens that forward was last given; padding, whose gradient is zero, is left out.
+  void backward(const Pass& pass, const Tensor& dh);
 
  private:
-  const Parameter<Scalar>* weight_;
+  const Parameter* weight_;
+  Buffer tokens_;
+  Buffer order_;                         ///< Of backward, for EmbeddingGradient: token, first, position.
+  std::vector<std::int32_t> host_;       ///< The tokens.
+  std::vector<std::int32_t> positions_;  ///< Sorted by token.
+  std::vector<std::int32_t> distinct_, first_;
 };
-
-extern template class Embedding<float>;
-extern template class Embedding<double>;
 
 }  // namespace millrace

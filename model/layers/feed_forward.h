@@ -1,51 +1,37 @@
 #pragma once
 
-#include "model/matrix.h"
-#include "model/ops/gemm.h"
+#include <string>
+
+#include "model/layers/linear.h"
+#include "model/layers/rms_norm.h"
+#include "model/layers/scratch.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
-/// Weights of one feed-forward network (dense, shared, or one expert) and where their gradients go.
-template <class Scalar>
-struct FeedForwardWeights {
-  /// Released checkpoints store expert tensors [in, out] and all others [out, in].
-  enum class Layout : bool { out_in, in_out };
+/// A dense or shared feed-forward network behind its norm, of three factors (flaxformer dense.py, colossalai
+/// OpenMoeMLP):
+///   out = h + (v silu(g) u) Wdown,  (v, g) = x Wgate,  u = x Wup,   x = norm(h)   h, out: (N, H)
+class FeedForward {
+ public:
+  /// What backward needs, but for h, and uses up.
+  struct Saved {
+    explicit Saved(Device& device) : x(device), inverse(device), gated(device) {}
+    Buffer x, inverse, gated;
+  };
 
-  int hidden = 0;        ///< H
-  int intermediate = 0;  ///< F
-  Layout layout = Layout::out_in;
-  Scalar* gate = nullptr;  ///< out_in: [2F, H]: first F rows give the value v, last F rows the argument g of silu.
-  Scalar* up = nullptr;    ///< out_in: [F, H]
-  Scalar* down = nullptr;  ///< out_in: [H, F]
-  Scalar* gate_grad = nullptr;
-  Scalar* up_grad = nullptr;
-  Scalar* down_grad = nullptr;
-  const Bf16* gate_image = nullptr;  ///< As Parameter::image.
-  const Bf16* up_image = nullptr;
-  const Bf16* down_image = nullptr;
+  /// `norm`: "model.layers.3.post_attention_layernorm.weight"; `network`: "model.layers.3.mlp."
+  FeedForward(const ModelConfig& config, const Parameters& parameters, const std::string& norm,
+              const std::string& network);
 
-  Precision precision() const { return gate_image == nullptr ? Precision::f32 : Precision::bf16; }
+  void forward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& out) const;
+  /// Turns the gradient of out into that of h, in place; adds to the weights' gradients.
+  void backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& dh) const;
+
+ private:
+  RmsNorm norm_;
+  Linear gate_up_;
+  Linear down_;
 };
-
-/// Activations that backward needs: views of the caller's memory.
-template <class Scalar>
-struct FeedForwardSaved {
-  View<Scalar> gate;                          ///< (N, 2F): v, g
-  View<Scalar> up;                            ///< (N, F): u
-  View<Scalar> hidden;                        ///< (N, F): v silu(g) u
-  View<Bf16> hidden_image = {};               ///< With bf16 weights only, as the next two.
-  View<Bf16> gate_image = {}, up_image = {};  ///< Used by backward only, which overwrites them.
-};
-
-/// y = (v silu(g) u) Wdown,  (v, g) = x Wgate,  u = x Wup.   x, y: (N, H)
-template <class Scalar>
-void feed_forward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> x,
-                  const FeedForwardSaved<Scalar>& saved, View<Scalar> y);
-
-/// Adds to the weights' gradients; overwrites dx, d_hidden (N, F) and, with their gradients, saved.gate and saved.up.
-template <class Scalar>
-void feed_forward_backward(const FeedForwardWeights<Scalar>& weights, Factor<std::type_identity_t<Scalar>> dy,
-                           Factor<std::type_identity_t<Scalar>> x, const FeedForwardSaved<Scalar>& saved,
-                           View<Scalar> d_hidden, View<Scalar> dx);
 
 }  // namespace millrace

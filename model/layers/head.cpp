@@ -1,82 +1,96 @@
 #include "model/layers/head.h"
 
 #include <algorithm>
-#include <cmath>
 #include <stdexcept>
 #include <string>
 
-#include "model/array.h"
-#include "model/ops/gemm.h"
+#include "model/device/read_numbers.h"
+#include "model/kernels/loss_row.h"
+#include "model/kernels/rows.h"
 #include "model/parallel.h"
 
 namespace millrace {
-
 namespace {
 
-constexpr Index kRows = 8;
 constexpr Index kChunkElements = Index{1} << 26;  ///< Of logits held at once: 256 MB of float.
 constexpr Index kLargestChunk = 1024;
-constexpr Index kChunkMultiple = 64;  ///< With a bf16 head.
+constexpr Index kChunkMultiple = 64;  ///< With a bf16 head: few different shapes.
 
-Index chunk_rows_of(Index vocabulary, Precision precision) {
-  const Index rows = std::clamp<Index>(kChunkElements / vocabulary, 64, kLargestChunk);
-  return precision == Precision::bf16 ? rows / kChunkMultiple * kChunkMultiple : rows;
+Index chunk_multiple(Precision precision) {
+  return precision == Precision::bf16 ? kChunkMultiple : 1;
 }
 
 Index rounded_up(Index count, Index multiple) {
   return range_count(count, multiple) * multiple;
 }
 
-/// Whether the label's logit is larger than all others: a tie does not count.
-template <class Logits, class Scalar>
-bool is_sole_largest(const Logits& logits, Scalar label, Scalar largest) {
-  return label == largest && (logits == largest).count() == 1;
+template <class Value>
+const Value* upload(Device& device, const std::vector<Value>& values, Buffer& there) {
+  there.reserve(values.capacity() * sizeof(Value));
+  const Tensor tensor = there.shaped(1, static_cast<Index>(values.size()), sizeof(Value) == 4 ? Type::i32 : Type::f64);
+  device.to_device(tensor.data, values.data(), values.size() * sizeof(Value));
+  return static_cast<const Value*>(tensor.data);
 }
 
 }  // namespace
 
-LossChunk loss_chunk(Index vocabulary, Index positions, Precision precision) {
-  const Index rows = chunk_rows_of(vocabulary, precision);
-  const Index multiple = precision == Precision::bf16 ? kChunkMultiple : 1;
-  return {std::min(rows, rounded_up(positions, multiple)), std::min(rows, rounded_up(positions, kChunkMultiple))};
+Index loss_chunk(Index vocabulary, Index positions, Precision precision) {
+  const Index rows = std::clamp<Index>(kChunkElements / vocabulary, 64, kLargestChunk);
+  return std::min(rounded_up(rows - chunk_multiple(precision) + 1, chunk_multiple(precision)),
+                  rounded_up(std::max<Index>(positions, 1), chunk_multiple(precision)));
 }
 
-template <class Scalar>
-Index CrossEntropy<Scalar>::chunk_rows() const {
-  return chunk_rows_of(head_->spec.shape[0], head_->precision());
-}
+Head::Head(Device& device, const Parameter& weight, double z_loss_factor)
+    : vocabulary_(weight.value.rows),
+      z_(z_loss_factor),
+      linear_({&weight}, Linear::Layout::out_in),
+      chosen_there_(device),
+      labels_there_(device),
+      shares_there_(device),
+      ce_there_(device),
+      lse_there_(device),
+      correct_there_(device),
+      inputs_(device),
+      d_inputs_(device),
+      logits_(device),
+      gradient_(device) {}
 
 /// Lists the positions that carry loss; the sum of their weights.
-template <class Scalar>
-double CrossEntropy<Scalar>::gather(const Targets& targets, Index positions) {
+double Head::gather(const Targets& targets, Index positions, double scale, Device& device) {
+  const Index multiple = chunk_multiple(device.precision());
+  const auto most = static_cast<std::size_t>(rounded_up(positions, multiple));
   chosen_.clear();
-  for (auto* values : {&ce_, &lse_}) values->reserve(static_cast<std::size_t>(positions));
-  chosen_.reserve(static_cast<std::size_t>(positions));
-  correct_.reserve(static_cast<std::size_t>(positions));
+  labels_.clear();
+  shares_.clear();
+  chosen_.reserve(most);
+  labels_.reserve(most);
+  shares_.reserve(most);
   double weight = 0;
   for (Index t = 0; t < positions; ++t) {
     if (targets.weights[t] == 0) continue;
-    if (targets.labels[t] < 0 || targets.labels[t] >= head_->spec.shape[0]) {
+    if (targets.labels[t] < 0 || targets.labels[t] >= vocabulary_) {
       throw std::out_of_range("label " + std::to_string(targets.labels[t]) + " at position " + std::to_string(t) +
-                              " of the micro-batch; the head has " + std::to_string(head_->spec.shape[0]) + " rows");
+                              " of the micro-batch; the head has " + std::to_string(vocabulary_) + " rows");
     }
-    chosen_.push_back(t);
+    chosen_.push_back(static_cast<std::int32_t>(t));
+    labels_.push_back(targets.labels[t]);
     weight += static_cast<double>(targets.weights[t]);
   }
-  ce_.resize(chosen_.size());
-  lse_.resize(chosen_.size());
-  correct_.resize(chosen_.size());
+  count_ = chosen_.size();
+  for (const std::int32_t t : chosen_) shares_.push_back(scale * static_cast<double>(targets.weights[t]) / weight);
+  const auto whole = static_cast<std::size_t>(rounded_up(static_cast<Index>(count_), multiple));
+  chosen_.resize(whole, -1);
+  labels_.resize(whole, -1);
+  shares_.resize(whole, 0);
   return weight;
 }
 
 /// The means; also writes per-position results, 0 where the weight is 0.
-template <class Scalar>
-typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& targets, double weight, Index positions,
-                                                                 const PerPosition& results) const {
+Head::Sums Head::summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const {
   Sums sums{0, 0, weight};
   if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, positions, 0.0F);
   if (results.correct != nullptr) std::fill_n(results.correct, positions, std::uint8_t{0});
-  for (std::size_t entry = 0; entry < chosen_.size(); ++entry) {
+  for (std::size_t entry = 0; entry < count_; ++entry) {
     const Index position = chosen_[entry];
     const double share = static_cast<double>(targets.weights[position]) / weight;
     sums.ce += share * ce_[entry];
@@ -87,110 +101,63 @@ typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::summed(const Targets& 
   return sums;
 }
 
-template <class Scalar>
-Factor<Scalar> CrossEntropy<Scalar>::load_chunk(View<const Scalar> a, Index first, Index count) {
-  const Index multiple = head_->precision() == Precision::bf16 ? kChunkMultiple : 1;
-  const Index rows = rounded_up(count, multiple);
-  const Index most = chunk(a.rows).forward;
-  inputs_.reserve(most * a.columns);
-  inputs_image_.reserve(most, a.columns, head_->precision());
-  logits_.reserve(most * head_->spec.shape[0]);
-  inputs_.reshape(rows, a.columns);
-  logits_.reshape(rows, head_->spec.shape[0]);
-  std::fill_n(inputs_.row(count), (rows - count) * a.columns, Scalar{0});
-  for_ranges(count, 64, [&](Index begin, Index end) {
-    for (Index i = begin; i < end; ++i) {
-      std::copy_n(a.row(chosen_[static_cast<std::size_t>(first + i)]), a.columns, inputs_.row(i));
-    }
-  });
-  const Factor<Scalar> inputs = inputs_image_.of(inputs_.view(), head_->precision());
-  matmul_nt(inputs, factor_of(*head_), logits_.view());
-  return inputs;
-}
-
-template <class Scalar>
-typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward(View<const Scalar> a, const Targets& targets,
-                                                                  const PerPosition& results) {
-  const double weight_sum = gather(targets, a.rows);
-  const Index chosen = static_cast<Index>(chosen_.size());
-  const Index vocabulary = head_->spec.shape[0];
-  for (Index first = 0; first < chosen; first += chunk_rows()) {
-    const Index count = std::min(chunk_rows(), chosen - first);
-    load_chunk(a, first, count);
-    for_ranges(count, kRows, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        const auto entry = static_cast<std::size_t>(first + i);
-        const Index position = chosen_[entry];
-        const auto row = array_of(static_cast<const Scalar*>(logits_.row(i)), vocabulary);
-        const Scalar largest = row.maxCoeff();
-        const Scalar label = row[targets.labels[position]];
-        const Scalar lse = largest + std::log((row - largest).exp().sum());
-        ce_[entry] = static_cast<double>(lse - label);
-        lse_[entry] = static_cast<double>(lse);
-        correct_[entry] = is_sole_largest(row, label, largest) && std::isfinite(lse);
-      }
-    });
+Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
+                     double scale, const Tensor* da) {
+  Device& device = pass.device;
+  const double weight = gather(targets, a.rows, scale, device);
+  const std::int32_t* chosen = upload(device, chosen_, chosen_there_);
+  const std::int32_t* labels = upload(device, labels_, labels_there_);
+  const double* shares = upload(device, shares_, shares_there_);
+  const auto rows = static_cast<Index>(chosen_.size());
+  const Index most = loss_chunk(vocabulary_, a.rows, device.precision());
+  const auto room = static_cast<std::size_t>(rounded_up(a.rows, chunk_multiple(device.precision())));
+  for (Buffer* buffer : {&ce_there_, &lse_there_}) buffer->reserve(room * bytes_of(device.real()));
+  const Tensor ce = ce_there_.shaped(1, rows, device.real());
+  const Tensor lse = lse_there_.shaped(1, rows, device.real());
+  correct_there_.reserve(room);
+  auto* correct = static_cast<std::uint8_t*>(correct_there_.shaped(1, rows, Type::u8).data);
+  const auto shaped = [&](Buffer& buffer, Index count, Index columns, Type type) {
+    buffer.reserve(static_cast<std::size_t>(most * columns) * bytes_of(type));
+    return buffer.shaped(count, columns, type);
+  };
+  for (Index first = 0; first < rows; first += most) {
+    const Index count = std::min(most, rows - first);
+    const Tensor inputs = shaped(inputs_, count, a.columns, device.low());
+    device.run(GatherRows{a, chosen + first, inputs}, count);
+    const Tensor logits = shaped(logits_, count, vocabulary_, device.real());
+    linear_.forward(device, inputs, logits);
+    Tensor gradient;
+    if (da != nullptr)
+      gradient = device.low() == device.real() ? logits : shaped(gradient_, count, vocabulary_, device.low());
+    device.run(LossRow{logits, gradient, labels + first, shares + first, z_, ce.column_range(first, count).data,
+                       lse.column_range(first, count).data, correct + first},
+               count);
+    if (da == nullptr) continue;
+    linear_.backward_weights(device, gradient, inputs);
+    const Tensor d_inputs = shaped(d_inputs_, count, a.columns, device.real());
+    linear_.backward_input(device, gradient, d_inputs);
+    device.run(ScatterRows{d_inputs, chosen + first, *da}, count);
   }
-  return summed(targets, weight_sum, a.rows, results);
-}
-
-template <class Scalar>
-typename CrossEntropy<Scalar>::Sums CrossEntropy<Scalar>::forward_backward(View<const Scalar> a, const Targets& targets,
-                                                                           const PerPosition& results, double scale,
-                                                                           View<Scalar> da) {
-  const double weight_sum = gather(targets, a.rows);
-  const Index chosen = static_cast<Index>(chosen_.size());
-  const Index vocabulary = head_->spec.shape[0];
-  for_ranges(da.rows, 64, [&](Index begin, Index end) {
-    for (Index t = begin; t < end; ++t) array_of(da.row(t), da.columns).setZero();
-  });
-  for (Index first = 0; first < chosen; first += chunk_rows()) {
-    const Index count = std::min(chunk_rows(), chosen - first);
-    const Factor<Scalar> inputs = load_chunk(a, first, count);
-    for_ranges(count, kRows, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        const auto entry = static_cast<std::size_t>(first + i);
-        const Index position = chosen_[entry];
-        const std::int32_t label = targets.labels[position];
-        auto row = array_of(logits_.row(i), vocabulary);
-        const Scalar largest = row.maxCoeff();
-        const Scalar label_logit = row[label];
-        const bool predicted = is_sole_largest(row, label_logit, largest);
-        row = (row - largest).exp();
-        const Scalar sum = row.sum();
-        const Scalar lse = largest + std::log(sum);
-        ce_[entry] = static_cast<double>(lse - label_logit);
-        lse_[entry] = static_cast<double>(lse);
-        correct_[entry] = predicted && std::isfinite(lse);
-        // (1 + 2 z lse) softmax - one-hot, times this position's share of the loss.
-        const double share = scale * static_cast<double>(targets.weights[position]) / weight_sum;
-        row *= static_cast<Scalar>(share * (1 + 2 * z_ * static_cast<double>(lse)) / static_cast<double>(sum));
-        row[label] -= static_cast<Scalar>(share);
-      }
-    });
-    std::fill_n(logits_.row(count), (logits_.rows() - count) * vocabulary, Scalar{0});
-    const Index most = chunk(a.rows).backward;
-    d_inputs_.reserve(most * a.columns);
-    logits_image_.reserve(most, vocabulary, head_->precision());
-    d_inputs_.reshape(logits_.rows(), a.columns);
-    const Factor<Scalar> gradient = logits_image_.of(logits_.view(), head_->precision());
-    matmul_tn(gradient, inputs, weight(head_->grad), Into::add);
-    matmul_nn(gradient, factor_of(*head_), d_inputs_.view());
-    for_ranges(count, 64, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        std::copy_n(d_inputs_.row(i), a.columns, da.row(chosen_[static_cast<std::size_t>(first + i)]));
-      }
-    });
+  for (auto* values : {&ce_, &lse_}) {
+    values->reserve(room);
+    values->resize(chosen_.size());
   }
-  return summed(targets, weight_sum, a.rows, results);
+  correct_.reserve(room);
+  correct_.resize(count_);
+  read_numbers(device, ce, ce_);
+  read_numbers(device, lse, lse_);
+  device.to_host(correct_.data(), correct, count_);
+  return summed(targets, weight, a.rows, results);
 }
 
-template <class Scalar>
-void CrossEntropy<Scalar>::logits(View<const Scalar> a, View<Scalar> out) const {
-  matmul_nt(a, factor_of(*head_), out);
+Head::Sums Head::forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results) {
+  return run(pass, a, targets, results, 1, nullptr);
 }
 
-template class CrossEntropy<float>;
-template class CrossEntropy<double>;
+Head::Sums Head::forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
+                                  double scale, const Tensor& da) {
+  pass.device.clear(da.data, static_cast<std::size_t>(da.size()) * bytes_of(da.type));
+  return run(pass, a, targets, results, scale, &da);
+}
 
 }  // namespace millrace

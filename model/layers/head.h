@@ -3,24 +3,19 @@
 #include <cstdint>
 #include <vector>
 
-#include "model/matrix.h"
-#include "model/ops/gemm.h"
-#include "model/parameters/parameter.h"
+#include "model/device/buffer.h"
+#include "model/layers/linear.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
-/// How many positions have logits in memory at once, in forward and in backward (everything else is of size (N)).
-struct LossChunk {
-  Index forward = 0;
-  Index backward = 0;
-};
-LossChunk loss_chunk(Index vocabulary, Index positions, Precision precision);
+/// How many positions have logits in memory at once (everything else is of size (N)).
+Index loss_chunk(Index vocabulary, Index positions, Precision precision);
 
 /// The head fused with its loss, one chunk of positions at a time, so that (N, V) logits are never in memory.
 ///   logits = a W^T;  ce_t = lse_t - logits[t, label_t];  loss = sum_t w_t (ce_t + z lse_t^2) / sum_t w_t
-/// Positions of weight 0 cost nothing.   a: (N, H)   W: [V, H]   labels, weights: (N)
-template <class Scalar>
-class CrossEntropy {
+/// Positions of weight 0 cost nothing.   a: (N, H) low   W: [V, H]   labels, weights: (N)
+class Head {
  public:
   struct Targets {
     const std::int32_t* labels = nullptr;
@@ -37,38 +32,33 @@ class CrossEntropy {
     std::uint8_t* correct = nullptr;
   };
 
-  CrossEntropy(const Parameter<Scalar>& head, double z_loss_factor) : head_(&head), z_(z_loss_factor) {}
+  Head(Device& device, const Parameter& weight, double z_loss_factor);
 
   /// The loss alone. Throws std::out_of_range for a label without a row.
-  Sums forward(View<const Scalar> a, const Targets& targets, const PerPosition& results);
-  /// The loss, and `scale` times its gradient: added to the head's, written to da.
-  Sums forward_backward(View<const Scalar> a, const Targets& targets, const PerPosition& results, double scale,
-                        View<Scalar> da);
-  /// Logits of all positions: (N, V).
-  void logits(View<const Scalar> a, View<Scalar> out) const;
+  Sums forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results);
+  /// The loss, and `scale` times its gradient: added to the head's, written to da (N, H), real.
+  Sums forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
+                        double scale, const Tensor& da);
+  /// Logits of all positions: (N, V) real.
+  void logits(Device& device, const Tensor& a, const Tensor& out) const { linear_.forward(device, a, out); }
 
  private:
-  View<Scalar> weight(Scalar* data) const { return {data, head_->spec.shape[0], head_->spec.shape[1]}; }
-  double gather(const Targets& targets, Index positions);
+  Sums run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, double scale,
+           const Tensor* da);
+  double gather(const Targets& targets, Index positions, double scale, Device& device);
   Sums summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const;
-  LossChunk chunk(Index positions) const { return loss_chunk(head_->spec.shape[0], positions, head_->precision()); }
-  Index chunk_rows() const;
-  /// Returns the chunk's inputs. With a bf16 head, zero rows pad their number, for few different shapes.
-  Factor<Scalar> load_chunk(View<const Scalar> a, Index first, Index count);
 
-  const Parameter<Scalar>* head_;
+  Index vocabulary_;
   double z_;
-  std::vector<Index> chosen_;  ///< Positions of non-zero weight.
-  Matrix<Scalar> inputs_;      ///< (chunk, H)
-  Matrix<Scalar> d_inputs_;    ///< (chunk, H)
-  Matrix<Scalar> logits_;      ///< (chunk, V), then their gradient.
-  Image<Scalar> inputs_image_;
-  Image<Scalar> logits_image_;
-  std::vector<double> ce_, lse_;  ///< Of the chosen positions.
+  Linear linear_;
+  std::vector<std::int32_t> chosen_;  ///< Positions of non-zero weight; then -1 up to whole chunks.
+  std::vector<std::int32_t> labels_;  ///< Of these.
+  std::vector<double> shares_;        ///< What each counts in the loss, with the scale.
+  std::size_t count_ = 0;             ///< Without the -1.
+  std::vector<double> ce_, lse_;
   std::vector<std::uint8_t> correct_;
+  Buffer chosen_there_, labels_there_, shares_there_, ce_there_, lse_there_, correct_there_;
+  Buffer inputs_, d_inputs_, logits_, gradient_;
 };
-
-extern template class CrossEntropy<float>;
-extern template class CrossEntropy<double>;
 
 }  // namespace millrace

@@ -1,32 +1,25 @@
 #pragma once
 
-#include <cstdint>
-
-#include "model/matrix.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
-/// y = x / sqrt(mean(x^2) + eps) * gain, zero where `real` is 0.   x, y: (N, H)   gain: (H)   real: (N), null: all 1
-/// Forward keeps nothing: backward is given x again.
-template <class Scalar>
+/// x = h (mean(h^2) + eps)^-1/2 gain; 0 at padding.   h, x: (N, H)
 class RmsNorm {
  public:
-  RmsNorm(const Parameter<Scalar>& gain, double eps) : gain_(&gain), eps_(eps) {}
+  RmsNorm(const Parameter& gain, double eps) : gain_(&gain), eps_(eps) {}
 
-  void forward(View<const Scalar> x, const std::uint8_t* real, View<Scalar> y) const;
-  /// Adds to gain's gradient and to dx. `scratch` is overwritten.
-  void backward(View<const Scalar> dy, View<const Scalar> x, const std::uint8_t* real, Matrix<Scalar>& scratch,
-                View<Scalar> dx) const;
+  /// `inverse` (1, N) is kept for backward. `full`, if it is given, is x in full precision.
+  void forward(const Pass& pass, const Tensor& h, const Tensor& x, const Tensor& inverse,
+               const Tensor& full = {}) const;
+  /// Adds to the gain's gradient and to dh. dx: real; `pieces` is scratch memory.
+  void backward(const Pass& pass, const Tensor& dx, const Tensor& h, const Tensor& inverse, Buffer& pieces,
+                const Tensor& dh) const;
 
  private:
-  Scalar inverse_rms(const Scalar* x, Index count) const;
-
-  const Parameter<Scalar>* gain_;
+  const Parameter* gain_;
   double eps_;
 };
-
-extern template class RmsNorm<float>;
-extern template class RmsNorm<double>;
 
 }  // namespace millrace

@@ -1,129 +1,85 @@
 #include "model/layers/self_attention.h"
 
-#include "model/array.h"
-#include "model/parallel.h"
+#include "model/kernels/rows.h"
+#include "model/kernels/turn_heads.h"
 
 namespace millrace {
 
-namespace {
-
-/// One head of one row: a window on an (N, A) matrix.
-template <class Scalar>
-View<Scalar> window(View<Scalar> all, Index row_of_batch, Index length, Index head, Index head_dim) {
-  return all.row_range(row_of_batch * length, length).column_range(head * head_dim, head_dim);
-}
-
-/// One a thread, for all that it computes.
-template <class Scalar>
-HeadScratch<Scalar>& scratch_of_thread() {
-  thread_local HeadScratch<Scalar> scratch;
-  return scratch;
-}
-
-/// Calls work(row, head, scratch) for every head of every row, one thread each.
-template <class Scalar, class Work>
-void for_heads(int rows, int heads, const Work& work) {
-  for_long_ranges(Index{rows} * heads, 1,
-                  [&](Index task, Index) { work(task / heads, task % heads, scratch_of_thread<Scalar>()); });
-}
-
-}  // namespace
-
-template <class Scalar>
-Attention<Scalar>::Attention(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix)
+SelfAttention::SelfAttention(const ModelConfig& config, const Parameters& parameters, const std::string& layer)
     : heads_(config.num_attention_heads),
-      head_dim_(config.head_dim),
-      q_(&parameters.named(prefix + "q_proj.weight")),
-      k_(&parameters.named(prefix + "k_proj.weight")),
-      v_(&parameters.named(prefix + "v_proj.weight")),
-      o_(&parameters.named(prefix + "o_proj.weight")) {}
+      width_(heads_ * config.head_dim),
+      norm_(parameters.named(layer + "input_layernorm.weight"), config.rms_norm_eps),
+      qkv_({&parameters.named(layer + "self_attn.q_proj.weight"), &parameters.named(layer + "self_attn.k_proj.weight"),
+            &parameters.named(layer + "self_attn.v_proj.weight")},
+           Linear::Layout::out_in),
+      output_({&parameters.named(layer + "self_attn.o_proj.weight")}, Linear::Layout::out_in) {}
 
-template <class Scalar>
-Factor<Scalar> Attention<Scalar>::weight(const Parameter<Scalar>& parameter) const {
-  return factor_of(parameter);
-}
-template <class Scalar>
-View<Scalar> Attention<Scalar>::gradient(const Parameter<Scalar>& parameter) const {
-  return {parameter.grad, parameter.spec.shape[0], parameter.spec.shape[1]};
-}
-
-template <class Scalar>
-void Attention<Scalar>::project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope,
-                                View<Scalar> q, View<Scalar> k, View<Scalar> v) const {
-  matmul_nt(x, weight(*q_), q);
-  matmul_nt(x, weight(*k_), k);
-  matmul_nt(x, weight(*v_), v);
-  rope.turn(q, position);
-  rope.turn(k, position);
+void SelfAttention::project(const Pass& pass, const Tensor& h, Saved& saved) const {
+  Device& device = pass.device;
+  const Tensor x = saved.x.shaped(h.rows, h.columns, device.low());
+  norm_.forward(pass, h, x, saved.inverse.shaped(1, h.rows, device.real()));
+  const Tensor qkv = saved.qkv.shaped(h.rows, 3 * width_, device.low());
+  qkv_.forward(device, x, qkv);
+  device.run(TurnHeads{qkv.column_range(0, 2 * width_), pass.cosine, pass.sine, pass.position, 1}, h.rows);
+  saved.context.shaped(h.rows, width_, device.low());
+  saved.log_sum.shaped(heads_, h.rows, device.real());
 }
 
-template <class Scalar>
-void Attention<Scalar>::attend(int rows, View<const Scalar> q, View<const Scalar> k, View<const Scalar> v,
-                               const KeyRange& keys, View<Scalar> context, View<Scalar> log_sum) const {
-  const Index queries = q.rows / rows;
-  const Index seen = k.rows / rows;
-  for_heads<Scalar>(rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& scratch) {
-    head_forward<Scalar>(window(q, row, queries, head, head_dim_), window(k, row, seen, head, head_dim_),
-                         window(v, row, seen, head, head_dim_), {keys.first_key + row * queries, keys.start}, scratch,
-                         window(context, row, queries, head, head_dim_), log_sum.row(head) + row * queries);
-  });
+AttentionCall SelfAttention::call(const Pass& pass, const Saved& saved) const {
+  const Tensor qkv = saved.qkv.tensor();
+  const auto part = [&](Index i) { return qkv.column_range(i * width_, width_); };
+  AttentionCall call;
+  call.rows = pass.layout.rows;
+  call.heads = heads_;
+  call.q = part(0);
+  call.k = part(1);
+  call.v = part(2);
+  call.out = saved.context.tensor();
+  call.log_sum = saved.log_sum.tensor();
+  call.first_key = pass.first_key;
+  return call;
 }
 
-template <class Scalar>
-void Attention<Scalar>::output(Factor<Scalar> context, View<Scalar> y) const {
-  matmul_nt(context, weight(*o_), y);
+void SelfAttention::forward(const Pass& pass, const Tensor& h, Saved& saved, const Tensor& out) const {
+  const PartTimer timer(pass.profile, Part::attention);
+  project(pass, h, saved);
+  attend(pass, call(pass, saved), h, out);
 }
 
-template <class Scalar>
-void Attention<Scalar>::forward(Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
-                                View<Scalar> y) const {
-  const Index width = Index{heads_} * head_dim_;
-  for (Matrix<Scalar>* matrix : {&saved.q, &saved.k, &saved.v, &saved.context}) matrix->reshape(x.full.rows, width);
-  saved.log_sum.reshape(heads_, x.full.rows);
-  project(x, layout.position.data(), rope, saved.q.view(), saved.k.view(), saved.v.view());
-  attend(layout.rows, saved.q.view(), saved.k.view(), saved.v.view(), {layout.first_key.data(), 0},
-         saved.context.view(), saved.log_sum.view());
-  output(saved.context_image.of(saved.context.view(), o_->precision()), y);
+void SelfAttention::attend(const Pass& pass, const AttentionCall& call, const Tensor& h, const Tensor& out) const {
+  pass.device.attend(call);
+  pass.device.run(CopyRows{h, out}, h.rows);
+  output_.forward(pass.device, call.out, out, true);
 }
 
-template <class Scalar>
-void Attention<Scalar>::backward(Factor<Scalar> dy, Factor<Scalar> x, const BatchLayout& layout,
-                                 const Rope<Scalar>& rope, const Saved& saved, Scratch& scratch,
-                                 View<Scalar> dx) const {
-  const Index width = Index{heads_} * head_dim_;
-  for (Matrix<Scalar>* matrix : {&scratch.dq, &scratch.dk, &scratch.dv, &scratch.d_context}) {
-    matrix->reshape(x.full.rows, width);
-  }
-  matmul_tn(dy, saved.context_image.again(saved.context.view()), gradient(*o_), Into::add);
-  matmul_nn(dy, weight(*o_), scratch.d_context.view());
-  const Index length = layout.length;
-  for_heads<Scalar>(layout.rows, heads_, [&](Index row, Index head, HeadScratch<Scalar>& head_scratch) {
-    const auto read = [&](const Matrix<Scalar>& all) { return window(all.view(), row, length, head, head_dim_); };
-    const auto write = [&](Matrix<Scalar>& all) { return window(all.view(), row, length, head, head_dim_); };
-    const HeadGradient<Scalar> work{
-        read(saved.q),       read(saved.k),           read(saved.v),
-        read(saved.context), read(scratch.d_context), saved.log_sum.row(head) + row * length,
-        write(scratch.dq),   write(scratch.dk),       write(scratch.dv)};
-    for (Index t = 0; t < length; ++t) {
-      array_of(work.dk.row(t), head_dim_).setZero();
-      array_of(work.dv.row(t), head_dim_).setZero();
-    }
-    head_backward<Scalar>(work, {layout.first_key.data() + row * length, 0}, head_scratch);
-  });
-  rope.turn_back(scratch.dq.view(), layout.position.data());
-  rope.turn_back(scratch.dk.view(), layout.position.data());
-  const Factor<Scalar> dq = scratch.dq_image.of(scratch.dq.view(), q_->precision());
-  const Factor<Scalar> dk = scratch.dk_image.of(scratch.dk.view(), k_->precision());
-  const Factor<Scalar> dv = scratch.dv_image.of(scratch.dv.view(), v_->precision());
-  matmul_tn(dq, x, gradient(*q_), Into::add);
-  matmul_tn(dk, x, gradient(*k_), Into::add);
-  matmul_tn(dv, x, gradient(*v_), Into::add);
-  matmul_nn(dq, weight(*q_), dx);
-  matmul_nn(dk, weight(*k_), dx, Into::add);
-  matmul_nn(dv, weight(*v_), dx, Into::add);
+void SelfAttention::feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved,
+                         const Tensor& out) const {
+  project(pass, h, saved);
+  AttentionCall over_cache = call(pass, saved);
+  pass.device.run(CopyLowRows{over_cache.k, cache.keys.row_range(cache.fed, h.rows)}, h.rows);
+  pass.device.run(CopyLowRows{over_cache.v, cache.values.row_range(cache.fed, h.rows)}, h.rows);
+  over_cache.start = cache.fed;
+  over_cache.k = cache.keys.row_range(0, cache.fed + h.rows);
+  over_cache.v = cache.values.row_range(0, cache.fed + h.rows);
+  attend(pass, over_cache, h, out);
 }
 
-template class Attention<float>;
-template class Attention<double>;
+void SelfAttention::backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch,
+                             const Tensor& dh) const {
+  const PartTimer timer(pass.profile, Part::attention);
+  Device& device = pass.device;
+  const Tensor upstream = as_low(device, dh, scratch.dh_low);
+  output_.backward_weights(device, upstream, saved.context.tensor());
+  const Tensor d_context = scratch.d_context.shaped(h.rows, width_, device.low());
+  output_.backward_input(device, upstream, d_context);
+  const Tensor dqkv = scratch.dqkv.shaped(h.rows, 3 * width_, device.low());
+  const auto part = [&](Index i) { return dqkv.column_range(i * width_, width_); };
+  device.attend_backward({call(pass, saved), d_context, part(0), part(1), part(2)});
+  device.run(TurnHeads{dqkv.column_range(0, 2 * width_), pass.cosine, pass.sine, pass.position, -1}, h.rows);
+  qkv_.backward_weights(device, dqkv, saved.x.tensor());
+  const Tensor dx = scratch.dx.shaped(h.rows, h.columns, device.real());
+  qkv_.backward_input(device, dqkv, dx);
+  norm_.backward(pass, dx, h, saved.inverse.tensor(), scratch.gains, dh);
+}
 
 }  // namespace millrace

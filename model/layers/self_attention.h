@@ -2,65 +2,51 @@
 
 #include <string>
 
-#include "model/layers/batch_layout.h"
-#include "model/matrix.h"
-#include "model/ops/attention.h"
-#include "model/ops/gemm.h"
-#include "model/ops/rope.h"
-#include "model/parameters/parameter.h"
+#include "model/layers/linear.h"
+#include "model/layers/rms_norm.h"
+#include "model/layers/scratch.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
-/// Multi-head attention, causal and within a segment, with RoPE on queries and keys; q k^T is not scaled.
-///   y = concat_heads(softmax(rope(x Wq^T) rope(x Wk^T)^T) x Wv^T) Wo^T     x, y: (N, H)   W: [A, H], Wo: [H, A]
-/// A = heads * head_dim.
-template <class Scalar>
-class Attention {
- public:
-  /// What backward needs; q and k are after RoPE.
-  struct Saved {
-    Matrix<Scalar> q, k, v, context;  ///< (N, A)
-    Matrix<Scalar> log_sum;           ///< (heads, N)
-    Image<Scalar> context_image;
-  };
-  struct Scratch {
-    Matrix<Scalar> dq, dk, dv, d_context;  ///< (N, A)
-    Image<Scalar> dq_image, dk_image, dv_image;
-  };
-
-  /// `prefix`: "model.layers.3.self_attn."
-  Attention(const ModelConfig& config, Parameters<Scalar>& parameters, const std::string& prefix);
-
-  /// q, k and v of x, with RoPE at `position` applied to q and k: (N, A) each.
-  void project(Factor<Scalar> x, const std::int32_t* position, const Rope<Scalar>& rope, View<Scalar> q, View<Scalar> k,
-               View<Scalar> v) const;
-  /// The context of every head of every row, of q, k and v after project: softmax(q k^T) v. Each row has Q queries at
-  /// its end, and keys of the positions before them too: `keys`, whose first_key has one for each query of all rows.
-  ///   q, context: (rows * Q, A)   k, v: (rows * (start + Q), A)   log_sum: (heads, rows * Q)
-  void attend(int rows, View<const Scalar> q, View<const Scalar> k, View<const Scalar> v, const KeyRange& keys,
-              View<Scalar> context, View<Scalar> log_sum) const;
-  /// y = context Wo^T
-  void output(Factor<Scalar> context, View<Scalar> y) const;
-
-  void forward(Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope, Saved& saved,
-               View<Scalar> y) const;
-  /// Adds to the weights' gradients; overwrites dx.
-  void backward(Factor<Scalar> dy, Factor<Scalar> x, const BatchLayout& layout, const Rope<Scalar>& rope,
-                const Saved& saved, Scratch& scratch, View<Scalar> dx) const;
-
- private:
-  Factor<Scalar> weight(const Parameter<Scalar>& parameter) const;
-  View<Scalar> gradient(const Parameter<Scalar>& parameter) const;
-
-  int heads_;
-  int head_dim_;
-  const Parameter<Scalar>* q_;
-  const Parameter<Scalar>* k_;
-  const Parameter<Scalar>* v_;
-  const Parameter<Scalar>* o_;
+/// Keys, after RoPE, and values of the positions that were fed before.
+struct KeyValueCache {
+  Tensor keys, values;  ///< (context, A) low
+  Index fed = 0;        ///< Positions.
 };
 
-extern template class Attention<float>;
-extern template class Attention<double>;
+/// Multi-head attention behind its norm, causal and within a segment, with RoPE on queries and keys; q k^T is not
+/// scaled.
+///   out = h + concat_heads(softmax(rope(x Wq^T) rope(x Wk^T)^T) x Wv^T) Wo^T,   x = norm(h)
+///   h, out: (N, H)   W: [A, H], Wo: [H, A],   A = heads * head_dim
+class SelfAttention {
+ public:
+  /// What backward needs, but for h; q and k are after RoPE.
+  struct Saved {
+    explicit Saved(Device& device) : x(device), inverse(device), qkv(device), context(device), log_sum(device) {}
+    Buffer x, inverse, qkv, context, log_sum;
+  };
+
+  /// `layer`: "model.layers.3."
+  SelfAttention(const ModelConfig& config, const Parameters& parameters, const std::string& layer);
+
+  void forward(const Pass& pass, const Tensor& h, Saved& saved, const Tensor& out) const;
+  /// Turns the gradient of out into that of h, in place; adds to the weights' gradients.
+  void backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& dh) const;
+
+  /// The same for new positions of one row, which see those before through the cache, and are added to it.
+  void feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved, const Tensor& out) const;
+
+ private:
+  void project(const Pass& pass, const Tensor& h, Saved& saved) const;
+  AttentionCall call(const Pass& pass, const Saved& saved) const;
+  void attend(const Pass& pass, const AttentionCall& call, const Tensor& h, const Tensor& out) const;
+
+  Index heads_;
+  Index width_;  ///< A
+  RmsNorm norm_;
+  Linear qkv_;
+  Linear output_;
+};
 
 }  // namespace millrace

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <stdexcept>
-#include <type_traits>
 
 #include "model/parallel.h"
-#include "model/parameters/normal_quantile.h"
 
 namespace millrace {
 
@@ -17,120 +15,89 @@ Index aligned_size(const ParameterSpec& spec) {
   return range_count(spec.size(), kAlignment) * kAlignment;
 }
 
-/// On all threads: the first write to a page is what allocates it.
-template <class Number>
-void clear(Matrix<Number>& numbers) {
-  constexpr Index kGrain = 1 << 16;
-  for_ranges(numbers.columns(), kGrain,
-             [&](Index begin, Index end) { std::fill(numbers.data() + begin, numbers.data() + end, Number{}); });
-}
-
-/// A draw of the law from a uniform number of [0, 1).
+/// A piece of a tensor at a time is drawn by all threads and given to the device.
 template <class Scalar>
-Scalar draw(const Initializer& initializer, double uniform) {
-  const double open = uniform + 0x1p-54;  // Never 0.
-  const auto scaled = [](double p, double scale) {
-    if constexpr (std::is_same_v<Scalar, float>) return scaled_normal_quantile(p, scale);
-    return static_cast<Scalar>(scale * normal_quantile(p));
-  };
-  switch (initializer.law) {
-    case Initializer::Law::ones:
-      return Scalar{1};
-    case Initializer::Law::normal:
-      return scaled(open, initializer.stddev);
-    case Initializer::Law::truncated_normal: {
-      // A normal cut at two standard deviations, widened so that its standard deviation is the one asked for.
-      constexpr double kBelow = 0.022750131948179207;  // P(X < -2)
-      constexpr double kStddevOfCut = 0.87962566103423978;
-      return scaled(kBelow + open * (1 - 2 * kBelow), initializer.stddev / kStddevOfCut);
+void draw_all(Device& device, const Parameters& parameters, const UniformNumbers& uniform) {
+  constexpr Index kPiece = 1 << 22;
+  std::vector<Scalar> drawn;
+  for (std::size_t tensor = 0; tensor < parameters.all.size(); ++tensor) {
+    const ParameterSpec& spec = parameters.all[tensor].spec;
+    auto* to = static_cast<Scalar*>(parameters.all[tensor].value.data);
+    for (Index first = 0; first < spec.size(); first += kPiece) {
+      drawn.resize(static_cast<std::size_t>(std::min(kPiece, spec.size() - first)));
+      draw_values<Scalar>(spec, tensor, first, drawn, uniform);
+      device.to_device(to + first, drawn.data(), drawn.size() * sizeof(Scalar));
     }
   }
-  throw std::logic_error("an initializer without a law");
 }
 
 }  // namespace
 
 bool has_image(const ParameterSpec& spec) {
-  return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && spec.name != "model.embed_tokens.weight";
+  return spec.shape.size() > 1 && !spec.name.ends_with("gate_weight") && !is_looked_up(spec);
 }
 
-template <class Scalar>
-Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) {
-  for (Parameter<Scalar>& parameter : all) {
+bool is_looked_up(const ParameterSpec& spec) {
+  return spec.name == "model.embed_tokens.weight";
+}
+
+Tensor parameter_tensor(const ParameterSpec& spec, void* data, Type type) {
+  const Index columns = spec.shape.back();
+  const Index batch = spec.per_expert ? spec.shape.front() : 1;
+  const Index rows = spec.size() / columns / batch;
+  return {data, type, rows, columns, columns, batch, rows * columns};
+}
+
+const Parameter& Parameters::named(const std::string& name) const {
+  for (const Parameter& parameter : all)
     if (parameter.spec.name == name) return parameter;
-  }
   throw std::logic_error("no parameter named " + name);
 }
 
-template <class Scalar>
-const Parameter<Scalar>& Parameters<Scalar>::named(const std::string& name) const {
-  return const_cast<Parameters&>(*this).named(name);
-}
-
-template <class Scalar>
-ParameterMemory<Scalar>::ParameterMemory(const ModelConfig& config, Gradients gradients, Precision precision) {
+ParameterMemory::ParameterMemory(Device& device, const ModelConfig& config, Gradients gradients)
+    : device_(device), values_(device), gradients_(device), images_(device) {
   Index total = 0;
-  for (ParameterSpec& spec : parameter_specs(config)) {
-    total += aligned_size(spec);
-    views_.all.push_back({std::move(spec), nullptr, nullptr, nullptr});
-  }
-  values_.reshape(1, total);
-  clear(values_);
-  if (gradients == Gradients::allocated) {
-    gradients_.reshape(1, total);
-    clear(gradients_);
-  }
-  if (precision == Precision::bf16) {
-    if (!std::is_same_v<Scalar, float>) throw std::logic_error("bf16 images of other than float parameters");
-    images_.reshape(1, total);
-    clear(images_);
-  }
+  for (const ParameterSpec& spec : parameter_specs(config)) total += aligned_size(spec);
+  const auto cleared = [&](Buffer& buffer, Type type) {
+    const Tensor all = buffer.shaped(1, total, type);
+    device.clear(all.data, static_cast<std::size_t>(total) * bytes_of(type));
+    return all;
+  };
+  const Tensor values = cleared(values_, device.real());
+  const Tensor grads = gradients == Gradients::allocated ? cleared(gradients_, device.real()) : Tensor{};
+  const Tensor images = device.precision() == Precision::bf16 ? cleared(images_, Type::bf16) : Tensor{};
   Index at = 0;
-  for (Parameter<Scalar>& parameter : views_.all) {
-    parameter.value = values_.data() + at;
-    if (gradients == Gradients::allocated) parameter.grad = gradients_.data() + at;
-    if (has_image(parameter.spec) && precision == Precision::bf16) parameter.image = images_.data() + at;
-    at += aligned_size(parameter.spec);
+  for (ParameterSpec& spec : parameter_specs(config)) {
+    const auto part = [&](const Tensor& all) {
+      return all ? parameter_tensor(spec, all.column_range(at, 0).data, all.type) : Tensor{};
+    };
+    Parameter parameter{spec, part(values), part(grads), has_image(spec) ? part(images) : Tensor{}};
+    views_.all.push_back(std::move(parameter));
+    at += aligned_size(spec);
   }
 }
 
-template <class Scalar>
-void ParameterMemory<Scalar>::zero_gradients() {
-  clear(gradients_);
+void ParameterMemory::zero_gradients() {
+  const Tensor all = gradients_.tensor();
+  device_.clear(all.data, static_cast<std::size_t>(all.size()) * bytes_of(all.type));
 }
 
-template <class Scalar>
-void ParameterMemory<Scalar>::round_values() {
-  if constexpr (std::is_same_v<Scalar, float>) {
-    for (const Parameter<float>& parameter : views_.all) {
-      if (parameter.image == nullptr) continue;
-      const Index columns = parameter.spec.shape.back();
-      const Index rows = parameter.spec.size() / columns;
-      round_to({parameter.value, rows, columns}, {parameter.image, rows, columns});
-    }
+void ParameterMemory::round_values() {
+  for (const Parameter& parameter : views_.all) {
+    if (!parameter.image) continue;
+    const auto rows_of = [](const Tensor& all) {
+      return Tensor{all.data, all.type, all.batch * all.rows, all.columns, all.columns};
+    };
+    device_.run(RoundRows{rows_of(parameter.value), rows_of(parameter.image)},
+                parameter.value.batch * parameter.value.rows);
   }
 }
 
-template <class Scalar>
-void ParameterMemory<Scalar>::initialize(
-    const std::function<double(std::uint64_t tensor, std::uint64_t element)>& uniform) {
-  constexpr Index kGrain = 1 << 12;
-  for (std::size_t tensor = 0; tensor < views_.all.size(); ++tensor) {
-    const Parameter<Scalar>& parameter = views_.all[tensor];
-    for_long_ranges(parameter.spec.size(), kGrain, [&](Index begin, Index end) {
-      for (Index i = begin; i < end; ++i) {
-        const double number = parameter.spec.initializer.law == Initializer::Law::ones
-                                  ? 0.0
-                                  : uniform(tensor, static_cast<std::uint64_t>(i));
-        parameter.value[i] = draw<Scalar>(parameter.spec.initializer, number);
-      }
-    });
-  }
+void ParameterMemory::initialize(const UniformNumbers& uniform) {
+  if (device_.precision() == Precision::f64)
+    draw_all<double>(device_, views_, uniform);
+  else
+    draw_all<float>(device_, views_, uniform);
 }
-
-template struct Parameters<float>;
-template struct Parameters<double>;
-template class ParameterMemory<float>;
-template class ParameterMemory<double>;
 
 }  // namespace millrace

@@ -1,46 +1,43 @@
 #include "model/transformer/generator.h"
 
 #include <algorithm>
-#include <numeric>
+#include <cmath>
 #include <stdexcept>
 #include <string>
 
-#include "model/array.h"
+#include "model/device/read_numbers.h"
 #include "model/layers/block.h"
 #include "model/layers/embedding.h"
 #include "model/layers/head.h"
+#include "model/pass/batch_on_device.h"
 #include "model/transformer/sampling.h"
 
 namespace millrace {
 
-namespace {
-
-/// Every router sees one block of tokens at a time, with evaluation capacity.
-constexpr Mode kMode = Mode::eval;
-
-}  // namespace
-
 struct Generator::Impl {
-  struct Cache {
-    Matrix<float> k, v;  ///< (context, A)
-  };
-
-  Impl(const ModelConfig& model, Parameters<float> views, int most)
-      : config(model),
-        parameters(std::move(views)),
+  Impl(Device& computing, const ModelConfig& model, const Parameters& parameters, int most)
+      : device(computing),
+        config(model),
         context(most),
-        embedding(parameters.named("model.embed_tokens.weight")),
+        embedding(computing, parameters.named("model.embed_tokens.weight")),
         final_norm(parameters.named("model.norm.weight"), model.rms_norm_eps),
-        head(parameters.named("lm_head.weight"), model.z_loss_factor),
-        rope(model.head_dim, model.rope_theta) {
-    rope.reserve(context);
+        head(computing, parameters.named("lm_head.weight"), model.z_loss_factor),
+        batch(computing, config),
+        saved(computing),
+        scratch(computing),
+        h(computing),
+        x(computing),
+        inverse(computing),
+        there(computing) {
+    const Index width = Index{config.num_attention_heads} * config.head_dim;
     for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
       blocks.emplace_back(config, parameters, layer);
-      caches.push_back({{context, width()}, {context, width()}});
+      for (auto* memory : {&keys, &values}) {
+        memory->emplace_back(computing);
+        memory->back().shaped(context, width, device.low());
+      }
     }
   }
-
-  Index width() const { return Index{config.num_attention_heads} * config.head_dim; }
 
   /// Feeds tokens after those fed so far; leaves the last one's logits in `logits`.
   void feed(const std::vector<std::int32_t>& tokens) {
@@ -49,64 +46,44 @@ struct Generator::Impl {
       throw std::length_error("the text is longer than the generator's context of " + std::to_string(context) +
                               " tokens");
     }
-    layout.rows = 1;
-    layout.length = static_cast<int>(count);
-    layout.position.resize(tokens.size());
-    std::iota(layout.position.begin(), layout.position.end(), static_cast<std::int32_t>(fed));
-    layout.first_key.assign(tokens.size(), 0);
-    layout.real.assign(tokens.size(), 1);
-    h.reshape(count, config.hidden_size);
-    embedding.forward(tokens.data(), h.view());
-    const Block<float>::Context pass{&layout, &rope, kMode, {}};
-    for (std::size_t i = 0; i < blocks.size(); ++i) {
-      attend(blocks[i], caches[i], count);
-      blocks[i].feed(pass, saved, scratch, h.view());
-    }
+    const Pass pass = batch.load_more(static_cast<int>(count), static_cast<std::int32_t>(fed), nullptr);
+    const Tensor stream = h.shaped(count, config.hidden_size, device.real());
+    embedding.forward(pass, tokens.data(), stream);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      blocks[i].feed(pass, stream, {keys[i].tensor(), values[i].tensor(), fed}, saved, scratch, stream);
     fed += count;
-    const View<const float> last = h.view().row_range(count - 1, 1);
-    x.reshape(1, config.hidden_size);
-    final_norm.forward(last, nullptr, x.view());
+    const Tensor last = stream.row_range(count - 1, 1);
+    const Tensor normed = x.shaped(1, config.hidden_size, device.low());
+    final_norm.forward(pass, last, normed, inverse.shaped(1, 1, device.real()));
+    const Tensor scores = there.shaped(1, config.vocab_size, device.real());
+    head.logits(device, normed, scores);
     logits.resize(static_cast<std::size_t>(config.vocab_size));
-    head.logits(x.view(), {logits.data(), 1, config.vocab_size});
-    if (!array_of(logits.data(), config.vocab_size).isFinite().all())
+    device.to_host(logits.data(), scores.data, logits.size() * sizeof(float));
+    if (!std::ranges::all_of(logits, [](float number) { return std::isfinite(number); }))
       throw std::domain_error("the model's logits are not finite after " + std::to_string(fed) + " tokens");
   }
 
-  void attend(const Block<float>& block, Cache& cache, Index count) {
-    for (Matrix<float>* matrix : {&q, &result}) matrix->reshape(count, width());
-    x.reshape(count, config.hidden_size);
-    y.reshape(count, config.hidden_size);
-    log_sum.reshape(config.num_attention_heads, count);
-    block.attention_norm().forward(h.view(), nullptr, x.view());
-    block.attention().project(x.view(), layout.position.data(), rope, q.view(), cache.k.view().row_range(fed, count),
-                              cache.v.view().row_range(fed, count));
-    const auto fed_so_far = [&](Matrix<float>& all) { return all.view().row_range(0, fed + count); };
-    block.attention().attend(1, q.view(), fed_so_far(cache.k), fed_so_far(cache.v), {layout.first_key.data(), fed},
-                             result.view(), log_sum.view());
-    block.attention().output(result.view(), y.view());
-    add<float>(y.view(), h.view());
-  }
-
+  Device& device;
   ModelConfig config;
-  Parameters<float> parameters;
   int context;
-  Embedding<float> embedding;
-  std::vector<Block<float>> blocks;
-  RmsNorm<float> final_norm;
-  CrossEntropy<float> head;
-  Rope<float> rope;
+  Embedding embedding;
+  std::vector<Block> blocks;
+  RmsNorm final_norm;
+  Head head;
+  BatchOnDevice batch;
 
-  std::vector<Cache> caches;
+  std::vector<Buffer> keys, values;  ///< (context, A) low, a layer each
   Index fed = 0;
-  BatchLayout layout;
-  Block<float>::Saved saved;
-  Block<float>::Scratch scratch;
-  Matrix<float> h, x, y, q, result, log_sum;
+  Block::Saved saved;
+  Scratch scratch;
+  Buffer h, x, inverse, there;
   std::vector<float> logits;
 };
 
-Generator::Generator(const ModelConfig& config, const Parameters<float>& parameters, int context)
-    : impl_(std::make_unique<Impl>(config, parameters, context)) {}
+Generator::Generator(Device& device, const ModelConfig& config, const Parameters& parameters, int context)
+    : impl_(std::make_unique<Impl>(device, config, parameters, context)) {
+  if (device.real() != Type::f32) throw std::logic_error("a generator draws from logits in f32");
+}
 
 Generator::~Generator() = default;
 

@@ -17,8 +17,8 @@ namespace millrace {
 /// sequence at a time, one calling thread.
 class Generator {
  public:
-  /// `parameters` must outlive the generator; `context` bounds prompt + generated tokens.
-  Generator(const ModelConfig& config, const Parameters<float>& parameters, int context);
+  /// `device` and `parameters` outlive the generator; `context` bounds prompt + generated tokens. Not in f64.
+  Generator(Device& device, const ModelConfig& config, const Parameters& parameters, int context);
   ~Generator();
 
   /// Feeds `prompt` (non-empty; OpenMoE puts pad, id 0, first), then draws up to `count` tokens, each handed to

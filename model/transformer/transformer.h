@@ -6,8 +6,8 @@
 
 #include "model/config/model_config.h"
 #include "model/layers/router_statistics.h"
-#include "model/layers/token_batch.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/token_batch.h"
 #include "model/profile.h"
 
 namespace millrace {
@@ -34,10 +34,9 @@ struct TokenScores {
 enum class Recompute : bool { no, yes };
 
 /// Intermediate results of a forward pass, for checks. (rows, columns) row-major.
-template <class Scalar>
 struct Trace {
-  std::vector<Scalar> logits;                      ///< (B*T, V)
-  std::vector<std::vector<Scalar>> router_logits;  ///< Per MoE layer (B*T, E)
+  std::vector<double> logits;                      ///< (B*T, V)
+  std::vector<std::vector<double>> router_logits;  ///< Per MoE layer (B*T, E)
   std::vector<std::vector<std::uint8_t>> kept;     ///< Per MoE layer (B*T, E)
   std::vector<RouterStatistics> routers;           ///< Per MoE layer
 };
@@ -47,16 +46,16 @@ struct Trace {
 ///   h += Attention(norm(h));  h += FFN(norm(h))                                  dense layer
 ///   h += Attention(norm(h));  h += MoE(norm(h));  h += SharedFFN(own norm(h))    MoE layer
 ///   logits = norm(h) W_head
-/// Holds activations between forward and backward; one object, one calling thread (it uses OpenMP inside).
-/// Same bits for any number of OpenMP threads.
-template <class Scalar>
+/// Holds activations between forward and backward; one object, one calling thread.
+/// Computes in the device's precision; the same bits for any number of OpenMP threads.
 class Transformer {
  public:
-  /// `parameters` must outlive the model.
-  Transformer(const ModelConfig& config, Parameters<Scalar>& parameters, Recompute recompute = Recompute::no);
+  /// `device` and `parameters`, whose memory is the device's, outlive the model.
+  Transformer(Device& device, const ModelConfig& config, const Parameters& parameters,
+              Recompute recompute = Recompute::no);
   ~Transformer();
 
-  /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's grad.
+  /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's gradient.
   /// `scores`, if given, receives each position's loss. The result is valid until the next pass. After the first batch
   /// of a shape, no pass of that shape allocates memory, except inside oneDNN. All passes throw Stopped once a stop is
   /// requested (stop.h): gradients and scores are then undefined.
@@ -64,7 +63,7 @@ class Transformer {
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.
-  Trace<Scalar> trace(const TokenBatch& batch, Mode mode);
+  Trace trace(const TokenBatch& batch, Mode mode);
 
   /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: stops timing.
   void measure(Profile* profile);
@@ -73,8 +72,5 @@ class Transformer {
   struct Impl;
   std::unique_ptr<Impl> impl_;
 };
-
-extern template class Transformer<float>;
-extern template class Transformer<double>;
 
 }  // namespace millrace

@@ -170,6 +170,14 @@ class From(unittest.TestCase):
         new, same = self.folder / "newer", self.begun
         self.assertEqual(metrics(new), metrics(same))
 
+    def test_a_checkpoint_of_other_arithmetic_goes_on_with_a_warning(self):
+        older = self.folder / "older_arithmetic"
+        shutil.copytree(self.first, older)
+        shutil.rmtree(older / "checkpoints" / "step-000056")
+        change_json(older / "checkpoints" / self.checkpoint.name, lambda state: state["run"].pop("arithmetic_version"))
+        done = millrace("train", older, "--resume")
+        self.assertIn("resuming with version 2 of the arithmetic (before: 1): losses differ in the last digits", done.stderr)
+
     def test_rows_are_those_of_a_run_that_began_with_nothing(self):
         plain = self.folder / "plain"
         millrace("train", self.run_file, "--run-dir", plain, *TOKENS)

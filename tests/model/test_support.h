@@ -4,14 +4,18 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include <omp.h>
 
-#include "model/layers/batch_layout.h"
+#include "model/device/cpu_device.h"
 #include "model/matrix.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/batch_on_device.h"
 #include "model/transformer/transformer.h"
 
 namespace millrace::test {
@@ -40,34 +44,67 @@ Matrix<Scalar> zeros(Index rows, Index columns) {
   return matrix;
 }
 
+/// The precision in which everything is of this type.
+template <class Scalar>
+inline constexpr Precision kPrecisionOf = std::is_same_v<Scalar, double> ? Precision::f64 : Precision::f32;
+
+/// A tensor over a test's memory.
+template <class Scalar>
+Tensor tensor_over(Matrix<Scalar>& matrix) {
+  constexpr Type kType = std::is_same_v<Scalar, double>  ? Type::f64
+                         : std::is_same_v<Scalar, float> ? Type::f32
+                                                         : Type::bf16;
+  return {matrix.data(), kType, matrix.rows(), matrix.columns(), matrix.columns()};
+}
+
 /// A parameter with memory of its own.
 template <class Scalar>
 struct OwnedParameter {
-  Matrix<Scalar> value, grad;
-  Parameter<Scalar> view;
+  Matrix<Scalar> value, gradient;
+  Parameter view;
 
-  OwnedParameter(std::vector<std::int64_t> shape, std::uint64_t seed, double scale = 1.0) {
+  OwnedParameter(std::vector<std::int64_t> shape, std::uint64_t seed, double scale = 1.0, bool per_expert = false) {
     view.spec.shape = std::move(shape);
+    view.spec.per_expert = per_expert;
     value = random_matrix<Scalar>(1, view.spec.size(), seed, scale);
-    grad = zeros<Scalar>(1, view.spec.size());
-    view.value = value.data();
-    view.grad = grad.data();
+    gradient = zeros<Scalar>(1, view.spec.size());
+    view.value = parameter_tensor(view.spec, value.data(), tensor_over(value).type);
+    view.gradient = parameter_tensor(view.spec, gradient.data(), tensor_over(value).type);
   }
+};
+
+/// The numbers of a parameter's value or gradient.
+template <class Scalar>
+std::span<Scalar> numbers_of(const Tensor& tensor) {
+  return {static_cast<Scalar*>(tensor.data), static_cast<std::size_t>(tensor.size())};
+}
+
+/// A model's parameters with gradients, on a device of their own.
+struct Weights {
+  std::unique_ptr<CpuDevice> device;
+  std::unique_ptr<ParameterMemory> memory;
+
+  Weights(const ModelConfig& config, Precision precision, ProductSource source = ProductSource::onednn)
+      : device(std::make_unique<CpuDevice>(precision, source)),
+        memory(std::make_unique<ParameterMemory>(*device, config, ParameterMemory::Gradients::allocated)) {}
+  const Parameters& views() const { return memory->views(); }
 };
 
 /// All parameters of a model, with small random values, so that none is a special case.
 template <class Scalar>
-ParameterMemory<Scalar> random_parameters(const ModelConfig& config, std::uint64_t seed) {
-  ParameterMemory<Scalar> memory(config, ParameterMemory<Scalar>::Gradients::allocated);
+Weights random_parameters(const ModelConfig& config, std::uint64_t seed, ProductSource source = ProductSource::onednn) {
+  Weights weights(config, kPrecisionOf<Scalar>, source);
   std::uint64_t tensor = 0;
-  for (Parameter<Scalar>& parameter : memory.views().all) {
+  for (const Parameter& parameter : weights.views().all) {
     const bool gain = parameter.spec.shape.size() == 1;
-    for (std::int64_t i = 0; i < parameter.spec.size(); ++i) {
-      const double number = 2 * uniform(seed + 1000 * ++tensor, static_cast<std::uint64_t>(i)) - 1;
-      parameter.value[i] = static_cast<Scalar>(gain ? 1 + 0.3 * number : 0.45 * number);
+    const std::uint64_t own = seed + 1000 * ++tensor;
+    std::uint64_t i = 0;
+    for (Scalar& value : numbers_of<Scalar>(parameter.value)) {
+      const double number = 2 * uniform(own, i++) - 1;
+      value = static_cast<Scalar>(gain ? 1 + 0.3 * number : 0.45 * number);
     }
   }
-  return memory;
+  return weights;
 }
 
 /// The largest |numeric - analytic| / (|numeric| + |analytic| + floor) of d loss / d values[i], by central differences.
@@ -105,6 +142,16 @@ inline BatchLayout full_rows(int rows, int length) {
   describe({rows, length, tokens.data(), nullptr, nullptr, nullptr, nullptr}, layout);
   return layout;
 }
+
+/// What a layer needs beside its weights and input, for a layout of the test's own.
+struct TestPass {
+  ModelConfig config;
+  BatchOnDevice batch;
+  Pass pass;
+
+  TestPass(Device& device, const ModelConfig& model, const BatchLayout& layout, Mode mode = Mode::train)
+      : config(model), batch(device, config), pass(batch.load(layout, mode, nullptr)) {}
+};
 
 /// Random rows with next-token labels, all of weight 1.
 struct RandomBatch {

@@ -2,17 +2,17 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
-#include "model/fixed_chunks.h"
+#include "model/optimizer/finite.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
-#include "trainer/optimizer/finite.h"
 #include "trainer/weights/model_json.h"
 #include "trainer/weights/safetensors.h"
 #include "trainer/weights/weights.h"
@@ -27,15 +27,9 @@ constexpr const char* kUnigram = "unigram.safetensors";
 constexpr const char* kState = "state.json";
 constexpr const char* kCounts = "counts";
 
-void save_optimizer(const fs::path& path, const std::vector<StateTensor>& state) {
-  std::vector<TensorView> tensors;
-  for (const StateTensor& tensor : state) tensors.push_back(tensor_of(tensor.name, tensor.shape, tensor.data));
-  write_safetensors(path, std::move(tensors));
-}
-
-void load_optimizer(const fs::path& path, Optimizer& optimizer) {
+void load_optimizer(const fs::path& path, const TrainedParts& parts) {
   const SafetensorsFile file(path);
-  const std::vector<StateTensor> state = optimizer.state();
+  const std::vector<StateTensor> state = parts.backend.optimizer().state();
   if (file.tensors().size() != state.size())
     throw ConfigError(fmt::format("{}: {} tensors, this optimizer has {}; a run keeps its train.optimizer",
                                   path.string(), file.tensors().size(), state.size()));
@@ -47,7 +41,7 @@ void load_optimizer(const fs::path& path, Optimizer& optimizer) {
     if (saved.type != TensorType::f32)
       throw ConfigError(
           fmt::format("{}: tensor \"{}\" is {}; expected F32", path.string(), tensor.name, name_of(saved.type)));
-    copy_as_f32(saved, tensor.data);
+    load_tensor(parts.backend.device(), saved, tensor.data);
   }
 }
 
@@ -69,11 +63,6 @@ void load_unigram(const fs::path& path, UnigramCounts& unigram) {
   unigram.set_counts(std::move(counts));
 }
 
-void copy_all(const float* from, float* to, std::int64_t size) {
-  parallel_chunks(size, kChunk,
-                  [&](std::int64_t begin, std::int64_t end) { std::copy(from + begin, from + end, to + begin); });
-}
-
 JsonValue read_state(const fs::path& folder) {
   return JsonValue::read(folder / kState, "go on from another checkpoint");
 }
@@ -86,9 +75,10 @@ void load_tensors(const fs::path& folder, const TrainedParts& parts) {
   if (const ModelConfig config = load_model_config(folder); config != parts.config)
     throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(),
                                   model_difference(config, parts.config)));
-  load_parameters(folder, parts.parameters);
-  load_optimizer(folder / kOptimizer, parts.optimizer);
-  for (const std::string& bad : {not_finite_in(parts.parameters), not_finite_in(parts.optimizer.state())})
+  load_parameters(parts.backend.device(), folder, parts.backend.parameters());
+  load_optimizer(folder / kOptimizer, parts);
+  for (const std::string& bad : {not_finite_in(parts.backend.device(), parts.backend.parameters()),
+                                 not_finite_in(parts.backend.device(), parts.backend.optimizer().state())})
     if (!bad.empty()) throw NotFiniteCheckpoint(bad);
 }
 
@@ -96,27 +86,28 @@ void load_tensors(const fs::path& folder, const TrainedParts& parts) {
 
 void CheckpointCopy::allocate(const TrainedParts& parts) {
   std::int64_t size = 0;
-  for (const Parameter<float>& parameter : parts.parameters.all) size += parameter.spec.size();
-  for (const StateTensor& tensor : parts.optimizer.state()) size += tensor.size();
+  for (const Parameter& parameter : parts.backend.parameters().all) size += parameter.spec.size();
+  for (const StateTensor& tensor : parts.backend.optimizer().state()) size += tensor.size();
   memory_ = std::make_unique_for_overwrite<float[]>(static_cast<std::size_t>(size));
-  float* at = memory_.get();
-  for (const Parameter<float>& parameter : parts.parameters.all) {
-    parameters_.all.push_back({parameter.spec, at});
-    at += parameter.spec.size();
-  }
-  for (const StateTensor& tensor : parts.optimizer.state()) {
-    optimizer_.push_back({tensor.name, tensor.shape, at});
-    at += tensor.size();
-  }
+  const float* at = memory_.get();
+  const auto placed = [&at](const std::string& name, const std::vector<std::int64_t>& shape, std::int64_t count) {
+    return tensor_of(name, shape, std::exchange(at, at + count));
+  };
+  for (const Parameter& parameter : parts.backend.parameters().all)
+    parameters_.push_back(placed(parameter.spec.name, parameter.spec.shape, parameter.spec.size()));
+  for (const StateTensor& tensor : parts.backend.optimizer().state())
+    optimizer_.push_back(placed(tensor.name, tensor.shape, tensor.size()));
 }
 
 void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity) {
   if (memory_ == nullptr) allocate(parts);
-  for (std::size_t i = 0; i < parameters_.all.size(); ++i)
-    copy_all(parts.parameters.all.at(i).value, parameters_.all[i].value, parameters_.all[i].spec.size());
-  const std::vector<StateTensor> state = parts.optimizer.state();
-  for (std::size_t i = 0; i < optimizer_.size(); ++i)
-    copy_all(state.at(i).data, optimizer_[i].data, optimizer_[i].size());
+  float* at = memory_.get();
+  const auto take = [&](const Tensor& there, std::int64_t count) {
+    parts.backend.device().to_host(at, there.data, static_cast<std::size_t>(count) * sizeof(float));
+    at += count;
+  };
+  for (const Parameter& parameter : parts.backend.parameters().all) take(parameter.value, parameter.spec.size());
+  for (const StateTensor& tensor : parts.backend.optimizer().state()) take(tensor.data, tensor.size());
   config_ = parts.config;
   unigram_ = parts.unigram.counts();
   state_ = parts.state;
@@ -128,7 +119,7 @@ fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
   return publish_checkpoint(parent, place, [&](const fs::path& folder) {
     write_file_atomically(folder / "config.json", model_config_json(copy.config()));
     save_parameters(folder, copy.parameters());
-    save_optimizer(folder / kOptimizer, copy.optimizer());
+    write_safetensors(folder / kOptimizer, copy.optimizer());
     save_unigram(folder / kUnigram, copy.unigram());
     write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
   });
@@ -139,14 +130,14 @@ RunIdentity load_checkpoint(const fs::path& folder, const TrainedParts& parts) {
   load_unigram(folder / kUnigram, parts.unigram);
   RunIdentity identity;
   load_state(folder, parts.state, identity);
-  parts.optimizer.set_steps(parts.state.updates());
+  parts.backend.optimizer().set_updates(parts.state.updates());
   return identity;
 }
 
 CheckpointSteps load_weights_and_optimizer(const fs::path& folder, const TrainedParts& parts) {
   load_tensors(folder, parts);
   const CheckpointSteps steps = parse_steps(read_state(folder));
-  parts.optimizer.set_steps(steps.updates);
+  parts.backend.optimizer().set_updates(steps.updates);
   return steps;
 }
 

@@ -8,14 +8,13 @@
 #include <vector>
 
 #include "model/config/model_config.h"
-#include "model/parameters/parameter.h"
+#include "trainer/backend/training_backend.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/evaluation/unigram_counts.h"
-#include "trainer/optimizer/optimizer.h"
+#include "trainer/weights/safetensors.h"
 
 namespace millrace {
-
 /// What a checkpoint folder holds:
 ///   config.json, model.safetensors   the model, in OpenMoE's names: opens in the Python ecosystem
 ///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
@@ -26,22 +25,21 @@ namespace millrace {
 /// The parts of a run that a checkpoint saves and restores. Views.
 struct TrainedParts {
   const ModelConfig& config;
-  Parameters<float>& parameters;
-  Optimizer& optimizer;
+  TrainingBackend& backend;
   UnigramCounts& unigram;
   TrainState& state;
 };
 
-/// A snapshot of all parts, saved in the background while training continues. As large as parameters (not gradients)
-/// and optimizer state together; the first take() allocates the memory, which is reused.
+/// A snapshot of all parts in the host's memory, saved in the background while training continues. As large as
+/// parameters (not gradients) and optimizer state together; the first take() allocates the memory, which is reused.
 class CheckpointCopy {
  public:
-  /// Copies, on all OpenMP threads. REQUIRES: parts of the same run each time.
+  /// Copies. REQUIRES: parts of the same run each time.
   void take(const TrainedParts& parts, const RunIdentity& identity);
 
   const ModelConfig& config() const { return config_; }
-  const Parameters<float>& parameters() const { return parameters_; }  ///< Without gradients.
-  const std::vector<StateTensor>& optimizer() const { return optimizer_; }
+  const std::vector<TensorView>& parameters() const { return parameters_; }
+  const std::vector<TensorView>& optimizer() const { return optimizer_; }
   const std::vector<std::int64_t>& unigram() const { return unigram_; }
   const TrainState& state() const { return state_; }
   const RunIdentity& identity() const { return identity_; }
@@ -51,8 +49,8 @@ class CheckpointCopy {
 
   ModelConfig config_;
   std::unique_ptr<float[]> memory_;
-  Parameters<float> parameters_;
-  std::vector<StateTensor> optimizer_;
+  std::vector<TensorView> parameters_;
+  std::vector<TensorView> optimizer_;
   std::vector<std::int64_t> unigram_;
   TrainState state_;
   RunIdentity identity_;
@@ -71,8 +69,8 @@ struct NotFiniteCheckpoint : std::runtime_error {
 /// overwritten then.
 RunIdentity load_checkpoint(const std::filesystem::path& folder, const TrainedParts& parts);
 
-/// Restores weights and optimizer state, and returns the steps that made them: what a run of any stream can go on from.
-/// Throws as load_checkpoint; also ConfigError if the folder has no optimizer state.
+/// Restores weights and optimizer state, and returns the steps that made them: what a run of any stream can go on
+/// from. Throws as load_checkpoint; also ConfigError if the folder has no optimizer state.
 CheckpointSteps load_weights_and_optimizer(const std::filesystem::path& folder, const TrainedParts& parts);
 
 struct Restored {

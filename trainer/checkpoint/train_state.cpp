@@ -150,7 +150,8 @@ void to_json(Json& json, const RunIdentity& identity) {
           {"run_hash", identity.run_hash},
           {"vocabulary_hash", identity.vocabulary_hash},
           {"stream_version", identity.stream_version},
-          {"processor", identity.processor}};
+          {"processor", identity.processor},
+          {"arithmetic_version", identity.arithmetic_version}};
 }
 
 void from_json(const JsonValue& json, RunIdentity& identity) {
@@ -160,6 +161,7 @@ void from_json(const JsonValue& json, RunIdentity& identity) {
   identity.vocabulary_hash = json.get<std::string>("vocabulary_hash");
   identity.stream_version = json.get<int>("stream_version");
   identity.processor = json.get<std::string>("processor");
+  identity.arithmetic_version = json.get<int>("arithmetic_version", 1);
 }
 
 Json state_json(const TrainState& state, const RunIdentity& identity) {

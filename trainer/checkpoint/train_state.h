@@ -77,6 +77,9 @@ struct TrainState {
   void add_own_evaluation(const std::string& objective, const EvaluationLine& line);
 };
 
+/// Bumped whenever the last digits of losses change for the same weights, rows and processor.
+inline constexpr int kArithmeticVersion = 2;
+
 /// What a checkpoint says about the program and the run it comes from.
 struct RunIdentity {
   std::string name;
@@ -85,6 +88,7 @@ struct RunIdentity {
   std::string vocabulary_hash;
   int stream_version = kStreamVersion;
   std::string processor;  ///< The instruction set: results are bit-identical only on the same one.
+  int arithmetic_version = kArithmeticVersion;
 };
 
 /// The instruction set of this machine, and its processor's name: "avx512_bf16, Intel(R) Xeon(R) ...".

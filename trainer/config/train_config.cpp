@@ -11,14 +11,14 @@ std::string resolved_precision(const std::string& precision) {
   return processor_has_bf16() ? "bf16" : "f32";
 }
 
-Precision precision_named(const std::string& precision) {
+Precision precision_named(const std::string& precision, const std::string& where) {
   const std::string resolved = resolved_precision(precision);
   if (resolved == "f32") return Precision::f32;
   if (resolved != "bf16")
-    throw ConfigError(fmt::format("train.precision is \"{}\", expected \"auto\", \"bf16\" or \"f32\"", precision));
+    throw ConfigError(fmt::format("{} is \"{}\", expected \"auto\", \"bf16\" or \"f32\"", where, precision));
   if (!processor_has_bf16()) {
-    throw ConfigError(
-        "train.precision is \"bf16\", but this processor has neither AVX512-BF16 nor AMX; set \"f32\" or \"auto\"");
+    throw ConfigError(fmt::format(
+        "{} is \"bf16\", but this processor has neither AVX512-BF16 nor AMX; set \"f32\" or \"auto\"", where));
   }
   return Precision::bf16;
 }

@@ -38,6 +38,6 @@ struct TrainConfig {
 /// "auto" becomes "bf16" if this processor supports it, else "f32"; other values are returned unchanged.
 std::string resolved_precision(const std::string& precision);
 /// Throws ConfigError for an unknown word, and for "bf16" where the processor has no instructions for it.
-Precision precision_named(const std::string& precision);
+Precision precision_named(const std::string& precision, const std::string& where = "train.precision");
 
 }  // namespace millrace

@@ -25,15 +25,14 @@ Json score_json(const EvaluationScore& score, const std::string& objective) {
 }
 
 /// Scores rows as one batch.
-void add_batch(EvaluationScore& score, Transformer<float>& model, const TokenBatch& batch,
-               const UnigramCounts* unigram) {
-  const TokenScores scores = model.score(batch);
+void add_batch(EvaluationScore& sum, const Scorer& score, const TokenBatch& batch, const UnigramCounts* unigram) {
+  const TokenScores scores = score(batch);
   for (std::size_t i = 0; i < scores.cross_entropy.size(); ++i) {
     if (batch.loss_weights[i] == 0) continue;
-    ++score.tokens;
-    score.nats += static_cast<double>(scores.cross_entropy[i]);
-    score.correct += scores.correct[i];
-    if (unigram != nullptr) score.unigram_nats = score.unigram_nats.value_or(0) + unigram->loss(batch.labels[i]);
+    ++sum.tokens;
+    sum.nats += static_cast<double>(scores.cross_entropy[i]);
+    sum.correct += scores.correct[i];
+    if (unigram != nullptr) sum.unigram_nats = sum.unigram_nats.value_or(0) + unigram->loss(batch.labels[i]);
   }
 }
 
@@ -84,34 +83,33 @@ Json Evaluation::line(std::uint64_t step) const {
   return {{"step", step}, {"eval", corpora_json()}, {"overall", overall_json()}};
 }
 
-Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
+Evaluation evaluate(const Scorer& score, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram) {
   Evaluation evaluation;
   for (const HeldOutTokens& corpus : held_out) {
-    EvaluationScore score;
-    score.text_bytes = corpus.text_bytes;
+    EvaluationScore sum;
+    sum.text_bytes = corpus.text_bytes;
     const RowArrays rows = causal_rows(corpus.ids, length, pad);
     for (int row = 0; row < rows.rows; row += batch_rows)
-      add_batch(score, model, rows.batch(row, std::min(batch_rows, rows.rows - row)), unigram);
-    evaluation.add(corpus.corpus, score);
+      add_batch(sum, score, rows.batch(row, std::min(batch_rows, rows.rows - row)), unigram);
+    evaluation.add(corpus.corpus, sum);
   }
   return evaluation;
 }
 
-Evaluation evaluate(Transformer<float>& model, const ObjectiveRows& rows, int batch_rows,
-                    const UnigramCounts* unigram) {
+Evaluation evaluate(const Scorer& score, const ObjectiveRows& rows, int batch_rows, const UnigramCounts* unigram) {
   Evaluation evaluation;
   evaluation.objective = rows.objective;
   for (const ObjectiveRows::OfCorpus& corpus : rows.corpora) {
-    EvaluationScore score;
+    EvaluationScore sum;
     for (std::size_t row = 0; row < corpus.rows.size(); row += static_cast<std::size_t>(batch_rows)) {
       const RowArrays batch =
           rows_of(std::span(corpus.rows)
                       .subspan(row)
                       .first(std::min(static_cast<std::size_t>(batch_rows), corpus.rows.size() - row)));
-      add_batch(score, model, batch.batch(0, batch.rows), unigram);
+      add_batch(sum, score, batch.batch(0, batch.rows), unigram);
     }
-    evaluation.add(corpus.corpus, score);
+    evaluation.add(corpus.corpus, sum);
   }
   return evaluation;
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -63,13 +64,16 @@ struct Evaluation {
   nlohmann::ordered_json line(std::uint64_t step) const;
 };
 
-/// Loss and accuracy of `model` on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
+/// What a model gives for a batch: see Transformer::score.
+using Scorer = std::function<TokenScores(const TokenBatch&)>;
+
+/// Loss and accuracy on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
 /// rows at a time: because of the experts' capacity the result depends on `batch_rows`. `unigram` may be null. Throws
 /// Stopped (model/stop.h).
-Evaluation evaluate(Transformer<float>& model, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
+Evaluation evaluate(const Scorer& score, const std::vector<HeldOutTokens>& held_out, int length, int batch_rows,
                     TokenId pad, const UnigramCounts* unigram);
 
 /// The same on rows of another objective, where loss_weights are not 0.
-Evaluation evaluate(Transformer<float>& model, const ObjectiveRows& rows, int batch_rows, const UnigramCounts* unigram);
+Evaluation evaluate(const Scorer& score, const ObjectiveRows& rows, int batch_rows, const UnigramCounts* unigram);
 
 }  // namespace millrace

@@ -10,19 +10,20 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
+#include "model/device/cpu_device.h"
+#include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
-#include "stages/philox.h"
+#include "trainer/backend/local_backend.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/loop/bad_step.h"
 #include "trainer/loop/seconds_since.h"
 #include "trainer/metrics/bad_batch.h"
 #include "trainer/metrics/process_memory.h"
 #include "trainer/metrics/step_metrics.h"
-#include "trainer/optimizer/finite.h"
-#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/weights/drawn_weights.h"
 #include "trainer/weights/weights.h"
 
 namespace millrace {
@@ -40,9 +41,8 @@ constexpr const char* kBadBatch = "bad_batch.json";
 
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
-      memory_(setup_.model, ParameterMemory<float>::Gradients::allocated, precision_named(setup_.train.precision)),
-      optimizer_(make_optimizer(setup_.train, memory_.views())),
-      model_(setup_.model, memory_.views(), setup_.train.recompute ? Recompute::yes : Recompute::no),
+      backend_(std::make_unique<LocalBackend>(std::make_unique<CpuDevice>(precision_named(setup_.train.precision)),
+                                              setup_.model, setup_.train)),
       unigram_(setup_.model.vocab_size),
       saver_({.checkpoints = setup_.checkpoints,
               .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
@@ -53,8 +53,10 @@ TrainLoop::TrainLoop(TrainSetup setup)
 TrainLoop::~TrainLoop() = default;
 
 void TrainLoop::start_with_weights(const fs::path& checkpoint) {
-  load_parameters(checkpoint, memory_.views());
-  if (const std::string bad = not_finite_in(memory_.views()); !bad.empty()) refuse_to_start(checkpoint, bad);
+  Device& device = backend_->device();
+  load_parameters(device, checkpoint, backend_->parameters());
+  if (const std::string bad = not_finite_in(device, backend_->parameters()); !bad.empty())
+    refuse_to_start(checkpoint, bad);
   has_weights_ = true;
 }
 
@@ -71,9 +73,7 @@ CheckpointSteps TrainLoop::start_from(const fs::path& checkpoint) {
 }
 
 void TrainLoop::draw_weights() {
-  memory_.initialize([seed = setup_.seed](std::uint64_t tensor, std::uint64_t element) {
-    return ItemRng(seed, Purpose::parameter_init, item_of({tensor, element})).uniform();
-  });
+  backend_->initialize(first_numbers(setup_.seed));
   has_weights_ = true;
 }
 
@@ -117,6 +117,12 @@ void TrainLoop::resume() {
     spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
                  setup_.identity.processor, saved.processor);
   }
+  if (saved.arithmetic_version != setup_.identity.arithmetic_version) {
+    spdlog::warn(
+        "resuming with version {} of the arithmetic (before: {}): losses differ in the last digits from those of a run "
+        "that was not stopped",
+        setup_.identity.arithmetic_version, saved.arithmetic_version);
+  }
   saver_.is_saved();
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
   for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
@@ -145,7 +151,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     for (const CorpusPosition& corpus : state_.position->corpora)
       notices_.begin(corpus.corpus, corpus.records.rejected);
   saver_.open(*log_);
-  memory_.round_values();
+  backend_->values_changed();
   const Clock::time_point start = Clock::now();
   const double wall_before = state_.times.wall;
   const auto clock = [&] { state_.times.wall = wall_before + seconds_since(start); };
@@ -156,7 +162,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
     if (evaluates && state_.evaluated_at != state_.step) evaluate_now(hooks);
   } catch (const Stopped&) {
     end = TrainEnd::interrupted;
-    model_.measure(nullptr);  // The abandoned step may have switched measuring on.
+    backend_->measure(nullptr);  // The abandoned step may have switched measuring on.
   }
   clock();
   if (end == TrainEnd::interrupted && !saver_.has_saved_the_last())
@@ -247,22 +253,20 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   const std::size_t phases_before = state_.longest_example.size();
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
-  model_.measure(profile);
+  backend_->measure(profile);
   const StepStatistics tally = forward_backward(batch);
   const Losses& losses = tally.losses();
-  model_.measure(nullptr);
+  backend_->measure(nullptr);
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
-  const double norm = gradient_norm(memory_.views());
+  const double norm = backend_->gradient_norm();
   const double rate = learning_rate_->at(state_.step);
   UpdateNorms norms;
   std::string why = why_bad(losses.total, norm);
   throw_if_stopped();
   if (why.empty()) {
     const double most = setup_.train.clip_norm;
-    if (most > 0 && norm > most) scale_gradients(memory_.views(), most / norm);
     try {
-      norms = optimizer_->update(memory_.views(), rate);
-      memory_.round_values();
+      norms = backend_->update(rate, most > 0 && norm > most ? most / norm : 1);
     } catch (const NotFiniteUpdate& error) {
       why = error.what();
     }
@@ -340,26 +344,29 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
 StepStatistics TrainLoop::forward_backward(const Batch& batch) {
   const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
   const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
-  memory_.zero_gradients();
   StepStatistics tally(setup_.corpora, setup_.denoisers);
-  TokenScores scores;
-  for (std::size_t first = 0; first < batch.size(); first += micro_rows) {
-    const std::span<const StreamRow> part = std::span(batch).subspan(first, micro_rows);
-    gather_rows(part, rows_);
-    const Losses losses = model_.forward_backward(rows_.batch(0, rows_.rows), share, &scores);
-    tally.add(part, losses, scores, share);
-  }
+  const auto part = [&](std::size_t i) { return std::span(batch).subspan(i * micro_rows, micro_rows); };
+  backend_->forward_backward({.count = batch.size() / micro_rows,
+                              .share = share,
+                              .rows =
+                                  [&](std::size_t i) {
+                                    gather_rows(part(i), rows_);
+                                    return rows_.batch(0, rows_.rows);
+                                  },
+                              .done = [&](std::size_t i, const Losses& losses,
+                                          const TokenScores& scores) { tally.add(part(i), losses, scores, share); }});
   return tally;
 }
 
 void TrainLoop::evaluate_now(const Hooks& hooks) {
   if (setup_.held_out.empty()) return;
   const Clock::time_point start = Clock::now();
+  const Scorer score = [this](const TokenBatch& rows) { return backend_->score(rows); };
   const Evaluation causal =
-      evaluate(model_, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
+      evaluate(score, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
   std::optional<Evaluation> own;  // Nothing is recorded unless all was computed.
   if (const std::optional<ObjectiveRows>& rows = objective_rows())
-    own = evaluate(model_, *rows, setup_.train.micro_rows, &unigram_);
+    own = evaluate(score, *rows, setup_.train.micro_rows, &unigram_);
   state_.add_evaluation(std::make_shared<const Json>(causal.line(state_.step)));
   log_->metrics(*state_.last_evaluation);
   hooks.on_evaluation(state_.step, causal);

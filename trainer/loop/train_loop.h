@@ -85,7 +85,7 @@ class TrainLoop {
   /// Where the data must resume: the position after the last row trained on; empty at the beginning.
   const std::optional<StreamPosition>& position() const { return state_.position; }
   const TrainState& state() const { return state_; }
-  const Parameters<float>& parameters() const { return memory_.views(); }
+  TrainingBackend& backend() const { return *backend_; }
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
@@ -119,14 +119,12 @@ class TrainLoop {
   void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
   void evaluate_now(const Hooks& hooks);
   const std::optional<ObjectiveRows>& objective_rows();
-  TrainedParts parts() { return {setup_.model, memory_.views(), *optimizer_, unigram_, state_}; }
+  TrainedParts parts() { return {setup_.model, *backend_, unigram_, state_}; }
 
   TrainSetup setup_;
   std::optional<LearningRate> learning_rate_;  ///< Known once the steps before the run's own are.
-  ParameterMemory<float> memory_;
+  std::unique_ptr<TrainingBackend> backend_;
   bool has_weights_ = false;
-  std::unique_ptr<Optimizer> optimizer_;
-  Transformer<float> model_;
   UnigramCounts unigram_;
   RowArrays rows_;  ///< The micro-batch being trained on.
   Profile profile_;

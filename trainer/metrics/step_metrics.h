@@ -9,11 +9,11 @@
 
 #include <nlohmann/json_fwd.hpp>
 
+#include "model/optimizer/optimizer.h"
 #include "model/profile.h"
 #include "model/transformer/transformer.h"
 #include "pipeline/rows/ledger.h"
 #include "pipeline/rows/stream_row.h"
-#include "trainer/optimizer/optimizer.h"
 
 namespace millrace {
 

@@ -1,21 +1,34 @@
 #include "trainer/optimizer/make_optimizer.h"
 
+#include <cmath>
+
 #include <fmt/format.h>
 
+#include "model/optimizer/adafactor.h"
+#include "model/optimizer/adamw.h"
 #include "stages/errors.h"
-#include "trainer/optimizer/adafactor.h"
-#include "trainer/optimizer/adamw.h"
 
 namespace millrace {
+namespace {
 
-std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Parameters<float>& parameters) {
-  if (config.optimizer == "adafactor") return std::make_unique<Adafactor>(parameters);
-  if (config.optimizer == "adamw") {
-    return std::make_unique<AdamW>(
-        parameters,
-        AdamW::Settings{
-            .beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps, .weight_decay = config.weight_decay});
-  }
+void expect(bool holds, const char* key, double value, const char* expected) {
+  if (!holds) throw ConfigError(fmt::format("train.{} is {}, expected {}", key, value, expected));
+}
+
+AdamW::Settings adamw_settings(const TrainConfig& config) {
+  expect(config.beta1 >= 0 && config.beta1 < 1, "beta1", config.beta1, "a number from 0 to below 1");
+  expect(config.beta2 >= 0 && config.beta2 < 1, "beta2", config.beta2, "a number from 0 to below 1");
+  expect(config.eps > 0 && std::isfinite(config.eps), "eps", config.eps, "a number above 0");
+  expect(config.weight_decay >= 0 && std::isfinite(config.weight_decay), "weight_decay", config.weight_decay,
+         "0 or more");
+  return {.beta1 = config.beta1, .beta2 = config.beta2, .eps = config.eps, .weight_decay = config.weight_decay};
+}
+
+}  // namespace
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& device, const Parameters& parameters) {
+  if (config.optimizer == "adafactor") return std::make_unique<Adafactor>(device, parameters);
+  if (config.optimizer == "adamw") return std::make_unique<AdamW>(device, parameters, adamw_settings(config));
   throw ConfigError(fmt::format("train.optimizer is \"{}\", expected \"adafactor\" or \"adamw\"", config.optimizer));
 }
 

@@ -2,12 +2,15 @@
 
 #include <memory>
 
+#include "model/device/device.h"
+#include "model/optimizer/optimizer.h"
+#include "model/parameters/parameter.h"
 #include "trainer/config/train_config.h"
-#include "trainer/optimizer/optimizer.h"
 
 namespace millrace {
 
-/// The optimizer that config.optimizer names. Throws ConfigError naming those that exist.
-std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, const Parameters<float>& parameters);
+/// The optimizer that config.optimizer names, for parameters on the device; both must outlive it. Throws ConfigError
+/// naming those that exist, or the setting that is out of range.
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& device, const Parameters& parameters);
 
 }  // namespace millrace

@@ -1,25 +1,24 @@
 #include "trainer/plan/optimizer_memory.h"
 
-#include <algorithm>
-#include <vector>
+#include <memory>
 
-#include "model/parameters/parameter_spec.h"
-#include "trainer/optimizer/adafactor.h"
+#include "model/device/counting_device.h"
+#include "model/optimizer/optimizer.h"
+#include "model/parameters/parameter.h"
+#include "trainer/optimizer/make_optimizer.h"
 
 namespace millrace {
 
+/// One is made on a device that only counts. Values are in f32 in either precision of training.
 OptimizerMemory optimizer_memory(const TrainConfig& config, const ModelConfig& model) {
+  CountingDevice device(Precision::f32, true);
+  const ParameterMemory parameters(device, model, ParameterMemory::Gradients::allocated);
+  const std::uint64_t before = device.bytes();
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(config, device, parameters.views());
   OptimizerMemory memory;
-  for (const ParameterSpec& spec : parameter_specs(model)) {
-    if (config.optimizer == "adamw") {
-      memory.state += 2 * static_cast<std::uint64_t>(spec.size()) * sizeof(float);
-      continue;
-    }
-    const Adafactor::Sizes sizes = Adafactor::sizes_of(spec, Adafactor::Settings());
-    memory.state += static_cast<std::uint64_t>(sizes.state) * sizeof(float);
-    memory.scratch = std::max(memory.scratch, static_cast<std::uint64_t>(sizes.scratch));
-  }
-  if (config.optimizer == "adafactor") memory.scratch += memory.state;  // The planned update's means.
+  for (const StateTensor& tensor : optimizer->state())
+    memory.state += static_cast<std::uint64_t>(tensor.size()) * bytes_of(tensor.data.type);
+  memory.scratch = device.bytes() - before - memory.state;
   return memory;
 }
 

@@ -231,6 +231,13 @@ const TensorView& SafetensorsFile::tensor(const std::string& name) const {
 
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata) {
+  write_safetensors(path, std::move(tensors), metadata,
+                    [](const TensorView& tensor, AtomicFile& file) { file.write(tensor.data, tensor.bytes()); });
+}
+
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<void(const TensorView& tensor, AtomicFile& file)>& write) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
     return a.type != b.type ? row_of(a.type) < row_of(b.type) : a.name < b.name;
   });
@@ -249,7 +256,7 @@ void write_safetensors(const std::filesystem::path& path, std::vector<TensorView
   AtomicFile file(path);
   file.write(&length, sizeof length);
   file.write(text);
-  for (const TensorView& tensor : tensors) file.write(tensor.data, tensor.bytes());
+  for (const TensorView& tensor : tensors) write(tensor, file);
   file.commit();
 }
 

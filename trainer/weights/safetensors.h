@@ -3,10 +3,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
 
+#include "stages/io/atomic_file.h"
 #include "stages/io/mapped_file.h"
 
 namespace millrace {
@@ -69,5 +71,10 @@ void copy_as_i32(const TensorView& tensor, std::int32_t* out);
 /// REQUIRES: distinct names.
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata = {});
+/// The same for tensors that are not in memory: `write` is called with each, in the order of the file, and must append
+/// its bytes.
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata,
+                       const std::function<void(const TensorView& tensor, AtomicFile& file)>& write);
 
 }  // namespace millrace

@@ -1,16 +1,22 @@
 #pragma once
 
 #include <filesystem>
+#include <vector>
 
+#include "model/device/device.h"
 #include "model/parameters/parameter.h"
+#include "trainer/weights/safetensors.h"
 
 namespace millrace {
 
+/// Copies a tensor of a file to the device's memory, converted to f32. REQUIRES: as many elements, which lie together.
+void load_tensor(Device& device, const TensorView& from, const Tensor& to);
+
 /// Copies a checkpoint folder's weights into the parameters' values, converted to f32. Changes nothing unless
 /// everything fits. Throws as WeightFiles does. To read a model without training it, see mapped_weights.h.
-void load_parameters(const std::filesystem::path& folder, Parameters<float>& parameters);
+void load_parameters(Device& device, const std::filesystem::path& folder, const Parameters& parameters);
 
-/// Writes model.safetensors into `folder`, atomically, in f32 and in the released names.
-void save_parameters(const std::filesystem::path& folder, const Parameters<float>& parameters);
+/// Writes model.safetensors into `folder`, atomically. `parameters` are in f32 and have the released names.
+void save_parameters(const std::filesystem::path& folder, std::vector<TensorView> parameters);
 
 }  // namespace millrace

@@ -21,14 +21,15 @@ double allocated_bytes() {
 
 /// What a model allocates for its passes, without per-thread memory and oneDNN's.
 double bytes_of_passes(const ModelConfig& config, const PassShape& shape) {
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, shape.precision);
+  CpuDevice device(shape.precision);
+  ParameterMemory memory(device, config, ParameterMemory::Gradients::allocated);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
   memory.round_values();
   const test::RandomBatch batch(shape.rows, shape.length, config.vocab_size, 1);
   double bytes = 0;
   for (int repeat = 0; repeat < 2; ++repeat) {  // Threads and oneDNN keep their first allocations.
     const double before = allocated_bytes();
-    Transformer<float> model(config, memory.views(), shape.recompute);
+    Transformer model(device, config, memory.views(), shape.recompute);
     TokenScores scores;
     model.forward_backward(batch.view(), 1, &scores);
     const test::RandomBatch scored(std::max(shape.scored_rows, 1), shape.length, config.vocab_size, 2);

@@ -15,20 +15,22 @@ using namespace test;
 
 constexpr double kZ = 0.05;
 
-struct Head {
+struct SmallHead {
+  CpuDevice device{Precision::f64};
   OwnedParameter<double> weight{{7, 4}, 1};
-  CrossEntropy<double> loss{weight.view, kZ};
+  Head loss{device, weight.view, kZ};
+  TestPass test{device, model_preset("openmoe-micro"), full_rows(1, 6)};
   Matrix<double> a = random_matrix<double>(6, 4, 2);
   std::vector<std::int32_t> labels{0, 6, 3, 2, 2, 5};
   std::vector<float> weights{1, 0, 0.5F, 2, 1, 0};
 };
 
-TEST(CrossEntropy, IsTheWeightedMeanOfNegativeLogProbabilities) {
-  Head head;
+TEST(Head, IsTheWeightedMeanOfNegativeLogProbabilities) {
+  SmallHead head;
   std::vector<float> ce(6);
   std::vector<std::uint8_t> correct(6);
-  const auto sums =
-      head.loss.forward(head.a.view(), {head.labels.data(), head.weights.data()}, {ce.data(), correct.data()});
+  const auto sums = head.loss.forward(head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()},
+                                      {ce.data(), correct.data()});
   double expected = 0;
   double square = 0;
   for (Index t = 0; t < 6; ++t) {
@@ -53,39 +55,41 @@ TEST(CrossEntropy, IsTheWeightedMeanOfNegativeLogProbabilities) {
   EXPECT_EQ(sums.weight, 4.5);
 }
 
-TEST(CrossEntropy, GradientMatchesFiniteDifferences) {
-  Head head;
-  const CrossEntropy<double>::Targets targets{head.labels.data(), head.weights.data()};
+TEST(Head, GradientMatchesFiniteDifferences) {
+  SmallHead head;
+  const Head::Targets targets{head.labels.data(), head.weights.data()};
   const auto loss = [&] {
-    const auto sums = head.loss.forward(head.a.view(), targets, {});
+    const auto sums = head.loss.forward(head.test.pass, tensor_over(head.a), targets, {});
     return 3 * (sums.ce + kZ * sums.square);
   };
   Matrix<double> da(6, 4);
-  head.loss.forward_backward(head.a.view(), targets, {}, 3.0, da.view());
+  head.loss.forward_backward(head.test.pass, tensor_over(head.a), targets, {}, 3.0, tensor_over(da));
   EXPECT_LT(gradient_error(head.a.data(), 24, da.data(), loss), 1e-6);
-  EXPECT_LT(gradient_error(head.weight.value.data(), 28, head.weight.grad.data(), loss), 1e-6);
+  EXPECT_LT(gradient_error(head.weight.value.data(), 28, head.weight.gradient.data(), loss), 1e-6);
 }
 
-TEST(CrossEntropy, WithoutLossTokensIsZero) {
-  Head head;
+TEST(Head, WithoutLossTokensIsZero) {
+  SmallHead head;
   head.weights.assign(6, 0);
   Matrix<double> da(6, 4);
-  const auto sums =
-      head.loss.forward_backward(head.a.view(), {head.labels.data(), head.weights.data()}, {}, 1, da.view());
+  const auto sums = head.loss.forward_backward(head.test.pass, tensor_over(head.a),
+                                               {head.labels.data(), head.weights.data()}, {}, 1, tensor_over(da));
   EXPECT_EQ(sums.ce, 0.0);
   EXPECT_EQ(da.data()[0], 0.0);
 }
 
-TEST(CrossEntropy, WorksThroughChunksAsThroughOne) {
+TEST(Head, WorksThroughChunksAsThroughOne) {
+  CpuDevice device(Precision::f32);
   OwnedParameter<float> weight({50, 8}, 1);
-  CrossEntropy<float> loss(weight.view, 0.0);
-  const auto a = random_matrix<float>(2500, 8, 2);
+  Head loss(device, weight.view, 0.0);
+  auto a = random_matrix<float>(2500, 8, 2);
+  const TestPass test(device, model_preset("openmoe-micro"), full_rows(1, 2500));
   std::vector<std::int32_t> labels(2500, 3);
   std::vector<float> weights(2500, 1);
-  const auto whole = loss.forward(a.view(), {labels.data(), weights.data()}, {});
+  const auto whole = loss.forward(test.pass, tensor_over(a), {labels.data(), weights.data()}, {});
   double sum = 0;
   for (Index t = 0; t < 2500; ++t)
-    sum += loss.forward(a.view().row_range(t, 1), {labels.data(), weights.data()}, {}).ce;
+    sum += loss.forward(test.pass, tensor_over(a).row_range(t, 1), {labels.data(), weights.data()}, {}).ce;
   EXPECT_NEAR(whole.ce, sum / 2500, 1e-5);
 }
 
@@ -94,19 +98,21 @@ bool is_correct(const std::vector<float>& logits) {
   const auto rows = static_cast<Index>(logits.size());
   OwnedParameter<float> weight({rows, 1}, 1);
   std::copy(logits.begin(), logits.end(), weight.value.data());
-  CrossEntropy<float> loss(weight.view, 0.0);
+  CpuDevice device(Precision::f32);
+  Head loss(device, weight.view, 0.0);
+  const TestPass test(device, model_preset("openmoe-micro"), full_rows(1, 1));
   Matrix<float> a(1, 1), da(1, 1);
   a.fill(1);
   const std::int32_t label = 1;
   const float full = 1;
   std::uint8_t evaluated = 2, trained = 2;
-  loss.forward(a.view(), {&label, &full}, {nullptr, &evaluated});
-  loss.forward_backward(a.view(), {&label, &full}, {nullptr, &trained}, 1, da.view());
+  loss.forward(test.pass, tensor_over(a), {&label, &full}, {nullptr, &evaluated});
+  loss.forward_backward(test.pass, tensor_over(a), {&label, &full}, {nullptr, &trained}, 1, tensor_over(da));
   EXPECT_EQ(evaluated, trained);
   return trained == 1;
 }
 
-TEST(CrossEntropy, CountsAPositionAsCorrectOnlyWhereNoOtherLogitIsAsLarge) {
+TEST(Head, CountsAPositionAsCorrectOnlyWhereNoOtherLogitIsAsLarge) {
   EXPECT_TRUE(is_correct({0, 2, 1, 1}));
   EXPECT_FALSE(is_correct({0, 2, 3, 1}));
   EXPECT_FALSE(is_correct({0, 2, 2, 1}));
@@ -114,17 +120,18 @@ TEST(CrossEntropy, CountsAPositionAsCorrectOnlyWhereNoOtherLogitIsAsLarge) {
   EXPECT_FALSE(is_correct({0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}));
 }
 
-TEST(CrossEntropy, CountsNoPositionAsCorrectWhoseLogitsAreNotFinite) {
+TEST(Head, CountsNoPositionAsCorrectWhoseLogitsAreNotFinite) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinite = std::numeric_limits<float>::infinity();
   for (const std::vector<float>& logits : {std::vector<float>{nan, 2, 1}, {0, nan, 1}, {0, 2, nan}, {0, infinite, 1}})
     EXPECT_FALSE(is_correct(logits));
 }
 
-TEST(CrossEntropy, RefusesALabelWithoutARow) {
-  Head head;
+TEST(Head, RefusesALabelWithoutARow) {
+  SmallHead head;
   head.labels[3] = 7;
-  EXPECT_THROW(head.loss.forward(head.a.view(), {head.labels.data(), head.weights.data()}, {}), std::out_of_range);
+  EXPECT_THROW(head.loss.forward(head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()}, {}),
+               std::out_of_range);
 }
 
 }  // namespace

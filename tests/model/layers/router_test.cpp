@@ -13,22 +13,63 @@ namespace {
 
 using namespace test;
 
+/// What a router decided, on the host.
+struct Decided {
+  std::vector<std::int32_t> expert, slot;
+  std::vector<std::uint8_t> kept;
+  std::vector<double> probabilities;  ///< (N, E)
+  RoutingCounts counts;
+  RoutingPlan plan;
+  RouterStatistics statistics;
+  Index experts = 0;
+
+  double probability(Index token, Index expert_of_token) const {
+    return probabilities[static_cast<std::size_t>(token * experts + expert_of_token)];
+  }
+};
+
+Decided decided(const ModelConfig& config, const Router& router, const Pass& pass, const Routing& routing) {
+  Decided all;
+  const auto ints = [](const Buffer& buffer) {
+    const std::span<std::int32_t> numbers = numbers_of<std::int32_t>(buffer.tensor());
+    return std::vector<std::int32_t>(numbers.begin(), numbers.end());
+  };
+  all.expert = ints(routing.expert);
+  all.slot = ints(routing.slot);
+  for (const std::int32_t slot : all.slot) all.kept.push_back(slot >= 0 ? 1 : 0);
+  const std::span<double> probabilities = numbers_of<double>(routing.probabilities.tensor());
+  all.probabilities.assign(probabilities.begin(), probabilities.end());
+  router.read(pass, routing, all.counts);
+  all.plan = pass.routing;
+  all.experts = config.num_experts;
+  measure_routing(config, pass.layout, pass.routing, all.counts, all.statistics);
+  return all;
+}
+
 /// A router whose logits are its input: the weight is the identity.
 struct Identity {
   ModelConfig config;
+  CpuDevice device{Precision::f64};
   OwnedParameter<double> weight;
-  Router<double>::Routing routing;
+  Decided routing;
 
   explicit Identity(int experts, ModelConfig base = model_preset("openmoe-micro"))
       : config(base), weight({experts, experts}, 1) {
     config.hidden_size = config.num_experts = experts;
-    weight.value.fill(0);
+    std::fill_n(weight.value.data(), experts * experts, 0.0);
     for (int e = 0; e < experts; ++e) weight.value.data()[e * experts + e] = 1;
   }
-  void route(const Matrix<double>& logits, const BatchLayout& layout) {
-    Router<double>(config, weight.view).forward(logits.view(), layout, Mode::train, routing);
+  void route(Matrix<double> logits, const BatchLayout& layout) {
+    const TestPass test(device, config, layout);
+    const Router router(config, weight.view);
+    Routing there(device);
+    router.forward(test.pass, tensor_over(logits), there);
+    routing = decided(config, router, test.pass, there);
   }
-  void route(const Matrix<double>& logits) { route(logits, full_rows(1, static_cast<int>(logits.rows()))); }
+  void route(Matrix<double> logits) {
+    const auto rows = static_cast<int>(logits.rows());
+    route(std::move(logits), full_rows(1, rows));
+  }
 };
 
 Matrix<double> logits_of(const std::vector<std::vector<double>>& rows) {
@@ -38,18 +79,24 @@ Matrix<double> logits_of(const std::vector<std::vector<double>>& rows) {
   return logits;
 }
 
+Matrix<double> copy_of(const Matrix<double>& from) {
+  Matrix<double> copy(from.rows(), from.columns());
+  std::copy_n(from.data(), from.rows() * from.columns(), copy.data());
+  return copy;
+}
+
 TEST(Router, DropsPairsBeyondCapacityFirstChoicesFirst) {
   Identity router(4);
   router.config.capacity_rule = CapacityRule::flaxformer;
   router.config.router_min_capacity = 2;  // round(1.25 * 6 / 4) = 2
   router.route(logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}}));
   const auto& routing = router.routing;
-  EXPECT_EQ(routing.capacity.pairs, 2);
+  EXPECT_EQ(routing.plan.capacity.pairs, 2);
   EXPECT_EQ(routing.expert, (std::vector<std::int32_t>{0, 1, 0, 2, 0, 1, 1, 2, 0, 1, 3, 0}));
   EXPECT_EQ(routing.kept, (std::vector<std::uint8_t>{1, 1, 1, 1, 0, 0, 1, 1, 0, 0, 1, 0}));
-  EXPECT_NEAR(routing.probabilities.row(0)[0], 0.610296, 1e-6);
-  EXPECT_NEAR(routing.probabilities.row(0)[1], 0.224515, 1e-6);
-  EXPECT_NEAR(routing.probabilities.row(4)[1], 0.25, 1e-12);
+  EXPECT_NEAR(routing.probability(0, 0), 0.610296, 1e-6);
+  EXPECT_NEAR(routing.probability(0, 1), 0.224515, 1e-6);
+  EXPECT_NEAR(routing.probability(4, 1), 0.25, 1e-12);
   EXPECT_NEAR(routing.statistics.aux_loss, 2.324705, 1e-6);
   EXPECT_NEAR(routing.statistics.z_loss, 5.502883, 1e-6);
   EXPECT_NEAR(routing.statistics.dropped, 5.0 / 12, 1e-12);
@@ -115,17 +162,44 @@ RC_GTEST_PROP(Router, FillsEveryExpertOfEveryGroupUpToItsCapacityAndNoFurther, (
   const Index experts = router.config.num_experts;
   router.route(random_matrix<double>(tokens, experts, *rc::gen::arbitrary<std::uint32_t>(), 2.0));
   const auto& routing = router.routing;
-  const Index group = routing.capacity.group;
+  const Index group = routing.plan.capacity.group;
   RC_ASSERT(tokens % group == 0);
   for (Index first = 0; first < tokens; first += group) {
     std::vector<Index> asked(static_cast<std::size_t>(experts)), kept(static_cast<std::size_t>(experts));
-    for (Index pair = first * routing.choices; pair < (first + group) * routing.choices; ++pair) {
+    for (Index pair = first * routing.plan.choices; pair < (first + group) * routing.plan.choices; ++pair) {
       const auto e = static_cast<std::size_t>(routing.expert[static_cast<std::size_t>(pair)]);
       ++asked[e];
       kept[e] += routing.kept[static_cast<std::size_t>(pair)];
     }
-    for (std::size_t e = 0; e < asked.size(); ++e) RC_ASSERT(kept[e] == std::min(asked[e], routing.capacity.pairs));
+    for (std::size_t e = 0; e < asked.size(); ++e)
+      RC_ASSERT(kept[e] == std::min(asked[e], routing.plan.capacity.pairs));
   }
+}
+
+RC_GTEST_PROP(Router, GivesEveryKeptPairASlotOfItsOwnAmongItsExpertsSlots, ()) {
+  Identity router(*rc::gen::inRange(1, 7));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 5);
+  const Index tokens = *rc::gen::inRange<Index>(1, 120);
+  auto logits = random_matrix<double>(tokens, router.config.num_experts, *rc::gen::arbitrary<std::uint32_t>(), 2.0);
+  const TestPass test(router.device, router.config, full_rows(1, static_cast<int>(tokens)));
+  Routing there(router.device);
+  Router(router.config, router.weight.view).forward(test.pass, tensor_over(logits), there);
+  const auto slot = numbers_of<std::int32_t>(there.slot.tensor());
+  const auto expert = numbers_of<std::int32_t>(there.expert.tensor());
+  const auto pair = numbers_of<std::int32_t>(there.pair.tensor());
+  const auto first = numbers_of<std::int32_t>(there.first.tensor());
+  RC_ASSERT(first.back() <= there.most_slots);
+  std::int64_t kept = 0;
+  for (std::size_t p = 0; p < slot.size(); ++p) {
+    if (slot[p] < 0) continue;
+    ++kept;
+    const auto e = static_cast<std::size_t>(expert[p]);
+    RC_ASSERT(slot[p] >= first[e] && slot[p] < first[e + 1]);
+    RC_ASSERT(pair[static_cast<std::size_t>(slot[p])] == static_cast<std::int32_t>(p));
+  }
+  RC_ASSERT(std::ranges::count_if(pair.first(static_cast<std::size_t>(first.back())),
+                                  [](std::int32_t p) { return p >= 0; }) == kept);
 }
 
 TEST(Router, CountsDroppedPairsByPositionInTheRow) {
@@ -133,26 +207,26 @@ TEST(Router, CountsDroppedPairsByPositionInTheRow) {
   router.config.capacity_rule = CapacityRule::flaxformer;
   router.config.router_min_capacity = 2;
   const auto logits = logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}});
-  router.route(logits, full_rows(1, 6));
+  router.route(copy_of(logits), full_rows(1, 6));
   EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{2, 2, 2, 2, 2, 2}));
   EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 0, 2, 0, 2, 1}));
-  router.route(logits, full_rows(2, 3));
+  router.route(copy_of(logits), full_rows(2, 3));
   EXPECT_EQ(router.routing.statistics.pairs_at, (std::vector<std::int64_t>{4, 4, 4}));
   EXPECT_EQ(router.routing.statistics.dropped_at, (std::vector<std::int64_t>{0, 2, 3}));
 }
 
 /// Which pairs are dropped, found by searching the queue for each pair: first choices in token order, then second ones.
-bool is_dropped(const Router<double>::Routing& routing, Index token, Index choice) {
+bool is_dropped(const Decided& routing, Index token, Index choice) {
   const auto expert_of = [&](Index t, Index c) {
-    return routing.expert[static_cast<std::size_t>(t * routing.choices + c)];
+    return routing.expert[static_cast<std::size_t>(t * routing.plan.choices + c)];
   };
-  const Index first = token / routing.capacity.group * routing.capacity.group;
+  const Index first = token / routing.plan.capacity.group * routing.plan.capacity.group;
   Index before = 0;
   for (Index c = 0; c <= choice; ++c) {
-    const Index end = c < choice ? first + routing.capacity.group : token;
+    const Index end = c < choice ? first + routing.plan.capacity.group : token;
     for (Index t = first; t < end; ++t) before += expert_of(t, c) == expert_of(token, choice) ? 1 : 0;
   }
-  return before >= routing.capacity.pairs;
+  return before >= routing.plan.capacity.pairs;
 }
 
 RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, ()) {
@@ -171,7 +245,7 @@ RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, 
     for (int t = 0; t < length; ++t) {
       const Index token = row * length + t;
       if (layout.real[static_cast<std::size_t>(token)] == 0) continue;
-      for (Index c = 0; c < routing.choices; ++c) {
+      for (Index c = 0; c < routing.plan.choices; ++c) {
         ++pairs[static_cast<std::size_t>(t)];
         dropped[static_cast<std::size_t>(t)] += is_dropped(routing, token, c) ? 1 : 0;
       }
@@ -194,7 +268,7 @@ struct PaddedRows {
     router.config.router_group_size = 4;
     router.config.router_min_capacity = 2;
     for (const std::size_t pad : {2U, 3U, 7U}) layout.real[pad] = 0;
-    router.route(logits, layout);
+    router.route(copy_of(logits), layout);
   }
 };
 
@@ -237,13 +311,13 @@ TEST(Router, LeavesPaddingOutOfQueuesAndLossesWhereItIsNotRouted) {
 TEST(Router, TakesAGroupOfPaddingAlone) {
   PaddedRows rows(false);
   for (std::size_t t = 0; t < 4; ++t) rows.layout.real[t] = 0;
-  rows.router.route(rows.logits, rows.layout);
+  rows.router.route(copy_of(rows.logits), rows.layout);
   const RouterStatistics& statistics = rows.router.routing.statistics;
   const double three = std::log(std::exp(2) + std::exp(1) + 2);
   EXPECT_NEAR(statistics.aux_loss, 4 * (std::exp(2) + std::exp(1)) / std::exp(three), 1e-12);
   EXPECT_NEAR(statistics.z_loss, three * three, 1e-12);
   std::fill(rows.layout.real.begin(), rows.layout.real.end(), 0);
-  rows.router.route(rows.logits, rows.layout);
+  rows.router.route(copy_of(rows.logits), rows.layout);
   EXPECT_EQ(statistics.aux_loss, 0.0);
   EXPECT_EQ(statistics.dropped, 0.0);
 }
@@ -255,29 +329,33 @@ void expect_gradient(bool pads_routed) {
   config.router_group_size = 6;
   config.router_min_capacity = 2;
   OwnedParameter<double> weight({4, 5}, 3);
-  const Router<double> router(config, weight.view);
+  CpuDevice device(Precision::f64);
+  const Router router(config, weight.view);
   auto x = random_matrix<double>(12, 5, 4);
-  const auto d_gates = random_matrix<double>(12, 2, 5);
+  auto d_gates = random_matrix<double>(12, 2, 5);
   BatchLayout layout = full_rows(2, 6);
   layout.real[5] = layout.real[10] = layout.real[11] = 0;
-  Router<double>::Routing routing;
+  TestPass test(device, config, layout);
+  test.pass.scales = {0.7, 0.3};
+  Routing there(device);
+  Decided routing;
   const auto loss = [&] {
-    router.forward(x.view(), layout, Mode::train, routing);
+    router.forward(test.pass, tensor_over(x), there);
+    routing = decided(config, router, test.pass, there);
     double sum = 0.7 * routing.statistics.aux_loss + 0.3 * routing.statistics.z_loss;
     for (std::size_t pair = 0; pair < routing.kept.size(); ++pair) {
       if (routing.kept[pair] == 0) continue;
-      const auto token = static_cast<Index>(pair / 2);
-      sum += d_gates.data()[pair] * routing.probabilities.row(token)[routing.expert[pair]];
+      sum += d_gates.data()[pair] * routing.probability(static_cast<Index>(pair / 2), routing.expert[pair]);
     }
     return sum;
   };
   loss();
   EXPECT_GT(routing.statistics.dropped, 0.0);
   auto dx = zeros<double>(12, 5);
-  Matrix<double> scratch;
-  router.backward(d_gates.view(), x.view(), routing, {0.7, 0.3}, scratch, dx.view());
+  Buffer scratch(device);
+  router.backward(test.pass, tensor_over(d_gates), tensor_over(x), there, scratch, tensor_over(dx));
   EXPECT_LT(gradient_error(x.data(), 60, dx.data(), loss), 1e-5);
-  EXPECT_LT(gradient_error(weight.value.data(), 20, weight.grad.data(), loss), 1e-5);
+  EXPECT_LT(gradient_error(weight.value.data(), 20, weight.gradient.data(), loss), 1e-5);
   if (!pads_routed) {
     for (int i = 0; i < 5; ++i) EXPECT_EQ(dx.row(11)[i], 0.0);
   }

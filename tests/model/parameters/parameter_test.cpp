@@ -35,13 +35,14 @@ TEST(NormalQuantile, HasTheSameBitsScaledToAFloatAsComputedInFull) {
 }
 
 TEST(ParameterMemory, GivesEveryTensorAnAlignedPlaceOfItsOwn) {
-  ParameterMemory<float> memory(model_preset("openmoe-micro"), ParameterMemory<float>::Gradients::allocated);
+  const test::Weights weights(model_preset("openmoe-micro"), Precision::f32);
   const float* end = nullptr;
-  for (const Parameter<float>& parameter : memory.views().all) {
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(parameter.value) % 64, 0U);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(parameter.grad) % 64, 0U);
-    EXPECT_LE(end, parameter.value);
-    end = parameter.value + parameter.spec.size();
+  for (const Parameter& parameter : weights.views().all) {
+    const std::span<float> value = test::numbers_of<float>(parameter.value);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(value.data()) % 64, 0U);
+    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(parameter.gradient.data) % 64, 0U);
+    EXPECT_LE(end, value.data());
+    end = value.data() + value.size();
   }
 }
 
@@ -51,15 +52,16 @@ TEST(ParameterMemory, DrawsEachLawWithItsStandardDeviation) {
   config.hidden_size = 64;
   config.head_dim = 16;
   config.intermediate_size = 96;
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
+  CpuDevice device(Precision::f32);
+  ParameterMemory memory(device, config, ParameterMemory::Gradients::none);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
-  for (const Parameter<float>& parameter : memory.views().all) {
+  for (const Parameter& parameter : memory.views().all) {
     const ParameterSpec& spec = parameter.spec;
     double square = 0;
     double largest = 0;
-    for (std::int64_t i = 0; i < spec.size(); ++i) {
-      square += static_cast<double>(parameter.value[i]) * parameter.value[i];
-      largest = std::max(largest, std::abs(static_cast<double>(parameter.value[i])));
+    for (const double value : test::numbers_of<float>(parameter.value)) {
+      square += value * value;
+      largest = std::max(largest, std::abs(value));
     }
     const double measured = std::sqrt(square / static_cast<double>(spec.size()));
     if (spec.initializer.law == Initializer::Law::ones) {
@@ -77,10 +79,11 @@ TEST(ParameterMemory, DrawsOnAllThreadsTheSameBitsAsOnOne) {
   constexpr int kThreads = 4;
   const int before = omp_get_max_threads();
   const ModelConfig config = model_preset("openmoe-nano");
+  CpuDevice device(Precision::f32);
   const auto drawn_on = [&](int threads) {
     std::array<std::atomic<std::int64_t>, kThreads> drawn{};
     omp_set_num_threads(threads);
-    ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::none);
+    ParameterMemory memory(device, config, ParameterMemory::Gradients::none);
     memory.initialize([&](std::uint64_t tensor, std::uint64_t element) {
       ++drawn.at(static_cast<std::size_t>(omp_get_thread_num()));
       return test::uniform(tensor, element);
@@ -89,13 +92,13 @@ TEST(ParameterMemory, DrawsOnAllThreadsTheSameBitsAsOnOne) {
       EXPECT_GT(drawn.at(static_cast<std::size_t>(thread)), parameter_count(config) / threads / 2) << thread;
     return memory;
   };
-  const ParameterMemory<float> one = drawn_on(1);
-  const ParameterMemory<float> many = drawn_on(kThreads);
+  const ParameterMemory one = drawn_on(1);
+  const ParameterMemory many = drawn_on(kThreads);
   omp_set_num_threads(before);
   for (std::size_t i = 0; i < one.views().all.size(); ++i) {
-    const Parameter<float>& parameter = one.views().all[i];
-    EXPECT_TRUE(std::equal(parameter.value, parameter.value + parameter.spec.size(), many.views().all[i].value))
-        << parameter.spec.name;
+    const std::span<float> value = test::numbers_of<float>(one.views().all[i].value);
+    EXPECT_TRUE(std::ranges::equal(value, test::numbers_of<float>(many.views().all[i].value)))
+        << one.views().all[i].spec.name;
   }
 }
 

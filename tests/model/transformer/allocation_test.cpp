@@ -1,5 +1,5 @@
 // Counts the allocations of a training step, of any size: all calls of operator new, and malloc, calloc, realloc,
-// aligned_alloc and posix_memalign as Millrace's own code and Eigen call them (the linker wraps them, see
+// aligned_alloc and posix_memalign as Millrace's own code calls them (the linker wraps them, see
 // CMakeLists.txt). oneDNN's own allocations cannot be avoided and do not count: it builds a list of arguments for every
 // product.
 #include <atomic>
@@ -9,13 +9,15 @@
 #include <new>
 #include <vector>
 
-#include <Eigen/Core>
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
+#include "model/device/cpu_attention.h"
+#include "model/device/cpu_products.h"
+#include "model/optimizer/adafactor.h"
 #include "model/transformer/transformer.h"
+#include "tests/model/device/typed_numbers.h"
 #include "tests/model/test_support.h"
-#include "trainer/optimizer/adafactor.h"
 #include "trainer/rows_to_batch.h"
 
 namespace {
@@ -127,20 +129,49 @@ TEST(Allocation, CounterSeesEachKind) {
               escaped = matrix.data();
             }),
             1);
-  EXPECT_EQ(allocations_of([&] {
-              const Eigen::ArrayXf array(count);
-              escaped = array.data();
-            }),
-            1);
+}
+
+TEST(Allocation, NoProductOrAttentionAllocatesWhenItComesAgain) {
+  for (const ProductSource source : {ProductSource::onednn, ProductSource::loops}) {
+    for (const Type type : {Type::f32, Type::bf16}) {
+      const test::TypedNumbers a(type, 8200, 48), b(type, 8200, 96), c(Type::f32, 48, 96), low(type, 48, 96);
+      const std::vector<std::int32_t> first{0, 4000, 8200};
+      const test::TypedNumbers both(Type::f32, 48, 96, 2);
+      const Product long_sum{a.tensor(), b.tensor(), c.tensor(), Product::Side::transposed};
+      Product rounded_sum = long_sum;
+      rounded_sum.c = low.tensor();
+      Product ragged = long_sum;
+      ragged.c = both.tensor();
+      ragged.ragged = Product::Ragged::inner;
+      ragged.first = first.data();
+      ragged.most_rows = 8200;
+      const std::vector<std::int32_t> first_key(200, 0);
+      const test::TypedNumbers x(type, 200, 48), log_sum(Type::f32, 3, 200);
+      AttentionCall attention{
+          1, 3, 0, x.tensor(), x.tensor(), x.tensor(), a.tensor().row_range(0, 200), log_sum.tensor(), {}};
+      attention.first_key = {const_cast<std::int32_t*>(first_key.data()), Type::i32, 1, 200, 200};
+      const AttentionGradient gradient{attention, x.tensor(), a.tensor().row_range(200, 200),
+                                       a.tensor().row_range(400, 200), a.tensor().row_range(600, 200)};
+      CpuProducts products(source);
+      const auto work = [&] {
+        for (const Product& product : {long_sum, rounded_sum, ragged}) products.multiply(product);
+        attend_on_cpu(attention, source);
+        attend_backward_on_cpu(gradient, source);
+      };
+      work();
+      EXPECT_EQ(allocations_of(work), 0);
+    }
+  }
 }
 
 /// Everything a step does from the rows to the new weights.
 class Step {
  public:
   Step(const ModelConfig& config, Precision precision, Recompute recompute)
-      : memory_(config, ParameterMemory<float>::Gradients::allocated, precision),
-        model_(config, memory_.views(), recompute),
-        optimizer_(memory_.views()) {
+      : device_(precision),
+        memory_(device_, config, ParameterMemory::Gradients::allocated),
+        model_(device_, config, memory_.views(), recompute),
+        optimizer_(device_, memory_.views()) {
     memory_.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
     memory_.round_values();
   }
@@ -149,14 +180,14 @@ class Step {
     memory_.zero_gradients();
     gather_rows(rows, arrays_);
     model_.forward_backward(arrays_.batch(0, arrays_.rows), 1.0);
-    EXPECT_GT(gradient_norm(memory_.views()), 0.0);
-    optimizer_.update(memory_.views(), 0.01);
-    memory_.round_values();
+    EXPECT_GT(optimizer_.gradient_norm(), 0.0);
+    optimizer_.update(0.01, 0.5);
   }
 
  private:
-  ParameterMemory<float> memory_;
-  Transformer<float> model_;
+  CpuDevice device_;
+  ParameterMemory memory_;
+  Transformer model_;
   Adafactor optimizer_;
   RowArrays arrays_;
 };

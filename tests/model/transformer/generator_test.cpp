@@ -32,12 +32,12 @@ std::vector<std::int32_t> generated(Generator& generator, int count, int allowed
 TEST(Generator, CachedLogitsEqualAWholeForwardPass) {
   const ModelConfig config = dropless();
   auto memory = random_parameters<float>(config, 3);
-  Transformer<float> model(config, memory.views());
-  Generator generator(config, memory.views(), 100);
+  Transformer model(*memory.device, config, memory.views());
+  Generator generator(*memory.device, config, memory.views(), 100);
   for (const int length : {1, 2, 7, 90}) {
     RandomBatch batch(1, length, config.vocab_size, 4);
     batch.tokens[0] = 3;
-    const Trace<float> trace = model.trace(batch.view(), Mode::eval);
+    const Trace trace = model.trace(batch.view(), Mode::eval);
     const std::vector<float> logits = generator.logits_after(batch.tokens);
     for (std::size_t v = 0; v < logits.size(); ++v) {
       EXPECT_NEAR(logits[v], trace.logits[trace.logits.size() - logits.size() + v], 2e-4) << length << " " << v;
@@ -48,15 +48,15 @@ TEST(Generator, CachedLogitsEqualAWholeForwardPass) {
 TEST(Generator, DrawsNothingFromLogitsThatAreNotFinite) {
   const ModelConfig config = dropless();
   auto memory = random_parameters<float>(config, 3);
-  memory.views().named("model.norm.weight").value[0] = std::numeric_limits<float>::quiet_NaN();
-  Generator generator(config, memory.views(), 60);
+  numbers_of<float>(memory.views().named("model.norm.weight").value)[0] = std::numeric_limits<float>::quiet_NaN();
+  Generator generator(*memory.device, config, memory.views(), 60);
   EXPECT_THROW(generated(generator, 4, config.vocab_size, {}), std::domain_error);
 }
 
 TEST(Generator, DrawsTheSameTokensFromTheSameSeed) {
   const ModelConfig config = dropless();
   auto memory = random_parameters<float>(config, 3);
-  Generator generator(config, memory.views(), 60);
+  Generator generator(*memory.device, config, memory.views(), 60);
   SamplingOptions options;
   options.seed = 7;
   const auto first = generated(generator, 50, 64, options);
@@ -69,14 +69,14 @@ TEST(Generator, DrawsTheSameTokensFromTheSameSeed) {
 TEST(Generator, NeverDrawsAnIdThatIsNotAllowed) {
   const ModelConfig config = dropless();
   auto memory = random_parameters<float>(config, 3);
-  Generator generator(config, memory.views(), 60);
+  Generator generator(*memory.device, config, memory.views(), 60);
   for (const std::int32_t token : generated(generator, 50, 5, {})) EXPECT_LT(token, 5);
 }
 
 TEST(Generator, RefusesMoreThanItsContext) {
   const ModelConfig config = dropless();
   auto memory = random_parameters<float>(config, 3);
-  Generator generator(config, memory.views(), 10);
+  Generator generator(*memory.device, config, memory.views(), 10);
   EXPECT_THROW(generated(generator, 50, 64, {}), std::length_error);
 }
 

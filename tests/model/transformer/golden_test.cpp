@@ -34,11 +34,11 @@ std::vector<std::uint8_t> bytes(const SafetensorsFile& file, const std::string& 
   return {data, data + file.tensor(name).bytes()};
 }
 
-double difference_to_largest(const std::vector<float>& a, const std::vector<float>& b) {
+double difference_to_largest(const std::vector<double>& a, const std::vector<float>& b) {
   double difference = 0;
   double largest = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    difference = std::max(difference, std::abs(static_cast<double>(a[i]) - b[i]));
+    difference = std::max(difference, std::abs(a[i] - b[i]));
     largest = std::max(largest, std::abs(static_cast<double>(b[i])));
   }
   return a.size() == b.size() ? difference / largest : 1e9;
@@ -63,16 +63,16 @@ struct NextToken {
   TokenBatch batch() const { return {rows, length, tokens.data(), labels.data(), weights.data(), nullptr, nullptr}; }
 };
 
-ParameterMemory<float> weights_of(const ModelConfig& config, const SafetensorsFile& file, const std::string& prefix,
-                                  Precision precision = Precision::f32) {
-  ParameterMemory<float> memory(config, ParameterMemory<float>::Gradients::allocated, precision);
-  for (Parameter<float>& parameter : memory.views().all) {
+test::Weights weights_of(const ModelConfig& config, const SafetensorsFile& file, const std::string& prefix,
+                         Precision precision = Precision::f32, ProductSource source = ProductSource::onednn) {
+  test::Weights weights(config, precision, source);
+  for (const Parameter& parameter : weights.views().all) {
     const TensorView& tensor = file.tensor(prefix + parameter.spec.name);
     EXPECT_EQ(tensor.shape, parameter.spec.shape) << parameter.spec.name;
-    copy_as_f32(tensor, parameter.value);
+    copy_as_f32(tensor, test::numbers_of<float>(parameter.value).data());
   }
-  memory.round_values();
-  return memory;
+  weights.memory->round_values();
+  return weights;
 }
 
 TEST(Golden, AgreesWithThePlainImplementation) {
@@ -80,10 +80,10 @@ TEST(Golden, AgreesWithThePlainImplementation) {
   const ModelConfig config = config_of(folder / "model.config.json");
   const SafetensorsFile golden(folder / "model.safetensors");
   auto memory = weights_of(config, golden, "weight.");
-  Transformer<float> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const NextToken input(golden.tensor("input_ids"));
   for (const auto& [mode, name] : {std::pair{Mode::eval, "eval"}, {Mode::train, "train"}}) {
-    const Trace<float> trace = model.trace(input.batch(), mode);
+    const Trace trace = model.trace(input.batch(), mode);
     const std::string prefix = std::string(name) + ".";
     EXPECT_LT(difference_to_largest(trace.logits, floats(golden, prefix + "logits")), 1e-5);
     EXPECT_LT(difference_to_largest(trace.router_logits[0], floats(golden, prefix + "router_logits")), 1e-5);
@@ -93,10 +93,11 @@ TEST(Golden, AgreesWithThePlainImplementation) {
   }
   const Losses losses = model.forward_backward(input.batch(), 1.0);
   EXPECT_NEAR(losses.total / floats(golden, "train.loss")[0], 1.0, 1e-6);
-  for (const Parameter<float>& parameter : memory.views().all) {
+  for (const Parameter& parameter : memory.views().all) {
     const std::vector<float> direction = floats(golden, "direction." + parameter.spec.name);
+    const std::span<float> gradient = test::numbers_of<float>(parameter.gradient);
     double slope = 0;
-    for (std::size_t i = 0; i < direction.size(); ++i) slope += static_cast<double>(direction[i]) * parameter.grad[i];
+    for (std::size_t i = 0; i < direction.size(); ++i) slope += direction[i] * static_cast<double>(gradient[i]);
     EXPECT_NEAR(slope, floats(golden, "slope." + parameter.spec.name)[0], 2e-6) << parameter.spec.name;
   }
 }
@@ -116,21 +117,22 @@ TEST(Golden, AgreesWithThePublishedPyTorchCode) {
   const SafetensorsFile golden(folder / "tiny.golden.safetensors");
   const SafetensorsFile weights(folder / "tiny.weights.safetensors");
   auto memory = weights_of(config, weights, "");
-  Transformer<float> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const NextToken input(golden.tensor("input_ids"));
   EXPECT_LT(difference_to_largest(model.trace(input.batch(), Mode::eval).logits, floats(golden, "eval.logits")), 1e-4);
-  const Trace<float> trace = model.trace(input.batch(), Mode::train);
+  const Trace trace = model.trace(input.batch(), Mode::train);
   EXPECT_LT(difference_to_largest(trace.logits, floats(golden, "train.logits")), 1e-4);
   EXPECT_EQ(trace.kept[0], bytes(golden, "train.kept.1"));
   EXPECT_EQ(trace.kept[1], bytes(golden, "train.kept.3"));
   const Losses losses = model.forward_backward(input.batch(), 1.0);
   EXPECT_NEAR(losses.total / floats(golden, "train.loss")[0], 1.0, 1e-5);
-  for (const Parameter<float>& parameter : memory.views().all) {
+  for (const Parameter& parameter : memory.views().all) {
     const std::vector<float> expected = floats(golden, "grad." + parameter.spec.name);
+    const std::span<float> gradient = test::numbers_of<float>(parameter.gradient);
     double difference = 0;
     double norm = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      difference += std::pow(static_cast<double>(parameter.grad[i]) - expected[i], 2);
+      difference += std::pow(static_cast<double>(gradient[i]) - expected[i], 2);
       norm += std::pow(static_cast<double>(expected[i]), 2);
     }
     EXPECT_LT(std::sqrt(difference / norm), 2e-3) << parameter.spec.name;
@@ -148,17 +150,18 @@ TEST(Golden, StaysNearThePublishedPyTorchCodeInBf16) {
   const SafetensorsFile golden(folder / "tiny.golden.safetensors");
   const SafetensorsFile weights(folder / "tiny.weights.safetensors");
   auto memory = weights_of(config, weights, "", Precision::bf16);
-  Transformer<float> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const NextToken input(golden.tensor("input_ids"));
   EXPECT_LT(difference_to_largest(model.trace(input.batch(), Mode::eval).logits, floats(golden, "eval.logits")), 0.03);
   const Losses losses = model.forward_backward(input.batch(), 1.0);
   EXPECT_NEAR(losses.total / floats(golden, "train.loss")[0], 1.0, 5e-3);
-  for (const Parameter<float>& parameter : memory.views().all) {
+  for (const Parameter& parameter : memory.views().all) {
     const std::vector<float> expected = floats(golden, "grad." + parameter.spec.name);
+    const std::span<float> gradient = test::numbers_of<float>(parameter.gradient);
     double difference = 0;
     double norm = 0;
     for (std::size_t i = 0; i < expected.size(); ++i) {
-      difference += std::pow(static_cast<double>(parameter.grad[i]) - expected[i], 2);
+      difference += std::pow(static_cast<double>(gradient[i]) - expected[i], 2);
       norm += std::pow(static_cast<double>(expected[i]), 2);
     }
     EXPECT_LT(std::sqrt(difference / norm), 0.15) << parameter.spec.name;

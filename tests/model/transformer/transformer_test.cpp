@@ -29,21 +29,23 @@ ModelConfig tiny() {
 
 double worst_gradient(const ModelConfig& config, const TokenBatch& batch, bool expect_drops) {
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const Losses losses = model.forward_backward(batch, 2.0);
   for (const RouterStatistics& router : losses.routers) EXPECT_EQ(router.dropped > 0, expect_drops);
   const std::vector<double> kept = [&] {
     std::vector<double> all;
-    for (const Parameter<double>& parameter : memory.views().all) {
-      all.insert(all.end(), parameter.grad, parameter.grad + parameter.spec.size());
+    for (const Parameter& parameter : memory.views().all) {
+      const std::span<double> gradient = numbers_of<double>(parameter.gradient);
+      all.insert(all.end(), gradient.begin(), gradient.end());
     }
     return all;
   }();
   double worst = 0;
   std::size_t at = 0;
-  for (Parameter<double>& parameter : memory.views().all) {
+  for (const Parameter& parameter : memory.views().all) {
     const auto loss = [&] { return 2.0 * model.forward_backward(batch, 0.0).total; };
-    const double error = gradient_error(parameter.value, parameter.spec.size(), kept.data() + at, loss, 1e-4, 3);
+    const double error = gradient_error(numbers_of<double>(parameter.value).data(), parameter.spec.size(),
+                                        kept.data() + at, loss, 1e-4, 3);
     EXPECT_LT(error, 2e-4) << parameter.spec.name;
     worst = std::max(worst, error);
     at += static_cast<std::size_t>(parameter.spec.size());
@@ -83,7 +85,7 @@ TEST(Transformer, GradientMatchesFiniteDifferencesWithPaddingThatIsNotRouted) {
 TEST(Transformer, TotalIsTheWeightedSumOfItsParts) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const RandomBatch batch(1, 9, 11, 1);
   const Losses losses = model.forward_backward(batch.view(), 1.0);
   EXPECT_NEAR(losses.total, losses.ce + losses.z_loss + 0.1 * losses.aux_loss + 0.05 * losses.router_z_loss, 1e-14);
@@ -93,21 +95,21 @@ TEST(Transformer, TotalIsTheWeightedSumOfItsParts) {
 TEST(Transformer, AddsToGradientsThatAreThere) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const RandomBatch batch(1, 9, 11, 1);
   model.forward_backward(batch.view(), 1.0);
-  const double once = memory.views().named("lm_head.weight").grad[5];
+  const double once = numbers_of<double>(memory.views().named("lm_head.weight").gradient)[5];
   model.forward_backward(batch.view(), 0.5);
-  EXPECT_NEAR(memory.views().named("lm_head.weight").grad[5], 1.5 * once, 1e-14);
+  EXPECT_NEAR(numbers_of<double>(memory.views().named("lm_head.weight").gradient)[5], 1.5 * once, 1e-14);
 }
 
 TEST(Transformer, ScoresWhatTraceAndTheLabelsSay) {
   ModelConfig config = tiny();
   config.capacity_rule = CapacityRule::dropless;
   auto memory = random_parameters<float>(config, 3);
-  Transformer<float> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const RandomBatch batch(2, 9, 11, 1);
-  const Trace<float> trace = model.trace(batch.view(), Mode::eval);
+  const Trace trace = model.trace(batch.view(), Mode::eval);
   const TokenScores scores = model.score(batch.view());
   for (std::size_t t = 0; t < 18; ++t) {
     double sum = 0;
@@ -121,7 +123,7 @@ TEST(Transformer, SegmentsOfARowDoNotSeeEachOther) {
   ModelConfig config = tiny();
   config.capacity_rule = CapacityRule::dropless;
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const std::vector<std::int32_t> packed{0, 4, 5, 0, 7, 8}, alone{0, 7, 8}, segments{1, 1, 1, 2, 2, 2};
   const std::vector<std::int32_t> positions{0, 1, 2, 0, 1, 2};
   const auto both = model.trace({1, 6, packed.data(), nullptr, nullptr, segments.data(), positions.data()}, Mode::eval);
@@ -132,7 +134,7 @@ TEST(Transformer, SegmentsOfARowDoNotSeeEachOther) {
 TEST(Transformer, SendsPadsToTheFirstExpertsAndCountsThem) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const std::vector<std::int32_t> tokens{0, 4, 5, 0, 0, 0};
   const auto trace = model.trace({1, 6, tokens.data(), nullptr, nullptr, nullptr, nullptr}, Mode::train);
   for (std::size_t t = 3; t < 6; ++t) {
@@ -146,7 +148,7 @@ TEST(Transformer, SendsPadsNowhereWhereTheyAreNotRouted) {
   ModelConfig config = tiny();
   config.pads_routed = false;
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   const std::vector<std::int32_t> tokens{0, 4, 5, 0, 0, 0};
   const auto trace = model.trace({1, 6, tokens.data(), nullptr, nullptr, nullptr, nullptr}, Mode::train);
   for (std::size_t at = 3 * 4; at < 6 * 4; ++at) EXPECT_EQ(trace.kept[0][at], 0);
@@ -164,17 +166,18 @@ TEST(Transformer, GivesTheSameBitsOnAnyNumberOfThreads) {
   config.router_group_size = 300;
   const RandomBatch batch(3, 150, 700, 1);
   std::vector<float> first;
-  for (const int threads : {1, 2, 3}) {
+  for (const int threads : {1, 2, 3, 8}) {
     omp_set_num_threads(threads);
     auto memory = random_parameters<float>(config, 3);
-    Transformer<float> model(config, memory.views());
+    Transformer model(*memory.device, config, memory.views());
     std::vector<float> all;
     for (int repeat = 0; repeat < 2; ++repeat) {
       const Losses losses = model.forward_backward(batch.view(), 1.0);
       all.push_back(static_cast<float>(losses.total));
     }
-    for (const Parameter<float>& parameter : memory.views().all) {
-      all.insert(all.end(), parameter.grad, parameter.grad + parameter.spec.size());
+    for (const Parameter& parameter : memory.views().all) {
+      const std::span<float> gradient = numbers_of<float>(parameter.gradient);
+      all.insert(all.end(), gradient.begin(), gradient.end());
     }
     if (threads == 1) first = all;
     EXPECT_EQ(std::memcmp(first.data(), all.data(), all.size() * sizeof(float)), 0) << threads << " threads";
@@ -187,20 +190,21 @@ TEST(Transformer, GivesTheSameBitsWhenLayersAreRunAgain) {
   const RandomBatch batch(2, 50, config.vocab_size, 1);
   auto kept = random_parameters<float>(config, 3);
   auto again = random_parameters<float>(config, 3);
-  const Losses losses = Transformer<float>(config, kept.views()).forward_backward(batch.view(), 1.0);
-  EXPECT_EQ(Transformer<float>(config, again.views(), Recompute::yes).forward_backward(batch.view(), 1.0).total,
+  const Losses losses = Transformer(*kept.device, config, kept.views()).forward_backward(batch.view(), 1.0);
+  EXPECT_EQ(Transformer(*again.device, config, again.views(), Recompute::yes).forward_backward(batch.view(), 1.0).total,
             losses.total);
   for (std::size_t i = 0; i < kept.views().all.size(); ++i) {
-    const Parameter<float>& parameter = kept.views().all[i];
+    const Parameter& parameter = kept.views().all[i];
     const auto bytes = static_cast<std::size_t>(parameter.spec.size()) * sizeof(float);
-    EXPECT_EQ(std::memcmp(parameter.grad, again.views().all[i].grad, bytes), 0) << parameter.spec.name;
+    EXPECT_EQ(std::memcmp(parameter.gradient.data, again.views().all[i].gradient.data, bytes), 0)
+        << parameter.spec.name;
   }
 }
 
 TEST(Transformer, RefusesATokenWithoutARow) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);
-  Transformer<double> model(config, memory.views());
+  Transformer model(*memory.device, config, memory.views());
   RandomBatch batch(1, 4, 11, 1);
   batch.tokens[2] = 11;
   EXPECT_THROW(model.forward_backward(batch.view(), 1.0), std::out_of_range);

@@ -1,13 +1,16 @@
 #include "trainer/checkpoint/checkpoint_writer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <future>
 #include <thread>
 
 #include <gtest/gtest.h>
 
+#include "model/device/cpu_device.h"
+#include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
-#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/backend/local_backend.h"
 
 namespace millrace {
 namespace {
@@ -40,19 +43,17 @@ class CheckpointWriterTest : public TrainLoopTest {
 };
 
 TEST_F(CheckpointWriterTest, SavesWhatWasThereWhenItBegan) {
-  ParameterMemory<float> memory(tiny_model(), ParameterMemory<float>::Gradients::allocated);
   TrainConfig train;
   train.optimizer = "adamw";
-  const auto optimizer = make_optimizer(train, memory.views());
+  LocalBackend backend(std::make_unique<CpuDevice>(Precision::f32), tiny_model(), train);
   UnigramCounts unigram(tiny_model().vocab_size);
   TrainState state;
   state.step = 3;
   const ModelConfig config = tiny_model();
-  const TrainedParts parts{config, memory.views(), *optimizer, unigram, state};
+  const TrainedParts parts{config, backend, unigram, state};
   const auto fill = [&](float number) {
-    for (const Parameter<float>& parameter : memory.views().all)
-      std::fill_n(parameter.value, parameter.spec.size(), number);
-    for (const StateTensor& tensor : optimizer->state()) std::fill_n(tensor.data, tensor.size(), number);
+    for (const Parameter& parameter : backend.parameters().all) std::ranges::fill(floats_of(parameter.value), number);
+    for (const StateTensor& tensor : backend.optimizer().state()) std::ranges::fill(floats_of(tensor.data), number);
   };
   fill(1);
   std::promise<void> go;
@@ -69,19 +70,19 @@ TEST_F(CheckpointWriterTest, SavesWhatWasThereWhenItBegan) {
   EXPECT_FALSE(writer.poll()) << "told once";
   load_checkpoint(outcome->folder, parts);
   EXPECT_EQ(state.step, 3u);
-  for (const Parameter<float>& parameter : memory.views().all) EXPECT_EQ(parameter.value[0], 1) << parameter.spec.name;
-  for (const StateTensor& tensor : optimizer->state()) EXPECT_EQ(tensor.data[tensor.size() - 1], 1) << tensor.name;
+  for (const Parameter& parameter : backend.parameters().all)
+    EXPECT_EQ(floats_of(parameter.value).front(), 1) << parameter.spec.name;
+  for (const StateTensor& tensor : backend.optimizer().state())
+    EXPECT_EQ(floats_of(tensor.data).back(), 1) << tensor.name;
 }
 
 TEST_F(CheckpointWriterTest, SavesNothingIfTheLogsCannotBeMadeToLast) {
-  ParameterMemory<float> memory(tiny_model(), ParameterMemory<float>::Gradients::allocated);
-  const auto optimizer = make_optimizer(TrainConfig(), memory.views());
+  LocalBackend backend(std::make_unique<CpuDevice>(Precision::f32), tiny_model(), TrainConfig());
   UnigramCounts unigram(tiny_model().vocab_size);
   TrainState state;
   const ModelConfig config = tiny_model();
   CheckpointWriter writer(folder_.path(), KeepRule{});
-  writer.begin({config, memory.views(), *optimizer, unigram, state}, RunIdentity{},
-               [] { throw std::runtime_error("cannot sync"); });
+  writer.begin({config, backend, unigram, state}, RunIdentity{}, [] { throw std::runtime_error("cannot sync"); });
   EXPECT_EQ(writer.wait()->error, "cannot sync");
   EXPECT_TRUE(checkpoint_steps(folder_.path()).empty());
 }

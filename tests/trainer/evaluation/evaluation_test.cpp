@@ -6,9 +6,11 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "model/device/cpu_device.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
 #include "tests/temporary_folder.h"
+#include "tests/trainer/floats.h"
 #include "tests/trainer/tiny_model.h"
 #include "trainer/rows_to_batch.h"
 
@@ -61,14 +63,16 @@ TEST(HeldOutTokens, EndWithEosOnlyWhereTheTextDoes) {
 class EvaluationTest : public testing::Test {
  protected:
   ModelConfig config_ = tiny_model();
-  ParameterMemory<float> memory_{config_, ParameterMemory<float>::Gradients::none};
-  Transformer<float> model_{config_, memory_.views()};
+  CpuDevice device_{Precision::f32};
+  ParameterMemory memory_{device_, config_, ParameterMemory::Gradients::none};
+  Transformer model_{device_, config_, memory_.views()};
+  const Scorer score_ = [this](const TokenBatch& batch) { return model_.score(batch); };
 };
 
 TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {
   const std::vector<HeldOutTokens> held_out{{"prose", std::vector<TokenId>(50, 3), 1, 100}, {"none", {}, 0, 0}};
   const UnigramCounts unigram(config_.vocab_size);
-  const Evaluation evaluation = evaluate(model_, held_out, 16, 2, 0, &unigram);
+  const Evaluation evaluation = evaluate(score_, held_out, 16, 2, 0, &unigram);
   EXPECT_EQ(evaluation.overall.tokens, 50u);
   EXPECT_NEAR(evaluation.overall.loss(), std::log(128.0), 1e-5);
   EXPECT_NEAR(evaluation.overall.perplexity(), 128, 1e-3);
@@ -78,7 +82,7 @@ TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {
 
 TEST_F(EvaluationTest, IsNullForACorpusWithoutHeldOutTokens) {
   const std::vector<HeldOutTokens> held_out{{"prose", {3, 4}, 1, 9}, {"none", {}, 0, 0}};
-  const Evaluation evaluation = evaluate(model_, held_out, 16, 2, 0, nullptr);
+  const Evaluation evaluation = evaluate(score_, held_out, 16, 2, 0, nullptr);
   const auto json = evaluation.corpora_json();
   EXPECT_TRUE(json.at("none").is_null());
   EXPECT_EQ(json.at("prose").at("objective"), "causal");
@@ -112,8 +116,8 @@ class OwnObjectiveTest : public EvaluationTest {
 };
 
 TEST_F(OwnObjectiveTest, IsScoredOnItsRowsAsCausalPredictionIsOnItsOwn) {
-  const Evaluation causal = evaluate(model_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
-  const Evaluation own = evaluate(model_, {"ul2", {{"prose", as_rows(causal_rows(ids_, 16, 0))}}}, 2, &unigram_);
+  const Evaluation causal = evaluate(score_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
+  const Evaluation own = evaluate(score_, {"ul2", {{"prose", as_rows(causal_rows(ids_, 16, 0))}}}, 2, &unigram_);
   EXPECT_EQ(own.overall.tokens, 50u);
   EXPECT_EQ(own.overall.nats, causal.overall.nats);
   EXPECT_EQ(own.overall.correct, causal.overall.correct);
@@ -121,8 +125,8 @@ TEST_F(OwnObjectiveTest, IsScoredOnItsRowsAsCausalPredictionIsOnItsOwn) {
 }
 
 TEST_F(OwnObjectiveTest, IsNullWhereItIsNotFiniteAndStillCountsItsTokens) {
-  memory_.views().named("model.norm.weight").value[3] = std::numeric_limits<float>::quiet_NaN();
-  const Evaluation evaluation = evaluate(model_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
+  floats_of(memory_.views().named("model.norm.weight").value)[3] = std::numeric_limits<float>::quiet_NaN();
+  const Evaluation evaluation = evaluate(score_, {{"prose", ids_, 1, 100}}, 16, 2, 0, &unigram_);
   EXPECT_FALSE(evaluation.overall.is_finite());
   EXPECT_EQ(evaluation.overall.correct, 0u);
   for (const auto& score : {evaluation.overall_json(), evaluation.corpora_json().at("prose")}) {
@@ -135,7 +139,7 @@ TEST_F(OwnObjectiveTest, IsNullWhereItIsNotFiniteAndStillCountsItsTokens) {
 TEST_F(OwnObjectiveTest, CountsLabelsWhoseLossCountsAndHasNoBitsPerByte) {
   std::vector<Row> rows = as_rows(causal_rows(ids_, 16, 0));
   rows[0].loss_weights.assign(16, 0);
-  const Evaluation own = evaluate(model_, {"ul2", {{"prose", rows}, {"short", {}}}}, 2, nullptr);
+  const Evaluation own = evaluate(score_, {"ul2", {{"prose", rows}, {"short", {}}}}, 2, nullptr);
   EXPECT_EQ(own.overall.tokens, 50u - 16);
   const auto json = own.corpora_json();
   EXPECT_TRUE(json.at("short").is_null());

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/run/summary.h"
@@ -28,7 +29,7 @@ class BadStepsTest : public TrainLoopTest {
   /// Steps `bad`.first to `bad`.second have the bad weight.
   TrainEnd run(TrainLoop& loop, std::uint64_t total, std::pair<std::uint64_t, std::uint64_t> bad) {
     Stream stream(loop.position() ? loop.position()->row : 0);
-    float& weight = *loop.parameters().named("lm_head.weight").value;
+    float& weight = floats_of(loop.backend().parameters().named("lm_head.weight").value)[0];
     TrainLoop::Hooks hooks;
     float kept = weight;
     hooks.next_batch = [&] {
@@ -41,12 +42,7 @@ class BadStepsTest : public TrainLoopTest {
     return loop.run(total, hooks);
   }
 
-  static std::vector<float> values(const TrainLoop& loop) {
-    std::vector<float> all;
-    for (const Parameter<float>& parameter : loop.parameters().all)
-      all.insert(all.end(), parameter.value, parameter.value + parameter.spec.size());
-    return all;
-  }
+  static std::vector<float> values(const TrainLoop& loop) { return all_floats(loop.backend().parameters()); }
 
   float bad_weight_ = kNaN;
 };
@@ -67,8 +63,7 @@ TEST_F(BadStepsTest, AreThoseWhoseUpdateWouldLeaveAWeightNotFinite) {
     TrainSetup with_optimizer = setup(optimizer);
     with_optimizer.train.optimizer = optimizer;
     TrainLoop loop(with_optimizer);
-    const Parameter<float>& embedding = loop.parameters().named("model.embed_tokens.weight");
-    float& unused = embedding.value[embedding.spec.size() - 1];
+    float& unused = floats_of(loop.backend().parameters().named("model.embed_tokens.weight").value).back();
     Stream stream(0);
     std::vector<float> before;
     TrainLoop::Hooks hooks;

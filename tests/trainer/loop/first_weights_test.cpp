@@ -2,35 +2,27 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 
 namespace millrace {
 namespace {
 
-bool all_are_zero(const Parameters<float>& parameters) {
-  return std::ranges::all_of(parameters.all, [](const Parameter<float>& parameter) {
-    return std::all_of(parameter.value, parameter.value + parameter.spec.size(), [](float x) { return x == 0; });
-  });
-}
-
-std::vector<float> values_of(const Parameters<float>& parameters) {
-  std::vector<float> values;
-  for (const Parameter<float>& parameter : parameters.all)
-    values.insert(values.end(), parameter.value, parameter.value + parameter.spec.size());
-  return values;
+bool all_are_zero(const Parameters& parameters) {
+  return std::ranges::all_of(all_floats(parameters), [](float x) { return x == 0; });
 }
 
 class FirstWeightsTest : public TrainLoopTest {};
 
 TEST_F(FirstWeightsTest, AreDrawnWhenTrainingBeginsAndNotBefore) {
   TrainLoop loop(setup("a"));
-  EXPECT_TRUE(all_are_zero(loop.parameters()));
+  EXPECT_TRUE(all_are_zero(loop.backend().parameters()));
   loop.resume();
-  EXPECT_TRUE(all_are_zero(loop.parameters())) << "there was nothing to resume from";
+  EXPECT_TRUE(all_are_zero(loop.backend().parameters())) << "there was nothing to resume from";
   TrainLoop::Hooks hooks;
   hooks.next_batch = Stream(0);
   loop.run(0, hooks);
-  EXPECT_FALSE(all_are_zero(loop.parameters()));
+  EXPECT_FALSE(all_are_zero(loop.backend().parameters()));
 }
 
 TEST_F(FirstWeightsTest, AreThoseOfACheckpointWhereThereIsOne) {
@@ -40,12 +32,12 @@ TEST_F(FirstWeightsTest, AreThoseOfACheckpointWhereThereIsOne) {
   resumed.resume();
   TrainLoop begun(setup("b"));
   begun.start_with_weights(checkpoint);
-  const std::vector<float> saved = values_of(begun.parameters());
-  EXPECT_EQ(values_of(resumed.parameters()), saved);
+  const std::vector<float> saved = all_floats(begun.backend().parameters());
+  EXPECT_EQ(all_floats(resumed.backend().parameters()), saved);
   TrainLoop::Hooks hooks;
   hooks.next_batch = Stream(0);
   begun.run(0, hooks);
-  EXPECT_EQ(values_of(begun.parameters()), saved);
+  EXPECT_EQ(all_floats(begun.backend().parameters()), saved);
 }
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "stages/errors.h"
+#include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 #include "trainer/loop/train_loop.h"
 
@@ -33,8 +34,7 @@ struct OneStep {
     };
     hooks.on_step = [&](const StepReport& report) { loss = report.loss; };
     loop.run(1, hooks);
-    for (const Parameter<float>& parameter : loop.parameters().all)
-      gradients.insert(gradients.end(), parameter.grad, parameter.grad + parameter.spec.size());
+    gradients = all_floats(loop.backend().parameters(), &Parameter::gradient);
   }
   double loss = 0;
   std::vector<float> gradients;

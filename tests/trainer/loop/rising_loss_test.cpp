@@ -3,6 +3,7 @@
 
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
+#include "tests/trainer/floats.h"
 #include "tests/trainer/log_text.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 
@@ -23,9 +24,9 @@ class RisingLossTest : public TrainLoopTest {
     Stream stream(loop.position() ? loop.position()->row : 0);
     TrainLoop::Hooks hooks;
     hooks.next_batch = [&] {
-      const Parameter<float>& head = loop.parameters().named("lm_head.weight");
       if (loop.state().step == 1)
-        for (std::int64_t i = 0; i < head.spec.size(); ++i) head.value[i] *= head_factor;
+        for (float& weight : floats_of(loop.backend().parameters().named("lm_head.weight").value))
+          weight *= head_factor;
       return stream();
     };
     loop.run(steps, hooks);

@@ -6,6 +6,7 @@
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
+#include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 #include "trainer/checkpoint/checkpoint.h"
 
@@ -46,7 +47,7 @@ class StartFromTest : public TrainLoopTest {
     TrainLoop loop(setup("whole", kLast));
     loop.resume();
     Stream stream(0);
-    float& weight = *loop.parameters().named("lm_head.weight").value;
+    float& weight = floats_of(loop.backend().parameters().named("lm_head.weight").value)[0];
     float kept = 0;
     TrainLoop::Hooks hooks;
     hooks.next_batch = [&] {

@@ -1,56 +1,89 @@
 #include "trainer/weights/mapped_weights.h"
 
+#include <algorithm>
+#include <bit>
 #include <fstream>
 #include <sstream>
 
 #include <fmt/ranges.h>
 
+#include "model/bf16.h"
 #include "model/parameters/parameter_spec.h"
 #include "model/transformer/generator.h"
 #include "tests/trainer/weights/weights_fixture.h"
+#include "trainer/weights/weights.h"
 
 namespace millrace {
 namespace {
 
-class MappedWeightsTest : public WeightsTest {};
+class MappedWeightsTest : public WeightsTest {
+ protected:
+  /// The model's tensors in BF16; its values lose what that has no room for.
+  std::vector<TensorView> tensors_in_bf16() {
+    std::vector<TensorView> all = tensors();
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      std::vector<Bf16>& halves = halves_.emplace_back();
+      for (float& value : floats_of(memory_.views().all[i].value)) {
+        const auto half = static_cast<Bf16>(std::bit_cast<std::uint32_t>(value) >> 16U);
+        value = widened(half);
+        halves.push_back(half);
+      }
+      all[i].type = TensorType::bf16;
+      all[i].data = reinterpret_cast<const std::byte*>(halves.data());
+    }
+    return all;
+  }
+  static void expect_same_image(const Parameter& found, const Parameter& expected) {
+    ASSERT_EQ(found.image.type, Type::bf16);
+    ASSERT_EQ(found.image.size(), expected.spec.size());
+    EXPECT_EQ(std::memcmp(found.image.data, expected.image.data,
+                          static_cast<std::size_t>(expected.spec.size()) * sizeof(Bf16)),
+              0)
+        << expected.spec.name;
+  }
+
+  CpuDevice bf16_{Precision::bf16};
+
+ private:
+  std::vector<std::vector<Bf16>> halves_;
+};
 
 TEST_F(MappedWeightsTest, AreViewsOfF32Files) {
   write_single(tensors());
-  MappedWeights weights(folder_.path(), config_);
+  MappedWeights weights(device_, folder_.path(), config_);
   expect_same_numbers(weights.views());
   EXPECT_EQ(weights.mapped_bytes(), static_cast<std::uint64_t>(parameter_count(config_)) * 4);
   EXPECT_EQ(weights.converted_bytes(), 0U);
   write_shards(7);
   std::filesystem::remove(file("model.safetensors"));
-  MappedWeights shards(folder_.path(), config_);
+  MappedWeights shards(device_, folder_.path(), config_);
   expect_same_numbers(shards.views());
   EXPECT_EQ(shards.converted_bytes(), 0U);
 }
 
 TEST_F(MappedWeightsTest, HaveTheImagesThatATrainedModelHasInBf16) {
   write_single(tensors());
-  MappedWeights weights(folder_.path(), config_, Precision::bf16);
+  MappedWeights weights(bf16_, folder_.path(), config_);
   expect_same_numbers(weights.views());
-  Memory trained(config_, Memory::Gradients::none, Precision::bf16);
+  Memory trained(bf16_, config_, Memory::Gradients::none);
   for (std::size_t i = 0; i < trained.views().all.size(); ++i)
-    std::copy_n(memory_.views().all[i].value, memory_.views().all[i].spec.size(), trained.views().all[i].value);
+    std::ranges::copy(floats_of(memory_.views().all[i].value), floats_of(trained.views().all[i].value).begin());
   trained.round_values();
   std::size_t images = 0;
   for (std::size_t i = 0; i < trained.views().all.size(); ++i) {
-    const Parameter<float>& expected = trained.views().all[i];
-    const Parameter<float>& found = weights.views().all[i];
-    ASSERT_EQ(found.image == nullptr, expected.image == nullptr) << expected.spec.name;
-    if (expected.image == nullptr) continue;
+    const Parameter& expected = trained.views().all[i];
+    const Parameter& found = weights.views().all[i];
+    ASSERT_EQ(bool(found.image), bool(expected.image)) << expected.spec.name;
+    if (!expected.image) continue;
     ++images;
-    EXPECT_EQ(std::memcmp(found.image, expected.image, static_cast<std::size_t>(expected.spec.size()) * sizeof(Bf16)),
-              0);
+    expect_same_image(found, expected);
   }
   EXPECT_GT(images, 0u);
 }
 
 TEST_F(MappedWeightsTest, StayThemselvesWhenTheFileIsReplaced) {
   write_single(tensors());
-  MappedWeights weights(folder_.path(), config_);
+  MappedWeights weights(device_, folder_.path(), config_);
   folder_.write("other", "nothing");
   std::filesystem::rename(file("other"), file("model.safetensors"));
   expect_same_numbers(weights.views());
@@ -66,32 +99,46 @@ TEST_F(MappedWeightsTest, AreCopiedWhereTheFileHasThemAtAnOddPlace) {
   ++length;
   std::memcpy(bytes.data(), &length, 8);
   folder_.write("model.safetensors", bytes);
-  MappedWeights weights(folder_.path(), config_);
+  MappedWeights weights(device_, folder_.path(), config_);
   expect_same_numbers(weights.views());
   EXPECT_EQ(weights.mapped_bytes(), 0U);
 }
 
 TEST_F(MappedWeightsTest, AreWidenedFromBf16) {
-  std::vector<std::vector<std::uint16_t>> halves;
-  std::vector<TensorView> all = tensors();
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    for (std::int64_t j = 0; j < all[i].elements(); ++j) {
-      float& value = memory_.views().all[i].value[j];
-      std::uint32_t bits = 0;
-      std::memcpy(&bits, &value, 4);
-      bits &= 0xFFFF0000U;
-      std::memcpy(&value, &bits, 4);
-      if (j == 0) halves.emplace_back();
-      halves.back().push_back(static_cast<std::uint16_t>(bits >> 16));
-    }
-    all[i].type = TensorType::bf16;
-    all[i].data = reinterpret_cast<const std::byte*>(halves.back().data());
-  }
-  write_single(all);
-  MappedWeights weights(folder_.path(), config_);
+  write_single(tensors_in_bf16());
+  MappedWeights weights(device_, folder_.path(), config_);
   expect_same_numbers(weights.views());
   EXPECT_EQ(weights.mapped_bytes(), 0U);
   EXPECT_EQ(weights.converted_bytes(), static_cast<std::uint64_t>(parameter_count(config_)) * 4);
+}
+
+TEST_F(MappedWeightsTest, AreUsedAsTheyLieInABf16FileByAModelInBf16) {
+  write_single(tensors_in_bf16());
+  MappedWeights weights(bf16_, folder_.path(), config_);
+  Memory trained(bf16_, config_, Memory::Gradients::none);
+  load_parameters(bf16_, folder_.path(), trained.views());
+  trained.round_values();
+  std::uint64_t in_place = 0;
+  for (std::size_t i = 0; i < trained.views().all.size(); ++i) {
+    const Parameter& expected = trained.views().all[i];
+    const Parameter& found = weights.views().all[i];
+    ASSERT_EQ(bool(found.image), bool(expected.image)) << expected.spec.name;
+    if (expected.image) {
+      expect_same_image(found, expected);
+    } else if (is_looked_up(expected.spec)) {
+      ASSERT_EQ(found.value.type, Type::bf16);
+      const auto* halves = static_cast<const Bf16*>(found.value.data);
+      EXPECT_TRUE(std::ranges::equal(floats_of(expected.value), std::span(halves, floats_of(expected.value).size()), {},
+                                     {}, widened));
+    } else {
+      ASSERT_EQ(found.value.type, Type::f32) << expected.spec.name;
+      EXPECT_TRUE(std::ranges::equal(floats_of(found.value), floats_of(expected.value))) << expected.spec.name;
+      continue;
+    }
+    in_place += static_cast<std::uint64_t>(expected.spec.size()) * sizeof(Bf16);
+  }
+  EXPECT_EQ(weights.mapped_bytes(), in_place);
+  EXPECT_GT(in_place, weights.converted_bytes());
 }
 
 /// 256 experts of 34 MB each in one layer, 8.6 GB together.
@@ -143,10 +190,11 @@ TEST(MappedExperts, AreNotReadUnlessATokenIsSentToThem) {
   const TemporaryFolder folder;
   const ModelConfig config = many_experts();
   write_zeros(folder.path() / "model.safetensors", config);
-  MappedWeights weights(folder.path(), config);
+  CpuDevice device(Precision::f32);
+  MappedWeights weights(device, folder.path(), config);
   EXPECT_GT(weights.mapped_bytes(), 8'000'000'000U);
   EXPECT_LT(resident("model.safetensors"), 16U << 20);
-  Generator generator(config, weights.views(), 8);
+  Generator generator(device, config, weights.views(), 8);
   int drawn = 0;
   generator.generate({0, 5}, 3, config.vocab_size, {}, [&](std::int32_t) { return ++drawn > 0; });
   EXPECT_EQ(drawn, 3);

@@ -7,9 +7,11 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include "model/device/cpu_device.h"
 #include "model/parameters/parameter.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
+#include "tests/trainer/floats.h"
 #include "trainer/weights/safetensors.h"
 
 namespace millrace {
@@ -17,20 +19,20 @@ namespace millrace {
 /// A model with distinct, non-integer values for all parameters, and a folder to save them in.
 class WeightsTest : public testing::Test {
  protected:
-  using Memory = ParameterMemory<float>;
+  using Memory = ParameterMemory;
 
   explicit WeightsTest(const ModelConfig& config = model_preset("openmoe-micro"))
-      : config_(config), memory_(config_, Memory::Gradients::none) {
+      : config_(config), memory_(device_, config_, Memory::Gradients::none) {
     float number = 0;
-    for (const Parameter<float>& parameter : memory_.views().all) {
-      for (std::int64_t i = 0; i < parameter.spec.size(); ++i) parameter.value[i] = number += 0.3F;
+    for (const Parameter& parameter : memory_.views().all) {
+      for (float& value : floats_of(parameter.value)) value = number += 0.3F;
     }
   }
 
   std::vector<TensorView> tensors() const {
     std::vector<TensorView> result;
-    for (const Parameter<float>& parameter : memory_.views().all)
-      result.push_back(tensor_of(parameter.spec.name, parameter.spec.shape, parameter.value));
+    for (const Parameter& parameter : memory_.views().all)
+      result.push_back(tensor_of(parameter.spec.name, parameter.spec.shape, floats_of(parameter.value).data()));
     return result;
   }
   std::filesystem::path file(const std::string& name) const { return folder_.path() / name; }
@@ -52,17 +54,20 @@ class WeightsTest : public testing::Test {
     folder_.write("model.safetensors.index.json", R"({"metadata":{},"weight_map":{)" + weight_map + "}}");
   }
 
-  void expect_same_numbers(const Parameters<float>& read) const {
+  void expect_same_numbers(const Parameters& read) const {
     ASSERT_EQ(read.all.size(), memory_.views().all.size());
     for (std::size_t i = 0; i < read.all.size(); ++i) {
-      const Parameter<float>& a = read.all[i];
-      EXPECT_EQ(std::memcmp(a.value, memory_.views().all[i].value, static_cast<std::size_t>(a.spec.size()) * 4), 0)
+      const Parameter& a = read.all[i];
+      ASSERT_EQ(a.value.type, Type::f32) << a.spec.name;
+      ASSERT_EQ(a.value.size(), a.spec.size()) << a.spec.name;
+      EXPECT_EQ(std::memcmp(a.value.data, memory_.views().all[i].value.data, floats_of(a.value).size_bytes()), 0)
           << a.spec.name;
     }
   }
 
   TemporaryFolder folder_;
   ModelConfig config_;
+  CpuDevice device_{Precision::f32};
   Memory memory_;
 };
 

@@ -1,5 +1,7 @@
 #include "trainer/weights/weights.h"
 
+#include <algorithm>
+
 #include <gmock/gmock.h>
 
 #include "tests/trainer/weights/weights_fixture.h"
@@ -13,19 +15,19 @@ using testing::HasSubstr;
 
 class Weights : public WeightsTest {
  protected:
-  void expect_loads() const {
-    Memory other(config_, Memory::Gradients::none);
-    load_parameters(folder_.path(), other.views());
+  void expect_loads() {
+    Memory other(device_, config_, Memory::Gradients::none);
+    load_parameters(device_, folder_.path(), other.views());
     expect_same_numbers(other.views());
   }
   /// The error of load_parameters for the folder; checks that nothing was loaded.
-  std::string refusal() const {
-    Memory other(config_, Memory::Gradients::none);
+  std::string refusal() {
+    Memory other(device_, config_, Memory::Gradients::none);
     try {
-      load_parameters(folder_.path(), other.views());
+      load_parameters(device_, folder_.path(), other.views());
     } catch (const ConfigError& error) {
-      for (const Parameter<float>& parameter : other.views().all)
-        EXPECT_EQ(std::count(parameter.value, parameter.value + parameter.spec.size(), 0.0F), parameter.spec.size());
+      for (const Parameter& parameter : other.views().all)
+        EXPECT_EQ(std::ranges::count(floats_of(parameter.value), 0.0F), parameter.spec.size());
       return error.what();
     }
     return "accepted";
@@ -33,7 +35,7 @@ class Weights : public WeightsTest {
 };
 
 TEST_F(Weights, LoadWhatWasSaved) {
-  save_parameters(folder_.path(), memory_.views());
+  save_parameters(folder_.path(), tensors());
   expect_loads();
 }
 
@@ -87,7 +89,7 @@ TEST_F(Weights, AreRefusedByNameWhenTheyDoNotFitTheModel) {
   write_single(all);
   EXPECT_THAT(refusal(), AllOf(HasSubstr("\"lm_head.weight\" is missing"), HasSubstr("[64, 16]")));
   all = tensors();
-  all.push_back(tensor_of("extra", {1}, memory_.views().all[0].value));
+  all.push_back(tensor_of("extra", {1}, floats_of(memory_.views().all[0].value).data()));
   write_single(all);
   EXPECT_THAT(refusal(), AllOf(HasSubstr("\"extra\" is not part"), HasSubstr("model.safetensors")));
   all = tensors();

@@ -1,0 +1,111 @@
+#include "model/device/cpu_products.h"
+
+#include <algorithm>
+
+#include "model/kernels/numbers.h"
+#include "model/parallel.h"
+
+namespace millrace {
+namespace {
+
+/// Numbers of a result that a thread adds up or writes at a time.
+constexpr Index kNumbers = Index{1} << 14;
+
+Type sum_type(const Product& product) {
+  return product.a.type == Type::f64 ? Type::f64 : Type::f32;
+}
+
+template <class To, class From>
+void copy_row(const From* from, To* to, Index count) {
+  for (Index j = 0; j < count; ++j) to[j] = stored_as<To>(from[j]);
+}
+
+void zero(const Tensor& c) {
+  for (Index i = 0; i < c.rows; ++i) {
+    auto* row = c.row<std::byte>(0) + static_cast<std::size_t>(i * c.stride) * bytes_of(c.type);
+    std::fill_n(row, static_cast<std::size_t>(c.columns) * bytes_of(c.type), std::byte{0});
+  }
+}
+
+/// The product of a piece, some terms at a time. The sum stays in full precision until it is complete.
+void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, SerialProduct serial, const Tensor& c,
+                    bool add) {
+  if (piece.terms == 0) {
+    if (!add) zero(c);
+    return;
+  }
+  thread_local Matrix<float> memory;
+  const Index most = pieces.most_terms();
+  const Index steps = range_count(piece.terms, most);
+  Product one = pieces.window(piece, 0, 0);
+  const bool rounds = c.type == Type::bf16 && (steps > 1 || one.a.type == Type::f32);
+  Tensor sums = c;
+  if (rounds) {
+    memory.reshape(c.rows, c.columns);
+    sums = {memory.data(), Type::f32, c.rows, c.columns, c.columns};
+  }
+  for (Index step = 0; step < steps && !stop_requested(); ++step) {
+    const Index first = step * most;
+    one = pieces.window(piece, first, std::min(most, piece.terms - first));
+    one.c = sums;
+    one.add = add || step > 0;
+    serial(one);
+  }
+  if (!rounds) return;
+  for (Index i = 0; i < c.rows; ++i) copy_row(memory.row(i), c.row<Bf16>(i), c.columns);
+}
+
+/// c = the sum of the parts, in order; or c += it.
+template <class Sum, class Result>
+void add_parts(const Tensor& parts, Index part_count, const Tensor& c, bool add) {
+  const Index rows = std::max(kNumbers / std::max(c.columns, Index{1}), Index{1});
+  for_ranges(c.rows, rows, [&](Index begin, Index end) {
+    for (Index i = begin; i < end; ++i) {
+      Sum* sum = parts.row<Sum>(i);
+      for (Index part = 1; part < part_count; ++part) {
+        const Sum* more = parts.row<Sum>(part * c.rows + i);
+        for (Index j = 0; j < c.columns; ++j) sum[j] += more[j];
+      }
+      Result* to = c.row<Result>(i);
+      if (add)
+        for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(to[j]);
+      copy_row(sum, to, c.columns);
+    }
+  });
+}
+
+}  // namespace
+
+void CpuProducts::multiply(const Product& product) {
+  check(product);
+  pieces_.cut(product);
+  const SerialProduct serial = serial_product(source_, product.a.type);
+  const Index parts = pieces_.parts();
+  const Index rows = product.c.rows;
+  Tensor partial;
+  if (parts > 1) {
+    const Type type = sum_type(product);
+    const Index columns = product.c.columns;
+    partial_.reshape(product.c.batch * parts * rows, columns * static_cast<Index>(bytes_of(type)));
+    partial = {partial_.data(), type, parts * rows, columns, columns, product.c.batch, parts * rows * columns};
+  }
+  for_long_ranges(pieces_.count(), 1, [&](Index i, Index) {
+    const ProductPiece piece = pieces_[i];
+    Tensor c = pieces_.window(piece, 0, 0).c;
+    if (parts > 1)
+      c = partial.entry(piece.entry)
+              .row_range(piece.part * rows + piece.row, piece.rows)
+              .column_range(piece.column, piece.columns);
+    multiply_piece(pieces_, piece, serial, c, parts == 1 && product.add);
+  });
+  if (parts == 1) return;
+  for (Index entry = 0; entry < product.c.batch; ++entry) {
+    const Tensor sums = partial.entry(entry);
+    const Tensor c = product.c.entry(entry);
+    if (c.type == Type::f64) add_parts<double, double>(sums, parts, c, product.add);
+    if (c.type == Type::f32) add_parts<float, float>(sums, parts, c, product.add);
+    if (c.type == Type::bf16) add_parts<float, Bf16>(sums, parts, c, false);
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "model/bf16.h"
+#include "model/device/attention_call.h"
+#include "model/device/product.h"
+#include "model/kernels/any_kernel.h"
+#include "model/tensor.h"
+
+namespace millrace {
+
+/// Memory and an ordered queue of work on it, in one precision. Work is done in the order in which it was given;
+/// reading from the host waits for it. The same calls give the same bits on one kind of device, which name() tells. One
+/// calling thread. Errors: std::bad_alloc or a message with what was asked for, used and free; Stopped (stop.h) from
+/// long work.
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual std::string name() const = 0;
+  virtual Precision precision() const = 0;
+  Type real() const { return real_type(precision()); }
+  Type low() const { return low_type(precision()); }
+
+  virtual void* allocate(std::size_t bytes) = 0;  ///< 256-byte aligned. Its contents are undefined.
+  virtual void release(void* memory) = 0;
+  virtual void clear(void* memory, std::size_t bytes) = 0;  ///< Zeros.
+  virtual void to_device(void* to, const void* from, std::size_t bytes) = 0;
+  virtual void to_host(void* to, const void* from, std::size_t bytes) = 0;
+
+  virtual void run(const AnyKernel& kernel, Index blocks) = 0;
+  virtual void multiply(const Product& product) = 0;
+  virtual void attend(const AttentionCall& call) = 0;
+  virtual void attend_backward(const AttentionGradient& call) = 0;
+
+  /// Whether experts' places may lie close together: products then read how many there are from memory.
+  virtual bool has_ragged_products() const = 0;
+  virtual void wait() = 0;
+};
+
+}  // namespace millrace

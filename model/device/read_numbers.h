@@ -1,0 +1,12 @@
+#pragma once
+
+#include <span>
+
+#include "model/device/device.h"
+
+namespace millrace {
+
+/// Numbers of the real type as doubles; waits. REQUIRES: as many as the tensor has, which lie together.
+void read_numbers(Device& device, const Tensor& there, std::span<double> to);
+
+}  // namespace millrace

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <variant>
+
+#include "model/kernels/adafactor.h"
+#include "model/kernels/adafactor_whole.h"
+#include "model/kernels/adamw.h"
+#include "model/kernels/embedding_rows.h"
+#include "model/kernels/loss_row.h"
+#include "model/kernels/norm_rows.h"
+#include "model/kernels/routing.h"
+#include "model/kernels/row_pieces.h"
+#include "model/kernels/rows.h"
+#include "model/kernels/slots.h"
+#include "model/kernels/swiglu.h"
+#include "model/kernels/turn_heads.h"
+
+namespace millrace {
+
+/// Every kernel that a Device runs.
+using AnyKernel =
+    std::variant<EmbeddingRows, EmbeddingGradient, NormRows, NormRowsBackward, AddPieces, TurnHeads, SwigluRows,
+                 SwigluBackward, CopyRows, CopyLowRows, RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens,
+                 QueuePairs, PlaceSlots, EmptySlots, FillSlots, SumRouting, RouteBackward, GatherSlots,
+                 GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares, AdafactorSums, AdafactorColumns,
+                 AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck, AdafactorApply,
+                 AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
+
+}  // namespace millrace

@@ -1,0 +1,114 @@
+// Every kernel of a training pass, run by lanes and blocks in three orders: the same bits, or a barrier is missing.
+#include <cmath>
+#include <cstring>
+
+#include <gtest/gtest.h>
+
+#include "model/device/read_numbers.h"
+#include "tests/model/kernels/ordered_device.h"
+#include "tests/model/test_support.h"
+
+namespace millrace {
+namespace {
+
+using namespace test;
+
+ModelConfig small(CapacityRule rule, bool pads_routed) {
+  ModelConfig config = model_preset("openmoe-micro");
+  config.vocab_size = 67;
+  config.hidden_size = 70;  // More than the lanes of a team, and no multiple of them.
+  config.head_dim = 6;
+  config.intermediate_size = 41;
+  config.num_experts = 5;
+  config.router_group_size = 40;
+  config.capacity_rule = rule;
+  config.pads_routed = pads_routed;
+  return config;
+}
+
+/// Rows with two segments, padding, and positions without loss.
+struct Packed {
+  RandomBatch random{2, 80, 67, 5};
+  std::vector<std::int32_t> segments, positions;
+
+  Packed() {
+    for (int row = 0; row < 2; ++row) {
+      for (int t = 0; t < 80; ++t) {
+        segments.push_back(t < 30 ? 1 : t < 71 ? 2 : 0);
+        positions.push_back(t < 30 ? t : t < 71 ? t - 30 : 0);
+        const auto at = static_cast<std::size_t>(80 * row + t);
+        if (t >= 71) random.tokens[at] = 0;
+        if (t >= 71 || t % 3 == 0) random.weights[at] = 0;
+      }
+    }
+  }
+  TokenBatch view() const {
+    TokenBatch batch = random.view();
+    batch.segment_ids = segments.data();
+    batch.positions = positions.data();
+    return batch;
+  }
+};
+
+/// Everything that a pass computes: losses, scores, and all gradients.
+std::vector<double> results_of(Device& device, const ModelConfig& config) {
+  ParameterMemory memory(device, config, ParameterMemory::Gradients::allocated);
+  memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return uniform(tensor + 7, element); });
+  memory.round_values();
+  Transformer model(device, config, memory.views());
+  const Packed packed;
+  const TokenScores evaluated = model.score(packed.view());
+  TokenScores trained;
+  const Losses losses = model.forward_backward(packed.view(), 0.5, &trained);
+  std::vector<double> all{losses.total, losses.aux_loss, losses.router_z_loss, losses.routers.at(0).entropy,
+                          losses.routers.at(0).dropped};
+  for (const TokenScores* scores : {&evaluated, static_cast<const TokenScores*>(&trained)}) {
+    all.insert(all.end(), scores->cross_entropy.begin(), scores->cross_entropy.end());
+    all.insert(all.end(), scores->correct.begin(), scores->correct.end());
+  }
+  for (const Parameter& parameter : memory.views().all) {
+    std::vector<double> gradient(static_cast<std::size_t>(parameter.spec.size()));
+    read_numbers(device, parameter.gradient, gradient);
+    all.insert(all.end(), gradient.begin(), gradient.end());
+  }
+  return all;
+}
+
+double relative_difference(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = 0;
+  double norm = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    difference += (a[i] - b[i]) * (a[i] - b[i]);
+    norm += b[i] * b[i];
+  }
+  return std::sqrt(difference / norm);
+}
+
+TEST(Kernels, GiveTheSameBitsInAnyOrderOfLanesAndBlocks) {
+  for (const Precision precision : {Precision::f32, Precision::bf16, Precision::f64}) {
+    for (const CapacityRule rule : {CapacityRule::flaxformer, CapacityRule::dropless}) {
+      for (const bool has_ragged : {true, false}) {
+        SCOPED_TRACE(testing::Message() << "precision " << static_cast<int>(precision) << ", rule "
+                                        << static_cast<int>(rule) << ", ragged " << has_ragged);
+        const ModelConfig config = small(rule, has_ragged);
+        const auto in = [&](Order order) {
+          OrderedDevice device(precision, order, has_ragged);
+          return results_of(device, config);
+        };
+        const std::vector<double> forwards = in(Order::forwards);
+        for (const Order order : {Order::backwards, Order::shuffled}) {
+          const std::vector<double> other = in(order);
+          ASSERT_EQ(other.size(), forwards.size());
+          EXPECT_EQ(std::memcmp(other.data(), forwards.data(), forwards.size() * sizeof(double)), 0);
+        }
+        CpuDevice device(precision, ProductSource::loops);
+        EXPECT_LT(relative_difference(results_of(device, config), forwards), precision == Precision::f64   ? 1e-13
+                                                                             : precision == Precision::f32 ? 1e-5
+                                                                                                           : 0.03);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <numeric>
+#include <random>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "model/device/cpu_device.h"
+
+namespace millrace::test {
+
+enum class Order : std::uint8_t { forwards, backwards, shuffled };
+
+/// The numbers from 0 in an order.
+inline std::vector<Index> in_order(Order order, Index count) {
+  std::vector<Index> numbers(static_cast<std::size_t>(count));
+  std::iota(numbers.begin(), numbers.end(), Index{0});
+  if (order == Order::backwards) std::ranges::reverse(numbers);
+  if (order == Order::shuffled) std::ranges::shuffle(numbers, std::mt19937_64(static_cast<std::uint64_t>(count)));
+  return numbers;
+}
+
+/// A team whose lanes do their work one after another in an order: a kernel that lacks a barrier gives other results in
+/// another order. As on a GPU, lane i has the indices i, i + kLanes, ...
+template <Order kOrder>
+struct OrderedTeam {
+  static constexpr int kLanes = 32;
+  template <class Value>
+  struct Each {
+    std::array<Value, kLanes> values{};
+    Value& operator[](int lane) { return values.at(static_cast<std::size_t>(lane)); }
+  };
+
+  template <class Work>
+  void each(Index count, const Work& work) const {
+    lanes([&](int lane) {
+      for (Index j = lane; j < count; j += kLanes) work(j);
+    });
+  }
+
+  template <class Term>
+  auto sum(Index count, const Term& term) const {
+    using Value = decltype(term(Index{0}));
+    return folded(count, term, Value{0}, [](Value a, Value b) { return a + b; });
+  }
+
+  template <class Term>
+  auto max(Index count, const Term& term) const {
+    using Value = decltype(term(Index{0}));
+    return folded(count, term, term(0), [](Value a, Value b) { return a > b ? a : b; });
+  }
+
+  template <class Work>
+  void lanes(const Work& work) const {
+    static const std::vector<Index> order = in_order(kOrder, kLanes);
+    for (const Index lane : order) work(static_cast<int>(lane));
+  }
+
+  template <class Value>
+  Value scan(Each<Value>& values) const {
+    Value sum{};
+    for (Value& value : values.values) sum += std::exchange(value, sum);
+    return sum;
+  }
+
+ private:
+  template <class Term, class Value, class Op>
+  Value folded(Index count, const Term& term, Value first, const Op& op) const {
+    Each<Value> parts;
+    lanes([&](int lane) {
+      parts[lane] = first;
+      for (Index j = lane; j < count; j += kLanes) parts[lane] = op(parts[lane], term(j));
+    });
+    for (int width = kLanes / 2; width > 0; width /= 2)
+      for (int lane = 0; lane < width; ++lane) parts[lane] = op(parts[lane], parts[lane + width]);
+    return parts[0];
+  }
+};
+
+/// A CpuDevice whose kernels are run by such teams, their blocks in the same order, on one thread.
+class OrderedDevice : public CpuDevice {
+ public:
+  OrderedDevice(Precision precision, Order order, bool has_ragged)
+      : CpuDevice(precision, ProductSource::loops), order_(order), has_ragged_(has_ragged) {}
+
+  void run(const AnyKernel& kernel, Index blocks) override {
+    std::visit(
+        [&](const auto& one) {
+          switch (order_) {
+            case Order::forwards:
+              return run_in_precision<Order::forwards>(one, blocks);
+            case Order::backwards:
+              return run_in_precision<Order::backwards>(one, blocks);
+            case Order::shuffled:
+              return run_in_precision<Order::shuffled>(one, blocks);
+          }
+        },
+        kernel);
+  }
+  bool has_ragged_products() const override { return has_ragged_; }
+
+ private:
+  template <Order kOrder, class Kernel>
+  void run_in_precision(const Kernel& kernel, Index blocks) const {
+    switch (precision()) {
+      case Precision::f32:
+        return run_blocks<kOrder, NumbersOf<Precision::f32>>(kernel, blocks);
+      case Precision::bf16:
+        return run_blocks<kOrder, NumbersOf<Precision::bf16>>(kernel, blocks);
+      case Precision::f64:
+        return run_blocks<kOrder, NumbersOf<Precision::f64>>(kernel, blocks);
+    }
+  }
+  template <Order kOrder, class Numbers, class Kernel>
+  static void run_blocks(const Kernel& kernel, Index blocks) {
+    for (const Index block : in_order(kOrder, blocks))
+      kernel.template operator()<Numbers>(OrderedTeam<kOrder>{}, block);
+  }
+
+  Order order_;
+  bool has_ragged_;
+};
+
+}  // namespace millrace::test

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+
+#include "model/config/model_config.h"
+#include "trainer/backend/training_backend.h"
+#include "trainer/config/train_config.h"
+
+namespace millrace {
+
+/// The whole model on one device of this process.
+class LocalBackend : public TrainingBackend {
+ public:
+  /// Weights are 0. Throws ConfigError as make_optimizer.
+  LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train);
+
+  void forward_backward(const MicroBatches& batches) override;
+  double gradient_norm() override { return optimizer_->gradient_norm(); }
+  UpdateNorms update(double learning_rate, double gradient_factor) override {
+    return optimizer_->update(learning_rate, gradient_factor);
+  }
+  TokenScores score(const TokenBatch& batch) override { return model_.score(batch); }
+  void measure(Profile* profile) override { model_.measure(profile); }
+
+  Device& device() override { return *device_; }
+  const Parameters& parameters() const override { return memory_.views(); }
+  Optimizer& optimizer() override { return *optimizer_; }
+  void initialize(const UniformNumbers& uniform) override { memory_.initialize(uniform); }
+  void values_changed() override { memory_.round_values(); }
+
+ private:
+  std::unique_ptr<Device> device_;
+  ParameterMemory memory_;
+  std::unique_ptr<Optimizer> optimizer_;
+  Transformer model_;
+  TokenScores scores_;
+};
+
+}  // namespace millrace
