@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-void Embedding::forward(const Pass& pass, const std::int32_t* tokens, const Tensor& h) {
+void Embedding::forward(const Pass& pass, const std::int32_t* tokens, Saved& saved, const Tensor& h) const {
   const Index vocabulary = weight_->value.rows;
   for (Index t = 0; t < h.rows; ++t) {
     if (tokens[t] < 0 || tokens[t] >= vocabulary) {
@@ -17,29 +17,30 @@ void Embedding::forward(const Pass& pass, const std::int32_t* tokens, const Tens
                               " of the micro-batch; the model has " + std::to_string(vocabulary) + " rows");
     }
   }
-  host_.assign(tokens, tokens + h.rows);
-  const Tensor there = tokens_.shaped(1, h.rows, Type::i32);
-  pass.device.to_device(there.data, tokens, host_.size() * sizeof(std::int32_t));
+  saved.on_host.assign(tokens, tokens + h.rows);
+  const Tensor there = saved.tokens.shaped(1, h.rows, Type::i32);
+  pass.device.to_device(there.data, tokens, saved.on_host.size() * sizeof(std::int32_t));
   pass.device.run(EmbeddingRows{static_cast<const std::int32_t*>(there.data), weight_->value, h}, h.rows);
 }
 
-void Embedding::backward(const Pass& pass, const Tensor& dh) {
+void Embedding::backward(const Pass& pass, const Saved& saved, const Tensor& dh) {
+  const std::vector<std::int32_t>& tokens = saved.on_host;
   positions_.clear();
-  positions_.reserve(host_.size());
-  for (std::size_t t = 0; t < host_.size(); ++t)
+  positions_.reserve(tokens.size());
+  for (std::size_t t = 0; t < tokens.size(); ++t)
     if (pass.layout.real[t] != 0) positions_.push_back(static_cast<std::int32_t>(t));
-  std::ranges::sort(positions_, {}, [&](std::int32_t t) { return std::tuple(host_[static_cast<std::size_t>(t)], t); });
+  std::ranges::sort(positions_, {}, [&](std::int32_t t) { return std::tuple(tokens[static_cast<std::size_t>(t)], t); });
   distinct_.clear();
   first_.clear();
-  for (auto* list : {&distinct_, &first_}) list->reserve(host_.size() + 1);
+  for (auto* list : {&distinct_, &first_}) list->reserve(tokens.size() + 1);
   for (std::size_t i = 0; i < positions_.size(); ++i) {
-    const std::int32_t token = host_[static_cast<std::size_t>(positions_[i])];
+    const std::int32_t token = tokens[static_cast<std::size_t>(positions_[i])];
     if (!distinct_.empty() && distinct_.back() == token) continue;
     distinct_.push_back(token);
     first_.push_back(static_cast<std::int32_t>(i));
   }
   first_.push_back(static_cast<std::int32_t>(positions_.size()));
-  const auto most = static_cast<Index>(host_.size()) + 1;
+  const auto most = static_cast<Index>(tokens.size()) + 1;
   auto* there = static_cast<std::int32_t*>(order_.shaped(3, most, Type::i32).data);
   std::int32_t* place = there;
   for (const auto* list : {&distinct_, &first_, &positions_}) {

@@ -12,18 +12,23 @@ namespace millrace {
 /// The rows of a batch's tokens:  h[t] = Embed[token[t]], not scaled.   h: (N, H)   Embed: [V, H]
 class Embedding {
  public:
-  Embedding(Device& device, const Parameter& weight) : weight_(&weight), tokens_(device), order_(device) {}
+  /// What backward needs.
+  struct Saved {
+    explicit Saved(Device& device) : tokens(device) {}
+    Buffer tokens;
+    std::vector<std::int32_t> on_host;  ///< The same.
+  };
+
+  Embedding(Device& device, const Parameter& weight) : weight_(&weight), order_(device) {}
 
   /// Throws std::out_of_range for a token without a row.
-  void forward(const Pass& pass, const std::int32_t* tokens, const Tensor& h);
-  /// Adds the gradient of the tokens that forward was last given; padding, whose gradient is zero, is left out.
-  void backward(const Pass& pass, const Tensor& dh);
+  void forward(const Pass& pass, const std::int32_t* tokens, Saved& saved, const Tensor& h) const;
+  /// Adds the tokens' gradient; padding, whose gradient is zero, is left out.
+  void backward(const Pass& pass, const Saved& saved, const Tensor& dh);
 
  private:
   const Parameter* weight_;
-  Buffer tokens_;
-  Buffer order_;                         ///< Of backward, for EmbeddingGradient: token, first, position.
-  std::vector<std::int32_t> host_;       ///< The tokens.
+  Buffer order_;                         ///< For EmbeddingGradient: token, first, position.
   std::vector<std::int32_t> positions_;  ///< Sorted by token.
   std::vector<std::int32_t> distinct_, first_;
 };

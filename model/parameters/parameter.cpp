@@ -15,17 +15,21 @@ Index aligned_size(const ParameterSpec& spec) {
   return range_count(spec.size(), kAlignment) * kAlignment;
 }
 
+void clear(Device& device, const Tensor& tensor) {
+  device.clear(tensor.data, static_cast<std::size_t>(tensor.size()) * bytes_of(tensor.type));
+}
+
 /// A piece of a tensor at a time is drawn by all threads and given to the device.
 template <class Scalar>
 void draw_all(Device& device, const Parameters& parameters, const UniformNumbers& uniform) {
   constexpr Index kPiece = 1 << 22;
   std::vector<Scalar> drawn;
-  for (std::size_t tensor = 0; tensor < parameters.all.size(); ++tensor) {
-    const ParameterSpec& spec = parameters.all[tensor].spec;
-    auto* to = static_cast<Scalar*>(parameters.all[tensor].value.data);
+  for (const Parameter& parameter : parameters.all) {
+    const ParameterSpec& spec = parameter.spec;
+    auto* to = static_cast<Scalar*>(parameter.value.data);
     for (Index first = 0; first < spec.size(); first += kPiece) {
       drawn.resize(static_cast<std::size_t>(std::min(kPiece, spec.size() - first)));
-      draw_values<Scalar>(spec, tensor, first, drawn, uniform);
+      draw_values<Scalar>(spec, spec.number, first, drawn, uniform);
       device.to_device(to + first, drawn.data(), drawn.size() * sizeof(Scalar));
     }
   }
@@ -55,21 +59,22 @@ const Parameter& Parameters::named(const std::string& name) const {
 }
 
 ParameterMemory::ParameterMemory(Device& device, const ModelConfig& config, Gradients gradients)
+    : ParameterMemory(device, parameter_specs(config), gradients) {}
+
+ParameterMemory::ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients)
     : device_(device), values_(device), gradients_(device), images_(device) {
   Index total = 0;
-  for (const ParameterSpec& spec : parameter_specs(config)) total += aligned_size(spec);
-  const auto cleared = [&](Buffer& buffer, Type type) {
-    const Tensor all = buffer.shaped(1, total, type);
-    device.clear(all.data, static_cast<std::size_t>(total) * bytes_of(type));
-    return all;
-  };
-  const Tensor values = cleared(values_, device.real());
-  const Tensor grads = gradients == Gradients::allocated ? cleared(gradients_, device.real()) : Tensor{};
-  const Tensor images = device.precision() == Precision::bf16 ? cleared(images_, Type::bf16) : Tensor{};
+  for (const ParameterSpec& spec : specs) total += aligned_size(spec);
+  const Tensor values = values_.shaped(1, total, device.real());
+  const Tensor grads = gradients == Gradients::allocated ? gradients_.shaped(1, total, device.real()) : Tensor{};
+  const Tensor images = device.precision() == Precision::bf16 ? images_.shaped(1, total, Type::bf16) : Tensor{};
   Index at = 0;
-  for (ParameterSpec& spec : parameter_specs(config)) {
+  for (const ParameterSpec& spec : specs) {
     const auto part = [&](const Tensor& all) {
-      return all ? parameter_tensor(spec, all.column_range(at, 0).data, all.type) : Tensor{};
+      if (!all) return Tensor{};
+      const Tensor tensor = parameter_tensor(spec, all.column_range(at, 0).data, all.type);
+      clear(device, tensor);
+      return tensor;
     };
     Parameter parameter{spec, part(values), part(grads), has_image(spec) ? part(images) : Tensor{}};
     views_.all.push_back(std::move(parameter));
@@ -78,8 +83,7 @@ ParameterMemory::ParameterMemory(Device& device, const ModelConfig& config, Grad
 }
 
 void ParameterMemory::zero_gradients() {
-  const Tensor all = gradients_.tensor();
-  device_.clear(all.data, static_cast<std::size_t>(all.size()) * bytes_of(all.type));
+  for (const Parameter& parameter : views_.all) clear(device_, parameter.gradient);
 }
 
 void ParameterMemory::round_values() {

@@ -32,7 +32,7 @@ Tensor parameter_tensor(const ParameterSpec& spec, void* data, Type type);
 bool has_image(const ParameterSpec& spec);
 bool is_looked_up(const ParameterSpec& spec);  ///< The embedding.
 
-/// All parameters of a model, in parameter_specs() order.
+/// The parameters of a model, or of some of its layers, in parameter_specs() order.
 struct Parameters {
   std::vector<Parameter> all;
 
@@ -41,11 +41,14 @@ struct Parameters {
 };
 
 /// Owns values and, if asked, gradients in one allocation each; every tensor is 64-byte aligned. Values start at 0.
+/// Each tensor is cleared for itself, so that on a processor its pages lie near the threads that have those rows in
+/// products and updates.
 class ParameterMemory {
  public:
   enum class Gradients : bool { none, allocated };
   /// With Precision::bf16, matrices have images, which round_values() must refresh whenever values have changed.
   ParameterMemory(Device& device, const ModelConfig& config, Gradients gradients);
+  ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients);
 
   const Parameters& views() const { return views_; }
   void zero_gradients();  ///< Throws Stopped (stop.h).

@@ -24,8 +24,9 @@ class SpecList {
 
   std::vector<ParameterSpec> build() {
     const int hidden = config_.hidden_size;
+    layer_ = ParameterSpec::kEmbedding;
     add("model.embed_tokens.weight", {config_.vocab_size, hidden}, {Law::normal, 1.0});
-    for (int layer = 0; layer < config_.num_hidden_layers; ++layer) add_layer(layer);
+    for (layer_ = 0; layer_ < config_.num_hidden_layers; ++layer_) add_layer(layer_);
     add_norm("model.norm.weight");
     add("lm_head.weight", {config_.vocab_size, hidden}, fan_in(Law::truncated_normal, hidden));
     return std::move(specs_);
@@ -33,7 +34,7 @@ class SpecList {
 
  private:
   void add(const std::string& name, std::vector<std::int64_t> shape, Initializer initializer, bool per_expert = false) {
-    specs_.push_back({name, std::move(shape), initializer, per_expert});
+    specs_.push_back({name, std::move(shape), initializer, per_expert, layer_, specs_.size()});
   }
   void add_norm(const std::string& name) { add(name, {config_.hidden_size}, {Law::ones, 0}); }
 
@@ -73,6 +74,7 @@ class SpecList {
   }
 
   const ModelConfig& config_;
+  int layer_ = 0;
   std::vector<ParameterSpec> specs_;
 };
 
@@ -86,6 +88,15 @@ std::int64_t ParameterSpec::size() const {
 
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config) {
   return SpecList(config).build();
+}
+
+std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const LayerRange& layers) {
+  std::vector<ParameterSpec> specs = parameter_specs(config);
+  std::erase_if(specs, [&](const ParameterSpec& spec) {
+    const int layer = std::clamp(spec.layer, 0, config.num_hidden_layers - 1);
+    return layer < layers.first || layer >= layers.end;
+  });
+  return specs;
 }
 
 std::int64_t parameter_count(const ModelConfig& config) {

@@ -20,13 +20,30 @@ struct ParameterSpec {
   std::string name;
   std::vector<std::int64_t> shape;
   Initializer initializer;
-  bool per_expert = false;  ///< First axis counts experts: optimizers treat each slice as its own tensor.
+  bool per_expert = false;   ///< First axis counts experts: optimizers treat each slice as its own tensor.
+  int layer = 0;             ///< kEmbedding, a layer, or behind the last one: the final norm and the head.
+  std::uint64_t number = 0;  ///< Place in the whole model's list.
+
+  static constexpr int kEmbedding = -1;
 
   std::int64_t size() const;
 };
 
-/// Every parameter of a model, in a fixed order.
+/// Consecutive layers of a model. The embedding goes with the first layer, the final norm and the head with the last.
+struct LayerRange {
+  int first = 0;
+  int end = 0;  ///< Behind the last one.
+
+  bool has_embedding() const { return first == 0; }
+  bool has_head(const ModelConfig& config) const { return end == config.num_hidden_layers; }
+};
+inline LayerRange all_layers(const ModelConfig& config) {
+  return {0, config.num_hidden_layers};
+}
+
+/// Every parameter of a model, or of some of its layers, in a fixed order.
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config);
+std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const LayerRange& layers);
 std::int64_t parameter_count(const ModelConfig& config);
 
 }  // namespace millrace

@@ -23,6 +23,7 @@ struct Generator::Impl {
         final_norm(parameters.named("model.norm.weight"), model.rms_norm_eps),
         head(computing, parameters.named("lm_head.weight"), model.z_loss_factor),
         batch(computing, config),
+        looked_up(computing),
         saved(computing),
         scratch(computing),
         h(computing),
@@ -48,7 +49,7 @@ struct Generator::Impl {
     }
     const Pass pass = batch.load_more(static_cast<int>(count), static_cast<std::int32_t>(fed), nullptr);
     const Tensor stream = h.shaped(count, config.hidden_size, device.real());
-    embedding.forward(pass, tokens.data(), stream);
+    embedding.forward(pass, tokens.data(), looked_up, stream);
     for (std::size_t i = 0; i < blocks.size(); ++i)
       blocks[i].feed(pass, stream, {keys[i].tensor(), values[i].tensor(), fed}, saved, scratch, stream);
     fed += count;
@@ -74,6 +75,7 @@ struct Generator::Impl {
 
   std::vector<Buffer> keys, values;  ///< (context, A) low, a layer each
   Index fed = 0;
+  Embedding::Saved looked_up;
   Block::Saved saved;
   Scratch scratch;
   Buffer h, x, inverse, there;

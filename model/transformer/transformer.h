@@ -9,10 +9,13 @@
 #include "model/parameters/parameter.h"
 #include "model/pass/token_batch.h"
 #include "model/profile.h"
+#include "model/transformer/activations.h"
+#include "model/transformer/routing_observer.h"
 
 namespace millrace {
 
-/// Losses of one micro-batch: means over loss weight (ce, z) and over MoE layers (aux, router z); unweighted parts.
+/// Losses of one micro-batch: means over loss weight (ce, z) and over the model's MoE layers (aux, router z);
+/// unweighted parts. Of some layers: their part.
 struct Losses {
   double total = 0;  ///< ce + z_loss + router_aux_loss_factor * aux_loss + router_z_loss_factor * router_z_loss
   double ce = 0;
@@ -22,6 +25,10 @@ struct Losses {
   double loss_weight = 0;                 ///< Sum of loss weights.
   std::vector<RouterStatistics> routers;  ///< Per MoE layer, in order.
 };
+
+/// Is told that the gradients of a layer (ParameterSpec::layer) are complete, but for micro-batches to come: the work
+/// is in the device's queue.
+using LayerDone = std::function<void(int layer)>;
 
 /// Per-position results of an evaluation.
 struct TokenScores {
@@ -46,31 +53,49 @@ struct Trace {
 ///   h += Attention(norm(h));  h += FFN(norm(h))                                  dense layer
 ///   h += Attention(norm(h));  h += MoE(norm(h));  h += SharedFFN(own norm(h))    MoE layer
 ///   logits = norm(h) W_head
-/// Holds activations between forward and backward; one object, one calling thread.
-/// Computes in the device's precision; the same bits for any number of OpenMP threads.
+/// Or some of its layers, a stage. One object, one calling thread. Computes in the device's precision; the same bits
+/// for any number of OpenMP threads. All passes throw Stopped once a stop is requested (stop.h): gradients and scores
+/// are then undefined. After the first batch of a shape, no pass of that shape allocates memory, except inside oneDNN.
 class Transformer {
  public:
-  /// `device` and `parameters`, whose memory is the device's, outlive the model.
+  /// `device` and `parameters`, whose memory is the device's, outlive the model. `parameters` may be those of the
+  /// layers alone.
   Transformer(Device& device, const ModelConfig& config, const Parameters& parameters,
               Recompute recompute = Recompute::no);
+  Transformer(Device& device, const ModelConfig& config, const Parameters& parameters, Recompute recompute,
+              const LayerRange& layers);
   ~Transformer();
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's gradient.
-  /// `scores`, if given, receives each position's loss. The result is valid until the next pass. After the first batch
-  /// of a shape, no pass of that shape allocates memory, except inside oneDNN. All passes throw Stopped once a stop is
-  /// requested (stop.h): gradients and scores are then undefined.
+  /// `scores`, if given, receives each position's loss. The result is valid until the next pass.
+  /// REQUIRES, as all passes but forward() and backward(): all layers.
   const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.
   Trace trace(const TokenBatch& batch, Mode mode);
 
+  /// The two halves of forward_backward(), in which other micro-batches may come between them. forward() returns the
+  /// residual stream behind the last layer, (N, H) real, in memory of `kept`. `input`: the stream before the first
+  /// layer, as the stage before returned it; the first stage takes none. What `batch` points to stays until backward().
+  Tensor forward(const TokenBatch& batch, const Tensor& input, Activations& kept);
+  /// Returns the gradient of `input`, valid until the next pass; none where the embedding is. `d_output`: the gradient
+  /// of what forward() returned; the last stage takes none, and makes the loss here. Uses `kept` up.
+  Tensor backward(const Tensor& d_output, double gradient_scale, Activations& kept, TokenScores* scores = nullptr,
+                  const LayerDone& done = {});
+  /// Of the last backward().
+  const Losses& losses() const;
+
   /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: stops timing.
   void measure(Profile* profile);
+  /// From now on `observer` sees the routing of every forward pass; none: of none.
+  void observe(RoutingObserver observer);
 
  private:
+  friend class Activations;
   struct Impl;
   std::unique_ptr<Impl> impl_;
+  Activations own_;
 };
 
 }  // namespace millrace
