@@ -41,6 +41,7 @@ struct ModelConfig {
   double router_aux_loss_factor = 0.01;
   double router_z_loss_factor = 1e-4;
   double z_loss_factor = 1e-4;
+  double dropout_rate = 0;  ///< In training, in all places of docs/model.md, "Dropout".
 
   bool is_moe_layer(int layer) const { return (layer + 1) % moe_layer_interval == 0; }
   bool operator==(const ModelConfig&) const = default;

@@ -54,6 +54,7 @@ void for_each_model_field(const Visit& visit) {
   // Computed in f32, where smaller ones are 0 and larger ones infinite.
   constexpr double kLeastFloat = std::numeric_limits<float>::min();
   constexpr double kMostFloat = std::numeric_limits<float>::max();
+  constexpr double kMostDropout = 0.99;
   using Config = ModelConfig;
 
   visit(ModelCount{{.name = "vocab_size",
@@ -132,6 +133,13 @@ void for_each_model_field(const Visit& visit) {
   visit(ModelNumber{
       {"router_z_loss_factor", "", "weight of the routers' z-loss"}, &Config::router_z_loss_factor, 0, kMostFloat});
   visit(ModelNumber{{"z_loss_factor", "", "weight of the logits' z-loss"}, &Config::z_loss_factor, 0, kMostFloat});
+  visit(ModelNumber{{.name = "dropout_rate",
+                     .unit = "",
+                     .meaning = "share of numbers that training sets to zero: [places](model.md#dropout)",
+                     .only_if_changed = true},
+                    &Config::dropout_rate,
+                    0,
+                    kMostDropout});
   visit(ModelCapacityRule{{"capacity_rule", "",
                            "how an expert's room is counted: [model.md](model.md#formulas). Absent in config.json: "
                            "`\"colossalai\"`, or `\"dropless\"` where `router_drop_tks` is false"},

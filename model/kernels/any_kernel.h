@@ -5,7 +5,7 @@
 #include "model/kernels/adafactor.h"
 #include "model/kernels/adafactor_whole.h"
 #include "model/kernels/adamw.h"
-#include "model/kernels/embedding_rows.h"
+#include "model/kernels/dropout.h"
 #include "model/kernels/loss_row.h"
 #include "model/kernels/norm_rows.h"
 #include "model/kernels/routing.h"
@@ -19,11 +19,12 @@ namespace millrace {
 
 /// Every kernel that a Device runs.
 using AnyKernel =
-    std::variant<EmbeddingRows, EmbeddingGradient, NormRows, NormRowsBackward, AddPieces, TurnHeads, SwigluRows,
-                 SwigluBackward, CopyRows, CopyLowRows, RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens,
-                 QueuePairs, PlaceSlots, EmptySlots, FillSlots, SumRouting, RouteBackward, GatherSlots,
-                 GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares, AdafactorSums, AdafactorColumns,
-                 AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck, AdafactorApply,
-                 AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
+    std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
+                 NormRowsBackward, AddPieces, TurnHeads, SwigluRows, SwigluBackward, CopyRows, CopyLowRows, RoundRows,
+                 GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots, FillSlots,
+                 SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares,
+                 AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck,
+                 AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck,
+                 AdamWApply>;
 
 }  // namespace millrace

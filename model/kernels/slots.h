@@ -1,5 +1,6 @@
 #pragma once
 
+#include "model/kernels/dropout.h"
 #include "model/kernels/numbers.h"
 
 namespace millrace {
@@ -46,8 +47,8 @@ struct GatherSlotsBackward {
   }
 };
 
-/// out[t] = h[t] + the sum over the token's kept experts of P_e y[slot]: gates are P itself, not rescaled. A token a
-/// block.
+/// out[t] = h[t] + the sum over the token's kept experts of P_e y[slot], with dropout: gates are P itself, not
+/// rescaled. A token a block.
 struct CombineSlots {
   Tensor h;                    ///< (N, H) real
   Tensor y;                    ///< (slots, H) low
@@ -56,6 +57,7 @@ struct CombineSlots {
   const std::int32_t* slot;    ///< (N, k)
   Tensor out;                  ///< (N, H) real
   int choices;
+  DropoutMask mask;
 
   template <class Numbers, class Team>
   MILLRACE_HD void operator()(const Team& team, Index t) const {
@@ -69,7 +71,13 @@ struct CombineSlots {
       if (slot[pair] < 0) continue;
       const Real gate = probabilities.row<Real>(t)[expert[pair]];
       const Low* from = y.row<Low>(slot[pair]);
-      team.each(out.columns, [=](Index j) { to[j] += gate * value_of(from[j]); });
+      if (mask.below == 0) {
+        team.each(out.columns, [=](Index j) { to[j] += gate * value_of(from[j]); });
+        continue;
+      }
+      const std::uint64_t row = mask.row_key(t);
+      team.each(out.columns,
+                [=, this](Index j) { to[j] += gate * value_of(from[j]) * static_cast<Real>(mask.factor(row, j)); });
     }
   }
 };

@@ -21,13 +21,13 @@ Block::Block(const ModelConfig& config, const Parameters& parameters, int layer)
 }
 
 void Block::forward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& out) const {
-  attention_.forward(pass, h, saved.attention, saved.behind_attention.shaped(h.rows, h.columns, h.type));
+  attention_.forward(pass, h, saved.attention, scratch, saved.behind_attention.shaped(h.rows, h.columns, h.type));
   behind(pass, saved, scratch, out);
 }
 
 void Block::feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved, Scratch& scratch,
                  const Tensor& out) const {
-  attention_.feed(pass, h, cache, saved.attention, saved.behind_attention.shaped(h.rows, h.columns, h.type));
+  attention_.feed(pass, h, cache, saved.attention, scratch, saved.behind_attention.shaped(h.rows, h.columns, h.type));
   behind(pass, saved, scratch, out);
 }
 

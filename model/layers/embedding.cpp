@@ -5,7 +5,7 @@
 #include <string>
 #include <tuple>
 
-#include "model/kernels/embedding_rows.h"
+#include "model/kernels/rows.h"
 
 namespace millrace {
 

@@ -13,7 +13,8 @@ const std::int32_t* ints(const Buffer& buffer) {
 }  // namespace
 
 Experts::Experts(const ModelConfig& config, const Parameters& parameters, const std::string& layer)
-    : experts_(config.num_experts),
+    : layer_(parameters.named(layer + "mlp.gate_weight").spec.layer),
+      experts_(config.num_experts),
       norm_(parameters.named(layer + "post_attention_layernorm.weight"), config.rms_norm_eps),
       router_(config, parameters.named(layer + "mlp.gate_weight")),
       gate_up_({&parameters.named(layer + "mlp.experts.wi_gate"), &parameters.named(layer + "mlp.experts.wi_up")},
@@ -24,6 +25,14 @@ SlotRows Experts::rows_of(const Pass& pass, const Routing& routing) const {
   const RoutingPlan& plan = pass.routing;
   return {ints(routing.first),
           std::min(routing.most_slots, plan.groups * std::min(plan.capacity.pairs, plan.capacity.group) + 31)};
+}
+
+void Experts::drop_inside(const Pass& pass, const Routing& routing, const Tensor& x) const {
+  const DropoutMask mask = pass.dropout_mask(layer_, DropoutPlace::experts_hidden);
+  if (!mask) return;
+  const auto choices = static_cast<int>(pass.routing.choices);
+  pass.device.run(DropSlots{x, ints(routing.pair), ints(routing.expert), ints(routing.first) + experts_, choices, mask},
+                  x.rows);
 }
 
 void Experts::forward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& out) const {
@@ -50,10 +59,12 @@ void Experts::forward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& 
   const Tensor y = saved.y.shaped(most, h.columns, device.low());
   gate_up_.forward(device, slots, gated, rows);
   device.run(SwigluRows{gated, hidden, count}, most);
+  drop_inside(pass, routing, hidden);
   down_.forward(device, hidden, y, rows);
 
   timer.next(Part::dispatch);
-  device.run(CombineSlots{h, y, routing.probabilities.tensor(), ints(routing.expert), ints(routing.slot), out, choices},
+  device.run(CombineSlots{h, y, routing.probabilities.tensor(), ints(routing.expert), ints(routing.slot), out, choices,
+                          pass.dropout_mask(layer_, DropoutPlace::experts)},
              h.rows);
 }
 
@@ -66,7 +77,12 @@ void Experts::backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch&
   const auto choices = static_cast<int>(pass.routing.choices);
   const Tensor d_gates = scratch.d_gates.shaped(h.rows, choices, device.real());
   const Tensor dy = scratch.dy_slots.shaped(most, h.columns, device.low());
-  device.run(CombineBackward{dh, saved.y.tensor(), routing.probabilities.tensor(), ints(routing.expert),
+  Tensor d_added = dh;
+  if (const DropoutMask mask = pass.dropout_mask(layer_, DropoutPlace::experts)) {
+    d_added = scratch.added.shaped(h.rows, h.columns, device.real());
+    device.run(DropRows{dh, d_added, mask}, h.rows);
+  }
+  device.run(CombineBackward{d_added, saved.y.tensor(), routing.probabilities.tensor(), ints(routing.expert),
                              ints(routing.pair), count, d_gates, dy, choices},
              most);
 
@@ -76,7 +92,9 @@ void Experts::backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch&
   const Tensor hidden = scratch.slot_hidden.shaped(most, down_.inputs(), device.low());
   const Tensor d_hidden = scratch.slot_d_hidden.shaped(most, down_.inputs(), device.low());
   down_.backward_input(device, dy, d_hidden, rows);
+  drop_inside(pass, routing, d_hidden);
   device.run(SwigluBackward{gated, d_hidden, hidden, count}, most);
+  drop_inside(pass, routing, hidden);
   down_.backward_weights(device, dy, hidden, rows);
   gate_up_.backward_weights(device, gated, saved.slots.tensor(), rows);
   const Tensor dx_slots = scratch.dx_slots.shaped(most, h.columns, device.real());

@@ -35,8 +35,10 @@ class Experts {
   const Router& router() const { return router_; }
 
  private:
+  void drop_inside(const Pass& pass, const Routing& routing, const Tensor& x) const;
   SlotRows rows_of(const Pass& pass, const Routing& routing) const;
 
+  int layer_;
   Index experts_;
   RmsNorm norm_;
   Router router_;

@@ -29,6 +29,7 @@ class FeedForward {
   void backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& dh) const;
 
  private:
+  int layer_;
   RmsNorm norm_;
   Linear gate_up_;
   Linear down_;

@@ -30,18 +30,20 @@ class SelfAttention {
   /// `layer`: "model.layers.3."
   SelfAttention(const ModelConfig& config, const Parameters& parameters, const std::string& layer);
 
-  void forward(const Pass& pass, const Tensor& h, Saved& saved, const Tensor& out) const;
+  void forward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& out) const;
   /// Turns the gradient of out into that of h, in place; adds to the weights' gradients.
   void backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& dh) const;
 
   /// The same for new positions of one row, which see those before through the cache, and are added to it.
-  void feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved, const Tensor& out) const;
+  void feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved, Scratch& scratch,
+            const Tensor& out) const;
 
  private:
   void project(const Pass& pass, const Tensor& h, Saved& saved) const;
   AttentionCall call(const Pass& pass, const Saved& saved) const;
-  void attend(const Pass& pass, const AttentionCall& call, const Tensor& h, const Tensor& out) const;
+  void attend(const Pass& pass, const AttentionCall& call, const Tensor& h, Scratch& scratch, const Tensor& out) const;
 
+  int layer_;
   Index heads_;
   Index width_;  ///< A
   RmsNorm norm_;

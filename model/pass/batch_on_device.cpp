@@ -20,7 +20,9 @@ const Value* upload(Device& device, const std::vector<Value>& values, Buffer& th
 
 Pass BatchOnDevice::load(const TokenBatch& batch, Mode mode, Profile* profile) {
   describe(batch, layout_);
-  return loaded(mode, profile);
+  Pass pass = loaded(mode, profile);
+  if (mode == Mode::train) pass.dropout = {config_.dropout_rate, batch.seed, batch.step, batch.first_row};
+  return pass;
 }
 
 Pass BatchOnDevice::load(BatchLayout layout, Mode mode, Profile* profile) {
@@ -58,6 +60,7 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
           .group_weight = upload(device_, routing_.group_weight, group_weight_, Type::f64),
           .cosine = rope_.cosine(),
           .sine = rope_.sine(),
+          .dropout = {},
           .scales = {},
           .profile = profile};
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include "model/device/device.h"
+#include "model/kernels/dropout.h"
 #include "model/pass/batch_layout.h"
 #include "model/pass/routing_plan.h"
 #include "model/profile.h"
@@ -13,6 +14,27 @@ namespace millrace {
 struct RouterLossScales {
   double aux = 0;
   double z = 0;
+};
+
+/// Where numbers are dropped: once in the model, or once in a layer.
+enum class DropoutPlace : std::uint8_t {
+  input,           ///< The embedding.
+  keys,            ///< Attention's probabilities.
+  attention,       ///< What attention adds to the stream.
+  hidden,          ///< Inside the dense or shared network.
+  dense,           ///< What it adds.
+  experts_hidden,  ///< Inside the experts.
+  experts,         ///< What they add.
+  output,          ///< The last norm.
+};
+
+/// Dropout of one pass; none unless it trains.
+struct Dropout {
+  double rate = 0;
+  std::uint64_t seed = 0, step = 0, first_row = 0;  ///< TokenBatch's.
+
+  /// Throws std::logic_error if the rate is not in [0, 1).
+  DropoutMask mask(int layer, DropoutPlace place, Index length) const;
 };
 
 /// The same for all layers of one pass. Arrays lie in the device's memory, an entry a position.
@@ -26,10 +48,12 @@ struct Pass {
   const std::uint8_t* routed = nullptr;  ///< RoutingPlan's.
   const double* group_weight = nullptr;  ///< Likewise.
   Tensor cosine, sine;                   ///< Of RoPE: (positions, D / 2) real.
-  RouterLossScales scales;               ///< For backward.
-  Profile* profile = nullptr;            ///< Null: no timing.
+  Dropout dropout;
+  RouterLossScales scales;     ///< For backward.
+  Profile* profile = nullptr;  ///< Null: no timing.
 
   Index positions() const { return layout.size(); }
+  DropoutMask dropout_mask(int layer, DropoutPlace place) const { return dropout.mask(layer, place, layout.length); }
 };
 
 }  // namespace millrace

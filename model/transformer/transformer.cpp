@@ -5,6 +5,8 @@
 #include <utility>
 
 #include "model/device/read_numbers.h"
+#include "model/kernels/dropout.h"
+#include "model/kernels/rows.h"
 #include "model/layers/block.h"
 #include "model/layers/embedding.h"
 #include "model/layers/head.h"
@@ -60,6 +62,8 @@ struct Transformer::Impl {
   /// Returns the stream behind the last layer. Without backward, all layers share memory.
   Tensor forward(const TokenBatch& tokens, const Tensor& input, Mode mode, Keep what, Activations::Impl& kept,
                  const RoutingObserver& observer);
+  /// Dropout in place, if there is any.
+  void drop(const Pass& pass, int layer, DropoutPlace place, const Tensor& x);
   /// The last norm of the stream, in `a`.
   Tensor normed(const Pass& pass, const Tensor& h);
   /// The loss, and its gradient by the stream, in `dh`.
@@ -110,10 +114,12 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
     return buffer.shaped(pass.positions(), config.hidden_size, device.real());
   };
   Tensor h = shaped(0);
-  if (embedding)
+  if (embedding) {
     embedding->forward(pass, tokens.tokens, kept.tokens, h);
-  else
+    drop(pass, ParameterSpec::kEmbedding, DropoutPlace::input, h);
+  } else {
     device.run(CopyRows{input, h}, h.rows);
+  }
   std::size_t moe_layer = 0;
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     Block::Saved& saved = saved_of(kept, i, what);
@@ -138,9 +144,14 @@ void Transformer::Impl::tell(const RoutingObserver& tell_to, std::size_t layer, 
            routing.probabilities.tensor()});
 }
 
+void Transformer::Impl::drop(const Pass& pass, int layer, DropoutPlace place, const Tensor& x) {
+  if (const DropoutMask mask = pass.dropout_mask(layer, place)) device.run(DropRows{x, x, mask}, x.rows);
+}
+
 Tensor Transformer::Impl::normed(const Pass& pass, const Tensor& h) {
   const Tensor x = a.shaped(h.rows, h.columns, device.low());
   final_norm->forward(pass, h, x, inverse.shaped(1, h.rows, device.real()));
+  drop(pass, layers.end, DropoutPlace::output, x);
   return x;
 }
 
@@ -156,6 +167,7 @@ Head::Sums Transformer::Impl::loss(Activations::Impl& kept, double scale, TokenS
                                   scale, dx);
   }
   device.clear(gradient.data, static_cast<std::size_t>(gradient.size()) * bytes_of(gradient.type));
+  drop(pass, layers.end, DropoutPlace::output, dx);
   final_norm->backward(pass, dx, h, inverse.tensor(), scratch.gains, gradient);
   return sums;
 }
@@ -241,6 +253,7 @@ Tensor Transformer::backward(const Tensor& d_output, double gradient_scale, Acti
     tell(model.layers.first + static_cast<int>(i));
   }
   if (model.embedding) {
+    model.drop(pass, ParameterSpec::kEmbedding, DropoutPlace::input, gradient);
     model.embedding->backward(pass, of.tokens, gradient);
     tell(ParameterSpec::kEmbedding);
   }

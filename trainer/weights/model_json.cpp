@@ -105,7 +105,6 @@ std::string model_config_json(const ModelConfig& config) {
       {"layer_norm_epsilon", config.rms_norm_eps},
       {"router_drop_tks", config.capacity_rule != CapacityRule::dropless},
       {"label_smoothing", 0.0},
-      {"dropout_rate", 0.0},
       {"expert_parallel", nullptr},
       {"enable_load_balance", false},
       {"enable_kernel", false},

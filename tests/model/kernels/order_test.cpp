@@ -23,6 +23,7 @@ ModelConfig small(CapacityRule rule, bool pads_routed) {
   config.router_group_size = 40;
   config.capacity_rule = rule;
   config.pads_routed = pads_routed;
+  if (pads_routed) config.dropout_rate = 0.1;
   return config;
 }
 

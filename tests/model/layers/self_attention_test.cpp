@@ -31,7 +31,7 @@ struct AttentionLayer {
 
   Matrix<Scalar> forward(Matrix<Scalar>& h) {
     Matrix<Scalar> out(h.rows(), h.columns());
-    attention.forward(test.pass, tensor_over(h), saved, tensor_over(out));
+    attention.forward(test.pass, tensor_over(h), saved, scratch, tensor_over(out));
     return out;
   }
 };

@@ -82,6 +82,63 @@ TEST(Transformer, GradientMatchesFiniteDifferencesWithPaddingThatIsNotRouted) {
   expect_gradient_with_segments_pads_and_weights(config);
 }
 
+TEST(Transformer, GradientMatchesFiniteDifferencesWithDropout) {
+  ModelConfig config = tiny();
+  config.dropout_rate = 0.3;
+  expect_gradient_with_segments_pads_and_weights(config);
+}
+
+/// The gradients of two rows after two others, in micro-batches of so many rows.
+std::vector<double> gradients_in_parts(const ModelConfig& config, int rows) {
+  auto memory = random_parameters<double>(config, 3);
+  Transformer model(*memory.device, config, memory.views());
+  const RandomBatch random(4, 6, config.vocab_size, 9);
+  for (int first = 0; first < 4; first += rows) {
+    TokenBatch batch = random.view();
+    const std::ptrdiff_t before = std::ptrdiff_t{6} * first;
+    batch = {rows, 6, batch.tokens + before, batch.labels + before, batch.loss_weights + before, nullptr, nullptr};
+    batch.step = 5;
+    batch.first_row = static_cast<std::uint64_t>(first);
+    model.forward_backward(batch, rows / 4.0);
+  }
+  std::vector<double> all;
+  for (const Parameter& parameter : memory.views().all) {
+    const std::span<double> gradient = numbers_of<double>(parameter.gradient);
+    all.insert(all.end(), gradient.begin(), gradient.end());
+  }
+  return all;
+}
+
+TEST(Transformer, DropsTheSameNumbersHoweverRowsAreCutIntoMicroBatches) {
+  ModelConfig config = tiny();
+  config.capacity_rule = CapacityRule::flaxformer;
+  config.router_group_size = 6;
+  config.dropout_rate = 0.3;
+  const std::vector<double> whole = gradients_in_parts(config, 4);
+  const std::vector<double> parts = gradients_in_parts(config, 1);
+  config.dropout_rate = 0;
+  const std::vector<double> without = gradients_in_parts(config, 4);
+  double largest = 0;
+  for (std::size_t i = 0; i < whole.size(); ++i) {
+    EXPECT_NEAR(whole[i], parts[i], 1e-12);
+    largest = std::max(largest, std::abs(whole[i] - without[i]));
+  }
+  EXPECT_GT(largest, 0.01);
+}
+
+TEST(Transformer, DropsNothingInAnEvaluation) {
+  ModelConfig config = tiny();
+  auto memory = random_parameters<double>(config, 3);
+  const RandomBatch batch(2, 7, config.vocab_size, 1);
+  const TokenScores without = Transformer(*memory.device, config, memory.views()).score(batch.view());
+  config.dropout_rate = 0.5;
+  Transformer model(*memory.device, config, memory.views());
+  TokenScores trained;
+  model.forward_backward(batch.view(), 1.0, &trained);
+  EXPECT_EQ(model.score(batch.view()).cross_entropy, without.cross_entropy);
+  EXPECT_NE(trained.cross_entropy, without.cross_entropy);
+}
+
 TEST(Transformer, TotalIsTheWeightedSumOfItsParts) {
   const ModelConfig config = tiny();
   auto memory = random_parameters<double>(config, 3);
@@ -186,7 +243,8 @@ TEST(Transformer, GivesTheSameBitsOnAnyNumberOfThreads) {
 }
 
 TEST(Transformer, GivesTheSameBitsWhenLayersAreRunAgain) {
-  const ModelConfig config = model_preset("openmoe-micro");
+  ModelConfig config = model_preset("openmoe-micro");
+  config.dropout_rate = 0.1;
   const RandomBatch batch(2, 50, config.vocab_size, 1);
   auto kept = random_parameters<float>(config, 3);
   auto again = random_parameters<float>(config, 3);
