@@ -1,7 +1,6 @@
 #include "model/cost/activation_memory.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "model/device/counting_device.h"
@@ -37,10 +36,10 @@ std::uint64_t host_bytes(const ModelConfig& config, std::uint64_t positions) {
 }  // namespace
 
 std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape) {
-  const double positions = static_cast<double>(shape.rows) * shape.length;
   // Pairs of tokens and choices are counted in 32 bits; no machine holds half as many.
-  if (positions * std::min(config.router_topk, config.num_experts) > std::numeric_limits<std::int32_t>::max() / 2)
-    return kMost;
+  constexpr double kMostPairs = 0x1p30;
+  const double positions = static_cast<double>(shape.rows) * shape.length;
+  if (positions * std::min(config.router_topk, config.num_experts) > kMostPairs) return kMost;
   CountingDevice device(shape.precision, true);
   const ParameterMemory parameters(device, config, ParameterMemory::Gradients::allocated);
   const std::uint64_t before = device.bytes();

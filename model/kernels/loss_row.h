@@ -40,7 +40,7 @@ struct LossRow {
       static_cast<Real*>(ce)[row] = log_sum - of_label;
       static_cast<Real*>(lse)[row] = log_sum;
       // Written so that it is false for NaN and infinity.
-      correct[row] = of_label == largest && largest_ones == 1 && log_sum - log_sum == Real{0} ? 1 : 0;
+      correct[row] = of_label == largest && largest_ones == 1 && log_sum * Real{0} == Real{0} ? 1 : 0;
     });
     if (out == nullptr) return;
     const auto own = static_cast<Real>(share[row]);

@@ -255,7 +255,8 @@ struct RouteBackward {
     }
     const Real* p = probabilities.row<Real>(t);
     const double weight = aux * group_weight[t / group];
-    for (Index e = 0; e < experts; ++e) d[e] = static_cast<Real>(weight * asked[t / group * experts + e]);
+    const std::int32_t* of_group = asked + t / group * experts;
+    for (Index e = 0; e < experts; ++e) d[e] = static_cast<Real>(weight * of_group[e]);
     for (int c = 0; c < choices; ++c)
       if (slot[t * choices + c] >= 0) d[expert[t * choices + c]] += d_gates.row<Real>(t)[c];
     Real along = 0;
