@@ -50,7 +50,8 @@ ROOMS = {
     "trainer/weights": "stages stages/io pipeline model model/config model/kernels model/device model/parameters "
                        "trainer/config",
     "trainer/optimizer": "stages model/device model/parameters model/optimizer trainer/config",
-    "trainer/backend": "model model/config model/device model/parameters model/optimizer model/transformer trainer/config "
+    "trainer/backend": "model model/config model/kernels model/device model/parameters model/pass model/optimizer "
+                       "model/transformer trainer/config "
                        "trainer/optimizer",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
     "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "

@@ -55,6 +55,13 @@ void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays) {
   lay_out(rows, arrays);
 }
 
+double mean_loss_weight(std::span<const StreamRow> rows, std::size_t micro_rows) {
+  double sum = 0;
+  for (const StreamRow& row : rows)
+    for (const float weight : row.row.loss_weights) sum += static_cast<double>(weight);
+  return sum * (static_cast<double>(micro_rows) / static_cast<double>(rows.size()));
+}
+
 RowArrays rows_of(std::span<const Row> rows) {
   RowArrays arrays;
   lay_out(rows, arrays);

@@ -28,6 +28,10 @@ struct RowArrays {
 void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays);
 RowArrays rows_of(std::span<const Row> rows);
 
+/// The loss weight that so many of the rows have on average: what a micro-batch's loss is divided by, so that the mean
+/// over micro-batches is the rows' weighted loss over all their weight.
+double mean_loss_weight(std::span<const StreamRow> rows, std::size_t micro_rows);
+
 /// A text's ids as CausalLM rows: each row begins with pad as BOS; every real label has loss weight 1; the last row is
 /// padded.
 RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad);

@@ -27,7 +27,20 @@ void zero(const Tensor& c) {
   }
 }
 
-/// The product of a piece, some terms at a time. The sum stays in full precision until it is complete.
+/// Sums in full precision become c, or are added to it.
+template <class Sum, class Result>
+void store(const Tensor& sums, const Tensor& c, bool add) {
+  for (Index i = 0; i < c.rows; ++i) {
+    Sum* sum = sums.row<Sum>(i);
+    Result* to = c.row<Result>(i);
+    if (add)
+      for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(to[j]);
+    copy_row(sum, to, c.columns);
+  }
+}
+
+/// The product of a piece, some terms at a time. The sum stays apart, in full precision, until it is complete: what is
+/// added to c does not depend on what c is.
 void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, SerialProduct serial, const Tensor& c,
                     bool add) {
   if (piece.terms == 0) {
@@ -39,20 +52,25 @@ void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, Seri
   const Index steps = range_count(piece.terms, most);
   Product one = pieces.window(piece, 0, 0);
   const bool rounds = c.type == Type::bf16 && (steps > 1 || one.a.type == Type::f32);
+  const bool is_apart = rounds || add;
   Tensor sums = c;
-  if (rounds) {
-    memory.reshape(c.rows, c.columns);
-    sums = {memory.data(), Type::f32, c.rows, c.columns, c.columns};
+  if (is_apart) {
+    sums.type = sum_type(one);
+    sums.stride = c.columns;
+    memory.reshape(c.rows, c.columns * static_cast<Index>(bytes_of(sums.type) / sizeof(float)));
+    sums.data = memory.data();
   }
   for (Index step = 0; step < steps && !stop_requested(); ++step) {
     const Index first = step * most;
     one = pieces.window(piece, first, std::min(most, piece.terms - first));
     one.c = sums;
-    one.add = add || step > 0;
+    one.add = step > 0;
     serial(one);
   }
-  if (!rounds) return;
-  for (Index i = 0; i < c.rows; ++i) copy_row(memory.row(i), c.row<Bf16>(i), c.columns);
+  if (!is_apart) return;
+  if (c.type == Type::f64) store<double, double>(sums, c, add);
+  if (c.type == Type::f32) store<float, float>(sums, c, add);
+  if (c.type == Type::bf16) store<float, Bf16>(sums, c, add);
 }
 
 /// c = the sum of the parts, in order; or c += it.

@@ -20,11 +20,11 @@ namespace millrace {
 /// Every kernel that a Device runs.
 using AnyKernel =
     std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
-                 NormRowsBackward, AddPieces, TurnHeads, SwigluRows, SwigluBackward, CopyRows, CopyLowRows, RoundRows,
-                 GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots, FillSlots,
-                 SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares,
-                 AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck,
-                 AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck,
-                 AdamWApply>;
+                 NormRowsBackward, AddPieces, TurnHeads, SwigluRows, SwigluBackward, CopyRows, AddRows, CopyLowRows,
+                 RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots,
+                 FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
+                 SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments,
+                 AdafactorCheck, AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply,
+                 AdamWCheck, AdamWApply>;
 
 }  // namespace millrace

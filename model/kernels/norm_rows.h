@@ -79,7 +79,8 @@ struct NormRowsBackward {
   }
 };
 
-/// to[j] += the sum over pieces of from[piece][j], in order; kColumns columns a block.
+/// to[j] += the sum over pieces of from[piece][j], in order; kColumns columns a block. The sum is made where the first
+/// piece is.
 struct AddPieces {
   static constexpr Index kColumns = 64;
 
@@ -91,11 +92,13 @@ struct AddPieces {
     using Real = typename Numbers::Real;
     const Index first = block * kColumns;
     const Index count = from.columns - first < kColumns ? from.columns - first : kColumns;
-    Real* sum = static_cast<Real*>(to) + first;
-    for (Index piece = 0; piece < from.rows; ++piece) {
+    Real* sum = from.row<Real>(0) + first;
+    for (Index piece = 1; piece < from.rows; ++piece) {
       const Real* row = from.row<Real>(piece) + first;
       team.each(count, [=](Index j) { sum[j] += row[j]; });
     }
+    Real* all = static_cast<Real*>(to) + first;
+    team.each(count, [=](Index j) { all[j] += sum[j]; });
   }
 };
 

@@ -17,7 +17,20 @@ struct CopyRows {
   }
 };
 
-/// Likewise, low to low.
+/// to += from, real; a row a block.
+struct AddRows {
+  Tensor from, to;
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index row) const {
+    using Real = typename Numbers::Real;
+    const Real* in = from.row<Real>(row);
+    Real* out = to.row<Real>(row);
+    team.each(from.columns, [=](Index j) { out[j] += in[j]; });
+  }
+};
+
+/// to = from, low to low; a row a block.
 struct CopyLowRows {
   Tensor from, to;
 
@@ -99,7 +112,7 @@ struct EmbeddingRows {
   }
 };
 
-/// The table's gradient: a token of the batch a block, whose positions are added in order.
+/// The table's gradient += the sum of each token's positions, in order: a token of the batch a block.
 struct EmbeddingGradient {
   const std::int32_t* token;     ///< (tokens): distinct ones
   const std::int32_t* first;     ///< (tokens + 1): where the token's positions begin in `position`
@@ -111,10 +124,11 @@ struct EmbeddingGradient {
   MILLRACE_HD void operator()(const Team& team, Index block) const {
     using Real = typename Numbers::Real;
     Real* to = gradient.row<Real>(token[block]);
-    for (Index i = first[block]; i < first[block + 1]; ++i) {
-      const Real* from = dh.row<Real>(position[i]);
-      team.each(dh.columns, [=](Index j) { to[j] += from[j]; });
-    }
+    team.each(dh.columns, [=, this](Index j) {
+      Real sum = 0;
+      for (Index i = first[block]; i < first[block + 1]; ++i) sum += dh.row<Real>(position[i])[j];
+      to[j] += sum;
+    });
   }
 };
 

@@ -47,8 +47,9 @@ void Embedding::backward(const Pass& pass, const Saved& saved, const Tensor& dh)
     pass.device.to_device(place, list->data(), list->size() * sizeof(std::int32_t));
     place += most;
   }
-  pass.device.run(EmbeddingGradient{there, there + most, there + 2 * most, dh, weight_->gradient},
-                  static_cast<Index>(distinct_.size()));
+  pass.device.run(
+      EmbeddingGradient{there, there + most, there + 2 * most, dh, pass.gradients.of(weight_->gradient, false)},
+      static_cast<Index>(distinct_.size()));
 }
 
 }  // namespace millrace

@@ -95,8 +95,8 @@ void Experts::backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch&
   drop_inside(pass, routing, d_hidden);
   device.run(SwigluBackward{gated, d_hidden, hidden, count}, most);
   drop_inside(pass, routing, hidden);
-  down_.backward_weights(device, dy, hidden, rows);
-  gate_up_.backward_weights(device, gated, saved.slots.tensor(), rows);
+  down_.backward_weights(pass, dy, hidden, rows);
+  gate_up_.backward_weights(pass, gated, saved.slots.tensor(), rows);
   const Tensor dx_slots = scratch.dx_slots.shaped(most, h.columns, device.real());
   gate_up_.backward_input(device, gated, dx_slots, rows);
 

@@ -39,8 +39,8 @@ void FeedForward::backward(const Pass& pass, const Tensor& h, Saved& saved, Scra
   if (inside) device.run(DropRows{d_hidden, d_hidden, inside}, h.rows);
   device.run(SwigluBackward{gated, d_hidden, hidden}, h.rows);
   if (inside) device.run(DropRows{hidden, hidden, inside}, h.rows);
-  down_.backward_weights(device, upstream, hidden);
-  gate_up_.backward_weights(device, gated, saved.x.tensor());
+  down_.backward_weights(pass, upstream, hidden);
+  gate_up_.backward_weights(pass, gated, saved.x.tensor());
   const Tensor dx = scratch.dx.shaped(h.rows, h.columns, device.real());
   gate_up_.backward_input(device, gated, dx);
   norm_.backward(pass, dx, h, saved.inverse.tensor(), scratch.gains, dh);

@@ -42,6 +42,7 @@ Index loss_chunk(Index vocabulary, Index positions, Precision precision) {
 
 Head::Head(Device& device, const Parameter& weight, double z_loss_factor)
     : vocabulary_(weight.value.rows),
+      weight_(&weight),
       z_(z_loss_factor),
       linear_({&weight}, Linear::Layout::out_in),
       chosen_there_(device),
@@ -53,10 +54,11 @@ Head::Head(Device& device, const Parameter& weight, double z_loss_factor)
       inputs_(device),
       d_inputs_(device),
       logits_(device),
-      gradient_(device) {}
+      gradient_(device),
+      chunks_(device) {}
 
-/// Lists the positions that carry loss; the sum of their weights.
-double Head::gather(const Targets& targets, Index positions, double scale, Device& device) {
+/// Lists the positions that carry loss.
+void Head::gather(const Targets& targets, Index positions, double scale, Device& device) {
   const Index multiple = chunk_multiple(device.precision());
   const auto most = static_cast<std::size_t>(rounded_up(positions, multiple));
   chosen_.clear();
@@ -65,7 +67,7 @@ double Head::gather(const Targets& targets, Index positions, double scale, Devic
   chosen_.reserve(most);
   labels_.reserve(most);
   shares_.reserve(most);
-  double weight = 0;
+  weight_sum_ = 0;
   for (Index t = 0; t < positions; ++t) {
     if (targets.weights[t] == 0) continue;
     if (targets.labels[t] < 0 || targets.labels[t] >= vocabulary_) {
@@ -74,25 +76,25 @@ double Head::gather(const Targets& targets, Index positions, double scale, Devic
     }
     chosen_.push_back(static_cast<std::int32_t>(t));
     labels_.push_back(targets.labels[t]);
-    weight += static_cast<double>(targets.weights[t]);
+    weight_sum_ += static_cast<double>(targets.weights[t]);
   }
   count_ = chosen_.size();
-  for (const std::int32_t t : chosen_) shares_.push_back(scale * static_cast<double>(targets.weights[t]) / weight);
+  divisor_ = targets.divisor > 0 ? targets.divisor : weight_sum_;
+  for (const std::int32_t t : chosen_) shares_.push_back(scale * static_cast<double>(targets.weights[t]) / divisor_);
   const auto whole = static_cast<std::size_t>(rounded_up(static_cast<Index>(count_), multiple));
   chosen_.resize(whole, -1);
   labels_.resize(whole, -1);
   shares_.resize(whole, 0);
-  return weight;
 }
 
-/// The means; also writes per-position results, 0 where the weight is 0.
-Head::Sums Head::summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const {
-  Sums sums{0, 0, weight};
+/// The sums; also writes per-position results, 0 where the weight is 0.
+Head::Sums Head::summed(const Targets& targets, Index positions, const PerPosition& results) const {
+  Sums sums{0, 0, weight_sum_};
   if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, positions, 0.0F);
   if (results.correct != nullptr) std::fill_n(results.correct, positions, std::uint8_t{0});
   for (std::size_t entry = 0; entry < count_; ++entry) {
     const Index position = chosen_[entry];
-    const double share = static_cast<double>(targets.weights[position]) / weight;
+    const double share = static_cast<double>(targets.weights[position]) / divisor_;
     sums.ce += share * ce_[entry];
     sums.square += share * lse_[entry] * lse_[entry];
     if (results.cross_entropy != nullptr) results.cross_entropy[position] = static_cast<float>(ce_[entry]);
@@ -101,10 +103,18 @@ Head::Sums Head::summed(const Targets& targets, double weight, Index positions, 
   return sums;
 }
 
+void Head::add_chunk(const Pass& pass, const Tensor& gradient, const Tensor& inputs, bool is_first, bool is_last) {
+  const Tensor all = pass.gradients.of(weight_->gradient, false);
+  if (is_first && is_last) return linear_.backward_weights(pass.device, gradient, inputs, all, true);
+  const Tensor sum = chunks_.shaped(all.rows, all.columns, all.type);
+  linear_.backward_weights(pass.device, gradient, inputs, sum, !is_first);
+  if (is_last) pass.device.run(AddRows{sum, all}, all.rows);
+}
+
 Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
                      double scale, const Tensor* da) {
   Device& device = pass.device;
-  const double weight = gather(targets, a.rows, scale, device);
+  gather(targets, a.rows, scale, device);
   const std::int32_t* chosen = upload(device, chosen_, chosen_there_);
   const std::int32_t* labels = upload(device, labels_, labels_there_);
   const double* shares = upload(device, shares_, shares_there_);
@@ -133,7 +143,7 @@ Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, 
                        lse.column_range(first, count).data, correct + first},
                count);
     if (da == nullptr) continue;
-    linear_.backward_weights(device, gradient, inputs);
+    add_chunk(pass, gradient, inputs, first == 0, first + most >= rows);
     const Tensor d_inputs = shaped(d_inputs_, count, a.columns, device.real());
     linear_.backward_input(device, gradient, d_inputs);
     device.run(ScatterRows{d_inputs, chosen + first, *da}, count);
@@ -147,7 +157,7 @@ Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, 
   read_numbers(device, ce, ce_);
   read_numbers(device, lse, lse_);
   device.to_host(correct_.data(), correct, count_);
-  return summed(targets, weight, a.rows, results);
+  return summed(targets, a.rows, results);
 }
 
 Head::Sums Head::forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results) {

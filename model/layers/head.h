@@ -13,16 +13,17 @@ namespace millrace {
 Index loss_chunk(Index vocabulary, Index positions, Precision precision);
 
 /// The head fused with its loss, one chunk of positions at a time, so that (N, V) logits are never in memory.
-///   logits = a W^T;  ce_t = lse_t - logits[t, label_t];  loss = sum_t w_t (ce_t + z lse_t^2) / sum_t w_t
+///   logits = a W^T;  ce_t = lse_t - logits[t, label_t];  loss = sum_t w_t (ce_t + z lse_t^2) / divisor
 /// Positions of weight 0 cost nothing.   a: (N, H) low   W: [V, H]   labels, weights: (N)
 class Head {
  public:
   struct Targets {
     const std::int32_t* labels = nullptr;
     const float* weights = nullptr;
+    double divisor = 0;  ///< What the loss is divided by; 0: the sum of the weights.
   };
   struct Sums {
-    double ce = 0;      ///< Weighted means.
+    double ce = 0;      ///< Weighted sums, divided.
     double square = 0;  ///< Of lse^2.
     double weight = 0;  ///< Sum of weights.
   };
@@ -33,6 +34,7 @@ class Head {
   };
 
   Head(Device& device, const Parameter& weight, double z_loss_factor);
+  void set_z_loss_factor(double factor) { z_ = factor; }
 
   /// The loss alone. Throws std::out_of_range for a label without a row.
   Sums forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results);
@@ -45,20 +47,26 @@ class Head {
  private:
   Sums run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, double scale,
            const Tensor* da);
-  double gather(const Targets& targets, Index positions, double scale, Device& device);
-  Sums summed(const Targets& targets, double weight, Index positions, const PerPosition& results) const;
+  void gather(const Targets& targets, Index positions, double scale, Device& device);
+  Sums summed(const Targets& targets, Index positions, const PerPosition& results) const;
+  /// A chunk's gradient of the weights, of several or alone.
+  void add_chunk(const Pass& pass, const Tensor& gradient, const Tensor& inputs, bool is_first, bool is_last);
 
   Index vocabulary_;
+  const Parameter* weight_;
   double z_;
   Linear linear_;
   std::vector<std::int32_t> chosen_;  ///< Positions of non-zero weight; then -1 up to whole chunks.
   std::vector<std::int32_t> labels_;  ///< Of these.
   std::vector<double> shares_;        ///< What each counts in the loss, with the scale.
   std::size_t count_ = 0;             ///< Without the -1.
+  double weight_sum_ = 0;             ///< Of the positions.
+  double divisor_ = 0;
   std::vector<double> ce_, lse_;
   std::vector<std::uint8_t> correct_;
   Buffer chosen_there_, labels_there_, shares_there_, ce_there_, lse_there_, correct_there_;
   Buffer inputs_, d_inputs_, logits_, gradient_;
+  Buffer chunks_;  ///< [V, H] real: the sum of several chunks' gradients, which is added to the others when complete.
 };
 
 }  // namespace millrace

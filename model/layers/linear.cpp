@@ -46,16 +46,18 @@ void Linear::forward(Device& device, const Tensor& x, const Tensor& y, bool add)
   }
 }
 
-void Linear::backward_weights(Device& device, const Tensor& dy, const Tensor& x) const {
+void Linear::backward_weights(const Pass& pass, const Tensor& dy, const Tensor& x) const {
   for (const Part& part : parts_) {
     const Tensor of_part = dy.column_range(part.output, outputs_of(part.factor));
-    const bool is_out_in = layout_ == Layout::out_in;
-    device.multiply({.a = is_out_in ? of_part : x,
-                     .b = is_out_in ? x : of_part,
-                     .c = part.gradient,
-                     .a_side = Side::transposed,
-                     .add = true});
+    backward_weights(pass.device, of_part, x, pass.gradients.of(part.gradient, false), true);
   }
+}
+
+void Linear::backward_weights(Device& device, const Tensor& dy, const Tensor& x, const Tensor& gradients,
+                              bool add) const {
+  const bool is_out_in = layout_ == Layout::out_in;
+  device.multiply(
+      {.a = is_out_in ? dy : x, .b = is_out_in ? x : dy, .c = gradients, .a_side = Side::transposed, .add = add});
 }
 
 void Linear::backward_input(Device& device, const Tensor& dy, const Tensor& dx) const {
@@ -75,11 +77,12 @@ void Linear::forward(Device& device, const Tensor& x, const Tensor& y, const Slo
   }
 }
 
-void Linear::backward_weights(Device& device, const Tensor& dy, const Tensor& x, const SlotRows& slots) const {
+void Linear::backward_weights(const Pass& pass, const Tensor& dy, const Tensor& x, const SlotRows& slots) const {
   for (const Part& part : parts_) {
     const Tensor of_part = dy.column_range(part.output, outputs_of(part.factor));
-    device.multiply(over_slots({.a = x, .b = of_part, .c = part.gradient, .a_side = Side::transposed, .add = true},
-                               Product::Ragged::inner, slots));
+    const Tensor gradient = pass.gradients.of(part.gradient, true);
+    pass.device.multiply(over_slots({.a = x, .b = of_part, .c = gradient, .a_side = Side::transposed, .add = true},
+                                    Product::Ragged::inner, slots));
   }
 }
 

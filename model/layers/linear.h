@@ -5,6 +5,7 @@
 
 #include "model/device/device.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/pass.h"
 
 namespace millrace {
 
@@ -30,13 +31,15 @@ class Linear {
   /// y = x W, or y += x W.
   void forward(Device& device, const Tensor& x, const Tensor& y, bool add = false) const;
   /// The weights' gradients += x^T dy.
-  void backward_weights(Device& device, const Tensor& dy, const Tensor& x) const;
+  void backward_weights(const Pass& pass, const Tensor& dy, const Tensor& x) const;
+  /// `gradients`, of one map's shape, = x^T dy, or += it.
+  void backward_weights(Device& device, const Tensor& dy, const Tensor& x, const Tensor& gradients, bool add) const;
   /// dx = dy W^T. dx is of the real type where there are several maps.
   void backward_input(Device& device, const Tensor& dy, const Tensor& dx) const;
 
   /// The same for experts.
   void forward(Device& device, const Tensor& x, const Tensor& y, const SlotRows& slots) const;
-  void backward_weights(Device& device, const Tensor& dy, const Tensor& x, const SlotRows& slots) const;
+  void backward_weights(const Pass& pass, const Tensor& dy, const Tensor& x, const SlotRows& slots) const;
   void backward_input(Device& device, const Tensor& dy, const Tensor& dx, const SlotRows& slots) const;
 
  private:

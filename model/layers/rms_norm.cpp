@@ -14,7 +14,8 @@ void RmsNorm::backward(const Pass& pass, const Tensor& dx, const Tensor& h, cons
   const Index count = range_count(h.rows, NormRowsBackward::kRows);
   const Tensor gains = pieces.shaped(count, h.columns, pass.device.real());
   pass.device.run(NormRowsBackward{dx, h, gain_->value.data, pass.real, inverse.data, dh, gains}, count);
-  pass.device.run(AddPieces{gains, gain_->gradient.data}, range_count(h.columns, AddPieces::kColumns));
+  pass.device.run(AddPieces{gains, pass.gradients.of(gain_->gradient, false).data},
+                  range_count(h.columns, AddPieces::kColumns));
 }
 
 }  // namespace millrace

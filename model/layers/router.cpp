@@ -87,7 +87,8 @@ void Router::backward(const Pass& pass, const Tensor& d_gates, const Tensor& x, 
                            .group = plan.capacity.group,
                            .choices = static_cast<int>(plan.choices)},
              range_count(x.rows, RouteBackward::kTokens));
-  device.multiply({.a = d_logits, .b = x, .c = weight_->gradient, .a_side = Product::Side::transposed, .add = true});
+  const Tensor gradient = pass.gradients.of(weight_->gradient, false);
+  device.multiply({.a = d_logits, .b = x, .c = gradient, .a_side = Product::Side::transposed, .add = true});
   device.multiply({.a = d_logits, .b = weight_->value, .c = dx, .add = true});
 }
 

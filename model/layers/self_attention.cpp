@@ -74,7 +74,7 @@ void SelfAttention::backward(const Pass& pass, const Tensor& h, Saved& saved, Sc
   const PartTimer timer(pass.profile, Part::attention);
   Device& device = pass.device;
   const Tensor upstream = as_low(device, dh, pass.dropout_mask(layer_, DropoutPlace::attention), scratch.dh_low);
-  output_.backward_weights(device, upstream, saved.context.tensor());
+  output_.backward_weights(pass, upstream, saved.context.tensor());
   const Tensor d_context = scratch.d_context.shaped(h.rows, width_, device.low());
   output_.backward_input(device, upstream, d_context);
   const Tensor dqkv = scratch.dqkv.shaped(h.rows, 3 * width_, device.low());
@@ -83,7 +83,7 @@ void SelfAttention::backward(const Pass& pass, const Tensor& h, Saved& saved, Sc
   if (const DropoutMask mask = pass.dropout_mask(layer_, DropoutPlace::keys))
     device.run(DropKeys{part(2), width_ / heads_, mask}, h.rows);
   device.run(TurnHeads{dqkv.column_range(0, 2 * width_), pass.cosine, pass.sine, pass.position, -1}, h.rows);
-  qkv_.backward_weights(device, dqkv, saved.x.tensor());
+  qkv_.backward_weights(pass, dqkv, saved.x.tensor());
   const Tensor dx = scratch.dx.shaped(h.rows, h.columns, device.real());
   qkv_.backward_input(device, dqkv, dx);
   norm_.backward(pass, dx, h, saved.inverse.tensor(), scratch.gains, dh);

@@ -29,6 +29,8 @@ class AdamW : public Optimizer {
 
   AdamW(Device& device, const Parameters& parameters, Settings settings);
 
+  void set(const Settings& settings) { settings_ = settings; }  ///< From the next update on.
+
   double gradient_norm() override;
   /// Checks every new value before it writes any, so that no second copy of the state is needed.
   UpdateNorms update(double learning_rate, double gradient_factor) override;

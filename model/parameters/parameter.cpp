@@ -62,24 +62,42 @@ ParameterMemory::ParameterMemory(Device& device, const ModelConfig& config, Grad
     : ParameterMemory(device, parameter_specs(config), gradients) {}
 
 ParameterMemory::ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients)
-    : device_(device), values_(device), gradients_(device), images_(device) {
-  Index total = 0;
-  for (const ParameterSpec& spec : specs) total += aligned_size(spec);
-  const Tensor values = values_.shaped(1, total, device.real());
-  const Tensor grads = gradients == Gradients::allocated ? gradients_.shaped(1, total, device.real()) : Tensor{};
-  const Tensor images = device.precision() == Precision::bf16 ? images_.shaped(1, total, Type::bf16) : Tensor{};
-  Index at = 0;
+    : ParameterMemory(device, specs, gradients, {}) {}
+
+ParameterMemory::ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients,
+                                 const MoreGradients& more)
+    : device_(device), whole_(more.whole), values_(device), gradients_(device), images_(device) {
   for (const ParameterSpec& spec : specs) {
+    all_ += aligned_size(spec);
+    shared_ += spec.per_expert ? 0 : aligned_size(spec);
+  }
+  const Tensor values = values_.shaped(1, all_, device.real());
+  const Tensor images = device.precision() == Precision::bf16 ? images_.shaped(1, all_, Type::bf16) : Tensor{};
+  Tensor grads;
+  if (gradients == Gradients::allocated)
+    grads = gradients_.shaped(1, (1 + more.whole) * all_ + more.shared * shared_, device.real());
+  Index next_shared = 0;
+  Index next_of_experts = shared_;
+  for (const ParameterSpec& spec : specs) {
+    Index& next = spec.per_expert ? next_of_experts : next_shared;
     const auto part = [&](const Tensor& all) {
       if (!all) return Tensor{};
-      const Tensor tensor = parameter_tensor(spec, all.column_range(at, 0).data, all.type);
-      clear(device, tensor);
-      return tensor;
+      clear(device, all.column_range(next, aligned_size(spec)));
+      return parameter_tensor(spec, all.column_range(next, 0).data, all.type);
     };
     Parameter parameter{spec, part(values), part(grads), has_image(spec) ? part(images) : Tensor{}};
     views_.all.push_back(std::move(parameter));
-    at += aligned_size(spec);
+    next += aligned_size(spec);
   }
+}
+
+Tensor ParameterMemory::whole_gradients(int number) const {
+  return gradients_.tensor().column_range(number * all_, all_);
+}
+
+Tensor ParameterMemory::shared_gradients(int number) const {
+  const Index first = number == 0 ? 0 : (1 + whole_) * all_ + (number - 1) * shared_;
+  return gradients_.tensor().column_range(first, shared_);
 }
 
 void ParameterMemory::zero_gradients() {

@@ -49,15 +49,29 @@ class ParameterMemory {
   /// With Precision::bf16, matrices have images, which round_values() must refresh whenever values have changed.
   ParameterMemory(Device& device, const ModelConfig& config, Gradients gradients);
   ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients);
+  /// With room for so many further gradients: of all tensors, and of all but the experts'.
+  struct MoreGradients {
+    int whole = 0;
+    int shared = 0;
+  };
+  ParameterMemory(Device& device, const std::vector<ParameterSpec>& specs, Gradients gradients,
+                  const MoreGradients& more);
 
   const Parameters& views() const { return views_; }
-  void zero_gradients();  ///< Throws Stopped (stop.h).
+  void zero_gradients();  ///< The parameters' own. Throws Stopped (stop.h).
+  /// The further gradients: their numbers without gaps, (1, count) real. Number 0 is that of the parameters. Those of
+  /// all tensors hold the shared ones in front.
+  Tensor whole_gradients(int number) const;
+  Tensor shared_gradients(int number) const;
   void round_values();
   /// Draws every parameter by its initializer. Throws Stopped (stop.h).
   void initialize(const UniformNumbers& uniform);
 
  private:
   Device& device_;
+  Index all_ = 0;     ///< Numbers, with what lies between tensors.
+  Index shared_ = 0;  ///< Of all tensors but the experts', which come first.
+  int whole_ = 0;     ///< Further gradients of all.
   Buffer values_, gradients_, images_;
   Parameters views_;
 };

@@ -61,6 +61,7 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
           .cosine = rope_.cosine(),
           .sine = rope_.sine(),
           .dropout = {},
+          .gradients = {},
           .scales = {},
           .profile = profile};
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 #include "model/device/device.h"
@@ -37,6 +38,17 @@ struct Dropout {
   DropoutMask mask(int layer, DropoutPlace place, Index length) const;
 };
 
+/// Where gradients are added: so many bytes behind the parameters' own (ParameterMemory::place).
+struct GradientPlace {
+  std::ptrdiff_t shared = 0;   ///< Of tensors that are not the experts'.
+  std::ptrdiff_t experts = 0;  ///< Of the experts'.
+
+  Tensor of(Tensor gradient, bool per_expert) const {
+    gradient.data = static_cast<std::byte*>(gradient.data) + (per_expert ? experts : shared);
+    return gradient;
+  }
+};
+
 /// The same for all layers of one pass. Arrays lie in the device's memory, an entry a position.
 struct Pass {
   Device& device;
@@ -49,6 +61,7 @@ struct Pass {
   const double* group_weight = nullptr;  ///< Likewise.
   Tensor cosine, sine;                   ///< Of RoPE: (positions, D / 2) real.
   Dropout dropout;
+  GradientPlace gradients;     ///< For backward.
   RouterLossScales scales;     ///< For backward.
   Profile* profile = nullptr;  ///< Null: no timing.
 

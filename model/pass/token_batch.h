@@ -15,6 +15,7 @@ struct TokenBatch {
   /// Null: one segment a row. Attention stays within a segment; 0 is padding; equal ids of a row stand together.
   const std::int32_t* segment_ids = nullptr;
   const std::int32_t* positions = nullptr;  ///< Null: 0 .. T-1.
+  double loss_divisor = 0;                  ///< What the cross-entropy is divided by; 0: the sum of the loss weights.
   /// What is dropped in training is a function of the run's seed, the step, and a row's number in the step.
   std::uint64_t seed = 0;
   std::uint64_t step = 0;

@@ -83,6 +83,7 @@ struct Transformer::Impl {
   int moe_layers = 0;  ///< Of the whole model.
   Profile* profile = nullptr;
   RoutingObserver observer;
+  GradientPlace gradients;
 
   Losses passed;      ///< Of the last training pass.
   Block::Saved last;  ///< Of the layer that was last run, if layers are run again.
@@ -163,8 +164,8 @@ Head::Sums Transformer::Impl::loss(Activations::Impl& kept, double scale, TokenS
   Head::Sums sums;
   {
     const PartTimer timer(profile, Part::head_and_loss);
-    sums = head->forward_backward(pass, x, {kept.targets.labels, kept.targets.loss_weights}, room_for(scores, x.rows),
-                                  scale, dx);
+    sums = head->forward_backward(pass, x, {kept.targets.labels, kept.targets.loss_weights, kept.targets.loss_divisor},
+                                  room_for(scores, x.rows), scale, dx);
   }
   device.clear(gradient.data, static_cast<std::size_t>(gradient.size()) * bytes_of(gradient.type));
   drop(pass, layers.end, DropoutPlace::output, dx);
@@ -211,6 +212,19 @@ void Transformer::measure(Profile* profile) {
   impl_->profile = profile;
 }
 
+void Transformer::follow(const ModelConfig& config) {
+  Impl& model = *impl_;
+  model.config.router_aux_loss_factor = config.router_aux_loss_factor;
+  model.config.router_z_loss_factor = config.router_z_loss_factor;
+  model.config.z_loss_factor = config.z_loss_factor;
+  model.config.dropout_rate = config.dropout_rate;
+  if (model.head) model.head->set_z_loss_factor(config.z_loss_factor);
+}
+
+void Transformer::add_gradients_at(const GradientPlace& place) {
+  impl_->gradients = place;
+}
+
 void Transformer::observe(RoutingObserver observer) {
   impl_->observer = std::move(observer);
 }
@@ -232,6 +246,7 @@ Tensor Transformer::backward(const Tensor& d_output, double gradient_scale, Acti
   const auto tell = [&](int layer) {
     if (done) done(layer);
   };
+  pass.gradients = model.gradients;
   Head::Sums sums;
   if (model.head) {
     sums = model.loss(of, gradient_scale, scores, gradient);
@@ -275,8 +290,8 @@ TokenScores Transformer::score(const TokenBatch& batch, Losses* losses) {
   const Tensor x = model.normed(*kept.pass, h);
   TokenScores scores;
   const PartTimer timer(model.profile, Part::head_and_loss);
-  const Head::Sums sums =
-      model.head->forward(*kept.pass, x, {batch.labels, batch.loss_weights}, room_for(&scores, x.rows));
+  const Head::Sums sums = model.head->forward(*kept.pass, x, {batch.labels, batch.loss_weights, batch.loss_divisor},
+                                              room_for(&scores, x.rows));
   if (losses != nullptr) model.finish(kept, sums, *losses);
   return scores;
 }

@@ -7,6 +7,7 @@
 #include "model/config/model_config.h"
 #include "model/layers/router_statistics.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/pass.h"
 #include "model/pass/token_batch.h"
 #include "model/profile.h"
 #include "model/transformer/activations.h"
@@ -14,8 +15,8 @@
 
 namespace millrace {
 
-/// Losses of one micro-batch: means over loss weight (ce, z) and over the model's MoE layers (aux, router z);
-/// unweighted parts. Of some layers: their part.
+/// Losses of one micro-batch: sums over loss weight, divided (ce, z; TokenBatch::loss_divisor), means over the model's
+/// MoE layers (aux, router z); unweighted parts. Of some layers: their part.
 struct Losses {
   double total = 0;  ///< ce + z_loss + router_aux_loss_factor * aux_loss + router_z_loss_factor * router_z_loss
   double ce = 0;
@@ -88,6 +89,11 @@ class Transformer {
 
   /// From now on adds each pass's seconds to `profile`, which must outlive the passes; null: stops timing.
   void measure(Profile* profile);
+  /// From now on takes the factors of losses and the dropout rate from `config`: what may change while a model is
+  /// trained. Not between forward() and backward().
+  void follow(const ModelConfig& config);
+  /// From now on adds gradients there.
+  void add_gradients_at(const GradientPlace& place);
   /// From now on `observer` sees the routing of every forward pass; none: of none.
   void observe(RoutingObserver observer);
 

@@ -176,7 +176,22 @@ class From(unittest.TestCase):
         shutil.rmtree(older / "checkpoints" / "step-000056")
         change_json(older / "checkpoints" / self.checkpoint.name, lambda state: state["run"].pop("arithmetic_version"))
         done = millrace("train", older, "--resume")
-        self.assertIn("resuming with version 2 of the arithmetic (before: 1): losses differ in the last digits", done.stderr)
+        self.assertRegex(done.stderr,
+                         r"resuming with version \d+ of the arithmetic \(before: 1\): losses differ in the last digits")
+
+    def test_a_run_that_was_begun_before_loss_rows_goes_on_with_its_own(self):
+        older, micro = self.folder / "older_losses", ("--set", "train.micro_rows=2")
+        begun = millrace("train", self.run_file, "--run-dir", older, *micro, *ONE_STEP)
+        self.assertNotIn("loss_rows", begun.stderr)
+        text = (older / "run.toml").read_text()
+        self.assertIn("loss_rows = 4\n", text)  # All rows of the step.
+        (older / "run.toml").write_text(text.replace("loss_rows = 4\n", ""))
+        for run in (older, self.run_file):
+            done = millrace("train", run, "--run-dir", older, *micro, *ONE_STEP, "--resume")
+            self.assertIn("loss_rows = 2: the run was begun before that key was", done.stderr)
+        refused = millrace("train", older, *micro, *ONE_STEP, "--set", "train.loss_rows=4", "--resume", code=2).stderr
+        self.assertIn("loss_rows", refused)
+        self.assertIn("--accept-changes", refused)
 
     def test_rows_are_those_of_a_run_that_began_with_nothing(self):
         plain = self.folder / "plain"

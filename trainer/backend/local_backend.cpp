@@ -6,18 +6,33 @@
 
 namespace millrace {
 
+namespace {
+
+LaneShape lanes_of(const TrainConfig& train) {
+  return {static_cast<std::size_t>(train.lanes), static_cast<std::size_t>(train.expert_lanes)};
+}
+
+}  // namespace
+
 LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train)
     : device_(std::move(device)),
-      memory_(*device_, model, ParameterMemory::Gradients::allocated),
+      memory_(*device_, parameter_specs(model), ParameterMemory::Gradients::allocated, lanes_of(train).more()),
+      sums_(*device_, memory_, lanes_of(train)),
       optimizer_(make_optimizer(train, *device_, memory_.views())),
       model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no) {}
 
 void LocalBackend::forward_backward(const MicroBatches& batches) {
-  memory_.zero_gradients();
   for (std::size_t i = 0; i < batches.count; ++i) {
+    model_.add_gradients_at(sums_.begin(i, batches.count));
     const Losses& losses = model_.forward_backward(batches.rows(i), batches.share, &scores_);
+    sums_.end(i, batches.count);
     batches.done(i, losses, scores_);
   }
+}
+
+void LocalBackend::follow(const ModelConfig& model, const TrainConfig& train) {
+  model_.follow(model);
+  change_settings(train, *optimizer_);
 }
 
 }  // namespace millrace

@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "model/config/model_config.h"
+#include "trainer/backend/lane_sums.h"
 #include "trainer/backend/training_backend.h"
 #include "trainer/config/train_config.h"
 
@@ -20,6 +21,7 @@ class LocalBackend : public TrainingBackend {
     return optimizer_->update(learning_rate, gradient_factor);
   }
   TokenScores score(const TokenBatch& batch) override { return model_.score(batch); }
+  void follow(const ModelConfig& model, const TrainConfig& train) override;
   void measure(Profile* profile) override { model_.measure(profile); }
 
   Device& device() override { return *device_; }
@@ -31,6 +33,7 @@ class LocalBackend : public TrainingBackend {
  private:
   std::unique_ptr<Device> device_;
   ParameterMemory memory_;
+  LaneSums sums_;
   std::unique_ptr<Optimizer> optimizer_;
   Transformer model_;
   TokenScores scores_;

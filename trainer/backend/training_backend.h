@@ -3,11 +3,13 @@
 #include <cstddef>
 #include <functional>
 
+#include "model/config/model_config.h"
 #include "model/device/device.h"
 #include "model/optimizer/optimizer.h"
 #include "model/parameters/parameter.h"
 #include "model/profile.h"
 #include "model/transformer/transformer.h"
+#include "trainer/config/train_config.h"
 
 namespace millrace {
 
@@ -37,6 +39,9 @@ class TrainingBackend {
   virtual UpdateNorms update(double learning_rate, double gradient_factor) = 0;
   /// Loss per position, eval capacity, no gradients.
   virtual TokenScores score(const TokenBatch& batch) = 0;
+  /// From the next step on: the settings that may change while a model is trained. Of `model` the factors of losses and
+  /// the dropout rate, of `train` the optimizer's settings. Throws ConfigError as make_optimizer.
+  virtual void follow(const ModelConfig& model, const TrainConfig& train) = 0;
   /// From now on adds each pass's seconds to `profile`; null: stops timing.
   virtual void measure(Profile* profile) = 0;
 

@@ -39,7 +39,9 @@ RunConfig load_run(const RunSource& options) {
   run.model = read_model(table.table(model_keys().name()));
   if (run.model.max_position_embeddings < stream.sequence_length)
     run.model.max_position_embeddings = stream.sequence_length;
-  run.train = read_training(table);
+  run.names_loss_rows = table.table("train").has("loss_rows");
+  const bool is_record = std::filesystem::exists(run.file.parent_path() / "run.json");
+  run.train = read_training(table, is_record ? LossRows::of_micro_batch : LossRows::of_step);
   table.refuse_unknown_keys();
   if (run.train.tokens == 0) run.train.tokens = stream.phases.back().until;
   if (run.train.tokens > stream.phases.back().until)
@@ -47,6 +49,16 @@ RunConfig load_run(const RunSource& options) {
                                   run.train.tokens, stream.phases.back().until));
   run.resolved = resolve(run);
   return run;
+}
+
+void keep_loss_rows(const RunConfig& from, RunConfig& run) {
+  run.train.loss_rows = from.train.loss_rows;
+  if (run.train.loss_rows % run.train.micro_rows != 0)
+    throw ConfigError(
+        fmt::format("{}: [train] micro_rows is {}, expected a divisor of loss_rows = {}, with which the "
+                    "run was begun",
+                    run.file.string(), run.train.micro_rows, run.train.loss_rows));
+  run.resolved = resolve(run);
 }
 
 StreamConfig trained_stream(const RunConfig& run) {

@@ -17,6 +17,7 @@ struct RunConfig {
   StreamConfig stream;
   ModelConfig model;  ///< vocab_size is 0 unless the file sets it: the vocabulary's embedding_rows() then.
   TrainConfig train;
+  bool names_loss_rows = false;  ///< The file, or --set, has [train] loss_rows.
   /// The resolved run as files of a run folder: "run.toml", "mixes/....toml", "objectives/....toml" and their text.
   /// load_run of that run.toml gives the same run again. Two runs are the same iff these are equal.
   std::vector<std::pair<std::string, std::string>> resolved;
@@ -31,6 +32,9 @@ struct RunSource {
 
 /// Throws ConfigError with file, line, column.
 RunConfig load_run(const RunSource& options);
+
+/// Gives the run the loss_rows of another, which goes on in it. Throws ConfigError if its micro-batches do not fit.
+void keep_loss_rows(const RunConfig& from, RunConfig& run);
 
 /// The run's stream as training reads it: cut off after [train] tokens.
 StreamConfig trained_stream(const RunConfig& run);

@@ -10,8 +10,11 @@ namespace millrace {
 /// How a run trains, as written in the run file's [train], [eval], [checkpoint] and [log]. Defaults are OpenMoE-Base's.
 struct TrainConfig {
   int batch_rows = 128;
-  int micro_rows = 0;        ///< Rows per micro-batch; 0: all. Divides batch_rows. Part of the run's identity.
-  std::uint64_t tokens = 0;  ///< Positions to train on; 0: the last phase's end.
+  int micro_rows = 0;  ///< Rows per micro-batch; 0: all. Divides batch_rows. Part of the run's identity.
+  int loss_rows = 0;   ///< Rows whose loss weights' sum divides the cross-entropy; 0: all. A multiple of micro_rows.
+  int lanes = 1;       ///< Of micro-batches: the order in which gradients are added (trainer/backend/lane_sums.h).
+  int expert_lanes = 1;
+  std::uint64_t tokens = 0;             ///< Positions to train on; 0: the last phase's end.
   std::string optimizer = "adafactor";  ///< "adafactor" or "adamw".
   double beta1 = 0.9;                   ///< AdamW's: see adamw.h.
   double beta2 = 0.95;

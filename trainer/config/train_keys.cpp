@@ -1,5 +1,6 @@
 #include "trainer/config/train_keys.h"
 
+#include <bit>
 #include <cstdint>
 #include <limits>
 
@@ -10,6 +11,7 @@ namespace {
 
 constexpr std::uint64_t kLargestInt = std::numeric_limits<int>::max();
 constexpr std::uint64_t kMostBatchRows = 1 << 24;
+constexpr std::uint64_t kMostLanes = 1 << 16;
 constexpr double kLeastEps = 1e-30;  ///< Not 0 in f32.
 
 bool is_adamw(const TrainConfig& train) {
@@ -35,6 +37,28 @@ void add_batches(KeyTable<TrainConfig>& keys) {
                   "[Part of the run](training.md#batches-and-what-is-divided-by-what), not a matter of memory alone",
        .fallback = "`batch_rows`"},
       &TrainConfig::micro_rows);
+  keys.add({.name = "loss_rows",
+            .range = WholeRange{0, kMostBatchRows},
+            .unit = "rows",
+            .meaning = "whose loss weights together divide the cross-entropy: a multiple of `micro_rows` that divides "
+                       "`batch_rows`. [What they change](training.md#batches-and-what-is-divided-by-what)",
+            .fallback = "`batch_rows`; of a run that was begun before the key was, its `micro_rows`"},
+           &TrainConfig::loss_rows);
+  keys.add(
+      {.name = "lanes",
+       .range = WholeRange{1, kMostLanes},
+       .unit = "lanes",
+       .meaning = "of micro-batches, whose gradients are added apart and then in a tree: a power of two that divides "
+                  "the micro-batches of a step. [The order of sums](training.md#the-order-of-sums)",
+       .only_if_changed = true},
+      &TrainConfig::lanes);
+  keys.add({.name = "expert_lanes",
+            .range = WholeRange{1, kMostLanes},
+            .unit = "lanes",
+            .meaning = "in each lane, of all gradients but the experts': a power of two that divides the micro-batches "
+                       "of a lane",
+            .only_if_changed = true},
+           &TrainConfig::expert_lanes);
   keys.add({.name = "tokens",
             .range = WholeRange{},
             .unit = "positions",
@@ -190,6 +214,17 @@ void check_training(const ConfigTable& table, const TrainConfig& train) {
   if (train.batch_rows % train.micro_rows != 0)
     table.fail("micro_rows",
                fmt::format("is {}, which does not divide batch_rows = {}", train.micro_rows, train.batch_rows));
+  if (train.batch_rows % train.loss_rows != 0 || train.loss_rows % train.micro_rows != 0)
+    table.fail("loss_rows", fmt::format("is {}, expected a multiple of micro_rows = {} that divides batch_rows = {}",
+                                        train.loss_rows, train.micro_rows, train.batch_rows));
+  const int micro_batches = train.batch_rows / train.micro_rows;
+  const auto divides = [&](const char* key, int lanes, int of, const char* what) {
+    if (!std::has_single_bit(static_cast<unsigned>(lanes)) || of % lanes != 0)
+      table.fail(key, fmt::format("is {}, expected a power of two that divides the {} micro-batches of a {}", lanes, of,
+                                  what));
+  };
+  divides("lanes", train.lanes, micro_batches, "step");
+  divides("expert_lanes", train.expert_lanes, micro_batches / train.lanes, "lane");
   if (table.has("learning_rate")) return;
   if (is_adamw(train))
     table.fail("learning_rate", "is missing: the default is Adafactor's, which is relative to a parameter's size");
@@ -208,12 +243,14 @@ const std::vector<KeyTable<TrainConfig>>& train_keys() {
   return tables;
 }
 
-TrainConfig read_training(const ConfigTable& run) {
+TrainConfig read_training(const ConfigTable& run, LossRows of_default) {
   TrainConfig train;
   for (const KeyTable<TrainConfig>& keys : train_keys()) {
     const ConfigTable table = run.table(keys.name());
     keys.read(table, train);
     if (train.micro_rows == 0) train.micro_rows = train.batch_rows;
+    if (train.loss_rows == 0)
+      train.loss_rows = of_default == LossRows::of_micro_batch ? train.micro_rows : train.batch_rows;
     if (keys.name() == "train") check_training(table, train);
     table.refuse_unknown_keys();
   }

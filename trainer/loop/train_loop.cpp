@@ -343,18 +343,25 @@ void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds,
 
 StepStatistics TrainLoop::forward_backward(const Batch& batch) {
   const auto micro_rows = static_cast<std::size_t>(setup_.train.micro_rows);
+  const auto loss_rows = static_cast<std::size_t>(setup_.train.loss_rows);
   const double share = static_cast<double>(micro_rows) / static_cast<double>(batch.size());
   StepStatistics tally(setup_.corpora, setup_.denoisers);
-  const auto part = [&](std::size_t i) { return std::span(batch).subspan(i * micro_rows, micro_rows); };
-  backend_->forward_backward({.count = batch.size() / micro_rows,
-                              .share = share,
-                              .rows =
-                                  [&](std::size_t i) {
-                                    gather_rows(part(i), rows_);
-                                    return rows_.batch(0, rows_.rows);
-                                  },
-                              .done = [&](std::size_t i, const Losses& losses,
-                                          const TokenScores& scores) { tally.add(part(i), losses, scores, share); }});
+  const std::span<const StreamRow> rows(batch);
+  const auto part = [&](std::size_t i) { return rows.subspan(i * micro_rows, micro_rows); };
+  const auto micro_batch = [&](std::size_t i) {
+    gather_rows(part(i), rows_);
+    TokenBatch gathered = rows_.batch(0, rows_.rows);
+    gathered.seed = setup_.seed;
+    gathered.step = state_.step;
+    gathered.first_row = i * micro_rows;
+    const std::size_t group = i * micro_rows / loss_rows;
+    gathered.loss_divisor = mean_loss_weight(rows.subspan(group * loss_rows, loss_rows), micro_rows);
+    return gathered;
+  };
+  const auto done = [&](std::size_t i, const Losses& losses, const TokenScores& scores) {
+    tally.add(part(i), losses, scores, share);
+  };
+  backend_->forward_backward({.count = batch.size() / micro_rows, .share = share, .rows = micro_batch, .done = done});
   return tally;
 }
 

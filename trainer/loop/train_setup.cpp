@@ -19,6 +19,12 @@ TrainSetup checked(TrainSetup setup) {
     throw ConfigError(fmt::format("train.micro_rows is {}, expected a divisor of train.batch_rows = {}",
                                   train.micro_rows, train.batch_rows));
   }
+  if (train.loss_rows == 0) train.loss_rows = train.batch_rows;
+  if (train.batch_rows % train.loss_rows != 0 || train.loss_rows % train.micro_rows != 0) {
+    throw ConfigError(
+        fmt::format("train.loss_rows is {}, expected a multiple of train.micro_rows = {} that divides batch_rows = {}",
+                    train.loss_rows, train.micro_rows, train.batch_rows));
+  }
   return setup;
 }
 

@@ -41,7 +41,8 @@ struct TrainSetup {
   std::uint64_t steps_in(std::uint64_t positions) const;
 };
 
-/// With micro_rows filled in. Throws ConfigError unless batches consist of whole micro-batches.
+/// With micro_rows and loss_rows filled in. Throws ConfigError unless batches consist of whole groups of rows with a
+/// common divisor of the loss, and these of whole micro-batches.
 TrainSetup checked(TrainSetup setup);
 
 }  // namespace millrace

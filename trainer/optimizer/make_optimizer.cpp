@@ -32,4 +32,8 @@ std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& dev
   throw ConfigError(fmt::format("train.optimizer is \"{}\", expected \"adafactor\" or \"adamw\"", config.optimizer));
 }
 
+void change_settings(const TrainConfig& config, Optimizer& optimizer) {
+  if (auto* adamw = dynamic_cast<AdamW*>(&optimizer)) adamw->set(adamw_settings(config));
+}
+
 }  // namespace millrace

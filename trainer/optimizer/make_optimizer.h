@@ -13,4 +13,8 @@ namespace millrace {
 /// naming those that exist, or the setting that is out of range.
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& device, const Parameters& parameters);
 
+/// From the next update on, the optimizer's settings are those of `config`, which names the same optimizer. Throws
+/// likewise.
+void change_settings(const TrainConfig& config, Optimizer& optimizer);
+
 }  // namespace millrace

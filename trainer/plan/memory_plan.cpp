@@ -1,6 +1,7 @@
 #include "trainer/plan/memory_plan.h"
 
 #include <algorithm>
+#include <bit>
 #include <vector>
 
 #include <fmt/format.h>
@@ -19,11 +20,26 @@ constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
 /// Memory of a vocabulary with its search structures, as a multiple of its file size.
 constexpr std::uint64_t kVocabularyTimes = 9;
 
-std::vector<int> divisors_from_the_largest(int number) {
-  std::vector<int> divisors;
-  for (int divisor = number; divisor >= 1; --divisor)
-    if (number % divisor == 0) divisors.push_back(divisor);
-  return divisors;
+/// From the largest: the divisors of the rows that share a divisor of the loss, that make whole lanes.
+std::vector<int> possible_micro_rows(const TrainConfig& train) {
+  const int loss_rows = train.loss_rows == 0 ? train.batch_rows : train.loss_rows;
+  std::vector<int> possible;
+  for (int rows = loss_rows; rows >= 1; --rows)
+    if (loss_rows % rows == 0 && train.batch_rows / rows % (train.lanes * train.expert_lanes) == 0)
+      possible.push_back(rows);
+  return possible;
+}
+
+/// The gradients of all parameters, and what lanes keep beside them.
+std::uint64_t gradients(const TrainConfig& train, const ModelConfig& model) {
+  std::uint64_t all = 0;
+  std::uint64_t shared = 0;
+  for (const ParameterSpec& spec : parameter_specs(model)) {
+    all += static_cast<std::uint64_t>(spec.size());
+    shared += spec.per_expert ? 0 : static_cast<std::uint64_t>(spec.size());
+  }
+  const std::uint64_t whole = std::bit_width(static_cast<unsigned>(train.lanes));
+  return (all * whole + shared * static_cast<std::uint64_t>(train.expert_lanes - 1)) * sizeof(float);
 }
 
 /// Of an evaluation's largest batch: a corpus's held-out tokens, or a micro-batch.
@@ -65,7 +81,7 @@ MemoryPlan plan_memory(const MemoryQuestion& question) {
   const auto counts = static_cast<std::uint64_t>(question.model.vocab_size) * sizeof(std::int64_t);
   MemoryPlan plan;
   plan.weights = parameters * (sizeof(float) + (precision_of(train) == Precision::bf16 ? sizeof(Bf16) : 0));
-  plan.gradients = parameters * sizeof(float);
+  plan.gradients = gradients(train, question.model);
   plan.optimizer = optimizer.state + optimizer.scratch;
   plan.activations = activations(question, micro_rows_of(train), train.recompute);
   plan.checkpoint = parameters * sizeof(float) + optimizer.state + counts;
@@ -79,7 +95,7 @@ std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std
   const MemoryPlan plan = plan_memory(question);
   const std::uint64_t others = plan.total() - plan.activations;
   for (const bool recompute : {train.recompute, true}) {
-    for (const int micro_rows : divisors_from_the_largest(train.batch_rows)) {
+    for (const int micro_rows : possible_micro_rows(train)) {
       if (micro_rows > micro_rows_of(train) || others + activations(question, micro_rows, recompute) > bytes) continue;
       std::string settings;
       if (micro_rows != micro_rows_of(train)) settings += fmt::format(" --set train.micro_rows={}", micro_rows);

@@ -127,6 +127,7 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
       vocabulary_path_(vocabulary_file(run_, run_dir_, options_.resume)),
       vocabulary_(hooks_.open_vocabulary(vocabulary_path_)),
       machine_(machine_memory()) {
+  if (options_.resume && holds_run(run_dir_) && !run_.names_loss_rows) keep_loss_rows(begun_as(), run_);
   const std::string where = run_.file.string() + ": [model]";
   if (run_.model.vocab_size == 0) run_.model.vocab_size = vocabulary_.embedding_rows();
   check_vocabulary_size(run_.model, where, vocabulary_, vocabulary_path_);
@@ -173,6 +174,11 @@ void TrainingRun::make_ready() {
   held_out_ = held_out();
   loop_.emplace(setup());
   if (options_.resume) loop_->resume();
+  if (options_.resume && !begun_as().names_loss_rows)
+    spdlog::info(
+        "loss_rows = {}: the run was begun before that key was, when each micro-batch's own loss weights divided "
+        "its cross-entropy",
+        run_.train.loss_rows);
   if (!origin_.checkpoint.empty() && !loop_->position()) load_origin();
   if (const std::uint64_t before = loop_->state().before.steps; before != origin_.first_step())
     throw ConfigError(fmt::format("run folder {}: its checkpoint goes on from step {}, its run.json from step {}",

@@ -150,6 +150,28 @@ TEST(CpuProducts, SumTermsInPartsAndStepsAsWell) {
   }
 }
 
+/// Without this the gradient of a step would not be the sum of its micro-batches' gradients.
+TEST(CpuProducts, AddTheBitsThatTheyMakeAlone) {
+  for (const ProductSource source : {ProductSource::onednn, ProductSource::loops}) {
+    for (const Types types : kTypes) {
+      if (types.result == Type::bf16) continue;
+      for (const Index inner : {Index{1}, Index{70}, Index{900}, Index{8200}}) {
+        SCOPED_TRACE(inner);
+        const Work::Sides sides{20, 34, inner};
+        Work alone(sides, 1, Ragged::none, {}, Side::transposed, Side::plain, types.factors, types.result, false, 3);
+        Work added(sides, 1, Ragged::none, {}, Side::transposed, Side::plain, types.factors, types.result, true, 3);
+        for (Work* work : {&alone, &added}) CpuProducts(source).multiply(work->product);
+        for (Index i = 0; i < 20; ++i)
+          for (Index j = 0; j < 34; ++j) {
+            const double sum = alone.c.get(i, j, 0) + added.before.get(i, j, 0);
+            ASSERT_EQ(added.c.get(i, j, 0),
+                      types.result == Type::f32 ? static_cast<double>(static_cast<float>(sum)) : sum);
+          }
+      }
+    }
+  }
+}
+
 TEST(CpuProducts, GiveTheSameBitsOnAnyNumberOfThreads) {
   for (const ProductSource source : {ProductSource::onednn, ProductSource::loops}) {
     for (const Types types : kTypes) {

@@ -1,9 +1,13 @@
 #include "model/parameters/parameter.h"
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 #include <omp.h>
@@ -34,15 +38,48 @@ TEST(NormalQuantile, HasTheSameBitsScaledToAFloatAsComputedInFull) {
   }
 }
 
+/// Where tensors lie, from the first number to behind the last.
+using Places = std::vector<std::pair<const float*, const float*>>;
+
+Places places_of(const Parameters& parameters, Tensor Parameter::*which) {
+  Places places;
+  for (const Parameter& parameter : parameters.all) {
+    const std::span<float> numbers = test::numbers_of<float>(parameter.*which);
+    places.emplace_back(numbers.data(), numbers.data() + numbers.size());
+  }
+  std::ranges::sort(places);
+  return places;
+}
+
 TEST(ParameterMemory, GivesEveryTensorAnAlignedPlaceOfItsOwn) {
   const test::Weights weights(model_preset("openmoe-micro"), Precision::f32);
-  const float* end = nullptr;
-  for (const Parameter& parameter : weights.views().all) {
-    const std::span<float> value = test::numbers_of<float>(parameter.value);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(value.data()) % 64, 0U);
-    EXPECT_EQ(reinterpret_cast<std::uintptr_t>(parameter.gradient.data) % 64, 0U);
-    EXPECT_LE(end, value.data());
-    end = value.data() + value.size();
+  for (const auto which : {&Parameter::value, &Parameter::gradient}) {
+    const float* end = nullptr;
+    for (const auto& [first, behind] : places_of(weights.views(), which)) {
+      EXPECT_EQ(reinterpret_cast<std::uintptr_t>(first) % 64, 0U);
+      EXPECT_LE(end, first);
+      end = behind;
+    }
+  }
+}
+
+TEST(ParameterMemory, HoldsFurtherGradientsOfAllTensorsAndOfThoseThatAreNotTheExperts) {
+  CpuDevice device(Precision::f32);
+  const std::vector<ParameterSpec> specs = parameter_specs(model_preset("openmoe-micro"));
+  const ParameterMemory memory(device, specs, ParameterMemory::Gradients::allocated, {.whole = 2, .shared = 1});
+  std::vector<Tensor> all{memory.whole_gradients(0), memory.whole_gradients(1), memory.whole_gradients(2),
+                          memory.shared_gradients(1)};
+  EXPECT_EQ(memory.shared_gradients(0).data, all[0].data);
+  for (const Tensor& tensor : all) device.clear(tensor.data, static_cast<std::size_t>(tensor.size()) * sizeof(float));
+  for (std::size_t i = 1; i < all.size(); ++i)
+    EXPECT_GE(all[i].row<float>(0), all[i - 1].row<float>(0) + all[i - 1].columns);
+  const auto holds = [](const Tensor& tensor, const Tensor& gradient) {
+    const auto* first = gradient.row<float>(0);
+    return first >= tensor.row<float>(0) && first + gradient.size() <= tensor.row<float>(0) + tensor.columns;
+  };
+  for (const Parameter& parameter : memory.views().all) {
+    EXPECT_TRUE(holds(memory.whole_gradients(0), parameter.gradient));
+    EXPECT_NE(holds(memory.shared_gradients(0), parameter.gradient), parameter.spec.per_expert) << parameter.spec.name;
   }
 }
 

@@ -12,9 +12,10 @@ namespace {
 
 /// One step on rows 0 to 3, of which the loss counts at 12, 12, 12 - `fewer` and 12 - `fewer` positions.
 struct OneStep {
-  OneStep(TrainSetup setup, int micro_rows, int fewer) {
+  OneStep(TrainSetup setup, int micro_rows, int fewer, int loss_rows = 4) {
     setup.held_out.clear();
     setup.train.micro_rows = micro_rows;
+    setup.train.loss_rows = loss_rows;
     setup.train.checkpoint_every_steps = 0;
     setup.checkpoints /= std::to_string(micro_rows);
     // Not means over positions: the experts' balance and their capacity.
@@ -59,13 +60,31 @@ TEST_F(TrainLoopTest, MicroBatchesOfEqualWeightMakeTheWholeBatchsGradient) {
   }
 }
 
-TEST_F(TrainLoopTest, MicroBatchesAreEachDividedByTheirOwnWeightAndThenAveraged) {
+TEST_F(TrainLoopTest, RowsOfALossAreDividedByAllTheirWeightWhateverTheMicroBatches) {
   const OneStep whole(setup("whole"), 4, 8);
-  const OneStep parts(setup("whole"), 2, 8);
-  const OneStep rows(setup("whole"), 1, 8);
-  EXPECT_NEAR(parts.loss, rows.loss, 1e-6 * rows.loss) << "rows of one micro-batch weigh the same here";
-  EXPECT_LT(distance(parts.gradients, rows.gradients), 1e-6);
-  EXPECT_GT(distance(whole.gradients, parts.gradients), 0.05) << "by weight over all rows: 12, 12, 4, 4 of 32";
+  for (const int micro_rows : {1, 2}) {
+    const OneStep parts(setup("whole"), micro_rows, 8);
+    EXPECT_NEAR(parts.loss, whole.loss, 1e-6 * whole.loss);
+    EXPECT_LT(distance(whole.gradients, parts.gradients), 1e-6) << "by weight over all rows: 12, 12, 4, 4 of 32";
+  }
+}
+
+TEST_F(TrainLoopTest, LossesOfFewerRowsAreEachDividedByTheirOwnWeightAndThenAveraged) {
+  const OneStep whole(setup("whole"), 2, 8);
+  const OneStep halves(setup("whole"), 2, 8, 2);
+  const OneStep rows(setup("whole"), 1, 8, 1);
+  EXPECT_NEAR(halves.loss, rows.loss, 1e-6 * rows.loss) << "the rows of a half weigh the same here";
+  EXPECT_LT(distance(halves.gradients, rows.gradients), 1e-6);
+  EXPECT_LT(distance(halves.gradients, OneStep(setup("whole"), 1, 8, 2).gradients), 1e-6);
+  EXPECT_GT(distance(whole.gradients, halves.gradients), 0.05);
+}
+
+TEST_F(TrainLoopTest, RefusesRowsOfALossThatAreNotWholeMicroBatches) {
+  for (const int loss_rows : {1, 3}) {
+    TrainSetup bad = setup("bad");
+    bad.train.loss_rows = loss_rows;
+    EXPECT_THROW(TrainLoop{std::move(bad)}, ConfigError);
+  }
 }
 
 TEST_F(TrainLoopTest, RefusesMicroBatchesThatDoNotDivideTheBatch) {

@@ -4,7 +4,10 @@
 
 #include <gtest/gtest.h>
 
+#include "model/device/counting_device.h"
+#include "model/parameters/parameter.h"
 #include "model/parameters/parameter_spec.h"
+#include "trainer/backend/lane_sums.h"
 #include "trainer/plan/optimizer_memory.h"
 
 namespace millrace {
@@ -53,6 +56,24 @@ TEST_F(MemoryPlanTest, CountsWhatAnUpdateNeedsBesides) {
     EXPECT_GT(scratch, 0U) << name;
     EXPECT_LT(scratch, 4 * static_cast<std::uint64_t>(parameter_count(model_)) / 10) << name;
   }
+}
+
+TEST_F(MemoryPlanTest, CountsTheGradientsThatLanesKeep) {
+  train_.micro_rows = 1;
+  train_.lanes = 4;
+  train_.expert_lanes = 2;
+  CountingDevice device(Precision::f32, true);
+  const LaneShape shape{4, 2};
+  const ParameterMemory memory(device, parameter_specs(model_), ParameterMemory::Gradients::allocated, shape.more());
+  const auto values = static_cast<double>(device.bytes()) - 4 * static_cast<double>(parameter_count(model_));
+  EXPECT_NEAR(static_cast<double>(plan_memory(question()).gradients), values, 1e-3 * values);
+}
+
+TEST_F(MemoryPlanTest, ProposesOnlyMicroBatchesThatMakeWholeLanesAndLossGroups) {
+  train_.loss_rows = 12;
+  train_.lanes = 4;
+  EXPECT_EQ(settings_that_fit(question(), planned(6, false)), "--set train.micro_rows=6");
+  EXPECT_EQ(settings_that_fit(question(), planned(6, false) - 1), "--set train.micro_rows=3");
 }
 
 TEST_F(MemoryPlanTest, CountsWeightsGradientsImagesAndTheCopyForCheckpoints) {
