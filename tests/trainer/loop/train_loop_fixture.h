@@ -85,6 +85,7 @@ class TrainLoopTest : public testing::Test {
   TrainSetup setup(const std::string& name) {
     TrainSetup setup;
     setup.model = tiny_model();
+    setup.model.dropout_rate = dropout_rate_;
     setup.train.precision = precision_;
     setup.train.batch_rows = 4;
     setup.train.micro_rows = 2;
@@ -147,6 +148,7 @@ class TrainLoopTest : public testing::Test {
 
   TemporaryFolder folder_;
   std::string precision_ = "f32";
+  double dropout_rate_ = 0;
 };
 
 }  // namespace millrace

@@ -20,6 +20,17 @@ TEST_F(TrainLoopTest, ResumedRunEqualsUninterruptedRun) {
   EXPECT_FALSE(weights("whole", 11).empty());
 }
 
+TEST_F(TrainLoopTest, ResumedRunDropsWhatAnUninterruptedOneDrops) {
+  run("without", 7);
+  dropout_rate_ = 0.1;
+  run("whole", 7);
+  run("killed", 7, 5);
+  run("killed", 7);
+  EXPECT_EQ(metrics("killed"), metrics("whole"));
+  EXPECT_EQ(weights("killed", 7), weights("whole", 7));
+  EXPECT_NE(weights("whole", 7), weights("without", 7));
+}
+
 TEST_F(TrainLoopTest, ResumedBf16RunEqualsUninterruptedRun) {
   precision_ = "bf16";
   if (!processor_has_bf16()) GTEST_SKIP() << "this processor has no bf16 products";
