@@ -5,6 +5,7 @@
 #include "model/kernels/adafactor.h"
 #include "model/kernels/adafactor_whole.h"
 #include "model/kernels/adamw.h"
+#include "model/kernels/attention.h"
 #include "model/kernels/dropout.h"
 #include "model/kernels/loss_row.h"
 #include "model/kernels/norm_rows.h"
@@ -13,18 +14,17 @@
 #include "model/kernels/rows.h"
 #include "model/kernels/slots.h"
 #include "model/kernels/swiglu.h"
-#include "model/kernels/turn_heads.h"
 
 namespace millrace {
 
 /// Every kernel that a Device runs.
 using AnyKernel =
     std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
-                 NormRowsBackward, AddPieces, TurnHeads, SwigluRows, SwigluBackward, CopyRows, AddRows, CopyLowRows,
-                 RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots,
-                 FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
-                 SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments,
-                 AdafactorCheck, AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply,
-                 AdamWCheck, AdamWApply>;
+                 NormRowsBackward, AddPieces, TurnHeads, AttendQueries, AttendQueriesBackward, AttendKeysBackward,
+                 SwigluRows, SwigluBackward, CopyRows, AddRows, CopyLowRows, RoundRows, GatherRows, ScatterRows,
+                 LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots, FillSlots, SumRouting, RouteBackward,
+                 GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares, AdafactorSums,
+                 AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck, AdafactorApply,
+                 AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
 
 }  // namespace millrace

@@ -10,122 +10,30 @@
 #include <rapidcheck.h>
 
 #include "model/stop.h"
-#include "tests/model/device/typed_numbers.h"
+#include "tests/model/device/attention_case.h"
 #include "tests/property.h"
 
 namespace millrace {
 namespace {
 
-using test::TypedNumbers;
-
-/// q, k and v are windows on one wider matrix where there is no cache.
-struct Attention {
-  Index rows, heads, width, queries, start;
-  TypedNumbers q, k, v, out, log_sum;
-  std::vector<std::int32_t> first_key;
-  AttentionCall call;
-
-  Attention(Index rows_, Index heads_, Index width_, Index queries_, Index start_, Type type, std::uint64_t seed = 1)
-      : rows(rows_),
-        heads(heads_),
-        width(width_),
-        queries(queries_),
-        start(start_),
-        q(type, rows * queries, heads * width, 1, 5),
-        k(type, rows * (start + queries), heads * width, 1, 3),
-        v(type, rows * (start + queries), heads * width),
-        out(type, rows * queries, heads * width, 1, 2),
-        log_sum(type == Type::bf16 ? Type::f32 : type, heads, rows * queries) {
-    q.fill(seed, 2);
-    k.fill(seed + 1, 2);
-    v.fill(seed + 2);
-    out.fill(seed + 3);
-    // Segments of random lengths; in some of them the first positions are padding, which sees nothing.
-    for (Index row = 0; row < rows; ++row) {
-      Index first = 0;
-      for (Index i = 0; i < queries; ++i) {
-        const double dice = test::uniform(seed + 9, static_cast<std::uint64_t>(row * queries + i));
-        const Index position = start + i;
-        if (dice < 0.05) first = position;
-        if (dice > 0.97) first = position + 1;
-        first_key.push_back(static_cast<std::int32_t>(first));
-      }
-    }
-    call = {rows, heads, start, q.tensor(), k.tensor(), v.tensor(), out.tensor(), log_sum.tensor(), {}};
-    call.first_key = {first_key.data(), Type::i32, 1, rows * queries, rows * queries};
-  }
-
-  /// The largest error of out and of log_sum, against a softmax in double.
-  double error() const {
-    double worst = 0;
-    for (Index row = 0; row < rows; ++row)
-      for (Index head = 0; head < heads; ++head)
-        for (Index i = 0; i < queries; ++i) worst = std::max(worst, error_of_query(row, head, i));
-    return worst;
-  }
-
- private:
-  double error_of_query(Index row, Index head, Index i) const {
-    const Index at = row * queries + i;
-    std::vector<double> weights;
-    double sum = 0;
-    const Index first = first_key[static_cast<std::size_t>(at)];
-    for (Index key = first; key <= start + i; ++key) {
-      double score = 0;
-      for (Index d = 0; d < width; ++d)
-        score += q.get(at, head * width + d) * k.get(row * (start + queries) + key, head * width + d);
-      weights.push_back(std::exp(score));
-      sum += weights.back();
-    }
-    double worst = 0;
-    for (Index d = 0; d < width; ++d) {
-      double expected = 0;
-      for (std::size_t w = 0; w < weights.size(); ++w)
-        expected += weights[w] / sum * v.get(row * (start + queries) + first + static_cast<Index>(w), head * width + d);
-      worst = std::max(worst, std::abs(expected - out.get(at, head * width + d)));
-    }
-    const double log = log_sum.get(head, at);
-    if (weights.empty()) return log == std::numeric_limits<double>::infinity() ? worst : 1;
-    return std::max(worst, std::abs(log - std::log(sum)) / 4);
-  }
-};
-
-double tolerance(Type type) {
-  return type == Type::f64 ? 1e-12 : (type == Type::f32 ? 5e-6 : 5e-3);
-}
+using namespace test;
 
 TEST(CpuAttention, IsTheSoftmaxOfWhatEachQuerySeesWithSegmentsPaddingAndACache) {
   expect_holds(60, [] {
     const auto type = *rc::gen::element(Type::f64, Type::f32, Type::bf16);
     const Index queries =
         *rc::gen::weightedOneOf<Index>({{1, rc::gen::inRange<Index>(1, 20)}, {1, rc::gen::inRange<Index>(60, 200)}});
-    Attention attention(*rc::gen::inRange<Index>(1, 4), *rc::gen::inRange<Index>(1, 4),
-                        *rc::gen::element<Index>(1, 8, 20), queries, *rc::gen::element<Index>(0, 0, 1, 100), type,
-                        *rc::gen::inRange<std::uint64_t>(1, 1000));
+    AttentionCase attention(*rc::gen::inRange<Index>(1, 4), *rc::gen::inRange<Index>(1, 4),
+                            *rc::gen::element<Index>(1, 8, 20), queries, *rc::gen::element<Index>(0, 0, 1, 100), type,
+                            *rc::gen::inRange<std::uint64_t>(1, 1000));
     attend_on_cpu(attention.call, *rc::gen::element(ProductSource::onednn, ProductSource::loops));
-    RC_ASSERT(attention.error() <= tolerance(type));
+    RC_ASSERT(attention.error() <= attention_tolerance(type));
   });
 }
 
-/// Gradients of the sum of out * weights.
-struct Gradients {
-  TypedNumbers d_out, dq, dk, dv;
-  AttentionGradient call;
-
-  explicit Gradients(const Attention& attention, std::uint64_t seed = 50)
-      : d_out(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 1),
-        dq(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 4),
-        dk(attention.call.q.type, attention.call.q.rows, attention.call.q.columns),
-        dv(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 2) {
-    d_out.fill(seed);
-    for (TypedNumbers* result : {&dq, &dk, &dv}) result->fill(seed + 1);
-    call = {attention.call, d_out.tensor(), dq.tensor(), dk.tensor(), dv.tensor()};
-  }
-};
-
 TEST(CpuAttention, HasTheGradientsThatFiniteDifferencesHave) {
-  Attention attention(2, 2, 3, 70, 0, Type::f64);
-  Gradients gradients(attention);
+  AttentionCase attention(2, 2, 3, 70, 0, Type::f64);
+  AttentionGradients gradients(attention);
   attend_on_cpu(attention.call, ProductSource::loops);
   attend_backward_on_cpu(gradients.call, ProductSource::loops);
   const auto loss = [&] {
@@ -157,12 +65,12 @@ TEST(CpuAttention, HasTheGradientsThatFiniteDifferencesHave) {
 
 /// What f32 and bf16 give, from the same numbers, is what f64 gives.
 TEST(CpuAttention, HasTheSameGradientsInEveryPrecision) {
-  Attention exact(2, 3, 16, 130, 0, Type::f64);
+  AttentionCase exact(2, 3, 16, 130, 0, Type::f64);
   for (TypedNumbers* numbers : {&exact.q, &exact.k, &exact.v})
     for (Index i = 0; i < numbers->tensor().rows; ++i)
       for (Index j = 0; j < numbers->tensor().columns; ++j)
         numbers->set(i, j, static_cast<double>(widened(rounded(static_cast<float>(numbers->get(i, j))))));
-  Gradients exact_gradients(exact);
+  AttentionGradients exact_gradients(exact);
   for (Index i = 0; i < exact.call.q.rows; ++i)
     for (Index j = 0; j < exact.call.q.columns; ++j)
       exact_gradients.d_out.set(
@@ -171,8 +79,8 @@ TEST(CpuAttention, HasTheSameGradientsInEveryPrecision) {
   attend_backward_on_cpu(exact_gradients.call, ProductSource::loops);
   for (const Type type : {Type::f32, Type::bf16}) {
     for (const ProductSource source : {ProductSource::onednn, ProductSource::loops}) {
-      Attention attention(2, 3, 16, 130, 0, type);
-      Gradients gradients(attention);
+      AttentionCase attention(2, 3, 16, 130, 0, type);
+      AttentionGradients gradients(attention);
       for (Index i = 0; i < exact.call.q.rows; ++i) {
         for (Index j = 0; j < exact.call.q.columns; ++j) {
           attention.q.set(i, j, exact.q.get(i, j));
@@ -202,8 +110,8 @@ TEST(CpuAttention, GivesTheSameBitsOnAnyNumberOfThreads) {
     std::vector<std::vector<std::uint8_t>> expected;
     for (const int threads : {1, 2, 3, 8}) {
       omp_set_num_threads(threads);
-      Attention attention(2, 3, 16, 150, 0, type);
-      Gradients gradients(attention);
+      AttentionCase attention(2, 3, 16, 150, 0, type);
+      AttentionGradients gradients(attention);
       attend_on_cpu(attention.call, ProductSource::onednn);
       attend_backward_on_cpu(gradients.call, ProductSource::onednn);
       const std::vector<std::vector<std::uint8_t>> bits{attention.out.bytes(), attention.log_sum.bytes(),
@@ -217,7 +125,7 @@ TEST(CpuAttention, GivesTheSameBitsOnAnyNumberOfThreads) {
 }
 
 TEST(CpuAttention, RefusesTensorsThatDoNotFit) {
-  const Attention attention(2, 2, 4, 3, 0, Type::f32);
+  const AttentionCase attention(2, 2, 4, 3, 0, Type::f32);
   const auto refused = [](const AttentionCall& call) {
     try {
       attend_on_cpu(call, ProductSource::loops);
@@ -238,13 +146,13 @@ TEST(CpuAttention, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(with([](AttentionCall& call) { call.v.type = Type::bf16; }));
   EXPECT_TRUE(with([](AttentionCall& call) { call.log_sum.columns = 5; }));
   EXPECT_TRUE(with([](AttentionCall& call) { call.first_key.columns = 5; }));
-  Gradients gradients(attention);
+  AttentionGradients gradients(attention);
   gradients.call.dk.columns = 7;
   EXPECT_THROW(attend_backward_on_cpu(gradients.call, ProductSource::loops), std::logic_error);
 }
 
 TEST(CpuAttention, StopsWhenAsked) {
-  const Attention attention(2, 2, 4, 3, 0, Type::f32);
+  const AttentionCase attention(2, 2, 4, 3, 0, Type::f32);
   request_stop();
   EXPECT_THROW(attend_on_cpu(attention.call, ProductSource::loops), Stopped);
   withdraw_stop();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/device/cpu_device.h"
+#include "model/device/kernel_attention.h"
 
 namespace millrace::test {
 
@@ -100,6 +101,8 @@ class OrderedDevice : public CpuDevice {
         },
         kernel);
   }
+  void attend(const AttentionCall& call) override { attention_.attend(call); }
+  void attend_backward(const AttentionGradient& call) override { attention_.attend_backward(call); }
   bool has_ragged_products() const override { return has_ragged_; }
 
  private:
@@ -122,6 +125,7 @@ class OrderedDevice : public CpuDevice {
 
   Order order_;
   bool has_ragged_;
+  KernelAttention attention_{*this, 1};  // A row at a time.
 };
 
 }  // namespace millrace::test

@@ -1,4 +1,4 @@
-#include "model/kernels/turn_heads.h"
+#include "model/kernels/attention.h"
 
 #include <cmath>
 

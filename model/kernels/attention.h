@@ -1,0 +1,194 @@
+#pragma once
+
+#include <limits>
+
+#include "model/kernels/numbers.h"
+#include "model/kernels/vector_math.h"
+
+namespace millrace {
+
+/// RoPE in place on all heads of a position, a block, half-split (colossalai modeling_openmoe.py):
+///   (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin)
+/// at the position's angles, and back with sign = -1.
+struct TurnHeads {
+  Tensor x;                      ///< (N, heads * D) low
+  Tensor cosine, sine;           ///< (positions, D / 2) real
+  const std::int32_t* position;  ///< (N)
+  int sign;
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index t) const {
+    using Real = typename Numbers::Real;
+    using Low = typename Numbers::Low;
+    const Index half = cosine.columns;
+    const Real* cos = cosine.row<Real>(position[t]);
+    const Real* sin = sine.row<Real>(position[t]);
+    const Real direction = static_cast<Real>(sign);
+    for (Index head = 0; head < x.columns; head += 2 * half) {
+      Low* first = x.row<Low>(t) + head;
+      Low* second = first + half;
+      team.each(half, [=](Index j) {
+        const Real a = value_of(first[j]);
+        const Real b = value_of(second[j]);
+        first[j] = stored_as<Low>(a * cos[j] - direction * b * sin[j]);
+        second[j] = stored_as<Low>(b * cos[j] + direction * a * sin[j]);
+      });
+    }
+  }
+};
+
+/// Attention as AttentionCall has it, for any sizes: a block of these kernels is one query, or one key, of one head of
+/// one row. Devices have faster ways for the sizes that they know.
+struct AttentionSides {
+  Index rows = 0;  ///< B
+  Index heads = 0;
+  Index start = 0;    ///< Keys before the queries.
+  Index queries = 0;  ///< Of a row.
+  Index width = 0;    ///< D
+
+  MILLRACE_HD Index keys() const { return start + queries; }
+  /// What block `block` is about, of `count` a row and head.
+  struct Place {
+    Index row, column, number;
+  };
+  MILLRACE_HD Place at(Index block, Index count) const {
+    return {block / (heads * count), block / count % heads * width, block % count};
+  }
+};
+
+/// out and log_sum of a query. `weights` is used.
+struct AttendQueries {
+  AttentionSides sides;
+  Tensor q, k, v, out;            ///< (rows * queries or keys, heads * D) low
+  Tensor log_sum;                 ///< (heads, rows * queries) real
+  const std::int32_t* first_key;  ///< (rows * queries)
+  Tensor weights;                 ///< (blocks, keys) real
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index block) const {
+    using Real = typename Numbers::Real;
+    using Low = typename Numbers::Low;
+    const AttentionSides::Place place = sides.at(block, sides.queries);
+    const Index column = place.column;
+    const Index width = sides.width;
+    const Index at = place.row * sides.queries + place.number;
+    const Index first = first_key[at];
+    const Index count = sides.start + place.number + 1 - first;
+    Real* log = log_sum.row<Real>(column / width) + at;
+    Low* to = out.row<Low>(at) + column;
+    if (count <= 0) {
+      team.each(width, [=](Index d) { to[d] = Low{}; });
+      team.lanes([=](int lane) {
+        if (lane == 0) *log = std::numeric_limits<Real>::infinity();
+      });
+      return;
+    }
+    const Low* query = q.row<Low>(at) + column;
+    const Tensor key = k.row_range(place.row * sides.keys() + first, count);
+    const Tensor value = v.row_range(place.row * sides.keys() + first, count);
+    Real* weight = weights.row<Real>(block);
+    team.each(count, [=](Index j) {
+      const Low* other = key.row<Low>(j) + column;
+      Real score = 0;
+      for (Index d = 0; d < width; ++d) score += value_of(query[d]) * value_of(other[d]);
+      weight[j] = score;
+    });
+    const Real largest = team.max(count, [=](Index j) { return weight[j]; });
+    const Real sum = team.sum(count, [=](Index j) { return weight[j] = exp_of(weight[j] - largest); });
+    team.lanes([=](int lane) {
+      if (lane == 0) *log = largest + log_of(sum);
+    });
+    team.each(width, [=](Index d) {
+      Real mean = 0;
+      for (Index j = 0; j < count; ++j) mean += weight[j] * value_of(value.row<Low>(j)[column + d]);
+      to[d] = stored_as<Low>(mean / sum);
+    });
+  }
+};
+
+/// dq of a query, and for AttendKeysBackward each key's weight and the gradient of its score. start is 0.
+struct AttendQueriesBackward {
+  AttentionSides sides;
+  Tensor q, k, v, out, d_out, dq;  ///< (rows * queries, heads * D) low
+  Tensor log_sum;                  ///< (heads, rows * queries) real
+  const std::int32_t* first_key;   ///< (rows * queries)
+  Tensor weights, d_scores;        ///< (blocks, queries) real
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index block) const {
+    using Real = typename Numbers::Real;
+    using Low = typename Numbers::Low;
+    const AttentionSides::Place place = sides.at(block, sides.queries);
+    const Index column = place.column;
+    const Index width = sides.width;
+    const Index at = place.row * sides.queries + place.number;
+    const Index first = first_key[at];
+    const Index count = place.number + 1 - first;
+    Low* to = dq.row<Low>(at) + column;
+    if (count <= 0) {
+      team.each(width, [=](Index d) { to[d] = Low{}; });
+      return;
+    }
+    const Low* query = q.row<Low>(at) + column;
+    const Low* result = out.row<Low>(at) + column;
+    const Low* upstream = d_out.row<Low>(at) + column;
+    const Real log = log_sum.row<Real>(column / width)[at];
+    const Tensor key = k.row_range(place.row * sides.queries + first, count);
+    const Tensor value = v.row_range(place.row * sides.queries + first, count);
+    Real* weight = weights.row<Real>(block) + first;
+    Real* slope = d_scores.row<Real>(block) + first;
+    const Real along = team.sum(width, [=](Index d) { return value_of(upstream[d]) * value_of(result[d]); });
+    team.each(count, [=](Index j) {
+      const Low* of_key = key.row<Low>(j) + column;
+      const Low* of_value = value.row<Low>(j) + column;
+      Real score = 0;
+      Real d_weight = 0;
+      for (Index d = 0; d < width; ++d) {
+        score += value_of(query[d]) * value_of(of_key[d]);
+        d_weight += value_of(upstream[d]) * value_of(of_value[d]);
+      }
+      weight[j] = exp_of(score - log);
+      slope[j] = weight[j] * (d_weight - along);
+    });
+    team.each(width, [=](Index d) {
+      Real sum = 0;
+      for (Index j = 0; j < count; ++j) sum += slope[j] * value_of(key.row<Low>(j)[column + d]);
+      to[d] = stored_as<Low>(sum);
+    });
+  }
+};
+
+/// dk and dv of a key: sums over the queries that see it.
+struct AttendKeysBackward {
+  AttentionSides sides;
+  Tensor q, d_out, dk, dv;        ///< (rows * queries, heads * D) low
+  const std::int32_t* first_key;  ///< (rows * queries): never decreases within a row
+  Tensor weights, d_scores;       ///< As AttendQueriesBackward left them.
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index block) const {
+    using Real = typename Numbers::Real;
+    using Low = typename Numbers::Low;
+    const AttentionSides::Place place = sides.at(block, sides.queries);
+    const Index column = place.column;
+    const Index key = place.number;
+    const Index first = place.row * sides.queries;
+    const Index first_block = block - key;  // Of query 0 of the same row and head.
+    Index end = key;
+    while (end < sides.queries && first_key[first + end] <= key) ++end;
+    Low* to_key = dk.row<Low>(first + key) + column;
+    Low* to_value = dv.row<Low>(first + key) + column;
+    team.each(sides.width, [=, this](Index d) {
+      Real of_key = 0;
+      Real of_value = 0;
+      for (Index i = key; i < end; ++i) {
+        of_key += d_scores.row<Real>(first_block + i)[key] * value_of(q.row<Low>(first + i)[column + d]);
+        of_value += weights.row<Real>(first_block + i)[key] * value_of(d_out.row<Low>(first + i)[column + d]);
+      }
+      to_key[d] = stored_as<Low>(of_key);
+      to_value[d] = stored_as<Low>(of_value);
+    });
+  }
+};
+
+}  // namespace millrace
