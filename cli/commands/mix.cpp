@@ -51,7 +51,7 @@ Subject read_subject(const MixOptions& options) {
   const bool is_mix = fs::is_regular_file(file) && !ConfigTable::read(file).has("phase");
   if (is_mix) {
     Phase phase;
-    phase.mix = load_mix(file);
+    phase.mix = read_mix(ConfigTable::read(file, options.run.sets));
     phase.until = options.tokens;
     if (!options.run.data.empty())
       request.stream.data_directory = fs::absolute(options.run.data).lexically_normal().string();

@@ -161,7 +161,7 @@ Mix read_mix(const ConfigTable& table, std::vector<std::filesystem::path> chain)
     const std::filesystem::path extended = table.path("extend");
     if (std::ranges::find(chain, std::filesystem::weakly_canonical(extended)) != chain.end())
       table.fail("extend", fmt::format("names {}, which extends this file in turn: a cycle", extended.string()));
-    mix.corpora = read_mix(ConfigTable::read(extended), chain).corpora;
+    mix.corpora = read_mix(table.file_at("extend"), chain).corpora;
   }
   for (const std::string& name : table.texts("remove")) {
     if (std::erase_if(mix.corpora, [&](const Corpus& corpus) { return is_called(corpus, name); }) == 0)
@@ -184,12 +184,16 @@ Mix read_mix(const ConfigTable& table, std::vector<std::filesystem::path> chain)
 
 }  // namespace
 
+Mix read_mix(const ConfigTable& table) {
+  return read_mix(table, {});
+}
+
 Mix load_mix(const std::filesystem::path& file) {
-  return read_mix(ConfigTable::read(file), {});
+  return read_mix(ConfigTable::read(file));
 }
 
 Mix mix_from_toml(const std::string& text, const std::string& name) {
-  return read_mix(ConfigTable::parse(text, name), {});
+  return read_mix(ConfigTable::parse(text, name));
 }
 
 namespace {

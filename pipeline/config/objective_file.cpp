@@ -42,6 +42,8 @@ FeatureLengths read_lengths(const ConfigTable& table, RowLayout layout, bool all
   return {all_causal ? 0 : static_cast<int>(table.count("inputs")), static_cast<int>(table.count("targets"))};
 }
 
+}  // namespace
+
 Objective read_objective(const ConfigTable& table) {
   Objective objective;
   objective.name = table.text("name", table.file().stem().string());
@@ -76,8 +78,6 @@ Objective read_objective(const ConfigTable& table) {
   if (sum != kShareUnits) table.fail("denoiser", fmt::format("shares sum to {} %, expected 100", percent(sum)));
   return objective;
 }
-
-}  // namespace
 
 Objective load_objective(const std::filesystem::path& file) {
   return read_objective(ConfigTable::read(file));

@@ -17,6 +17,7 @@ inline constexpr NumberRange kMaskRatios{.most = 1, .least_excluded = true, .mos
 /// Reads mixes/objectives/*.toml: layout, inputs, targets, separator, attention, max_document_tokens and [[denoiser]]
 /// tables. Throws ConfigError with line and column for shares that do not sum to 100, two denoisers of one name, keys
 /// that the layout or the denoisers give no meaning, unknown keys.
+Objective read_objective(const ConfigTable& table);
 Objective load_objective(const std::filesystem::path& file);
 
 /// The objective as a TOML file that loads to the same again. Defaults of later keys are left out, so that a run reads

@@ -17,8 +17,8 @@ std::vector<Phase> read_phases(const ConfigTable& run) {
     phase_keys().read(table, phase);
     if (phase.until <= (phases.empty() ? 0 : phases.back().until))
       table.fail("until", "is not beyond the phase before; it counts positions from the run's beginning");
-    phase.mix = load_mix(table.path("mix"));
-    phase.objective = load_objective(table.path("objective"));
+    phase.mix = read_mix(table.file_at("mix"));
+    phase.objective = read_objective(table.file_at("objective"));
     table.refuse_unknown_keys();
     phases.push_back(std::move(phase));
   }

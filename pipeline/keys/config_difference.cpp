@@ -84,7 +84,7 @@ class Flat {
     const bool have_names = names.size() == list.size();
     std::vector<std::string> in_quotes;
     for (std::size_t i = 0; i < list.size(); ++i) {
-      const std::string table = fmt::format("{}.{}", key, have_names ? as_key(names[i]) : fmt::format("{}", i + 1));
+      const std::string table = fmt::format("{}.{}", key, have_names ? as_key(names[i]) : fmt::format("{}", i));
       add_members(*list[i].as_table(), table);
       if (!have_names) continue;
       values_.erase(table + ".name");

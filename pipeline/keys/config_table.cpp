@@ -14,6 +14,8 @@
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
 
+#include "pipeline/keys/assignment.h"
+#include "pipeline/keys/did_you_mean.h"
 #include "pipeline/keys/large_integer.h"
 #include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
@@ -23,22 +25,6 @@ namespace millrace {
 namespace {
 
 constexpr double kLargestWholeDouble = 9007199254740992.0;
-
-/// Edits (insert, delete, replace) between two words.
-std::size_t edit_distance(const std::string& a, const std::string& b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
 
 /// The digits of an integer that TOML has no room for, or nothing.
 std::optional<std::string> beyond_toml(const toml::node& node) {
@@ -63,33 +49,6 @@ std::string kind_of(const toml::node& node) {
   if (node.is_array()) return "a list";
   if (node.is_table()) return "a table";
   return "a date or time";
-}
-
-/// The node that `assignment`, "dotted.key=value", put into the table.
-const toml::node* set_dotted(toml::table& root, const std::string& assignment) {
-  const std::size_t equals = assignment.find('=');
-  if (equals == std::string::npos || equals == 0)
-    throw ConfigError(fmt::format("--set {}: expected dotted.key=value", assignment));
-  const std::string dotted = assignment.substr(0, equals);
-  const std::string value = assignment.substr(equals + 1);
-  toml::table parsed;
-  try {
-    parsed = parse_toml("value = " + value);
-  } catch (const toml::parse_error&) {
-    parsed.insert_or_assign("value", value);
-  }
-  if (parsed.size() != 1) throw ConfigError(fmt::format("--set {}: expected one value, found several", assignment));
-  toml::table* table = &root;
-  std::istringstream parts(dotted);
-  std::string part;
-  std::vector<std::string> path;
-  while (std::getline(parts, part, '.')) path.push_back(part);
-  for (std::size_t i = 0; i + 1 < path.size(); ++i) {
-    if (!table->contains(path[i])) table->insert(path[i], toml::table{});
-    table = table->get(path[i])->as_table();
-    if (table == nullptr) throw ConfigError(fmt::format("--set {}: \"{}\" is no table", assignment, path[i]));
-  }
-  return &table->insert_or_assign(path.back(), std::move(*parsed.get("value"))).first->second;
 }
 
 }  // namespace
@@ -121,9 +80,35 @@ struct ConfigTable::Impl {
   std::filesystem::path file;
   std::shared_ptr<toml::table> root;
   std::set<const toml::node*> from_command_line;
+  std::vector<NamedFile> in_files;  ///< What the command line says of files that are named here.
   const toml::table* table = nullptr;
   std::string name;  ///< "[train] " in complaints; empty for the file's top.
   mutable std::set<std::string> asked;
+  mutable std::set<std::string> opened;  ///< Keys whose files were.
+
+  static ConfigTable read(const std::filesystem::path& file, const std::vector<Assignment>& assignments) {
+    if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
+    ConfigTable table = parse(read_whole_file(file), file);
+    for (const Assignment& assignment : assignments) {
+      const auto assigned = assign(*table.impl_->root, assignment);
+      if (const auto* named = std::get_if<NamedFile>(&assigned)) {
+        table.impl_->in_files.push_back(*named);
+      } else {
+        table.impl_->from_command_line.insert(std::get<const toml::node*>(assigned));
+      }
+    }
+    return table;
+  }
+
+  /// As this one, but for what was asked of it.
+  std::shared_ptr<Impl> of(const toml::table* other, std::string its_name) const {
+    auto impl = std::make_shared<Impl>(*this);
+    impl->table = other;
+    impl->name = std::move(its_name);
+    impl->asked.clear();
+    impl->opened.clear();
+    return impl;
+  }
 
   const toml::node* find(const std::string& key) const {
     asked.insert(key);
@@ -132,10 +117,7 @@ struct ConfigTable::Impl {
 };
 
 ConfigTable ConfigTable::read(const std::filesystem::path& file, const std::vector<std::string>& sets) {
-  if (!std::filesystem::is_regular_file(file)) throw ConfigError(fmt::format("{}: no such file", file.string()));
-  ConfigTable table = parse(read_whole_file(file), file);
-  for (const std::string& set : sets) table.impl_->from_command_line.insert(set_dotted(*table.impl_->root, set));
-  return table;
+  return Impl::read(file, {sets.begin(), sets.end()});
 }
 
 ConfigTable ConfigTable::parse(const std::string& text, const std::filesystem::path& name) {
@@ -280,11 +262,7 @@ ConfigTable ConfigTable::table(const std::string& key) const {
   static const toml::table empty;
   const toml::node* node = impl_->find(key);
   if (node != nullptr && !node->is_table()) fail(key, fmt::format("is {}, expected a table [{}]", kind_of(*node), key));
-  auto impl = std::make_shared<Impl>(*impl_);
-  impl->table = node == nullptr ? &empty : node->as_table();
-  impl->name = fmt::format("[{}] ", key);
-  impl->asked.clear();
-  return ConfigTable(std::move(impl));
+  return ConfigTable(impl_->of(node == nullptr ? &empty : node->as_table(), fmt::format("[{}] ", key)));
 }
 
 std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
@@ -294,13 +272,8 @@ std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
   if (array == nullptr || (!array->empty() && !array->is_homogeneous(toml::node_type::table)))
     fail(key, fmt::format("is {}, expected tables [[{}]]", kind_of(*node), key));
   std::vector<ConfigTable> tables;
-  for (const toml::node& element : *array) {
-    auto impl = std::make_shared<Impl>(*impl_);
-    impl->table = element.as_table();
-    impl->name = fmt::format("[[{}]] ", key);
-    impl->asked.clear();
-    tables.push_back(ConfigTable(std::move(impl)));
-  }
+  for (const toml::node& element : *array)
+    tables.push_back(ConfigTable(impl_->of(element.as_table(), fmt::format("[[{}]] ", key))));
   return tables;
 }
 
@@ -317,7 +290,19 @@ std::filesystem::path ConfigTable::path(const std::string& key) const {
   return std::filesystem::absolute(start / path).lexically_normal();
 }
 
+ConfigTable ConfigTable::file_at(const std::string& key) const {
+  std::vector<Assignment> inside;
+  for (const NamedFile& named : impl_->in_files)
+    if (named.table == impl_->table && named.key == key) inside.push_back(named.inside);
+  impl_->opened.insert(key);
+  return Impl::read(path(key), inside);
+}
+
 void ConfigTable::refuse_unknown_keys() const {
+  for (const NamedFile& named : impl_->in_files) {
+    if (named.table == impl_->table && impl_->asked.contains(named.key) && !impl_->opened.contains(named.key))
+      fail(named.key, fmt::format("is a single value, which has no keys: --set {}", named.inside.text));
+  }
   for (const auto& [key, value] : *impl_->table) {
     const std::string name(key.str());
     if (impl_->asked.contains(name)) continue;
@@ -341,18 +326,6 @@ void ConfigTable::fail(const std::string& key, const std::string& complaint) con
 
 const std::filesystem::path& ConfigTable::file() const {
   return impl_->file;
-}
-
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates) {
-  std::size_t best = std::max<std::size_t>(2, word.size() / 3) + 1;
-  std::string closest;
-  for (const std::string& candidate : candidates) {
-    const std::size_t distance = edit_distance(word, candidate);
-    if (distance >= best) continue;
-    best = distance;
-    closest = candidate;
-  }
-  return closest.empty() ? "" : fmt::format(" (did you mean \"{}\"?)", closest);
 }
 
 }  // namespace millrace

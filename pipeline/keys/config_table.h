@@ -36,8 +36,8 @@ std::string expected(const NumberRange& range);
 /// what to do". A key that nobody asked for is an error with "did you mean": call refuse_unknown_keys() last.
 class ConfigTable {
  public:
-  /// Reads a whole file. Each of `sets` is "dotted.key=value" and replaces what the file says; a value that is no TOML
-  /// value is taken as text.
+  /// Reads a whole file. Each of `sets` is "dotted.key=value" and replaces what the file says, or what a file that it
+  /// names says: see assignment.h. A value that is no TOML value is taken as text.
   static ConfigTable read(const std::filesystem::path& file, const std::vector<std::string>& sets = {});
 
   /// Reads text; `name` stands for the file in complaints.
@@ -65,7 +65,10 @@ class ConfigTable {
   std::vector<std::string> keys() const;
   /// Absolute; relative to the file's folder, or to the current folder where --set gave it.
   std::filesystem::path path(const std::string& key) const;
+  /// The file at path(key), with what `sets` say of its inside.
+  ConfigTable file_at(const std::string& key) const;
 
+  /// Also refuses `sets` that go on behind a key whose file was not opened.
   void refuse_unknown_keys() const;
   /// "file:line:column" of a key, or of the table that lacks it; "file, --set" of a key from the command line.
   std::string place_of(const std::string& key) const;
@@ -77,8 +80,5 @@ class ConfigTable {
   explicit ConfigTable(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
   std::shared_ptr<Impl> impl_;
 };
-
-/// " (did you mean X?)" for the candidate closest to `word`, or nothing.
-std::string did_you_mean(const std::string& word, const std::vector<std::string>& candidates);
 
 }  // namespace millrace

@@ -56,9 +56,9 @@ StreamPosition start_of(const StreamConfig& config, const std::vector<RunCorpus>
 
 std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase) {
   std::vector<ConfigDifference> all =
-      differences(to_toml(then.mix), to_toml(now.mix), fmt::format("phase.{}.mix", phase + 1));
+      differences(to_toml(then.mix), to_toml(now.mix), fmt::format("phase.{}.mix", phase));
   for (ConfigDifference& one :
-       differences(to_toml(then.objective), to_toml(now.objective), fmt::format("phase.{}.objective", phase + 1)))
+       differences(to_toml(then.objective), to_toml(now.objective), fmt::format("phase.{}.objective", phase)))
     all.push_back(std::move(one));
   return all;
 }
@@ -86,12 +86,12 @@ std::vector<std::string> incompatible_changes(const StreamConfig& then, const St
   const std::uint64_t behind = position.row * static_cast<std::uint64_t>(then.sequence_length);
   for (std::size_t p = 0; p <= position.phase && p < then.phases.size(); ++p) {
     if (p >= now.phases.size()) {
-      changes.push_back(fmt::format("phase.{} is gone", p + 1));
+      changes.push_back(fmt::format("phase.{} is gone", p));
       break;
     }
     const Phase& old_phase = then.phases[p];
     const Phase& new_phase = now.phases[p];
-    const std::string until = fmt::format("phase.{}.until", p + 1);
+    const std::string until = fmt::format("phase.{}.until", p);
     if (p < position.phase) {
       if (old_phase.until != new_phase.until)
         changes.push_back(fmt::format("{} {} -> {}", until, old_phase.until, new_phase.until));

@@ -14,8 +14,8 @@ namespace millrace {
 /// The beginning of the stream.
 StreamPosition start_of(const StreamConfig& config, const std::vector<RunCorpus>& corpora);
 
-/// Differences between the mixes and objectives of two phases, by dotted key: "phase.1.mix.corpus.prose.share". `phase`
-/// counts from 0, the key from 1.
+/// Differences between the mixes and objectives of two phases, by dotted key: "phase.0.mix.corpus.prose.share". `phase`
+/// counts from 0.
 std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase);
 
 /// True if it changes no row: the name of a mix or an objective, and whether a corpus counts as code.

@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/corpora/is_held_out.h"
-#include "pipeline/keys/config_table.h"
+#include "pipeline/keys/did_you_mean.h"
 #include "pipeline/reading/corpus_shard.h"
 #include "pipeline/stream/data_pipeline.h"
 #include "stages/errors.h"

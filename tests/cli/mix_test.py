@@ -67,6 +67,18 @@ class OpenMoe(unittest.TestCase):
         for run in sorted((MIXES / "runs").glob("*.toml")):
             self.assertTrue(json.loads(mix("plan", run, "--json").stdout)["corpora"], run)
 
+    def test_set_reaches_a_mix_and_one_phase_of_a_run(self):
+        shares = ["--set", "corpus.c4.share=17.5", "--set", "corpus.the_stack.share=40", "--json"]
+        corpora = json.loads(mix("plan", MIXES / "openmoe-v1.toml", *shares).stdout)["corpora"]
+        self.assertEqual({corpus["name"]: corpus["share"] for corpus in corpora}["the_stack"], 0.4)
+        run = MIXES / "runs/openmoe-8b.toml"
+        changed = json.loads(mix("plan", run, "--set", "phase.0.until=1e12", "--json").stdout)
+        self.assertEqual([phase["to_tokens"] for phase in changed["phases"]], [1_000_000_000_000, 1_100_000_000_000])
+        error = mix("plan", run, "--set", "phase.1.mix.corpus.the_stack.share=11", code=2).stderr
+        self.assertRegex(error, r"openmoe-v2.toml:\d+:\d+: corpus shares sum to 101 %")
+        error = mix("plan", run, "--set", "phase.5.until=1e12", code=2).stderr
+        self.assertIn("there is no phase.5: phase has 2 tables, 0 and 1", error)
+
     @unittest.skipUnless((SHARED / "data").is_dir(), "needs ../shared/data")
     def test_check_finds_version_1_and_misses_wikipedia_en_in_2_and_3(self):
         plan = json.loads(mix("check", MIXES / "openmoe-v1.toml", "--data", SHARED / "data", "--json").stdout)

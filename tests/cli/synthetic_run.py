@@ -150,7 +150,7 @@ def write(folder, steps=20_000, done=None):
     (folder / "changes.jsonl").write_text(
         '{"run_hash": "1", "changes": ["run.toml: + seed = 3"]}\n' + json.dumps(
             {"step": done // 2, "time": "2026-01-02T03:04:05Z", "run_hash": "2", "free": ['name "a" -> "b"'],
-             "changes": ["train.learning_rate 4 -> 2", 'phase.2.mix.corpus ["</script>"] -> ["code"]']}) + "\n")
+             "changes": ["train.learning_rate 4 -> 2", 'phase.1.mix.corpus ["</script>"] -> ["code"]']}) + "\n")
     for step in (done - 1000, done):
         checkpoint = folder / "checkpoints" / f"step-{step:06}"
         checkpoint.mkdir(parents=True)

@@ -76,7 +76,7 @@ class Train(unittest.TestCase):
         second = text.index("[[phase]]", text.index("[[phase]]") + 1)
         run_file.write_text(text[:second] + text[second:].replace('"mix.toml"', '"later.toml"', 1))
         resume = ("train", run_file, "--run-dir", folder, "--resume")
-        self.assertIn('phase.2.mix.corpus ["prose", "code"] -> ["prose", "poems"]', millrace(*resume, code=2).stderr)
+        self.assertIn('phase.1.mix.corpus ["prose", "code"] -> ["prose", "poems"]', millrace(*resume, code=2).stderr)
         before = (folder / "run.toml").read_text()
         error = millrace(*resume, "--accept-changes", "--set", "seed=4", code=2).stderr
         self.assertIn("rows that were already trained on", error)
@@ -253,7 +253,7 @@ class Train(unittest.TestCase):
                       self.refused_change(run_file, folder, "train.optimizer=adamw", "train.learning_rate=0.001"))
         mix = run_file.parent / "mix.toml"
         mix.write_text(mix.read_text().split("[[corpus]]\nname = \"code\"")[0].replace("share = 70", "share = 100"))
-        self.assertIn('phase.1.mix.corpus ["prose", "code"] -> ["prose"]', self.refused_change(run_file, folder))
+        self.assertIn('phase.0.mix.corpus ["prose", "code"] -> ["prose"]', self.refused_change(run_file, folder))
 
     def test_what_changes_neither_rows_nor_losses_is_not_asked_about(self):
         run_file, folder = self.half_a_run("free-changes")
@@ -270,7 +270,7 @@ class Train(unittest.TestCase):
         change, = [json.loads(line) for line in (folder / "changes.jsonl").read_text().splitlines()]
         self.assertEqual(change["changes"], [])
         self.assertIn("checkpoint.keep_last 2 -> 1", change["free"])
-        self.assertIn('phase.1.mix.name "tiny" -> "huge"', change["free"])
+        self.assertIn('phase.0.mix.name "tiny" -> "huge"', change["free"])
         self.assertIn('name = "other"', (folder / "run.toml").read_text())
 
     def test_how_the_same_shards_are_named_is_not_asked_about(self):
@@ -282,7 +282,7 @@ class Train(unittest.TestCase):
             (run_file.parent / "data/list.txt").write_text("prose.jsonl\n")
             mix.write_text(text.replace('"prose.jsonl"', f'"{pattern}"'))
             said = millrace("train", run_file, *options).stderr
-            self.assertIn("without effect on rows and losses: phase.1.mix.corpus.prose.shards", said)
+            self.assertIn("without effect on rows and losses: phase.0.mix.corpus.prose.shards", said)
         (run_file.parent / "data/more.jsonl").write_text('{"text": "mill"}\n')
         mix.write_text(text.replace('"prose.jsonl"', '"*o*e.jsonl"'))
         self.assertIn("more.jsonl: extra", millrace("train", run_file, *options, code=2).stderr)

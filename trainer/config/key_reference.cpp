@@ -21,7 +21,9 @@ What `millrace keys` prints: made from the tables by which the program itself re
 they are for: [runs.md](runs.md), [mixes.md](mixes.md), [objectives.md](objectives.md), [model.md](model.md).
 
 An unknown key is an error that names file, line and column, and the known key closest to it. A value out of its range is
-refused in the same way, with the range. `--set table.key=value` replaces a key of a run file from the command line.
+refused in the same way, with the range. `--set table.key=value` replaces a key of a run file from the command line,
+`--set phase.0.until=5e9` one of a list of tables, `--set phase.0.objective.inputs=128` one of a file that the run names:
+[runs.md](runs.md#--set).
 
 | type | how it is written |
 | --- | --- |

@@ -9,7 +9,7 @@
 namespace millrace {
 
 /// What differs between two versions of a run, by dotted key: "train.learning_rate 0.001 -> 0.002", and of phases'
-/// mixes and objectives "phase.1.mix.corpus.prose.share 70 -> 60". Changes that alter neither rows nor losses are
+/// mixes and objectives "phase.0.mix.corpus.prose.share 70 -> 60". Changes that alter neither rows nor losses are
 /// `free`: the locations of data and vocabulary (both are identified by content), the names of run, mixes and
 /// objectives, the handling of bad data, when to evaluate, save and log, settings that only affect time or memory; and,
 /// for corpora in `same_shards`, the patterns that name their shards.

@@ -100,7 +100,7 @@ TEST_F(ChangedRun, MayEndItsPresentPhaseElsewhereButNotBehindItself) {
   now_.phases[1].until = 180 * kRowLength;
   EXPECT_THAT(changes(149), testing::IsEmpty());
   now_.phases[1].until = 150 * kRowLength;
-  EXPECT_THAT(changes(149), testing::ElementsAre("phase.2.until 12800 -> 9600: 9600 positions are behind already"));
+  EXPECT_THAT(changes(149), testing::ElementsAre("phase.1.until 12800 -> 9600: 9600 positions are behind already"));
 }
 
 TEST_F(ChangedRun, CannotHaveAnotherPast) {
@@ -112,16 +112,16 @@ TEST_F(ChangedRun, CannotHaveAnotherPast) {
       {[](StreamConfig& c) { c.shuffle_bytes = 8; }, "data.shuffle_bytes 1048576 -> 8"},
       {[](StreamConfig& c) { c.sampling = Sampling::random; }, "data.sampling \"quota\" -> \"random\""},
       {[](StreamConfig& c) { c.max_record_bytes = 8; }, "data.max_record_bytes 67108864 -> 8"},
-      {[](StreamConfig& c) { c.phases[0].until += 64; }, "phase.1.until 6400 -> 6464"},
+      {[](StreamConfig& c) { c.phases[0].until += 64; }, "phase.0.until 6400 -> 6464"},
       {[](StreamConfig& c) {
          c.phases[0].mix.corpora[0].filter.keep = {{"lang", {"en"}}};
        },
-       "phase.1.mix.corpus.a.keep.lang (unset) -> [\"en\"]"},
+       "phase.0.mix.corpus.a.keep.lang (unset) -> [\"en\"]"},
       {[](StreamConfig& c) { c.phases[1].mix.corpora[1].patterns = {"c"}; },
-       "phase.2.mix.corpus.b.shards [\"b\"] -> [\"c\"]"},
+       "phase.1.mix.corpus.b.shards [\"b\"] -> [\"c\"]"},
       {[](StreamConfig& c) { c.phases[1].objective.separator = Separator::none; },
-       "phase.2.objective.separator \"eos\" -> \"none\""},
-      {[](StreamConfig& c) { c.phases.resize(1); }, "phase.2 is gone"},
+       "phase.1.objective.separator \"eos\" -> \"none\""},
+      {[](StreamConfig& c) { c.phases.resize(1); }, "phase.1 is gone"},
   };
   const StreamPosition stop = *run(then_).after.at(149);
   for (const auto& [change, complaint] : cases) {

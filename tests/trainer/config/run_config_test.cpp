@@ -149,6 +149,62 @@ TEST_F(RunConfigFile, NamesOnlyTheKeysThatItsReaderNeeds) {
   EXPECT_EQ(run.model.vocab_size, 0);
 }
 
+TEST_F(RunConfigFile, IsReadWithPhasesOfOneObjectiveThatAreSetApart) {
+  const std::string two = folder_
+                              .write("objectives/two.toml",
+                                     "layout = \"openmoe\"\ntargets = 64\ninputs = 64\n"
+                                     "[[denoiser]]\nname = \"span\"\nshare = 40\nmean_span = 3\nmask_ratio = 0.15\n"
+                                     "[[denoiser]]\nname = \"prefix\"\nkind = \"prefix\"\nshare = 60\n")
+                              .string();
+  const std::string file =
+      folder_
+          .write("run.toml",
+                 fmt::format(
+                     "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\nobjective = \"{0}\"\n"
+                     "[[phase]]\nuntil = 10240\nmix = \"mixes/phase-1.toml\"\nobjective = \"{0}\"\n",
+                     two))
+          .string();
+  const RunConfig run =
+      load_run({file,
+                "",
+                {"phase.0.until=7e3", "phase.0.objective.inputs=128", "phase.1.objective.denoiser.span.share=30",
+                 "phase.1.objective.denoiser.1.share=70", "phase.1.mix.corpus.0.max_epochs=2"}});
+  EXPECT_EQ(run.stream.phases[0].until, 7000U);
+  EXPECT_EQ(run.stream.phases[0].objective.lengths.inputs, 128);
+  EXPECT_EQ(run.stream.phases[1].objective.lengths.inputs, 64);
+  EXPECT_EQ(run.stream.phases[0].objective.denoisers[0].share, 0.4);
+  EXPECT_EQ(run.stream.phases[1].objective.denoisers[0].share, 0.3);
+  EXPECT_EQ(run.stream.phases[0].mix.corpora[0].max_epochs, 0);
+  EXPECT_EQ(run.stream.phases[1].mix.corpora[0].max_epochs, 2);
+  EXPECT_EQ(again(run).resolved, run.resolved);
+  EXPECT_EQ(again(run).stream.phases[0].objective.lengths.inputs, 128);
+}
+
+TEST_F(RunConfigFile, IsRefusedForASetThatIsWrongInAFileItNames) {
+  for (const auto& [set, complaint] :
+       {std::tuple("phase.0.objective.denoiser.0.shar=100",
+                   "objectives/phase-1.toml, --set: [[denoiser]] shar is not a known key (did you mean \"share\"?)"),
+        std::tuple("phase.0.objective.denoiser.0.share=90", "denoiser shares sum to 90 %, expected 100"),
+        std::tuple("phase.0.mix.corpus.c.share=0", "mixes/phase-1.toml, --set: [[corpus]] share is 0"),
+        std::tuple("phase.0.mix.corpus.4.share=0", "phase.0.mix.corpus has 1 table, 0 (c)"),
+        std::tuple("phase.0.objectiv.inputs=3", "[[phase]] objectiv is not a known key (did you mean \"objective\"?)"),
+        std::tuple("phas.0.until=3", "phas is not a known key (did you mean \"phase\"?)"),
+        std::tuple("vocab.x=3", "vocab is a single value, which has no keys: --set vocab.x=3"),
+        std::tuple("train.schedule.x=3", "schedule is a single value, which has no keys: --set train.schedule.x=3")}) {
+    const std::string file = folder_
+                                 .write("run.toml",
+                                        "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\n"
+                                        "objective = \"objectives/phase-1.toml\"\n[train]\nschedule = \"rsqrt\"\n")
+                                 .string();
+    try {
+      load_run({file, "", {set}});
+      ADD_FAILURE() << set;
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(complaint));
+    }
+  }
+}
+
 TEST_F(RunConfigFile, OutOfRangeIsRefusedByPlaceTableAndRange) {
   for (const auto& [table, line, complaint] :
        {std::tuple("model", "head_dim = 3",
