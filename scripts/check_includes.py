@@ -58,7 +58,7 @@ ROOMS = {
                        "model/cost",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "
                           "model/parameters model/optimizer trainer/weights trainer/backend trainer/evaluation",
-    "trainer/loop": "stages stages/io pipeline pipeline/rows model model/config model/device model/transformer "
+    "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/device model/transformer "
                     "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
@@ -70,7 +70,7 @@ ROOMS = {
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
                  "trainer/evaluation trainer/plan trainer/run cli/console",
-    "cli/report": "stages stages/io pipeline pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
+    "cli/report": "stages stages/io pipeline pipeline/keys pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
                     "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer trainer/config "

@@ -45,16 +45,20 @@ struct TrainOptions {
 };
 
 std::string bad_steps_message(const TrainingRun& run) {
-  const TrainConfig& train = run.run().train;
+  const std::size_t phase = run.loop().state().step_phase.value_or(0);
+  const TrainConfig train = run.run().phase_train(phase);
+  const auto& own = run.run().phases.at(phase).train;
+  const bool has_own_rate = std::ranges::any_of(own, [](const auto& key) { return key.first == "learning_rate"; });
+  const std::string table = has_own_rate ? fmt::format("phase.{}.train", phase) : "train";
   const std::string folder = run.folder().path().string();
   return fmt::format(
       "{0} steps in a row were skipped, the last one step {1}: loss, gradients or new weights were not finite. "
       "Training stopped; {2} says what the last batch was made of, metrics.jsonl which steps were skipped and why.\n"
       "The newest checkpoint is {3}. Go on with smaller steps:\n"
-      "  millrace train {4} --resume --accept-changes --set train.learning_rate={5}\n"
+      "  millrace train {4} --resume --accept-changes --set {6}.learning_rate={5}\n"
       "or with train.clip_norm, or let more steps be skipped with train.max_bad_steps (now {0})",
       train.max_bad_steps, run.loop().state().step, (run.folder().path() / "bad_batch.json").string(),
-      run.loop().newest_checkpoint(), shell_word(folder), train.learning_rate / 2);
+      run.loop().newest_checkpoint(), shell_word(folder), train.learning_rate / 2, table);
 }
 
 /// Seconds and share of each measured part.

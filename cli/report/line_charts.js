@@ -31,6 +31,9 @@ function smoothed(curve) {
 
 const positive = (values) => values.map((value) => (value !== null && value > 0 ? value : null));
 
+/// What a phase trains with of its own: ["learning_rate 0.5"].
+const keysOf = (phase) => Object.entries(phase.keys).map(([name, value]) => `${name} ${value}`);
+
 /// Vertical lines with names where phases begin.
 function markPhases(plot) {
   if (DATA.phases.length < 2) return;
@@ -54,7 +57,7 @@ function markPhases(plot) {
       ctx.stroke();
     }
     const full = `${i + 1} ${phase.mix} · ${phase.objective}`;
-    const fits = [full, `${i + 1} ${phase.objective}`, `${i + 1}`].find((text) => ctx.measureText(text).width + 10 * scale < end - begin);
+    const fits = [[full, ...keysOf(phase)].join(" · "), full, `${i + 1} ${phase.objective}`, `${i + 1}`].find((text) => ctx.measureText(text).width + 10 * scale < end - begin);
     if (fits) ctx.fillText(fits, begin + 5 * scale, bbox.top - 15 * scale);
   });
   ctx.restore();

@@ -39,6 +39,9 @@ function header() {
   if (DATA.from) notes.push(before > 0
     ? `Begun with the weights, optimizer and step ${whole(before)} of ${DATA.from.checkpoint}. Tokens, phases and times are this run's own.`
     : `Begun with the weights of ${DATA.from.checkpoint}.`);
+  DATA.phases.forEach((one, i) => {
+    if (keysOf(one).length > 0) notes.push(`Phase ${i + 1}, from step ${whole(Math.ceil(one.from_step) + 1)}, has keys of its own: ${keysOf(one).join(", ")}.`);
+  });
   if (DATA.step === before) notes.push("No step has been logged yet: there is nothing to draw. Make the report again once the run has begun.");
   if (DATA.status === "interrupted") notes.push(`The run stopped before its end. Resume it with: ${DATA.resume}`);
   if (DATA.skipped.count > 0) notes.push(`${whole(DATA.skipped.count)} steps were skipped: ` + DATA.skipped.first.map((one) => `step ${whole(one.step)} (${one.reason})`).join(", ") + (DATA.skipped.count > DATA.skipped.first.length ? " …" : ""));

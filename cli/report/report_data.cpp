@@ -19,6 +19,7 @@
 #include "cli/report/report_mixing.h"
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
+#include "pipeline/keys/key_rule.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
 #include "stages/io/whole_file.h"
@@ -82,7 +83,16 @@ std::string status_of(const fs::path& folder, const Summary& summary, const RunM
   return through && summary.steps >= metrics.step ? "complete" : "interrupted";
 }
 
-Json phases_json(const StreamConfig& stream, std::uint64_t first_step, std::uint64_t positions_per_step) {
+/// {"router_z_loss_factor": 0.001}: the keys of its own that a phase trains with.
+Json keys_json(const PhaseSettings& phase) {
+  Json keys = Json::object();
+  for (const auto* values : {&phase.model, &phase.train})
+    for (const auto& [name, value] : *values) set_member(keys, name, value);
+  return keys;
+}
+
+Json phases_json(const StreamConfig& stream, const std::vector<PhaseSettings>& settings, std::uint64_t first_step,
+                 std::uint64_t positions_per_step) {
   Json phases = Json::array();
   std::uint64_t from = 0;
   for (const Phase& phase : stream.phases) {
@@ -99,7 +109,8 @@ Json phases_json(const StreamConfig& stream, std::uint64_t first_step, std::uint
                       {"from_step", steps(from)},
                       {"to_step", steps(phase.until)},
                       {"corpora", corpora},
-                      {"denoisers", denoisers}});
+                      {"denoisers", denoisers},
+                      {"keys", keys_json(settings.at(phases.size()))}});
     from = phase.until;
   }
   return phases;
@@ -239,7 +250,7 @@ std::string report_json(const fs::path& folder) {
            {"unreadable_lines", unreadable_lines},
            {"sequence_length", stream.sequence_length},
            {"batch_rows", run.train.batch_rows},
-           {"phases", phases_json(stream, origin.first_step(), positions_per_step)},
+           {"phases", phases_json(stream, run.phases, origin.first_step(), positions_per_step)},
            {"mixing", mixing_for_report(folder, run, origin.first_step())},
            {"changes", changes},
            {"rejects", rejects},

@@ -17,6 +17,7 @@ struct ModelKey {
   bool required = false;         ///< config.json must have it.
   const char* fallback = "";     ///< The default in words, where it is not a fixed value.
   bool only_if_changed = false;  ///< run.toml has it only if it differs from the default.
+  bool by_phase = false;         ///< It may change while a model is trained.
 };
 
 struct ModelCount {
@@ -128,15 +129,17 @@ void for_each_model_field(const Visit& visit) {
                    .meaning = "padding asks for experts, as in OpenMoE's training",
                    .only_if_changed = true},
                   &Config::pads_routed});
-  visit(ModelNumber{
-      {"router_aux_loss_factor", "", "weight of the balance loss"}, &Config::router_aux_loss_factor, 0, kMostFloat});
-  visit(ModelNumber{
-      {"router_z_loss_factor", "", "weight of the routers' z-loss"}, &Config::router_z_loss_factor, 0, kMostFloat});
-  visit(ModelNumber{{"z_loss_factor", "", "weight of the logits' z-loss"}, &Config::z_loss_factor, 0, kMostFloat});
+  const auto loss_factor = [&visit](const char* name, const char* meaning, double Config::*member) {
+    visit(ModelNumber{{.name = name, .unit = "", .meaning = meaning, .by_phase = true}, member, 0, kMostFloat});
+  };
+  loss_factor("router_aux_loss_factor", "weight of the balance loss", &Config::router_aux_loss_factor);
+  loss_factor("router_z_loss_factor", "weight of the routers' z-loss", &Config::router_z_loss_factor);
+  loss_factor("z_loss_factor", "weight of the logits' z-loss", &Config::z_loss_factor);
   visit(ModelNumber{{.name = "dropout_rate",
                      .unit = "",
                      .meaning = "share of numbers that training sets to zero: [places](model.md#dropout)",
-                     .only_if_changed = true},
+                     .only_if_changed = true,
+                     .by_phase = true},
                     &Config::dropout_rate,
                     0,
                     kMostDropout});

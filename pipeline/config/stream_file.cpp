@@ -19,6 +19,7 @@ std::vector<Phase> read_phases(const ConfigTable& run) {
       table.fail("until", "is not beyond the phase before; it counts positions from the run's beginning");
     phase.mix = read_mix(table.file_at("mix"));
     phase.objective = read_objective(table.file_at("objective"));
+    for (const auto& key : phase_keys().keys()) static_cast<void>(table.has(key.rule.name));  // Others read some.
     table.refuse_unknown_keys();
     phases.push_back(std::move(phase));
   }
@@ -48,8 +49,8 @@ StreamConfig read_stream(const ConfigTable& run) {
 }
 
 std::vector<std::pair<std::string, std::string>> write_stream(const StreamConfig& stream,
-                                                              const std::filesystem::path& vocabulary,
-                                                              TomlWriter& run) {
+                                                              const std::filesystem::path& vocabulary, TomlWriter& run,
+                                                              const std::function<void(std::size_t)>& write_rest) {
   std::vector<std::pair<std::string, std::string>> files;
   run_keys().write(stream, run, {{"vocab", vocabulary.string()}});
   for (std::size_t i = 0; i < stream.phases.size(); ++i) {
@@ -60,6 +61,7 @@ std::vector<std::pair<std::string, std::string>> write_stream(const StreamConfig
     files.emplace_back(objective, to_toml(phase.objective));
     run.begin_element(phase_keys().name());
     phase_keys().write(phase, run, {{"mix", mix}, {"objective", objective}});
+    write_rest(i);
   }
   data_keys().write_table(stream, run);
   return files;

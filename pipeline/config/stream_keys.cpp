@@ -5,6 +5,8 @@
 #include <limits>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "pipeline/config/objective_file.h"
 
 namespace millrace {
@@ -61,6 +63,13 @@ KeyTable<Phase> make_phase_keys() {
   keys.tell({.name = "mix", .range = Path{}, .meaning = "a mix file", .required = true, .alters = Alters::rows});
   keys.tell(
       {.name = "objective", .range = Path{}, .meaning = "an objective file", .required = true, .alters = Alters::rows});
+  for (const char* table : {"model", "train"}) {
+    keys.tell({.name = table,
+               .range = Tables{},
+               .meaning = fmt::format("`[phase.{0}]`: keys of `[{0}]` that this phase says otherwise. [Those that may "
+                                      "change by phase](runs.md#keys-by-phase)",
+                                      table)});
+  }
   return keys;
 }
 

@@ -100,6 +100,13 @@ struct ConfigTable::Impl {
     return table;
   }
 
+  /// The name of a table in this one: "phase.train".
+  std::string dotted(const std::string& key) const {
+    std::string own = name;
+    std::erase_if(own, [](char c) { return c == '[' || c == ']' || c == ' '; });
+    return own.empty() ? key : own + "." + key;
+  }
+
   /// As this one, but for what was asked of it.
   std::shared_ptr<Impl> of(const toml::table* other, std::string its_name) const {
     auto impl = std::make_shared<Impl>(*this);
@@ -262,7 +269,7 @@ ConfigTable ConfigTable::table(const std::string& key) const {
   static const toml::table empty;
   const toml::node* node = impl_->find(key);
   if (node != nullptr && !node->is_table()) fail(key, fmt::format("is {}, expected a table [{}]", kind_of(*node), key));
-  return ConfigTable(impl_->of(node == nullptr ? &empty : node->as_table(), fmt::format("[{}] ", key)));
+  return ConfigTable(impl_->of(node == nullptr ? &empty : node->as_table(), fmt::format("[{}] ", impl_->dotted(key))));
 }
 
 std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
@@ -273,7 +280,7 @@ std::vector<ConfigTable> ConfigTable::tables(const std::string& key) const {
     fail(key, fmt::format("is {}, expected tables [[{}]]", kind_of(*node), key));
   std::vector<ConfigTable> tables;
   for (const toml::node& element : *array)
-    tables.push_back(ConfigTable(impl_->of(element.as_table(), fmt::format("[[{}]] ", key))));
+    tables.push_back(ConfigTable(impl_->of(element.as_table(), fmt::format("[[{}]] ", impl_->dotted(key)))));
   return tables;
 }
 

@@ -204,7 +204,8 @@ std::string key_line(const KeyRule& rule, const KeyValue* value) {
   const std::string meaning =
       rule.needs.empty() ? rule.meaning : fmt::format("{}; only with `{}`", rule.meaning, rule.needs);
   return fmt::format("| `{}` | {} | {} | {} | {} | {} | {} |\n", rule.name, type_for_people(rule.range), fallback,
-                     range_for_people(rule.range), rule.unit, change_for_people(rule.alters), meaning);
+                     range_for_people(rule.range), rule.unit,
+                     change_for_people(rule.alters) + (rule.by_phase ? ", by phase" : ""), meaning);
 }
 
 }  // namespace millrace

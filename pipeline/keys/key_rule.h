@@ -42,6 +42,7 @@ struct KeyRule {
   std::string older = {};     ///< Another name of it in JSON.
   bool required = false;
   bool only_if_changed = false;  ///< Files that are written name it only where it is not the default.
+  bool by_phase = false;         ///< A phase may say it otherwise.
   Alters alters = Alters::losses;
 };
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <concepts>
 #include <functional>
 #include <map>
@@ -10,8 +11,10 @@
 #include <vector>
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include "pipeline/keys/config_difference.h"
+#include "pipeline/keys/did_you_mean.h"
 #include "pipeline/keys/key_rule.h"
 #include "stages/errors.h"
 
@@ -100,10 +103,7 @@ class KeyTable {
         table.fail(key.rule.name, "is missing, expected " + expected(key.rule.range));
       }
     }
-    for (const Key& key : keys_) {
-      if (key.matters && !key.matters(config) && table.has(key.rule.name))
-        table.fail(key.rule.name, "does nothing without " + key.rule.needs);
-    }
+    refuse_what_does_nothing(table, config);
   }
 
   /// Likewise of an object of a JSON text, where older names count too. What no key is, is passed over.
@@ -122,13 +122,52 @@ class KeyTable {
     }
   }
 
+  using Values = std::vector<std::pair<std::string, KeyValue>>;
+
+  /// Likewise what a phase says otherwise than `config`, which takes it. Refuses other keys than those that may change
+  /// by phase.
+  Values read_by_phase(const ConfigTable& table, Config& config) const {
+    std::vector<std::string> may;
+    for (const Key& key : keys_)
+      if (key.rule.by_phase) may.push_back(key.rule.name);
+    for (const std::string& name : table.keys()) {
+      if (std::ranges::find(may, name) != may.end()) continue;
+      const bool is_key = std::ranges::any_of(keys_, [&](const Key& key) { return key.rule.name == name; });
+      table.fail(name, fmt::format("{}; these can: {}",
+                                   is_key ? "cannot change by phase" : "is not a known key" + did_you_mean(name, may),
+                                   fmt::join(may, ", ")));
+    }
+    Values values;
+    for (const Key& key : keys_) {
+      if (!key.rule.by_phase || !table.has(key.rule.name)) continue;
+      values.emplace_back(key.rule.name, read_key(table, key.rule));
+      key.set(config, values.back().second);
+    }
+    refuse_what_does_nothing(table, config);
+    table.refuse_unknown_keys();
+    return values;
+  }
+
+  /// Gives the keys of these names these values.
+  void set(Config& config, const Values& values) const {
+    for (const auto& [name, value] : values)
+      for (const Key& key : keys_)
+        if (key.rule.name == name) key.set(config, value);
+  }
+
+  /// The values of `now` that `then` does not have.
+  Values changes(const Config& then, const Config& now) const {
+    Values changed;
+    for (const Key& key : keys_)
+      if (key.get && key.get(then) != key.get(now)) changed.emplace_back(key.rule.name, key.get(now));
+    return changed;
+  }
+
   /// Every key.
   void write_all(const Config& config, nlohmann::ordered_json& object) const {
     for (const Key& key : keys_)
       if (key.get) set_member(object, key.rule.name, key.get(config));
   }
-
-  using Values = std::vector<std::pair<std::string, KeyValue>>;
 
   /// The keys that a file needs to be read back to the same configuration, among them those of other code that `told`
   /// has; only those that alter `what`, if it is said.
@@ -190,6 +229,13 @@ class KeyTable {
   }
 
  private:
+  void refuse_what_does_nothing(const ConfigTable& table, const Config& config) const {
+    for (const Key& key : keys_) {
+      if (key.matters && !key.matters(config) && table.has(key.rule.name))
+        table.fail(key.rule.name, "does nothing without " + key.rule.needs);
+    }
+  }
+
   std::string name_;
   Config defaults_;
   std::vector<Key> keys_;

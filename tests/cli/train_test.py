@@ -93,6 +93,28 @@ class Train(unittest.TestCase):
         self.assertRegex(change["time"], r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")
         self.assertIn("poems", metrics(folder)[-1]["eval"])
 
+    def test_keys_of_a_phase_change_at_its_first_step_and_are_marked(self):
+        folder = self.folder / "keys"
+        # The second phase's first row, 11, is in the middle of step 3's: 8 to 11.
+        sets = ["phase.0.until=704", "phase.1.model.router_z_loss_factor=0.5", "phase.1.train.clip_norm=0.25",
+                "phase.1.objective.name=other", "train.tokens=1280", "eval.tokens=0"]
+        words = [word for key in sets for word in ("--set", key)]
+        millrace("train", self.run_file, "--run-dir", folder, *words)
+        self.assertEqual([(line["step"], line["keys"]) for line in metrics(folder) if "keys" in line],
+                         [(4, {"router_z_loss_factor": "0.5", "clip_norm": "0.25"})])
+        for line in metrics(folder):
+            factor = 0.5 if line["step"] >= 4 else 1e-4
+            parts = sum(float(line[key]) * weight for key, weight in
+                        (("ce", 1), ("z_loss", 1), ("aux_loss", 0.01), ("router_z_loss", factor)))
+            self.assertAlmostEqual(float(line["loss"]), parts, places=6)
+        said = (folder / "train.log").read_text()
+        self.assertIn("phase 2 from step 4: router_z_loss_factor 0.5 (before 0.0001), clip_norm 0.25 (before 0)", said)
+        self.assertIn('name = "other"', (folder / "objectives/phase-2.toml").read_text())
+        self.assertIn("[phase.model]\nrouter_z_loss_factor = 0.5\n\n[phase.train]\nclip_norm = 0.25\n",
+                      (folder / "run.toml").read_text())
+        millrace("report", folder)
+        self.assertIn('"keys":{"router_z_loss_factor":0.5,"clip_norm":0.25}', (folder / "report.html").read_text())
+
     def test_logs_each_step_once(self):
         lines = metrics(self.whole)
         self.assertEqual([line["step"] for line in lines if "eval" not in line], list(range(1, STEPS + 1)))

@@ -72,9 +72,8 @@ void load_state(const fs::path& folder, TrainState& state, RunIdentity& identity
 }
 
 void load_tensors(const fs::path& folder, const TrainedParts& parts) {
-  if (const ModelConfig config = load_model_config(folder); config != parts.config)
-    throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(),
-                                  model_difference(config, parts.config)));
+  if (const std::string difference = model_difference(load_model_config(folder), parts.config); !difference.empty())
+    throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(), difference));
   load_parameters(parts.backend.device(), folder, parts.backend.parameters());
   load_optimizer(folder / kOptimizer, parts);
   for (const std::string& bad : {not_finite_in(parts.backend.device(), parts.backend.parameters()),

@@ -65,6 +65,7 @@ void expect_sound(const TrainState& state, const std::vector<std::string>& corpo
     expect_below("corpus", key.corpus, corpora.size());
     expect_below("denoiser", key.denoiser, denoisers[key.phase].size());
   }
+  if (state.step_phase) expect_below("phase", *state.step_phase, denoisers.size());
   if (!state.longest_example.empty()) expect_below("phase", state.longest_example.size() - 1, denoisers.size());
   try {
     add_up(state, {state.ledger.positions(), state.ledger.loss_tokens()}, corpora);

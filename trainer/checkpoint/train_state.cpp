@@ -183,6 +183,7 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
             {"failed_saves", state.failed_saves},
             {"own_evaluations", state.own_evaluations},
             {"times", state.times}};
+  if (state.step_phase) json["step_phase"] = *state.step_phase;
   if (state.before.steps > 0) json["before"] = state.before;
   if (state.above_first_loss > 0) json["above_first_loss"] = state.above_first_loss;
   return json;
@@ -196,6 +197,8 @@ void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& ide
   state.bad_in_a_row = json.get<std::uint64_t>("bad_in_a_row", 0);
   // A position means nothing in another version of the stream, and may look another way.
   if (identity.stream_version == kStreamVersion) state.position = json.get_or_null<StreamPosition>("position");
+  // Missing in checkpoints from before phases had keys of their own.
+  if (state.position) state.step_phase = json.get("step_phase", state.position->phase);
   state.ledger = json.get<Ledger>("ledger");
   state.longest_example = json.get<std::vector<std::uint64_t>>("longest_example");
   state.first_loss = json.get_or_null<StepLoss>("first_loss");

@@ -49,11 +49,12 @@ struct StepsBefore {
 /// The progress of a run. With the weights, the optimizer's state and the unigram counts, all that is needed to resume
 /// as if there had been no stop.
 struct TrainState {
-  std::uint64_t step = 0;                  ///< Steps done, `before` included.
-  StepsBefore before;                      ///< All else here is about the run's own steps.
-  std::uint64_t skipped_steps = 0;         ///< Steps without an update, included in `step`: see TrainLoop.
-  std::uint64_t bad_in_a_row = 0;          ///< Skipped steps since the last update.
-  std::optional<StreamPosition> position;  ///< After the last row trained on; empty before the first.
+  std::uint64_t step = 0;                   ///< Steps done, `before` included.
+  StepsBefore before;                       ///< All else here is about the run's own steps.
+  std::uint64_t skipped_steps = 0;          ///< Steps without an update, included in `step`: see TrainLoop.
+  std::uint64_t bad_in_a_row = 0;           ///< Skipped steps since the last update.
+  std::optional<StreamPosition> position;   ///< After the last row trained on; empty before the first.
+  std::optional<std::uint32_t> step_phase;  ///< The phase whose keys the last step was made with.
   Ledger ledger;
   std::vector<std::uint64_t> longest_example;  ///< Raw tokens with separators, per phase begun.
   std::optional<StepLoss> first_loss, best_loss, last_loss;

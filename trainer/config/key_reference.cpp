@@ -36,7 +36,8 @@ refused in the same way, with the range. `--set table.key=value` replaces a key 
 | table | `[key]`, `[[key]]` or `{}` with keys of their own |
 
 **alters** says what a key makes other in a run that was begun: *rows*: what rows were made of cannot be changed, later
-phases can, with `--accept-changes`; *losses*: asked for by `--accept-changes`; *nothing*: free.
+phases can, with `--accept-changes`; *losses*: asked for by `--accept-changes`; *nothing*: free. *By phase*: a phase may say the key
+otherwise, in `[phase.model]` or `[phase.train]`.
 )";
 
 std::string section(std::string_view title, const std::string& table) {

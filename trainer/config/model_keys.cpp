@@ -23,7 +23,8 @@ KeyRule rule_of(const ModelKey& key, KeyRange range) {
           .fallback = key.fallback,
           .older = key.older,
           .required = key.required,
-          .only_if_changed = key.only_if_changed};
+          .only_if_changed = key.only_if_changed,
+          .by_phase = key.by_phase};
 }
 
 KeyTable<ModelConfig> make_model_keys() {

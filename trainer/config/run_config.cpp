@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include "pipeline/config/stream_file.h"
+#include "pipeline/config/stream_keys.h"
 #include "pipeline/keys/config_table.h"
 #include "pipeline/keys/toml_writer.h"
 #include "stages/errors.h"
@@ -17,7 +18,8 @@ namespace {
 /// The run as files that load as the same run from any folder.
 std::vector<std::pair<std::string, std::string>> resolve(const RunConfig& run) {
   TomlWriter toml;
-  std::vector<std::pair<std::string, std::string>> files = write_stream(run.stream, run.vocabulary, toml);
+  std::vector<std::pair<std::string, std::string>> files = write_stream(
+      run.stream, run.vocabulary, toml, [&](std::size_t phase) { write_phase_settings(run.phases.at(phase), toml); });
   model_keys().write_table(run.model, toml, {{"preset", std::string(kDefaultPreset)}});
   for (const KeyTable<TrainConfig>& keys : train_keys()) keys.write_table(run.train, toml);
   files.emplace_back("run.toml", toml.text());
@@ -25,6 +27,18 @@ std::vector<std::pair<std::string, std::string>> resolve(const RunConfig& run) {
 }
 
 }  // namespace
+
+ModelConfig RunConfig::phase_model(std::size_t phase) const {
+  ModelConfig with = model;
+  model_keys().set(with, phases.at(phase).model);
+  return with;
+}
+
+TrainConfig RunConfig::phase_train(std::size_t phase) const {
+  TrainConfig with = train;
+  train_keys().front().set(with, phases.at(phase).train);
+  return with;
+}
 
 RunConfig load_run(const RunSource& options) {
   RunConfig run;
@@ -42,6 +56,8 @@ RunConfig load_run(const RunSource& options) {
   run.names_loss_rows = table.table("train").has("loss_rows");
   const bool is_record = std::filesystem::exists(run.file.parent_path() / "run.json");
   run.train = read_training(table, is_record ? LossRows::of_micro_batch : LossRows::of_step);
+  for (const ConfigTable& phase : table.tables(phase_keys().name()))
+    run.phases.push_back(read_phase_settings(phase, run.model, run.train));
   table.refuse_unknown_keys();
   if (run.train.tokens == 0) run.train.tokens = stream.phases.back().until;
   if (run.train.tokens > stream.phases.back().until)

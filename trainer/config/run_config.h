@@ -1,11 +1,13 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include "model/config/model_config.h"
 #include "pipeline/config/stream_config.h"
+#include "trainer/config/phase_settings.h"
 #include "trainer/config/train_config.h"
 
 namespace millrace {
@@ -17,10 +19,15 @@ struct RunConfig {
   StreamConfig stream;
   ModelConfig model;  ///< vocab_size is 0 unless the file sets it: the vocabulary's embedding_rows() then.
   TrainConfig train;
-  bool names_loss_rows = false;  ///< The file, or --set, has [train] loss_rows.
+  std::vector<PhaseSettings> phases;  ///< One for each phase that the file has.
+  bool names_loss_rows = false;       ///< The file, or --set, has [train] loss_rows.
   /// The resolved run as files of a run folder: "run.toml", "mixes/....toml", "objectives/....toml" and their text.
   /// load_run of that run.toml gives the same run again. Two runs are the same iff these are equal.
   std::vector<std::pair<std::string, std::string>> resolved;
+
+  /// What a phase, counted from 0, trains with: the run's with the phase's own on top.
+  ModelConfig phase_model(std::size_t phase) const;
+  TrainConfig phase_train(std::size_t phase) const;
 };
 
 /// Which run to load, and what overrides its file.

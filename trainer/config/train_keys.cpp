@@ -74,17 +74,20 @@ void add_rate(KeyTable<TrainConfig>& keys) {
            &TrainConfig::optimizer);
   keys.add({.name = "schedule",
             .range = Choices{{"rsqrt", "constant", "cosine", "wsd"}},
-            .meaning = "[how the rate goes](runs.md#train)"},
+            .meaning = "[how the rate goes](runs.md#train)",
+            .by_phase = true},
            &TrainConfig::schedule);
   keys.add({.name = "learning_rate",
             .range = NumberRange{.least_excluded = true},
             .meaning = "of Adafactor relative to each parameter's size. Only schedule `\"rsqrt\"` with Adafactor has a "
-                       "default; all others require it"},
+                       "default; all others require it",
+            .by_phase = true},
            &TrainConfig::learning_rate);
   keys.add({.name = "warmup_steps",
             .range = WholeRange{.most = kLargestInt},
             .unit = "steps",
-            .meaning = "up to the full rate; of `\"rsqrt\"`, at least 1, until the rate falls"},
+            .meaning = "up to the full rate; of `\"rsqrt\"`, at least 1, until the rate falls",
+            .by_phase = true},
            &TrainConfig::warmup_steps);
 }
 
@@ -102,22 +105,36 @@ void add_computing(KeyTable<TrainConfig>& keys) {
 
 void add_optimizer(KeyTable<TrainConfig>& keys) {
   const NumberRange below_one{.most = 1, .most_excluded = true};
-  keys.add({.name = "beta1", .range = below_one, .meaning = "memory of the gradients' mean", .needs = kAdamw},
+  keys.add({.name = "beta1",
+            .range = below_one,
+            .meaning = "memory of the gradients' mean",
+            .needs = kAdamw,
+            .by_phase = true},
            &TrainConfig::beta1, is_adamw);
-  keys.add({.name = "beta2", .range = below_one, .meaning = "memory of the gradients' mean square", .needs = kAdamw},
+  keys.add({.name = "beta2",
+            .range = below_one,
+            .meaning = "memory of the gradients' mean square",
+            .needs = kAdamw,
+            .by_phase = true},
            &TrainConfig::beta2, is_adamw);
-  keys.add({.name = "eps", .range = NumberRange{.least = kLeastEps}, .meaning = "added to the root", .needs = kAdamw},
+  keys.add({.name = "eps",
+            .range = NumberRange{.least = kLeastEps},
+            .meaning = "added to the root",
+            .needs = kAdamw,
+            .by_phase = true},
            &TrainConfig::eps, is_adamw);
   keys.add({.name = "weight_decay",
             .range = NumberRange{},
             .meaning = "decoupled, scaled by the learning rate; norms do not decay",
-            .needs = kAdamw},
+            .needs = kAdamw,
+            .by_phase = true},
            &TrainConfig::weight_decay, is_adamw);
   keys.add({.name = "clip_norm",
             .range = NumberRange{},
             .meaning = "gradients together are scaled down to this norm; 0: never, as OpenMoE. `grad_norm` in "
                        "`metrics.jsonl` is the norm before",
-            .only_if_changed = true},
+            .only_if_changed = true,
+            .by_phase = true},
            &TrainConfig::clip_norm);
 }
 
@@ -125,13 +142,15 @@ void add_decay(KeyTable<TrainConfig>& keys) {
   keys.add({.name = "final_learning_rate",
             .range = NumberRange{},
             .meaning = "at the run's end; at most `learning_rate`",
-            .needs = "schedule = \"cosine\" or \"wsd\""},
+            .needs = "schedule = \"cosine\" or \"wsd\"",
+            .by_phase = true},
            &TrainConfig::final_learning_rate, has_final_rate);
   keys.add({.name = "decay_share",
             .range = NumberRange{.most = 1, .least_excluded = true},
             .unit = "part",
             .meaning = "of the run's steps that the rate falls over",
-            .needs = "schedule = \"wsd\""},
+            .needs = "schedule = \"wsd\"",
+            .by_phase = true},
            &TrainConfig::decay_share, is_wsd);
 }
 

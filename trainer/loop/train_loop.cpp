@@ -19,6 +19,7 @@
 #include "trainer/backend/local_backend.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/loop/bad_step.h"
+#include "trainer/loop/restored_check.h"
 #include "trainer/loop/seconds_since.h"
 #include "trainer/metrics/bad_batch.h"
 #include "trainer/metrics/process_memory.h"
@@ -32,6 +33,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kBadBatch = "bad_batch.json";
+
+/// A line of metrics.jsonl with the keys that changed, if any did.
+Json with_keys(Json line, const Json& changed) {
+  if (!changed.empty()) line["keys"] = changed;
+  return line;
+}
 
 [[noreturn]] void refuse_to_start(const fs::path& checkpoint, const std::string& not_finite) {
   throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), not_finite));
@@ -97,41 +104,17 @@ void TrainLoop::resume() {
     spdlog::info("no checkpoint to resume from: starting at the beginning");
     return;
   }
-  const auto& [newest, saved] = *restored;
   has_weights_ = true;
-  if (saved.stream_version != setup_.identity.stream_version) {
-    throw ConfigError(fmt::format(
-        "{0}: made with version {1} of the stream, this program makes version {2}: the rows "
-        "would differ. To go on with its weights, optimizer and step in a new stream: train --from {0} with "
-        "another --run-dir",
-        newest.string(), saved.stream_version, setup_.identity.stream_version));
-  }
-  const std::uint64_t rows = state_.own_steps() * static_cast<std::uint64_t>(setup_.train.batch_rows);
-  if (rows != state_.ledger.rows()) {
-    throw ConfigError(
-        fmt::format("{}: {} steps were done with {} rows, but train.batch_rows is {} now; the rows per step of a run "
-                    "cannot change",
-                    newest.string(), state_.own_steps(), state_.ledger.rows(), setup_.train.batch_rows));
-  }
-  if (saved.processor != setup_.identity.processor) {
-    spdlog::warn("resuming on another processor ({}, before: {}): losses may differ in the last digits",
-                 setup_.identity.processor, saved.processor);
-  }
-  if (saved.arithmetic_version != setup_.identity.arithmetic_version) {
-    spdlog::warn(
-        "resuming with version {} of the arithmetic (before: {}): losses differ in the last digits from those of a run "
-        "that was not stopped",
-        setup_.identity.arithmetic_version, saved.arithmetic_version);
-  }
+  check_restored(*restored, state_, setup_);
   saver_.is_saved();
   seen_ = {state_.ledger.positions(), state_.ledger.loss_tokens()};
   for (const DamagedCheckpoint& one : damaged) set_aside(one.folder);
-  spdlog::info("resumed from {}", newest.string());
+  spdlog::info("resumed from {}", restored->folder.string());
 }
 
 TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   saver_.close();
-  learning_rate_.emplace(setup_.train, state_.before.steps + setup_.steps_in(setup_.train.tokens));
+  phases_.emplace(setup_, state_.before.steps + setup_.steps_in(setup_.train.tokens));
   try {
     if (!has_weights_) draw_weights();
   } catch (const Stopped&) {
@@ -250,6 +233,10 @@ void TrainLoop::tell_rejects(const StreamRow& row) {
 
 void TrainLoop::train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks) {
   const Clock::time_point start = Clock::now();
+  const std::uint32_t phase = phase_of_step(batch);
+  const PhaseTraining& training = phases_->at(phase);
+  if (followed_ != phase) backend_->follow(training.model, training.train);
+  followed_ = phase;
   const std::size_t phases_before = state_.longest_example.size();
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
@@ -259,12 +246,12 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   backend_->measure(nullptr);
   std::optional<PartTimer> timer(std::in_place, profile, Part::optimizer);
   const double norm = backend_->gradient_norm();
-  const double rate = learning_rate_->at(state_.step);
+  const double rate = phases_->learning_rate(phase, state_.step);
   UpdateNorms norms;
   std::string why = why_bad(losses.total, norm);
   throw_if_stopped();
   if (why.empty()) {
-    const double most = setup_.train.clip_norm;
+    const double most = training.train.clip_norm;
     try {
       norms = backend_->update(rate, most > 0 && norm > most ? most / norm : 1);
     } catch (const NotFiniteUpdate& error) {
@@ -274,11 +261,15 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   timer.reset();
   if (profile != nullptr) profile_[Part::data_wait] += data_wait;
 
+  const std::uint32_t phase_before = state_.step_phase.value_or(phase);
   enter(batch, losses, data_wait);
-  for (std::size_t phase = phases_before; phase < state_.longest_example.size(); ++phase)
-    hooks.on_phase(state_.step, phase);
+  for (std::size_t begun = phases_before; begun < state_.longest_example.size(); ++begun)
+    hooks.on_phase(state_.step, begun);
+  const Json changed = phases_->changed_keys(phase_before, phase);
+  if (!changed.empty())
+    spdlog::info("phase {} from step {}: {}", phase + 1, state_.step, phases_->changes(phase_before, phase));
   if (!why.empty()) {
-    skip(batch, why, data_wait + seconds_since(start), data_wait);
+    skip(batch, why, data_wait + seconds_since(start), data_wait, changed);
     return;
   }
   state_.bad_in_a_row = 0;
@@ -307,7 +298,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   metrics.memory = resident_memory();
   if (profile != nullptr) metrics.profile = profile_.since(before);
   if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
-  log_->metrics(training_line(metrics));
+  log_->metrics(with_keys(training_line(metrics), changed));
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
                  data_wait / metrics.seconds});
 }
@@ -315,6 +306,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
 /// The step's rows are consumed, whether it is skipped or not.
 void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait) {
   ++state_.step;
+  state_.step_phase = phase_of_step(batch);
   for (const StreamRow& row : batch) {
     state_.add(row);
     tell_rejects(row);
@@ -325,10 +317,11 @@ void TrainLoop::enter(const Batch& batch, const Losses& losses, double data_wait
   state_.times.data_wait += data_wait;
 }
 
-void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds, double data_wait) {
+void TrainLoop::skip(const Batch& batch, const std::string& why, double seconds, double data_wait,
+                     const Json& changed) {
   ++state_.skipped_steps;
   ++state_.bad_in_a_row;
-  log_->metrics(skipped_line(state_, why, seconds, data_wait));
+  log_->metrics(with_keys(skipped_line(state_, why, seconds, data_wait), changed));
   spdlog::warn("step {} skipped, {} in a row: {} (rows {} to {})", state_.step, state_.bad_in_a_row, why,
                batch.front().number, batch.back().number);
   if (state_.bad_in_a_row < static_cast<std::uint64_t>(setup_.train.max_bad_steps)) return;

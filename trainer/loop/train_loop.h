@@ -9,6 +9,8 @@
 #include <string>
 #include <vector>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "model/transformer/transformer.h"
 #include "pipeline/rows/stream_row.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -17,9 +19,9 @@
 #include "trainer/evaluation/evaluation.h"
 #include "trainer/loop/state_saver.h"
 #include "trainer/loop/train_setup.h"
+#include "trainer/loop/trained_phases.h"
 #include "trainer/metrics/run_log.h"
 #include "trainer/metrics/step_statistics.h"
-#include "trainer/optimizer/learning_rate.h"
 #include "trainer/rows_to_batch.h"
 
 namespace millrace {
@@ -37,6 +39,9 @@ struct StepReport {
 enum class TrainEnd : std::uint8_t { complete, stream_ended, interrupted, bad_steps };
 
 /// The step loop: next batch, forward and backward per micro-batch, average, clip, update, log, evaluate, save.
+///
+/// Factors of losses, dropout, optimizer and schedule are those of the step's phase, which is that of the first example
+/// of its first row.
 ///
 /// A step is skipped if its loss is not finite, if the square of its gradient norm overflows f32, or if its update
 /// would make a weight not finite. A skipped step counts, consumes its rows and advances the schedule, and changes
@@ -116,13 +121,15 @@ class TrainLoop {
   void train_step(const Batch& batch, double data_wait, Details details, const Hooks& hooks);
   StepStatistics forward_backward(const Batch& batch);
   void enter(const Batch& batch, const Losses& losses, double data_wait);
-  void skip(const Batch& batch, const std::string& why, double seconds, double data_wait);
+  void skip(const Batch& batch, const std::string& why, double seconds, double data_wait,
+            const nlohmann::ordered_json& changed);
   void evaluate_now(const Hooks& hooks);
   const std::optional<ObjectiveRows>& objective_rows();
   TrainedParts parts() { return {setup_.model, *backend_, unigram_, state_}; }
 
   TrainSetup setup_;
-  std::optional<LearningRate> learning_rate_;  ///< Known once the steps before the run's own are.
+  std::optional<TrainedPhases> phases_;    ///< Known once the steps before the run's own are.
+  std::optional<std::uint32_t> followed_;  ///< Phase whose settings the backend was given.
   std::unique_ptr<TrainingBackend> backend_;
   bool has_weights_ = false;
   UnigramCounts unigram_;

@@ -25,6 +25,7 @@ TrainSetup checked(TrainSetup setup) {
         fmt::format("train.loss_rows is {}, expected a multiple of train.micro_rows = {} that divides batch_rows = {}",
                     train.loss_rows, train.micro_rows, train.batch_rows));
   }
+  if (setup.phases.empty()) setup.phases.resize(setup.denoisers.size(), {setup.model, setup.train});
   return setup;
 }
 

@@ -15,10 +15,17 @@
 
 namespace millrace {
 
+/// What the steps of a phase are made with.
+struct PhaseTraining {
+  ModelConfig model;
+  TrainConfig train;
+};
+
 /// What the training loop needs to know about a run.
 struct TrainSetup {
   ModelConfig model;
   TrainConfig train;
+  std::vector<PhaseTraining> phases;  ///< By phase, as StreamRow numbers them; empty: `model` and `train` in all.
   std::uint64_t seed = 0;
   int sequence_length = 0;  ///< T
   TokenId pad = 0;
@@ -41,8 +48,8 @@ struct TrainSetup {
   std::uint64_t steps_in(std::uint64_t positions) const;
 };
 
-/// With micro_rows and loss_rows filled in. Throws ConfigError unless batches consist of whole groups of rows with a
-/// common divisor of the loss, and these of whole micro-batches.
+/// With phases, micro_rows and loss_rows filled in. Throws ConfigError unless batches consist of whole groups of rows
+/// with a common divisor of the loss, and these of whole micro-batches.
 TrainSetup checked(TrainSetup setup);
 
 }  // namespace millrace

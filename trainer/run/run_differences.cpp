@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include <fmt/format.h>
+
 #include "pipeline/config/stream_keys.h"
 #include "pipeline/keys/config_difference.h"
 #include "pipeline/rows/start_position.h"
@@ -46,6 +48,16 @@ RunFolder::Changes run_differences(const RunConfig& then, const RunConfig& now,
     for (const ConfigDifference& one : phase_differences(then.stream.phases[p], now.stream.phases[p], p))
       add(changes, one, is_only_a_name(one) || is_only_a_path(one, same_shards));
   return changes;
+}
+
+std::vector<std::string> keys_of_past_phases(const RunConfig& then, const RunConfig& now, std::size_t phase) {
+  std::vector<std::string> past;
+  for (const ConfigDifference& one : differences(run_text(then), run_text(now))) {
+    for (std::size_t p = 0; p < phase; ++p)
+      for (const std::string& table : {model_keys().name(), train_keys().front().name()})
+        if (one.key.starts_with(fmt::format("{}.{}.{}.", phase_keys().name(), p, table))) past.push_back(one.text());
+  }
+  return past;
 }
 
 }  // namespace millrace

@@ -1,7 +1,9 @@
 #pragma once
 
+#include <cstddef>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "trainer/config/run_config.h"
 #include "trainer/run/run_folder.h"
@@ -15,5 +17,8 @@ namespace millrace {
 /// for corpora in `same_shards`, the patterns that name their shards.
 RunFolder::Changes run_differences(const RunConfig& then, const RunConfig& now,
                                    const std::set<std::string>& same_shards);
+
+/// Likewise the keys of [phase.model] and [phase.train] of the phases before one, which no step to come is made with.
+std::vector<std::string> keys_of_past_phases(const RunConfig& then, const RunConfig& now, std::size_t phase);
 
 }  // namespace millrace

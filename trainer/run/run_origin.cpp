@@ -29,9 +29,8 @@ constexpr const char* kFromStep = "from_step";
 }
 
 void refuse_another_model(const fs::path& checkpoint, const RunConfig& run) {
-  const ModelConfig config = load_model_config(checkpoint);
-  if (config != run.model)
-    refuse(checkpoint, "its config.json is not the run's [model]: " + model_difference(config, run.model));
+  const std::string difference = model_difference(load_model_config(checkpoint), run.model);
+  if (!difference.empty()) refuse(checkpoint, "its config.json is not the run's [model]: " + difference);
 }
 
 /// The path as stored in run.json: absolute, and valid UTF-8, as JSON requires.

@@ -18,6 +18,7 @@
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/output_file.h"
+#include "trainer/config/model_keys.h"
 #include "trainer/optimizer/learning_rate.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/held_out_set.h"
@@ -71,10 +72,14 @@ void check_schedule(const RunConfig& run, std::uint64_t first_step) {
   if (steps == 0)
     throw ConfigError(fmt::format("{}: {} tokens are less than one batch of {} rows of {}", run.file.string(),
                                   run.train.tokens, run.train.batch_rows, run.stream.sequence_length));
-  try {
-    const LearningRate checked(run.train, first_step + steps);
-  } catch (const ConfigError& error) {
-    throw ConfigError(fmt::format("{}: {}", run.file.string(), error.what()));
+  for (std::size_t phase = 0; phase < run.stream.phases.size(); ++phase) {
+    try {
+      const LearningRate checked(run.phase_train(phase), first_step + steps);
+    } catch (const ConfigError& error) {
+      throw ConfigError(fmt::format("{}: {}{}", run.file.string(),
+                                    run.phases[phase].train.empty() ? "" : fmt::format("in phase.{}, ", phase),
+                                    error.what()));
+    }
   }
 }
 
@@ -193,6 +198,8 @@ void TrainingRun::make_ready() {
 
 /// What --from brings, before the first step.
 void TrainingRun::load_origin() {
+  for (const ConfigDifference& one : model_keys().differences(load_model_config(origin_.checkpoint), run_.model))
+    spdlog::info("other than in {}: {}", (origin_.checkpoint / "config.json").string(), one.text());
   if (!origin_.step) {
     loop_->start_with_weights(origin_.checkpoint);
     spdlog::info("starting with {} alone: the optimizer's state and the steps begin anew", origin_.text());
@@ -243,6 +250,8 @@ TrainSetup TrainingRun::setup() {
   setup.pad = vocabulary_.pad();
   setup.corpora = names_of(shards_.corpora);
   for (const RunCorpus& corpus : shards_.corpora) setup.shards.push_back(corpus.shards);
+  for (std::size_t i = 0; i < run_.stream.phases.size(); ++i)
+    setup.phases.push_back({run_.phase_model(i), run_.phase_train(i)});
   for (const Phase& phase : run_.stream.phases) {
     std::vector<std::string>& names = setup.denoisers.emplace_back();
     for (const Denoiser& denoiser : phase.objective.denoisers) names.push_back(denoiser.name);
@@ -263,6 +272,10 @@ TrainSetup TrainingRun::setup() {
 void TrainingRun::refuse_changed_past() {
   const std::optional<StreamPosition>& position = loop_->position();
   if (!position) return;
+  if (const auto keys = keys_of_past_phases(begun_as(), run_, position->phase); !keys.empty())
+    throw ConfigError(
+        fmt::format("run folder {}: these keys are those of phases that are behind, and would change nothing:\n  {}",
+                    run_dir_.string(), fmt::join(keys, "\n  ")));
   const std::vector<std::string> changes =
       incompatible_changes(begun_as().stream, whole_stream_, *position, shards_.same_shards);
   if (changes.empty()) return;

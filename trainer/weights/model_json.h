@@ -20,7 +20,9 @@ ModelConfig load_model_config(const std::filesystem::path& folder);
 /// The text of a config.json, with the keys of released ones; parse_model_config reads it back.
 std::string model_config_json(const ModelConfig& config);
 
-/// The keys that differ: "hidden_size is 768, expected 64, ..." for `is` and `expected`.
+/// Why weights of one model are not the other's: "hidden_size is 768, expected 64, ..." for `is` and `expected`. Keys
+/// that may change while a model is trained, factors of losses and the dropout rate, count for nothing. Empty: they
+/// are.
 std::string model_difference(const ModelConfig& is, const ModelConfig& expected);
 
 /// Refuses a configuration that no model can be built from: a value out of its key's range, numbers of heads or

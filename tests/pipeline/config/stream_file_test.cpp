@@ -79,11 +79,11 @@ TEST_F(StreamOfARunFile, LeavesOtherTablesToWhoeverKnowsThem) {
 TEST_F(StreamOfARunFile, ReadsBackTheSameFromWhatIsWritten) {
   const StreamConfig stream = read_stream(open(kRun));
   TomlWriter first;
-  const auto files = write_stream(stream, "/vocabulary.model", first);
+  const auto files = write_stream(stream, "/vocabulary.model", first, [](std::size_t) {});
   for (const auto& [name, text] : files) folder_.write("again/" + name, text);
   TomlWriter second;
   EXPECT_EQ(write_stream(read_stream(ConfigTable::read(folder_.write("again/run.toml", first.text()))),
-                         "/vocabulary.model", second),
+                         "/vocabulary.model", second, [](std::size_t) {}),
             files);
   EXPECT_EQ(second.text(), first.text());
 }

@@ -127,6 +127,7 @@ TrainState some_state() {
   position.example = 70;
   position.corpora.emplace_back().corpus = "prose";
   state.position = position;
+  state.step_phase = 2;
   state.longest_example = {1023};
   state.first_loss = StepLoss{1, 9.0625};
   state.best_loss = StepLoss{16, 0.1};
@@ -148,6 +149,7 @@ TEST(TrainState, ReadsBackToTheLastBit) {
                    read_identity);
   EXPECT_EQ(state_json(read, read_identity), state_json(state, identity));
   EXPECT_EQ(read.position, state.position);
+  EXPECT_EQ(read.step_phase, state.step_phase);
   EXPECT_EQ(read.own_steps(), 13U);
   EXPECT_EQ(read.updates(), 3U + 13U - 5U);
   EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
@@ -168,6 +170,16 @@ TEST(TrainState, HasNoPositionIfThatIsOfAnotherVersionOfTheStream) {
   EXPECT_FALSE(read.position);
   EXPECT_EQ(read.step, some_state().step);
   EXPECT_EQ(read_identity.stream_version, kStreamVersion - 1);
+}
+
+TEST(TrainState, OfAnEarlierProgramMadeItsLastStepInThePhaseOfItsPosition) {
+  Json json = state_json(some_state(), {"run", "0.1", "0011", "2233", kStreamVersion, "avx2"});
+  json.erase("step_phase");
+  json["position"]["phase"] = 1;
+  TrainState read;
+  RunIdentity identity;
+  parse_state_json(JsonValue::parse(json_page(json), {"state.json", 0, ""}), read, identity);
+  EXPECT_EQ(read.step_phase, 1U);
 }
 
 TEST(TrainState, IsWhatTheFuzzersSeedHolds) {

@@ -180,6 +180,66 @@ TEST_F(RunConfigFile, IsReadWithPhasesOfOneObjectiveThatAreSetApart) {
   EXPECT_EQ(again(run).stream.phases[0].objective.lengths.inputs, 128);
 }
 
+constexpr const char* kTwoPhases =
+    "vocab = \"v.model\"\n[[phase]]\nuntil = 5120\nmix = \"mixes/phase-1.toml\"\n"
+    "objective = \"objectives/phase-1.toml\"\n[[phase]]\nuntil = 10240\nmix = \"mixes/phase-2.toml\"\n"
+    "objective = \"objectives/phase-2.toml\"\n";
+
+TEST_F(RunConfigFile, HasKeysByPhaseOverThoseOfTheRunAndNotThoseOfThePhaseBefore) {
+  const std::string file =
+      folder_
+          .write("run.toml", fmt::format("{}[phase.model]\nrouter_z_loss_factor = 1e-3\n"
+                                         "[phase.train]\nschedule = \"cosine\"\nlearning_rate = 0.5\n"
+                                         "final_learning_rate = 0.1\n[train]\nwarmup_steps = 7\n",
+                                         kTwoPhases))
+          .string();
+  const RunConfig run = load_run({file, "", {"phase.0.model.z_loss_factor=0.25", "phase.1.train.clip_norm=2"}});
+  EXPECT_EQ(run.model.router_z_loss_factor, 1e-4);
+  EXPECT_EQ(run.phase_model(0).router_z_loss_factor, 1e-4);
+  EXPECT_EQ(run.phase_model(0).z_loss_factor, 0.25);
+  EXPECT_EQ(run.phase_model(1).router_z_loss_factor, 1e-3);
+  EXPECT_EQ(run.phase_model(1).z_loss_factor, 1e-4);
+  EXPECT_EQ(run.phase_train(0).schedule, "rsqrt");
+  EXPECT_EQ(run.phase_train(1).schedule, "cosine");
+  EXPECT_EQ(run.phase_train(1).warmup_steps, 7);
+  const std::string& text = run.resolved.back().second;
+  EXPECT_THAT(text, HasSubstr("objective = \"objectives/phase-1.toml\"\n\n[phase.model]\nz_loss_factor = 0.25\n\n"
+                              "[[phase]]\n"));
+  EXPECT_THAT(text, HasSubstr("[phase.model]\nrouter_z_loss_factor = 0.001\n\n[phase.train]\nschedule = \"cosine\"\n"
+                              "learning_rate = 0.5\nclip_norm = 2\nfinal_learning_rate = 0.1\n\n[data]\n"));
+  EXPECT_EQ(again(run).resolved, run.resolved);
+  EXPECT_EQ(again(run).phases, run.phases);
+}
+
+TEST_F(RunConfigFile, IsRefusedForAKeyThatCannotChangeByPhase) {
+  const std::string file = folder_.write("run.toml", kTwoPhases).string();
+  for (const auto& [set, complaint] :
+       {std::tuple("phase.1.train.batch_rows=64",
+                   "run.toml, --set: [phase.train] batch_rows cannot change by phase; these can: schedule, "
+                   "learning_rate, warmup_steps, beta1, beta2, eps, weight_decay, clip_norm, final_learning_rate, "
+                   "decay_share"),
+        std::tuple("phase.0.model.num_experts=4",
+                   "[phase.model] num_experts cannot change by phase; these can: router_aux_loss_factor, "
+                   "router_z_loss_factor, z_loss_factor, dropout_rate"),
+        std::tuple("phase.0.model.preset=openmoe-8b", "[phase.model] preset cannot change by phase"),
+        std::tuple("phase.0.train.learning_rat=1",
+                   "learning_rat is not a known key (did you mean \"learning_rate\"?); these can: schedule"),
+        std::tuple("phase.1.model.dropout_rate=1", "dropout_rate is 1, expected a number from 0 to 0.99"),
+        std::tuple("phase.1.train.beta1=0.5", "[phase.train] beta1 does nothing without optimizer = \"adamw\""),
+        std::tuple("phase.1.train.decay_share=0.5", "decay_share does nothing without schedule = \"wsd\""),
+        std::tuple("phase.1.train.schedule=constant",
+                   "[phase.train] learning_rate is missing: \"rsqrt\" divides it by a root of the steps"),
+        std::tuple("phase.1.eval.tokens=5", "[[phase]] eval is not a known key"),
+        std::tuple("phase.1.train=5", "[[phase]] train is a number, expected a table [train]")}) {
+    try {
+      load_run({file, "", {set}});
+      ADD_FAILURE() << set;
+    } catch (const ConfigError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(complaint));
+    }
+  }
+}
+
 TEST_F(RunConfigFile, IsRefusedForASetThatIsWrongInAFileItNames) {
   for (const auto& [set, complaint] :
        {std::tuple("phase.0.objective.denoiser.0.shar=100",

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -153,6 +154,55 @@ TEST_F(TrainingRunTest, GoesOnFromACheckpointInAStreamOfItsOwn) {
   again.from = folder_.path() / "first" / "checkpoints" / "step-000006";
   TrainingRun other(again, {});
   EXPECT_THROW(other.begin(), ConfigError);
+}
+
+TEST_F(TrainingRunTest, GoesOnFromACheckpointWithOtherFactorsOfLosses) {
+  train(options("first"));
+  TrainingRun::Options from = options("next");
+  from.from = folder_.path() / "first" / "checkpoints" / "step-000004";
+  from.run.sets = {"model.router_z_loss_factor=0.5", "model.dropout_rate=0.25", "phase.0.model.z_loss_factor=0.125"};
+  EXPECT_EQ(train(from).steps, kSteps);
+  from.run_dir = folder_.path() / "another";
+  from.run.sets = {"model.router_group_size=7"};
+  EXPECT_THROW(TrainingRun(from, {}), ConfigError);
+}
+
+/// The text of what is refused.
+std::string refusal(const TrainingRun::Options& options) {
+  try {
+    TrainingRun run(options, {});
+    run.begin();
+    run.make_ready();
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "nothing was refused";
+}
+
+TEST_F(TrainingRunTest, TakesOtherKeysOfPhasesThatAreNotBehind) {
+  const std::vector<std::string> first = {"phase.0.until=384"};
+  std::string text = text_of(folder_.path() / "run.toml");
+  text.insert(text.find("[data]"), "[[phase]]\nuntil = 768\nmix = \"mix.toml\"\nobjective = \"causal.toml\"\n");
+  folder_.write("run.toml", text);
+  TrainingRun::Options begun = options("run");
+  begun.run.sets = first;
+  EXPECT_EQ(train(begun, 5).steps, 5U);  // Step 4 is the second phase's first.
+
+  TrainingRun::Options again = options("run", true);
+  again.run.sets = {"phase.0.until=384", "phase.1.model.z_loss_factor=0.5"};
+  EXPECT_THAT(refusal(again), testing::HasSubstr("phase.1.model.z_loss_factor (unset) -> 0.5"));
+  again.accept_changes = true;
+  TrainingRun::Options past = again;
+  past.run.sets.push_back("phase.0.train.learning_rate=0.5");
+  EXPECT_THAT(refusal(past), testing::HasSubstr("these keys are those of phases that are behind, and would change "
+                                                "nothing:\n  phase.0.train.learning_rate (unset) -> 0.5"));
+  EXPECT_EQ(train(again).steps, 1U);
+}
+
+TEST_F(TrainingRunTest, RefusesAPhaseWhoseScheduleHasNoRoom) {
+  TrainingRun::Options wrong = options("run");
+  wrong.run.sets = {"phase.0.train.schedule=cosine", "phase.0.train.learning_rate=1", "phase.0.train.warmup_steps=9"};
+  EXPECT_THAT(refusal(wrong), testing::HasSubstr("run.toml: in phase.0, train.warmup_steps is 9"));
 }
 
 TEST_F(TrainingRunTest, TakesNoOtherOptimizersStateAndMakesNoFolder) {

@@ -123,6 +123,15 @@ TEST(ConfigJson, RefusesWhatItCannotComputeNamingTheKey) {
   expect_refused("text", "not a JSON object");
 }
 
+TEST(ConfigJson, IsThatOfTheSameWeightsWhateverMayChangeWhileAModelIsTrained) {
+  const ModelConfig before = model_preset("openmoe-nano");
+  ModelConfig now = before;
+  now.router_aux_loss_factor = now.router_z_loss_factor = now.z_loss_factor = now.dropout_rate = 0.5;
+  EXPECT_EQ(model_difference(before, now), "");
+  now.router_group_size = 7;
+  EXPECT_EQ(model_difference(before, now), "router_group_size is 4096, expected 7");
+}
+
 TEST(ConfigJson, RefusesAFolderWithoutOneAndAFile) {
   const TemporaryFolder folder;
   const auto refusal = [](const std::filesystem::path& path) -> std::string {
