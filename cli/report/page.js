@@ -115,6 +115,7 @@ function draw() {
   const x = M.steps.step;
   const lines = (chart) => lineChart(parent, { x, ...chart });
   lines({ id: "loss", title: "Training loss", about: "Mean loss of each step's tokens, and the cross-entropy in it; pale: each step, strong: smoothed.", unit: "nats a token", wide: true, height: 300, smooth: true, log: true, curves: ofSteps({ loss: "loss", ce: "cross-entropy" }) });
+  lines({ id: "accuracy", title: "Training accuracy", about: "Share of each step's loss tokens that had the largest logit.", unit: "of the loss tokens", format: percent, smooth: true, y: fromZero, curves: ofSteps({ accuracy: "accuracy" }) });
   if (M.evaluations.step.length > 0) {
     const choices = evaluationChoices();
     lines({ id: "heldout", title: `Held-out ${SCORES[choice.score][0]}`, about: `Documents that were never trained on, by corpus; objective ${choice.objective}.`, x: M.evaluations.step, curves: evaluationCurves(), choices, unit: SCORES[choice.score][1], log: true, points: true, format: choice.score === "accuracy" ? percent : readable });
@@ -136,6 +137,9 @@ function draw() {
   lines({ id: "router_load_balance", title: "Load-balance loss", about: "Before its factor, by MoE layer; lower is more even.", unit: "loss", smooth: true, log: true, curves: curvesOf(M.steps, layerName("router/load_balance/")) });
   lines({ id: "router_z", title: "Router z-loss", about: "Before its factor, by MoE layer.", unit: "loss", smooth: true, log: true, curves: curvesOf(M.steps, layerName("router/z/")) });
   lines({ id: "router_dropped", title: "Dropped tokens", about: "Share of (token, choice) pairs over an expert's capacity, by MoE layer.", unit: "dropped", format: percent, smooth: true, y: fromZero, curves: curvesOf(M.steps, layerName("router/dropped/")) });
+  lines({ id: "router_left_behind", title: "Tokens left behind", about: "Share of tokens that no expert took, by MoE layer.", unit: "left behind", format: percent, smooth: true, y: fromZero, curves: curvesOf(M.steps, layerName("router/left_behind/")) });
+  lines({ id: "router_expert_usage", title: "Expert usage", about: "Share of the experts' places that were taken, by MoE layer.", unit: "of the places", format: percent, smooth: true, y: fromZero, curves: curvesOf(M.steps, layerName("router/expert_usage/")) });
+  lines({ id: "router_confidence", title: "Router confidence", about: "Mean gate of the (token, choice) pairs that were kept, by MoE layer.", unit: "gate", smooth: true, y: fromZero, curves: curvesOf(M.steps, layerName("router/confidence/")) });
   lines({ id: "router_losses", title: "Router losses", about: "Means over MoE layers, before their factors.", unit: "loss", smooth: true, log: true, curves: ofSteps({ aux_loss: "load balance", router_z_loss: "router z" }) });
   if (M.dropped_by_position.step.length > 0) lineChart(parent, droppedChart());
   parent.style.minHeight = "";

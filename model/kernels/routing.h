@@ -178,14 +178,19 @@ struct FillSlots {
   }
 };
 
-/// Sums over the routed tokens of a group, a block, for the router's losses: P of each expert, log_sum^2, entropy.
+/// Sums over the routed tokens of a group, a block: P of each expert, log_sum^2, entropy, and the gates of kept pairs.
 struct SumRouting {
   Tensor logits;               ///< (N, E) real
   Tensor probabilities;        ///< (N, E) real
   const void* log_sum;         ///< (N) real
+  const std::int32_t* expert;  ///< (N, k)
+  const std::int32_t* place;   ///< (N, k): -1: not kept
   const std::uint8_t* routed;  ///< (N)
-  double* sums;                ///< (groups, E + 2)
+  double* sums;                ///< (groups, columns(E))
   Index group;
+  int choices;
+
+  static constexpr Index columns(Index experts) { return experts + 3; }
 
   template <class Numbers, class Team>
   MILLRACE_HD void operator()(const Team& team, Index block) const {
@@ -193,7 +198,7 @@ struct SumRouting {
     const Index experts = logits.columns;
     const Index first = block * group;
     const SumRouting self = *this;
-    double* to = sums + block * (experts + 2);
+    double* to = sums + block * columns(experts);
     const auto sum_to = [&](Index at, auto term) {
       const double sum = team.sum(group, [=](Index i) { return self.routed[first + i] != 0 ? term(first + i) : 0.0; });
       team.lanes([&](int lane) {
@@ -209,6 +214,13 @@ struct SumRouting {
       for (Index e = 0; e < experts; ++e)
         along += self.probabilities.template row<Real>(t)[e] * self.logits.template row<Real>(t)[e];
       return log_sum_of(t) - static_cast<double>(along);
+    });
+    sum_to(experts + 2, [=](Index t) {
+      double gates = 0;
+      for (Index pair = t * self.choices; pair < (t + 1) * self.choices; ++pair)
+        if (self.place[pair] >= 0)
+          gates += static_cast<double>(self.probabilities.template row<Real>(t)[self.expert[pair]]);
+      return gates;
     });
   }
 };

@@ -1,6 +1,7 @@
 #include "model/layers/router.h"
 
 #include <algorithm>
+#include <span>
 
 #include "model/kernels/routing.h"
 #include "model/parallel.h"
@@ -45,7 +46,7 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
   auto* expert = array_in<std::int32_t>(routing.expert, tokens, choices);
   auto* place = array_in<std::int32_t>(routing.place, tokens, choices);
   auto* asked = array_in<std::int32_t>(routing.asked, plan.groups, experts);
-  auto* sums = array_in<double>(routing.sums, plan.groups, experts + 2);
+  auto* sums = array_in<double>(routing.sums, plan.groups, SumRouting::columns(experts));
   auto* base = array_in<std::int32_t>(routing.base, plan.groups, experts);
   auto* first = array_in<std::int32_t>(routing.first, 1, experts + 1);
   auto* slot = array_in<std::int32_t>(routing.slot, tokens, choices);
@@ -58,7 +59,9 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
              range_count(tokens, RouteTokens::kTokens));
   device.run(QueuePairs{expert, pass.routed, place, asked, plan.capacity.group, plan.capacity.pairs, experts, choices},
              plan.groups * experts);
-  device.run(SumRouting{logits, probabilities, log_sum.data, pass.routed, sums, plan.capacity.group}, plan.groups);
+  device.run(
+      SumRouting{logits, probabilities, log_sum.data, expert, place, pass.routed, sums, plan.capacity.group, choices},
+      plan.groups);
   device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.pairs,
                         slot_multiple(is_ragged, device.precision())},
              1);
@@ -106,13 +109,14 @@ void Router::read(const Pass& pass, const Routing& routing, RoutingCounts& count
 void measure_routing(const ModelConfig& config, const BatchLayout& layout, const RoutingPlan& plan,
                      const RoutingCounts& counts, RouterStatistics& statistics) {
   const auto experts = static_cast<std::size_t>(config.num_experts);
-  statistics.aux_loss = statistics.z_loss = statistics.entropy = statistics.dropped = 0;
-  statistics.kept = 0;
+  const auto columns = static_cast<std::size_t>(SumRouting::columns(config.num_experts));
+  statistics.aux_loss = statistics.z_loss = statistics.entropy = statistics.dropped = statistics.gates = 0;
+  statistics.kept = statistics.places = statistics.left_behind = 0;
   statistics.load.assign(experts, 0.0);
   for (std::size_t group = 0; group < plan.group_tokens.size(); ++group) {
     if (plan.group_tokens[group] == 0) continue;
     const auto tokens = static_cast<double>(plan.group_tokens[group]);
-    const double* sums = counts.sums.data() + group * (experts + 2);
+    const double* sums = counts.sums.data() + group * columns;
     const std::int32_t* asked = counts.asked.data() + group * experts;
     double along = 0;
     for (std::size_t e = 0; e < experts; ++e) {
@@ -122,6 +126,7 @@ void measure_routing(const ModelConfig& config, const BatchLayout& layout, const
     statistics.aux_loss += static_cast<double>(experts) * along / tokens / static_cast<double>(plan.groups_with_tokens);
     statistics.z_loss += sums[experts];
     statistics.entropy += sums[experts + 1];
+    statistics.gates += sums[experts + 2];
   }
   const auto choices = static_cast<std::size_t>(plan.choices);
   if (plan.tokens > 0) {
@@ -130,6 +135,14 @@ void measure_routing(const ModelConfig& config, const BatchLayout& layout, const
     const auto pairs = static_cast<double>(plan.tokens * plan.choices);
     statistics.kept = std::ranges::count_if(counts.place, [](std::int32_t place) { return place >= 0; });
     statistics.dropped = (pairs - static_cast<double>(statistics.kept)) / pairs;
+  }
+  if (config.capacity_rule != CapacityRule::dropless)
+    statistics.places = plan.groups * plan.capacity.pairs * config.num_experts;
+  statistics.routed = plan.tokens;
+  for (std::size_t t = 0; t < plan.routed.size(); ++t) {
+    const auto places = std::span(counts.place).subspan(t * choices, choices);
+    const bool has_none = std::ranges::all_of(places, [](std::int32_t place) { return place < 0; });
+    statistics.left_behind += plan.routed[t] != 0 && has_none ? 1 : 0;
   }
   const auto length = static_cast<std::size_t>(layout.length);
   statistics.pairs_at.assign(length, 0);

@@ -30,7 +30,7 @@ struct Routing {
   Buffer expert;                          ///< (N, k)
   Buffer place;                           ///< (N, k): in the queue of its group and expert; -1: dropped
   Buffer asked;                           ///< (groups, E): pairs that asked, within capacity or not
-  Buffer sums;                            ///< (groups, E + 2): SumRouting's
+  Buffer sums;                            ///< (groups, columns): SumRouting's
   Buffer base;                            ///< (groups, E): PlaceSlots'
   Buffer first;                           ///< (1, E + 1): where each expert's slots begin
   Buffer slot;                            ///< (N, k): slot of each pair, -1 if dropped
@@ -42,7 +42,7 @@ struct Routing {
 struct RoutingCounts {
   std::vector<std::int32_t> place;  ///< (N, k)
   std::vector<std::int32_t> asked;  ///< (groups, E)
-  std::vector<double> sums;         ///< (groups, E + 2)
+  std::vector<double> sums;         ///< (groups, columns)
 };
 
 /// Largest number of slots that any routing of so many tokens can fill. Where products read how many rows an expert

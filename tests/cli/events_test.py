@@ -19,7 +19,7 @@ MILLRACE = None
 STEPS = 60
 SCALARS = {
     "loss/total": "loss", "loss/ce": "ce", "loss/z": "z_loss", "loss/load_balance": "aux_loss",
-    "loss/router_z": "router_z_loss", "optimizer/learning_rate": "lr", "optimizer/gradient_norm": "grad_norm",
+    "loss/router_z": "router_z_loss", "accuracy/train": "accuracy", "optimizer/learning_rate": "lr", "optimizer/gradient_norm": "grad_norm",
     "optimizer/parameter_norm": "param_norm", "optimizer/update_norm": "update_norm",
     "speed/tokens_per_s": "tokens_per_s", "speed/limit_share": "limit_share", "speed/step_s": "step_s",
     "speed/data_wait_s": "data_wait_s", "speed/memory_bytes": "memory_bytes", "data/tokens": "tokens",
@@ -93,7 +93,7 @@ class Events(unittest.TestCase):
             for name in names:
                 self.expect_series(f"loss_by_{owner}/{name}",
                                    [(line["step"], line[key][name]) for line in self.steps if name in line[key]])
-        for key in ("load_balance", "z", "entropy", "dropped"):
+        for key in ("load_balance", "z", "entropy", "dropped", "left_behind", "expert_usage", "confidence"):
             self.expect_series(f"router_{key}/moe_0", [(line["step"], line["router"][key][0]) for line in self.steps])
 
     def test_evaluations_stand_there_once(self):

@@ -18,9 +18,10 @@ import tiny_run
 MILLRACE = None
 ALL_CHARTS = {"loss", "heldout", "lr", "loss_by_corpus", "loss_by_denoiser", "shares", "denoisers", "throughput", "limit",
               "data_wait", "memory", "norms", "param_norm", "router_entropy", "router_load_balance", "router_z",
-              "router_dropped", "router_losses", "dropped_by_position", "mixing_shard", "mixing_field"}
+              "router_dropped", "router_left_behind", "router_expert_usage", "router_confidence", "router_losses",
+              "accuracy", "dropped_by_position", "mixing_shard", "mixing_field"}
 EXPERT_VALUE = r"step [\d,]+ · expert \d+ · [\d.]+ %"
-CHARTS_OF_ANY_RUN = {"loss", "heldout", "lr", "shares", "denoisers", "throughput", "data_wait", "norms", "router_losses"}
+CHARTS_OF_ANY_RUN = {"loss", "accuracy", "heldout", "lr", "shares", "denoisers", "throughput", "data_wait", "norms", "router_losses"}
 BYTES_AT_MOST = 8_000_000
 
 

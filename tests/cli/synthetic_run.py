@@ -80,7 +80,8 @@ def write_metrics(file, steps, first, last, seed=1):
             lines.append(json.dumps({"step": step, "tokens": step * POSITIONS, "skipped": "loss is nan"}))
             continue
         seconds = 0.3 + rng.uniform(0, 0.03)
-        line |= {"loss": ce + 0.03, "ce": ce, "aux_loss": 1 + early, "router_z_loss": 4 + early, "z_loss": 0.006,
+        line |= {"loss": ce + 0.03, "ce": ce, "accuracy": 0.45 - 0.05 * level + rng.gauss(0, 0.01),
+                 "aux_loss": 1 + early, "router_z_loss": 4 + early, "z_loss": 0.006,
                  "lr": 0.5 / math.sqrt(max(step, 1000)), "grad_norm": 0.4 + 2 * early + abs(rng.gauss(0, 0.05)),
                  "tokens_per_s": POSITIONS / seconds, "step_s": seconds, "data_wait_s": rng.uniform(0, 1e-4),
                  "phase": phase, "param_norm": 90 + step / 1000, "update_norm": 0.05 + 0.3 * early,
@@ -90,7 +91,10 @@ def write_metrics(file, steps, first, last, seed=1):
                  "router": {"load_balance": [1 + early * (1 + layer) for layer in range(LAYERS)],
                             "z": [4 + layer + early for layer in range(LAYERS)],
                             "entropy": [2.2 - 0.3 * layer + 0.5 * early + rng.gauss(0, 0.01) for layer in range(LAYERS)],
-                            "dropped": [0.02 + 0.2 * early + 0.01 * layer for layer in range(LAYERS)]}}
+                            "dropped": [0.02 + 0.2 * early + 0.01 * layer for layer in range(LAYERS)],
+                            "left_behind": [0.01 + 0.1 * early + 0.01 * layer for layer in range(LAYERS)],
+                            "expert_usage": [0.9 - 0.3 * early - 0.02 * layer for layer in range(LAYERS)],
+                            "confidence": [0.4 - 0.2 * early + 0.05 * layer for layer in range(LAYERS)]}}
         ledger.add(shares, denoisers, 3800, rng)
         if step % 10 == 0 or step == steps:
             line["ledger"] = ledger.counts

@@ -122,7 +122,7 @@ class Train(unittest.TestCase):
         self.assertEqual([(line["step"], line["overall"]["objective"]) for line in lines if "eval" in line],
                          [(0, "causal"), (0, "ul2"), (25, "causal"), (50, "causal"), (60, "causal")])
         for key in ("tokens", "raw_tokens", "loss_tokens", "loss", "ce", "aux_loss", "router_z_loss", "z_loss", "lr",
-                    "grad_norm"):
+                    "grad_norm", "accuracy"):
             self.assertIn(key, lines[2])
 
     def test_logs_the_ledger_so_far_every_ten_steps_and_at_the_last(self):

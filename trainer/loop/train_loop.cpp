@@ -283,6 +283,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   metrics.loss_tokens = state_.ledger.loss_tokens();
   metrics.phase = tally.phase();
   metrics.losses = losses;
+  metrics.accuracy = tally.accuracy();
   metrics.ce_by_corpus = tally.ce_by_corpus();
   metrics.ce_by_denoiser = tally.ce_by_denoiser();
   metrics.learning_rate = rate;

@@ -23,12 +23,13 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 
 /// Keys of a training line and their tags.
-constexpr std::array<std::pair<const char*, const char*>, 18> kScalars{{
+constexpr std::array<std::pair<const char*, const char*>, 19> kScalars{{
     {"loss", "loss/total"},
     {"ce", "loss/ce"},
     {"z_loss", "loss/z"},
     {"aux_loss", "loss/load_balance"},
     {"router_z_loss", "loss/router_z"},
+    {"accuracy", "accuracy/train"},
     {"lr", "optimizer/learning_rate"},
     {"grad_norm", "optimizer/gradient_norm"},
     {"param_norm", "optimizer/parameter_norm"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <optional>
 
 #include "pipeline/json_text.h"
@@ -11,15 +12,18 @@ namespace {
 
 /// Each statistic as a list over the MoE layers.
 Json router_json(const std::vector<RouterStatistics>& routers) {
-  const auto of_layers = [&routers](double RouterStatistics::*statistic) {
+  const auto of_layers = [&routers](auto statistic) {
     Json list = Json::array();
-    for (const RouterStatistics& router : routers) list.push_back(router.*statistic);
+    for (const RouterStatistics& router : routers) list.push_back(std::invoke(statistic, router));
     return list;
   };
   return {{"load_balance", of_layers(&RouterStatistics::aux_loss)},
           {"z", of_layers(&RouterStatistics::z_loss)},
           {"entropy", of_layers(&RouterStatistics::entropy)},
-          {"dropped", of_layers(&RouterStatistics::dropped)}};
+          {"dropped", of_layers(&RouterStatistics::dropped)},
+          {"left_behind", of_layers(&RouterStatistics::share_left_behind)},
+          {"expert_usage", of_layers(&RouterStatistics::expert_usage)},
+          {"confidence", of_layers(&RouterStatistics::confidence)}};
 }
 
 Json loads(const std::vector<RouterStatistics>& routers) {
@@ -74,6 +78,7 @@ Json training_line(const StepMetrics& step) {
             {"aux_loss", step.losses.aux_loss},
             {"router_z_loss", step.losses.router_z_loss},
             {"z_loss", step.losses.z_loss},
+            {"accuracy", step.accuracy},
             {"ce_by_corpus", step.ce_by_corpus},
             {"ce_by_denoiser", step.ce_by_denoiser},
             {"router", router_json(step.losses.routers)},

@@ -32,6 +32,7 @@ struct StepMetrics {
   std::uint64_t raw_tokens = 0;
   std::uint64_t loss_tokens = 0;
   Losses losses;  ///< Means over the step's micro-batches.
+  std::optional<double> accuracy;
   std::map<std::string, double> ce_by_corpus, ce_by_denoiser;
   double learning_rate = 0;
   double gradient_norm = 0;

@@ -17,6 +17,10 @@ void add_share(RouterStatistics& sum, const RouterStatistics& part, double share
   sum.entropy += share * part.entropy;
   sum.dropped += share * part.dropped;
   sum.kept += part.kept;
+  sum.gates += part.gates;
+  sum.places += part.places;
+  sum.routed += part.routed;
+  sum.left_behind += part.left_behind;
   sum.load.resize(part.load.size());
   for (std::size_t expert = 0; expert < part.load.size(); ++expert) sum.load[expert] += share * part.load[expert];
   add(sum.pairs_at, part.pairs_at);
@@ -52,14 +56,22 @@ void StepStatistics::add(std::span<const StreamRow> rows, const Losses& losses, 
                          double share) {
   add_share(losses_, losses, share);
   std::span<const float> left(scores.cross_entropy);
+  std::span<const std::uint8_t> correct(scores.correct);
   for (const StreamRow& row : rows) {
-    add_row(row, left.first(row.row.tokens.size()));
-    left = left.subspan(row.row.tokens.size());
+    const std::size_t length = row.row.tokens.size();
+    add_row(row, left.first(length), correct.first(length));
+    left = left.subspan(length);
+    correct = correct.subspan(length);
   }
 }
 
-void StepStatistics::add_row(const StreamRow& row, std::span<const float> cross_entropy) {
+void StepStatistics::add_row(const StreamRow& row, std::span<const float> cross_entropy,
+                             std::span<const std::uint8_t> correct) {
   const std::vector<float>& weights = row.row.loss_weights;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    correct_.sum += correct[i] != 0 ? static_cast<double>(weights[i]) : 0;
+    correct_.weight += static_cast<double>(weights[i]);
+  }
   for (const ExampleOrigin& example : row.examples) {
     WeightedSum sum;
     const std::size_t end = std::size_t{example.first} + example.inputs + example.targets;
@@ -77,6 +89,10 @@ void StepStatistics::add_row(const StreamRow& row, std::span<const float> cross_
   work_.positions += static_cast<double>(weights.size());
   work_.loss_positions += static_cast<double>(std::ranges::count_if(weights, [](float w) { return w != 0; }));
   work_.attention_pairs += attention_pairs(row.row.segment_ids);
+}
+
+std::optional<double> StepStatistics::accuracy() const {
+  return correct_.weight > 0 ? std::optional(correct_.sum / correct_.weight) : std::nullopt;
 }
 
 std::map<std::string, double> StepStatistics::means(const Sums& sums) {

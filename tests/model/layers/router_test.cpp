@@ -102,6 +102,28 @@ TEST(Router, DropsPairsBeyondCapacityFirstChoicesFirst) {
   EXPECT_NEAR(routing.statistics.dropped, 5.0 / 12, 1e-12);
 }
 
+/// The routing of the test above: tokens 2 and 4 are kept by no expert; 7 pairs are kept of the 4 x 2 that fit.
+TEST(Router, TellsWhoIsLeftBehindHowFullTheExpertsAreAndTheMeanGate) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::flaxformer;
+  router.config.router_min_capacity = 2;
+  router.route(logits_of({{2, 1, 0, 0}, {2, 0, 1, 0}, {2, 1, 0, 0}, {0, 2, 1, 0}, {0, 0, 0, 0}, {1, 0, 0, 2}}));
+  const RouterStatistics& statistics = router.routing.statistics;
+  EXPECT_EQ(statistics.share_left_behind(), 2.0 / 6);
+  EXPECT_EQ(statistics.expert_usage(), 7.0 / 8);
+  EXPECT_NEAR(statistics.confidence().value(), (4 * 0.610296 + 3 * 0.224515) / 7, 1e-6);
+}
+
+TEST(Router, LeavesNobodyBehindAndHasNoUsageWhereNothingIsDropped) {
+  Identity router(4);
+  router.config.capacity_rule = CapacityRule::dropless;
+  router.route(logits_of({{2, 1, 0, 0}, {2, 1, 0, 0}, {2, 1, 0, 0}}));
+  const RouterStatistics& statistics = router.routing.statistics;
+  EXPECT_EQ(statistics.share_left_behind(), 0.0);
+  EXPECT_EQ(statistics.expert_usage(), std::nullopt);
+  EXPECT_NEAR(statistics.confidence().value(), (0.610296 + 0.224515) / 2, 1e-6);
+}
+
 TEST(Router, GivesTiesToTheLowestExpert) {
   Identity router(5);
   router.route(logits_of({{0, 0, 0, 0, 0}, {1, 3, 3, 3, 0}}));
@@ -255,6 +277,45 @@ RC_GTEST_PROP(Router, CountsByPositionWhatTheSlowCountFindsAndLeavesPaddingOut, 
   RC_ASSERT(routing.statistics.dropped_at == dropped);
 }
 
+RC_GTEST_PROP(Router, TellsOfKeptPairsWhatTheSlowCountFinds, ()) {
+  Identity router(*rc::gen::inRange(1, 6));
+  router.config.router_group_size = *rc::gen::inRange(1, 40);
+  router.config.router_min_capacity = *rc::gen::inRange(1, 4);
+  router.config.capacity_rule =
+      *rc::gen::element(CapacityRule::flaxformer, CapacityRule::colossalai, CapacityRule::dropless);
+  router.config.pads_routed = *rc::gen::arbitrary<bool>();
+  BatchLayout layout = full_rows(*rc::gen::inRange(1, 5), *rc::gen::inRange(1, 20));
+  for (std::uint8_t& real : layout.real) real = *rc::gen::arbitrary<bool>() ? 1 : 0;
+  const Index tokens = layout.size();
+  router.route(random_matrix<double>(tokens, router.config.num_experts, *rc::gen::arbitrary<std::uint32_t>()), layout);
+  const auto& routing = router.routing;
+  const RouterStatistics& statistics = routing.statistics;
+  double gates = 0;
+  std::int64_t kept = 0, left_behind = 0, routed = 0;
+  for (Index t = 0; t < tokens; ++t) {
+    if (!router.config.pads_routed && layout.real[static_cast<std::size_t>(t)] == 0) continue;
+    std::int64_t takers = 0;
+    for (Index pair = t * routing.plan.choices; pair < (t + 1) * routing.plan.choices; ++pair) {
+      if (routing.kept[static_cast<std::size_t>(pair)] == 0) continue;
+      ++takers;
+      gates += routing.probability(t, routing.expert[static_cast<std::size_t>(pair)]);
+    }
+    ++routed;
+    kept += takers;
+    left_behind += takers == 0 ? 1 : 0;
+  }
+  RC_ASSERT(statistics.kept == kept);
+  RC_ASSERT(statistics.routed == routed);
+  RC_ASSERT(statistics.left_behind == left_behind);
+  RC_ASSERT(std::abs(statistics.gates - gates) <= 1e-12 * (1 + gates));
+  const bool is_limited = router.config.capacity_rule != CapacityRule::dropless;
+  RC_ASSERT(statistics.expert_usage().has_value() == is_limited);
+  RC_ASSERT(is_limited || left_behind == 0);
+  for (const std::optional<double> share :
+       {statistics.share_left_behind(), statistics.expert_usage(), statistics.confidence()})
+    RC_ASSERT(!share || (*share >= 0 && *share <= 1 + 1e-12));
+}
+
 /// Two groups of four tokens and capacity 2; padding is all zeros, at the end of each row.
 struct PaddedRows {
   Identity router{4};
@@ -280,6 +341,8 @@ TEST(Router, SendsPaddingToTheFirstTwoExpertsWhereItIsRouted) {
   EXPECT_NEAR(statistics.dropped, 6.0 / 16, 1e-12);
   EXPECT_NEAR(statistics.load[0], 7.0 / 16, 1e-12);
   EXPECT_NEAR(statistics.load[1], 7.0 / 16, 1e-12);
+  EXPECT_EQ(statistics.share_left_behind(), 3.0 / 8) << "padding counts like any token";
+  EXPECT_EQ(statistics.expert_usage(), 10.0 / (2 * 4 * 2));
   const double zeros = 3 * std::log(4.0) * std::log(4.0);
   const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
                three = std::log(std::exp(2) + std::exp(1) + 2);
@@ -295,6 +358,13 @@ TEST(Router, LeavesPaddingOutOfQueuesAndLossesWhereItIsNotRouted) {
   EXPECT_NEAR(statistics.dropped, 2.0 / 10, 1e-12);
   EXPECT_NEAR(statistics.load[0], 4.0 / 10, 1e-12);
   EXPECT_NEAR(statistics.load[3], 1.0 / 10, 1e-12);
+  EXPECT_EQ(statistics.share_left_behind(), 1.0 / 5);
+  EXPECT_EQ(statistics.expert_usage(), 8.0 / (2 * 4 * 2));
+  EXPECT_NEAR(statistics.confidence().value(),
+              ((std::exp(2) + 1) / (std::exp(2) + 3) + (std::exp(3) + std::exp(1)) / (std::exp(3) + std::exp(1) + 2) +
+               2 * (std::exp(2) + std::exp(1)) / (std::exp(2) + std::exp(1) + 2)) /
+                  8,
+              1e-12);
   const double one = std::log(std::exp(2) + 3), two = std::log(2 + std::exp(3) + std::exp(1)),
                three = std::log(std::exp(2) + std::exp(1) + 2);
   EXPECT_NEAR(statistics.z_loss, (one * one + two * two + 3 * three * three) / 5, 1e-12);
@@ -320,6 +390,8 @@ TEST(Router, TakesAGroupOfPaddingAlone) {
   rows.router.route(copy_of(rows.logits), rows.layout);
   EXPECT_EQ(statistics.aux_loss, 0.0);
   EXPECT_EQ(statistics.dropped, 0.0);
+  EXPECT_EQ(statistics.share_left_behind(), std::nullopt);
+  EXPECT_EQ(statistics.confidence(), std::nullopt);
 }
 
 void expect_gradient(bool pads_routed) {

@@ -231,6 +231,7 @@ TEST(Transformer, GivesTheSameBitsOnAnyNumberOfThreads) {
     for (int repeat = 0; repeat < 2; ++repeat) {
       const Losses losses = model.forward_backward(batch.view(), 1.0);
       all.push_back(static_cast<float>(losses.total));
+      for (const RouterStatistics& router : losses.routers) all.push_back(static_cast<float>(router.gates));
     }
     for (const Parameter& parameter : memory.views().all) {
       const std::span<float> gradient = numbers_of<float>(parameter.gradient);

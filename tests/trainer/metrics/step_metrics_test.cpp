@@ -44,8 +44,22 @@ TEST(TrainingLine, HasNullWhereNoPairIs) {
 
 TEST(TrainingLine, NamesEveryStatisticOfEachLayer) {
   const nlohmann::json line = line_of(4, 0, 2);
-  for (const char* key : {"load_balance", "z", "entropy", "dropped"}) EXPECT_EQ(line.at("router").at(key).size(), 2u);
+  for (const char* key : {"load_balance", "z", "entropy", "dropped", "left_behind", "expert_usage", "confidence"})
+    EXPECT_EQ(line.at("router").at(key).size(), 2u);
   EXPECT_EQ(line.at("experts").size(), 2u);
+}
+
+TEST(TrainingLine, HasNullForWhatHasNoLimitAndNoLoss) {
+  StepMetrics step;
+  RouterStatistics router;
+  router.routed = 8;
+  router.left_behind = 2;
+  step.losses.routers = {router};
+  const nlohmann::json line = nlohmann::json(training_line(step));
+  EXPECT_EQ(line.at("router").at("left_behind"), nlohmann::json{0.25});
+  EXPECT_EQ(line.at("router").at("expert_usage"), nlohmann::json{nullptr});
+  EXPECT_EQ(line.at("router").at("confidence"), nlohmann::json{nullptr});
+  EXPECT_EQ(line.at("accuracy"), nullptr);
 }
 
 TEST(TrainingLine, HasNoDetailsWhereNoneAreDue) {
