@@ -68,13 +68,13 @@ ROOMS = {
                    "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
-                 "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters trainer/config "
-                 "trainer/evaluation trainer/plan trainer/run cli/console",
+                 "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters model/cost "
+                 "trainer/config trainer/evaluation trainer/plan trainer/run cli/console",
     "cli/report": "stages stages/io pipeline pipeline/keys pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
-                    "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer trainer/config "
-                    "trainer/weights trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
+                    "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer model/cost "
+                    "trainer/config trainer/weights trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 

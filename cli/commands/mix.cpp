@@ -77,6 +77,7 @@ void plan_training(const Subject& subject, const std::vector<RunCorpus>& corpora
   if (!subject.run) return;
   RunConfig run = *subject.run;
   if (run.model.vocab_size == 0 && subject.vocabulary) run.model.vocab_size = subject.vocabulary->embedding_rows();
+  view.parameters = parameter_counts(run.model);
   if (run.model.vocab_size == 0) return;
   check_model_config(run.model, run.file.string() + ": [model]");
   const MemoryQuestion memory = memory_question(run, corpora, subject.vocabulary_file, compute_threads());

@@ -8,6 +8,7 @@
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
+#include "cli/views/compute_view.h"
 #include "cli/views/index_hint.h"
 #include "cli/views/memory_view.h"
 #include "cli/views/order_view.h"
@@ -126,6 +127,7 @@ std::string MixView::text() const {
   for (const std::string& line : passed_over(forecast.corpora)) out += line + "\n";
   out += provenance(*this);
   if (!reading.empty()) out += "\n" + order_table(forecast.corpora, reading);
+  if (parameters) out += "\n" + compute_table(*parameters, forecast.plan.positions);
   if (memory) out += "\n" + memory_table(*memory, machine);
   if (!memory_advice.empty()) out += fmt::format("this machine has too little: {}\n", memory_advice);
   return out;
@@ -182,6 +184,7 @@ std::string MixView::json() const {
                  {"corpora", corpora},
                  {"by_kind", by_kind},
                  {"order", reading.empty() ? Json() : order_json(forecast.corpora, reading)},
+                 {"parameters", parameters ? compute_json(*parameters, forecast.plan.positions) : Json()},
                  {"memory", memory ? memory_json(*memory, machine) : Json()}};
   return json_page(all);
 }

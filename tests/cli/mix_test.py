@@ -46,6 +46,23 @@ class OpenMoe(unittest.TestCase):
         self.expect(plan["by_kind"]["code"], 70e9)
         self.expect(tokens["wikipedia"] + tokens["wikipedia_en"], 14e9)
 
+    def test_plan_says_what_a_token_uses_and_what_the_run_takes(self):
+        run = MIXES / "runs/openmoe-base.toml"
+        known = json.loads(mix("plan", run, "--set", "model.vocab_size=256384", "--json").stdout)["parameters"]
+        self.assertEqual((known["all"], round(known["activated"] / 1e6), round(known["activated_layers"] / 1e6)),
+                         (799_663_104, 339, 142), "the paper's table 11 has 339M and 142M")
+        self.assertEqual(known["positions"], 500_000 * 128 * 2048)
+        self.assertEqual(known["operations"], 6 * known["activated"] * known["positions"])
+        self.assertEqual(known["activated_x_positions"], known["activated"] * known["positions"])
+        self.assertRegex(mix("plan", run, "--set", "model.vocab_size=256384").stdout,
+                         r"\nactivated +339 M +4.44e\+19 +2.66e\+20 ")
+
+    def test_plan_knows_the_layers_alone_without_a_vocabulary(self):
+        found = json.loads(mix("plan", MIXES / "runs/openmoe-base.toml", "--json").stdout)["parameters"]
+        self.assertEqual(round(found["activated_layers"] / 1e6), 142)
+        self.assertEqual((found["all"], found["activated"], found["operations"]), (None, None, None))
+        self.assertIsNone(json.loads(mix("plan", MIXES / "openmoe-v1.toml", "--json").stdout)["parameters"])
+
     def test_plan_takes_less_than_a_second(self):
         started = time.monotonic()
         mix("plan", MIXES / "runs/openmoe-8b.toml", "--tokens", "1.1e12")
