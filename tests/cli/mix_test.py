@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tomllib
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
@@ -95,6 +96,29 @@ class OpenMoe(unittest.TestCase):
         self.assertRegex(error, r"openmoe-v2.toml:\d+:\d+: corpus shares sum to 101 %")
         error = mix("plan", run, "--set", "phase.5.until=1e12", code=2).stderr
         self.assertIn("there is no phase.5: phase has 2 tables, 0 and 1", error)
+
+    def test_runs_as_trained_have_the_authors_steps_rows_and_objectives(self):
+        ul2, causal = "../objectives/ul2-openmoe-packed.toml", "../objectives/causal-openmoe-packed.toml"
+        for name, rows, divisor, phases in (
+                ("base", 128, 128, [(500_000, "../openmoe-v1.toml", ul2)]),
+                ("8b", 1024, 128, [(390_000, "../openmoe-v1.toml", ul2), (550_000, "../openmoe-v2.toml", causal)])):
+            run = tomllib.loads((MIXES / f"runs/openmoe-{name}-as-trained.toml").read_text())
+            train, model = run["train"], run["model"]
+            self.assertEqual((train["batch_rows"], train["loss_rows"]), (rows, divisor), name)
+            self.assertEqual(train["micro_rows"] * 2048 % model.get("router_group_size", 4096), 0,
+                             f"{name}: whole pools, or micro_rows would change more than last digits")
+            self.assertEqual([(phase["until"] / (rows * 2048), phase["mix"], phase["objective"]) for phase in run["phase"]],
+                             phases)
+
+    @unittest.skipUnless((SHARED / "data").is_dir(), "needs ../shared/data")
+    def test_every_openmoe_run_finds_its_corpora(self):
+        with tempfile.TemporaryDirectory(prefix="millrace-mix-") as data:
+            for name in ("redpajama", "the_stack"):
+                (pathlib.Path(data) / name).symlink_to(SHARED / "data" / name)
+            (pathlib.Path(data) / "wikipedia_en").symlink_to(SHARED / "data/redpajama/wikipedia")
+            for run in sorted((MIXES / "runs").glob("openmoe-*.toml")):
+                found = json.loads(mix("check", run, "--data", data, "--json").stdout)
+                self.assertTrue(all(corpus["shards"] > 0 for corpus in found["corpora"]), run)
 
     @unittest.skipUnless((SHARED / "data").is_dir(), "needs ../shared/data")
     def test_check_finds_version_1_and_misses_wikipedia_en_in_2_and_3(self):
