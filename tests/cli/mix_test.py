@@ -101,7 +101,8 @@ class OpenMoe(unittest.TestCase):
         ul2, causal = "../objectives/ul2-openmoe-packed.toml", "../objectives/causal-openmoe-packed.toml"
         for name, rows, divisor, phases in (
                 ("base", 128, 128, [(500_000, "../openmoe-v1.toml", ul2)]),
-                ("8b", 1024, 128, [(390_000, "../openmoe-v1.toml", ul2), (550_000, "../openmoe-v2.toml", causal)])):
+                ("8b", 1024, 128, [(390_000, "../openmoe-v1.toml", ul2), (550_000, "../openmoe-v2.toml", causal)]),
+                ("34b", 1024, 64, [(25_000, "../openmoe-v3.toml", ul2), (100_000, "../openmoe-v3.toml", causal)])):
             run = tomllib.loads((MIXES / f"runs/openmoe-{name}-as-trained.toml").read_text())
             train, model = run["train"], run["model"]
             self.assertEqual((train["batch_rows"], train["loss_rows"]), (rows, divisor), name)
@@ -109,6 +110,8 @@ class OpenMoe(unittest.TestCase):
                              f"{name}: whole pools, or micro_rows would change more than last digits")
             self.assertEqual([(phase["until"] / (rows * 2048), phase["mix"], phase["objective"]) for phase in run["phase"]],
                              phases)
+            factors = [phase.get("model", model).get("router_z_loss_factor", 1e-4) for phase in run["phase"]]
+            self.assertEqual(factors, {"base": [1e-4], "8b": [1e-4] * 2, "34b": [1e-4, 1e-3]}[name])
 
     @unittest.skipUnless((SHARED / "data").is_dir(), "needs ../shared/data")
     def test_every_openmoe_run_finds_its_corpora(self):
