@@ -5,6 +5,7 @@
 #   scripts/deps.sh bench    also the benchmarks
 #   scripts/deps.sh fuzz     also scripts/fuzz.sh: clang with its fuzzing library
 #   scripts/deps.sh check    also scripts/check.sh: formatter, linter
+#   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
 #   scripts/deps.sh --list STEP    prints the step's packages and installs nothing
 # Installs as root, or through sudo. scripts/check_deps.py compares these lists with what the build really uses.
 set -euo pipefail
@@ -22,8 +23,9 @@ test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy
 bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
+cuda_packages=(python3)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -35,6 +37,7 @@ case $step in
   bench) packages=("${run_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
   fuzz) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
+  cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
   *) usage ;;
 esac
 if $list_only; then printf '%s\n' "${packages[@]}"; exit 0; fi
@@ -84,6 +87,20 @@ duckdb_header_sha256=5bb967dcbcd517670ba5f169f238fb9d6787e53752c60ebe24386169d76
 uplot_version=1.6.32
 uplot_sha256=4b8a8191e425658e3ea8c8c1314b0fc679c861ee3a1af2b20c7b16ba50b5133d
 
+# A CUDA toolkit with cuBLAS and cuDNN, of NVIDIA's Python wheels: Debian 12 has none that serves. These versions are
+# those that PyTorch 2.11 for CUDA 13.0 brings.
+cuda_version=13.0.2-cudnn9.19.0
+cuda_wheels="
+nvidia-cuda-nvcc==13.0.88 --hash=sha256:56fe502eb77625a12f25172caa3cdddb4e4c8ba2c8c17dba44b164761b380f03
+nvidia-nvvm==13.0.88 --hash=sha256:c5f41ffeb6466944a026dfa5317d7d85355c119bbec279205d22f1869d1054e0
+nvidia-cuda-crt==13.0.88 --hash=sha256:2c8043c7c9e02492716426e9919fc78d2c5b3b2a7a768a88e952676b08aa55a4
+nvidia-cuda-runtime==13.0.96 --hash=sha256:7f82250d7782aa23b6cfe765ecc7db554bd3c2870c43f3d1821f1d18aebf0548
+nvidia-cuda-cccl==13.0.85 --hash=sha256:e0da7ad981f3a8aff08241b5bfc1af868742a63e2762f53a5171c492ef242649
+nvidia-cuda-nvrtc==13.0.88 --hash=sha256:ad9b6d2ead2435f11cbb6868809d2adeeee302e9bb94bcf0539c7a40d80e8575
+nvidia-cublas==13.1.0.3 --hash=sha256:ee8722c1f0145ab246bccb9e452153b5e0515fd094c3678df50b2a0888b8b171
+nvidia-cudnn-cu13==9.19.0.56 --hash=sha256:d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
+"
+
 # True if build/deps/NAME holds the complete pinned version: its list of checksums is written last and names the
 # version.
 fetched() { # NAME VERSION
@@ -109,6 +126,29 @@ uplot_files() {
   unpack_npm_package "uplot@$uplot_version" "$uplot_sha256" dist/uPlot.iife.min.js dist/uPlot.min.css LICENSE
 }
 
+# The wheels' files, as a toolkit lies in its folder. Compilers and CMake ask for lib64, and for libraries by their names
+# without versions. No two wheels have a file in common, so the order does not matter.
+cuda_files() {
+  local file name
+  echo "$cuda_wheels" >"$work/requirements.txt"
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+    --platform manylinux_2_27_x86_64 --platform manylinux_2_18_x86_64 --platform manylinux2014_x86_64 \
+    --platform manylinux_2_12_x86_64 --platform manylinux2010_x86_64 --python-version 3.11 --implementation py --abi none \
+    --requirement "$work/requirements.txt" --dest "$work"
+  mkdir "$work/wheels"
+  for file in "$work"/*.whl; do python3 -m zipfile -e "$file" "$work/wheels"; rm "$file"; done
+  mv "$work"/wheels/nvidia/cu13/* .
+  mv "$work"/wheels/nvidia/cudnn/include/* include/
+  mv "$work"/wheels/nvidia/cudnn/lib/*.so* lib/
+  rm -f lib/libnvblas* lib/*.alt.so* nvvm/lib64/libnvvm.so
+  ln -s lib lib64
+  for file in lib/*.so.*; do
+    name=${file##*/}
+    ln -sfn "$name" "lib/${name%%.so.*}.so"
+  done
+  chmod +x bin/* nvvm/bin/*
+}
+
 fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their checksums
   new=$PWD/build/deps/$1.new
   work=$(mktemp -d)
@@ -117,17 +157,16 @@ fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their chec
   mkdir -p "$new"
   cd "$new"
   "$1_files"
-  sha256sum -- * >"$work/sums"
+  find . -type f -printf '%P\0' | sort -z | xargs -0 sha256sum -- >"$work/sums"
   mv "$work/sums" "SHA256SUMS-$2"
   rm -rf "${new%.new}"
   mv "$new" "${new%.new}"
 }
 
-require() { # NAME VERSION: has it in build/deps/NAME, or fails
+require() { # NAME VERSION SOURCE: has it in build/deps/NAME, from there, or fails
   local status
   if fetched "$1" "$2"; then return; fi
-  command -v npm >/dev/null || install_packages npm
-  say "fetching $1 $2 from npm into build/deps/$1"
+  say "fetching $1 $2 from $3 into build/deps/$1"
   # Not "fetch || fail": a function called as a condition does not stop at its first error.
   set +e
   (set -e; fetch "$1" "$2")
@@ -136,7 +175,22 @@ require() { # NAME VERSION: has it in build/deps/NAME, or fails
   if [ $status -ne 0 ] || ! fetched "$1" "$2"; then fail "$1 could not be fetched; see above"; fi
 }
 
-if [ -n "$duckdb_platform" ]; then require duckdb "$duckdb_version"
+require_of_npm() { # NAME VERSION
+  if fetched "$1" "$2"; then return; fi
+  command -v npm >/dev/null || install_packages npm
+  require "$1" "$2" npm
+}
+
+require_cuda() {
+  if fetched cuda "$cuda_version"; then return; fi
+  [ "$(uname -m)" = x86_64 ] || fail "the pinned CUDA toolkit is for x86_64; here it is $(uname -m)"
+  python3 -m pip --version >/dev/null 2>&1 || install_packages python3-pip
+  say "the CUDA toolkit is NVIDIA's, under NVIDIA's licences (docs.nvidia.com/cuda/eula, docs.nvidia.com/deeplearning/cudnn)"
+  require cuda "$cuda_version" "PyPI (1.2 GB; 1.6 GB unpacked)"
+}
+
+if [ -n "$duckdb_platform" ]; then require_of_npm duckdb "$duckdb_version"
 else say "no DuckDB for $(uname -m): the program will be built without Parquet"; fi
-require uplot "$uplot_version"
+require_of_npm uplot "$uplot_version"
+if [ "$step" = cuda ]; then require_cuda; fi
 say "everything for '$step' is there"

@@ -1,5 +1,6 @@
 """Tests that the checks in scripts/ can fail: each must report the given offences and accept similar, allowed code."""
 import json
+import re
 import subprocess
 import sys
 import tempfile
@@ -259,10 +260,22 @@ class DepsList(unittest.TestCase):
         self.assertIn("dpkg-deb", check_deps.programs_called("scripts/quickstart.sh"))
 
     def test_knows_every_step(self):
-        for step in ("run", "test", "bench", "fuzz", "check"):
+        for step in ("run", "test", "bench", "fuzz", "check", "cuda"):
             listed = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "--list", step], capture_output=True, text=True)
             self.assertEqual(listed.returncode, 0)
             self.assertIn("libtbb-dev", listed.stdout.split())
+
+    def test_asks_for_a_toolkit_only_where_it_is_named(self):
+        text = (SCRIPTS / "deps.sh").read_text(encoding="utf-8")
+        self.assertIn('if [ "$step" = cuda ]; then require_cuda; fi\n', text)
+        self.assertEqual(text.count("require_cuda"), 2)
+
+    def test_pins_every_wheel_of_the_toolkit_by_version_and_checksum(self):
+        text = (SCRIPTS / "deps.sh").read_text(encoding="utf-8")
+        wheels = re.search(r'^cuda_wheels="\n(.*?)\n"$', text, re.DOTALL | re.MULTILINE)[1].splitlines()
+        self.assertEqual(len(wheels), 8)
+        for wheel in wheels:
+            self.assertRegex(wheel, r"^nvidia-[a-z0-9-]+==[0-9]+(\.[0-9]+)+ --hash=sha256:[0-9a-f]{64}$")
 
     def test_refuses_an_unknown_step(self):
         wrong = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "everything"], capture_output=True, text=True)
