@@ -5,7 +5,7 @@ option(MILLRACE_UNITY "Compile the sources of a room at once, so that their head
 # g++ looks for garbage each time its memory grew by some percent, and finds little in a room's few seconds. (The linter, which
 # compiles one by one, does not know the option.)
 if(MILLRACE_UNITY AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
-  add_compile_options("SHELL:--param ggc-min-heapsize=500000")
+  add_compile_options("$<$<COMPILE_LANGUAGE:CXX>:SHELL:--param ggc-min-heapsize=500000>")
 endif()
 
 # millrace_precompile(TARGET [HEADERS...]): the HEADERS, and those that most sources include, are read once for all of them. Not

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <memory>
+#include <unordered_map>
+
+#include <cuda_runtime_api.h>
+
+#include "model/cuda/cublas_products.h"
+#include "model/device/device.h"
+
+namespace millrace {
+
+/// An NVIDIA card: the first that CUDA shows. All work goes into one stream, in order. Memory is the card's; what is
+/// copied from or to the host may lie anywhere there, and may be changed as soon as the call has returned.
+/// Attention is not written yet: attend() and attend_backward() throw.
+class CudaDevice : public Device {
+ public:
+  /// Throws std::runtime_error, with a reason that names what is missing. REQUIRES: f32 or bf16.
+  explicit CudaDevice(Precision precision);
+  ~CudaDevice() override;
+  CudaDevice(const CudaDevice&) = delete;
+  CudaDevice& operator=(const CudaDevice&) = delete;
+
+  /// Card, driver and libraries, which results depend on.
+  std::string name() const override { return name_; }
+  Precision precision() const override { return precision_; }
+  void* allocate(std::size_t bytes) override;
+  void release(void* memory) override;
+  void clear(void* memory, std::size_t bytes) override;
+  void to_device(void* to, const void* from, std::size_t bytes) override;
+  void to_host(void* to, const void* from, std::size_t bytes) override;
+  void run(const AnyKernel& kernel, Index blocks) override;
+  void multiply(const Product& product) override;
+  [[noreturn]] void attend(const AttentionCall& call) override;
+  [[noreturn]] void attend_backward(const AttentionGradient& call) override;
+  bool has_ragged_products() const override { return false; }
+  void wait() override;
+
+ private:
+  struct StreamDeleter {
+    void operator()(cudaStream_t stream) const { cudaStreamDestroy(stream); }
+  };
+  using Stream = std::unique_ptr<CUstream_st, StreamDeleter>;
+
+  Precision precision_;
+  std::string name_;
+  Stream stream_;
+  std::unique_ptr<CublasProducts> products_;
+  std::unordered_map<void*, std::size_t> sizes_;
+  std::size_t used_ = 0;
+};
+
+}  // namespace millrace

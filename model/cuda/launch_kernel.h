@@ -1,0 +1,37 @@
+#pragma once
+
+#include "model/cuda/gpu_team.h"
+#include "model/cuda/launch.h"
+#include "model/kernels/numbers.h"
+
+namespace millrace {
+
+/// How many threads work on a block of a kernel. 256 are enough for a row of a model's width.
+template <class Kernel>
+inline constexpr int kThreadsOf = 256;
+/// So many of a multiprocessor's threads find room for their registers: half of them, 64 registers each. With more
+/// threads ptxas would keep some values of some kernels in memory.
+inline constexpr int kThreadsAtOnce = 1024;
+
+template <class Kernel, class Numbers>
+__global__ void __launch_bounds__(kThreadsOf<Kernel>, kThreadsAtOnce / kThreadsOf<Kernel>)
+    block_of(const __grid_constant__ Kernel kernel) {
+  using Team = GpuTeam<kThreadsOf<Kernel>>;
+  __shared__ typename Team::Shared shared;
+  kernel.template operator()<Numbers>(Team(shared), static_cast<Index>(blockIdx.x));
+}
+
+template <class Kernel>
+cudaError_t launch(const Kernel& kernel, Precision precision, Index blocks, cudaStream_t stream) {
+  const auto grid = static_cast<unsigned>(blocks);
+  if (precision == Precision::bf16)
+    block_of<Kernel, NumbersOf<Precision::bf16>><<<grid, kThreadsOf<Kernel>, 0, stream>>>(kernel);
+  else
+    block_of<Kernel, NumbersOf<Precision::f32>><<<grid, kThreadsOf<Kernel>, 0, stream>>>(kernel);
+  return cudaGetLastError();
+}
+
+/// Compiles a kernel here.
+#define MILLRACE_COMPILE(Kernel) template cudaError_t launch(const Kernel&, Precision, Index, cudaStream_t)
+
+}  // namespace millrace

@@ -1,0 +1,26 @@
+// What brings tokens to experts and back.
+#include "model/cuda/launch_kernel.h"
+#include "model/kernels/dropout.h"
+#include "model/kernels/routing.h"
+#include "model/kernels/slots.h"
+
+namespace millrace {
+
+/// One thread does it all.
+template <>
+inline constexpr int kThreadsOf<PlaceSlots> = 32;
+
+MILLRACE_COMPILE(RouteTokens);
+MILLRACE_COMPILE(QueuePairs);
+MILLRACE_COMPILE(PlaceSlots);
+MILLRACE_COMPILE(EmptySlots);
+MILLRACE_COMPILE(FillSlots);
+MILLRACE_COMPILE(SumRouting);
+MILLRACE_COMPILE(RouteBackward);
+MILLRACE_COMPILE(GatherSlots);
+MILLRACE_COMPILE(GatherSlotsBackward);
+MILLRACE_COMPILE(CombineSlots);
+MILLRACE_COMPILE(CombineBackward);
+MILLRACE_COMPILE(DropSlots);
+
+}  // namespace millrace
