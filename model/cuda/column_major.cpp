@@ -10,8 +10,8 @@ ColumnMajor::Factor described(const Tensor& tensor, Product::Side side) {
   const auto bytes = static_cast<Index>(bytes_of(tensor.type));
   const Index batch_stride = tensor.batch > 1 ? tensor.batch_stride : 0;
   constexpr std::uintptr_t kMostAlignment = 256;
-  const std::uintptr_t starts =
-      reinterpret_cast<std::uintptr_t>(tensor.data) | static_cast<std::uintptr_t>(batch_stride * bytes) | kMostAlignment;
+  const std::uintptr_t starts = reinterpret_cast<std::uintptr_t>(tensor.data) |
+                                static_cast<std::uintptr_t>(batch_stride * bytes) | kMostAlignment;
   // A single row may have any stride, of which libraries want one of a row at least.
   const Index stride = tensor.rows > 1 ? tensor.stride : tensor.columns;
   return {side == Product::Side::transposed, std::max(stride, Index{1}), batch_stride,

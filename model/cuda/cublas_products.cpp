@@ -42,8 +42,9 @@ void describe(Layout& layout, Type type, Index rows, Index columns, Index batch,
   const std::int64_t step = factor.batch_stride;
   demand(cublasLtMatrixLayoutSetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, &count, sizeof count),
          "describe a batch");
-  demand(cublasLtMatrixLayoutSetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
-         "describe a batch");
+  demand(
+      cublasLtMatrixLayoutSetAttribute(layout.get(), CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, &step, sizeof step),
+      "describe a batch");
 }
 
 }  // namespace
@@ -125,9 +126,10 @@ void CublasProducts::clear(const Tensor& c) {
   const std::size_t bytes = bytes_of(c.type);
   for (Index i = 0; i < c.batch; ++i) {
     const Tensor one = c.entry(i);
-    demand(cudaMemset2DAsync(one.data, static_cast<std::size_t>(std::max(one.stride, one.columns)) * bytes, 0,
-                             static_cast<std::size_t>(one.columns) * bytes, static_cast<std::size_t>(one.rows), stream_),
-           "clear memory");
+    demand(
+        cudaMemset2DAsync(one.data, static_cast<std::size_t>(std::max(one.stride, one.columns)) * bytes, 0,
+                          static_cast<std::size_t>(one.columns) * bytes, static_cast<std::size_t>(one.rows), stream_),
+        "clear memory");
   }
 }
 

@@ -57,7 +57,8 @@ std::string choose_card() {
 CudaDevice::CudaDevice(Precision precision) : precision_(precision) {
   if (precision == Precision::f64) throw std::runtime_error("cards compute in f32 and bf16, not in f64");
   if (cudnnGetVersion() < kLeastCudnn)
-    throw std::runtime_error("cuDNN " + version_text(cudnnGetVersion(), 10000) + " is too old, 9.12 or later is needed");
+    throw std::runtime_error("cuDNN " + version_text(cudnnGetVersion(), 10000) +
+                             " is too old, 9.12 or later is needed");
   name_ = choose_card();
   cudaStream_t stream = nullptr;
   demand(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "take work");

@@ -15,7 +15,8 @@ class GpuTeam {
   static constexpr int kLanes = kThreads;
   static constexpr int kWarp = 32;
   static constexpr int kWarps = kThreads / kWarp;
-  static_assert(kThreads % kWarp == 0 && (kWarps & (kWarps - 1)) == 0 && kWarps <= kWarp, "the tree wants a power of two");
+  static_assert(kThreads % kWarp == 0 && (kWarps & (kWarps - 1)) == 0 && kWarps <= kWarp,
+                "the tree wants a power of two");
 
   /// What the threads of a block exchange: of each warp a value of up to 8 bytes.
   struct Shared {

@@ -1,9 +1,8 @@
 // What libmillrace_cuda.so exports: model/device/cuda_plug_in.h.
-#include "model/device/cuda_plug_in.h"
-
 #include <exception>
 
 #include "model/cuda/cuda_device.h"
+#include "model/device/cuda_plug_in.h"
 
 #define MILLRACE_EXPORT extern "C" __attribute__((visibility("default")))
 

@@ -11,7 +11,8 @@ namespace millrace {
 /// What libmillrace_cuda.so exports, and the program looks up by these names. Both must come from one build: what they
 /// hand each other is C++.
 ///   std::uint64_t millrace_cuda_interface()
-///   Device* millrace_open_cuda(Precision precision, std::string* reason)    a new device; or null, and why there is none
+///   Device* millrace_open_cuda(Precision precision, std::string* reason)    a new device; or null, and why there is
+///   none
 using CudaInterface = std::uint64_t();
 using OpenCuda = Device*(Precision, std::string*);
 inline constexpr const char* kCudaInterfaceName = "millrace_cuda_interface";

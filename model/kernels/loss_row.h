@@ -10,7 +10,7 @@ namespace millrace {
 /// `share` is what the position counts in the loss. Logits are overwritten.
 struct LossRow {
   Tensor logits;              ///< (M, V) real
-  Tensor gradient;            ///< (M, V) low: d; none: only the loss is wanted. May lie where the logits are.
+  Tensor gradient;            ///< (M, V) low: d; none: only the loss is wanted. May be the logits.
   const std::int32_t* label;  ///< (M); negative: the row is no position, and its gradient is zero
   const double* share;        ///< (M)
   double z;                   ///< z_loss_factor
@@ -35,8 +35,10 @@ struct LossRow {
     const auto largest_ones = team.sum(width, [=](Index j) { return static_cast<std::int32_t>(in[j] == largest); });
     const Real sum = team.sum(width, [=](Index j) { return in[j] = exp_of(in[j] - largest); });
     const Real log_sum = largest + log_of(sum);
+    typename Team::template Each<Real> softmax_of_label;
     team.lanes([&](int lane) {
       if (lane != 0) return;
+      softmax_of_label[lane] = in[at];  // Before a gradient in the same place overwrites it.
       static_cast<Real*>(ce)[row] = log_sum - of_label;
       static_cast<Real*>(lse)[row] = log_sum;
       // Written so that it is false for NaN and infinity.
@@ -46,10 +48,9 @@ struct LossRow {
     const auto own = static_cast<Real>(share[row]);
     const auto factor =
         static_cast<Real>(share[row] * (1 + 2 * z * static_cast<double>(log_sum)) / static_cast<double>(sum));
-    const Real softmax_of_label = in[at];
     team.each(width, [=](Index j) { out[j] = stored_as<Low>(in[j] * factor); });
     team.lanes([&](int lane) {
-      if (lane == 0) out[at] = stored_as<Low>(softmax_of_label * factor - own);
+      if (lane == 0) out[at] = stored_as<Low>(softmax_of_label[lane] * factor - own);
     });
   }
 };

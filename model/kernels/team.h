@@ -18,8 +18,9 @@ namespace millrace {
 ///   sum(count, term), max(count, term)   over term(j); every lane has the result, and a barrier stands behind it
 ///   kLanes, lanes(work) work(lane) for every lane, and a barrier: for work in which a lane keeps something
 ///   Each<T>             a value a lane;  scan(values): each lane's becomes the sum of those before it; returns the sum
-/// Rules: within one `each`, `sum`, `max` or `lanes` nothing reads what another index or lane writes. All lanes come to
-/// every call. No atomics. Sums have a fixed order for a kind of team, whatever the number of threads.
+/// Rules: within one `each`, `sum`, `max` or `lanes` nothing reads what another index or lane writes. What is read
+/// between two calls is not written by the next one: some lanes may be there already. All lanes come to every call. No
+/// atomics. Sums have a fixed order for a kind of team, whatever the number of threads.
 struct SerialTeam {
   static constexpr int kLanes = 1;
   template <class Value>

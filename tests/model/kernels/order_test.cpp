@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "model/device/read_numbers.h"
+#include "tests/model/cuda/lanes_in_turn.h"
 #include "tests/model/kernels/ordered_device.h"
 #include "tests/model/test_support.h"
 
@@ -108,6 +109,25 @@ TEST(Kernels, GiveTheSameBitsInAnyOrderOfLanesAndBlocks) {
                                                                                                            : 0.03);
       }
     }
+  }
+}
+
+/// As above, but what stands between a kernel's calls of its team is done in turn, too.
+TEST(Kernels, GiveTheSameBitsInAnyOrderOfAGpusLanesAndBlocks) {
+  for (const Precision precision : {Precision::f32, Precision::bf16}) {
+    const ModelConfig config = small(CapacityRule::flaxformer, precision == Precision::bf16);
+    const auto in = [&](Order order) {
+      LanesInTurnDevice device(precision, order);
+      return results_of(device, config);
+    };
+    const std::vector<double> forwards = in(Order::forwards);
+    for (const Order order : {Order::backwards, Order::shuffled}) {
+      const std::vector<double> other = in(order);
+      ASSERT_EQ(other.size(), forwards.size());
+      EXPECT_EQ(std::memcmp(other.data(), forwards.data(), forwards.size() * sizeof(double)), 0);
+    }
+    CpuDevice device(precision, ProductSource::loops);
+    EXPECT_LT(relative_difference(results_of(device, config), forwards), precision == Precision::f32 ? 1e-5 : 0.03);
   }
 }
 
