@@ -27,7 +27,7 @@ jobs=$(nproc)
 sanitized_tests=${MILLRACE_SANITIZED_TESTS:-.}
 not_sanitized='^Checks\.|^Cli\.|TrainLoop|^ActivationMemory\.|^MachineMemory|TakesNoMoreMemory'
 
-sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -name '*.cpp' 2>/dev/null | sort; }
+sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null | sort; }
 
 check_format() { sources | xargs clang-format --dry-run -Werror; }
 

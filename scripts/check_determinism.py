@@ -20,6 +20,8 @@ IN_SOURCES = [
      "atomic updates come in no fixed order: give each thread its own place, then add in order"),
     (r"\batomic(?:_ref)?\s*<\s*(?:float|double|long\s+double)\s*>",
      "sums in a floating-point atomic come in no fixed order"),
+    (r"\batomic(?:Add|Sub|Exch|Min|Max|Inc|Dec|CAS|And|Or|Xor)(?:_\w+)?\s*\(",
+     "a card's atomics come in no fixed order: give each lane its own place, then combine in a fixed tree"),
     (r"\bparallel_reduce\b", "splits by load: use parallel_deterministic_reduce"),
     (r"\bexecution\s*::\s*(?:par|unseq|par_unseq)\b", "parallel algorithms of std combine in no fixed order"),
     (r"\b[a-z_]+_distribution\b", "distributions of std differ between libraries: use stages/philox.h"),

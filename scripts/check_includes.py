@@ -39,6 +39,7 @@ ROOMS = {
     "model/config": "",
     "model/kernels": "model",
     "model/device": "model model/kernels",
+    "model/cuda": "model model/kernels model/device",
     "model/parameters": "model model/config model/device",
     "model/pass": "model model/config model/kernels model/device",
     "model/layers": "model model/config model/kernels model/device model/parameters model/pass",
@@ -96,6 +97,8 @@ LIBRARIES = {
     "oneTBB": ("tbb/", "oneapi/tbb"),
     "oneDNN": ("dnnl", "oneapi/dnnl"),
     "OpenMP": ("omp.h",),
+    "CUDA": ("cuda", "cublas", "cudnn", "nvrtc"),
+    "dynamic linking": ("dlfcn.h",),
     "zstd": ("zstd.h", "zstd_errors.h", "zdict.h"),
     "lz4": ("lz4.h",),
     "zlib": ("zlib.h",),
@@ -127,6 +130,8 @@ LIBRARY_ROOMS = {
     "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan"),
     "oneDNN": ("model/device", "model/cost"),
     "OpenMP": ("model", "trainer"),
+    "CUDA": ("model/cuda",),
+    "dynamic linking": ("model/device",),
     "zstd": ("stages/compression", "stages/parquet", "stages/shards"),
     "lz4": ("stages/parquet",),
     "zlib": ("stages/compression", "stages/parquet", "stages/shards"),
@@ -232,7 +237,7 @@ def includes_of(root):
 
 
 def pair_of(path):
-    return re.sub(r"\.(h|cpp)$", "", path)
+    return re.sub(r"\.(h|cpp|cu)$", "", path)
 
 
 def pairs_in_circles(root):

@@ -15,9 +15,9 @@ _TOKENS = re.compile(
 
 
 def sources(root, folders=FOLDERS):
-    """The .h and .cpp files below `folders`, as paths relative to `root`, in order."""
+    """The .h, .cpp and .cu files below `folders`, as paths relative to `root`, in order."""
     root = Path(root)
-    found = [path for folder in folders for path in (root / folder).rglob("*") if path.suffix in (".h", ".cpp")]
+    found = [path for folder in folders for path in (root / folder).rglob("*") if path.suffix in (".h", ".cpp", ".cu")]
     return sorted(path.relative_to(root) for path in found)
 
 

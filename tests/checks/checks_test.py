@@ -34,7 +34,8 @@ class IncludeRules(SourceTreeTest):
     headers = {name: "" for name in ("stages/records.h", "stages/errors.h", "stages/shards/shard_to_records.h",
                                      "stages/objectives/objective.h", "pipeline/rows/position.h",
                                      "pipeline/stream/data_pipeline.h", "model/parameters/parameter.h",
-                                     "model/optimizer/adafactor.h", "trainer/loop/train_loop.h")}
+                                     "model/optimizer/adafactor.h", "model/cuda/cuda_device.h", "model/device/device.h",
+                                     "trainer/loop/train_loop.h")}
 
     def offences(self, path, line):
         return list(check_includes.offences(self.tree({**self.headers, path: line + "\n"})))
@@ -57,6 +58,13 @@ class IncludeRules(SourceTreeTest):
             ("model/kernels/a.h", '#include "model/parameters/parameter.h"'),
             ("model/layers/a.cpp", '#include "model/optimizer/adafactor.h"'),
             ("model/layers/a.cpp", "#include <dnnl.hpp>"),
+            ("model/device/a.cpp", "#include <cuda_runtime_api.h>"),
+            ("model/device/a.cpp", '#include "model/cuda/cuda_device.h"'),
+            ("model/cuda/a.cu", '#include "model/parameters/parameter.h"'),
+            ("model/cuda/a.cu", "#include <omp.h>"),
+            ("trainer/run/a.cpp", "#include <cublasLt.h>"),
+            ("trainer/run/a.cpp", '#include "model/cuda/cuda_device.h"'),
+            ("cli/commands/a.cpp", "#include <dlfcn.h>"),
             ("model/kernels/a.h", "#include <fstream>"),
             ("model/kernels/a.h", "#include <fmt/format.h>"),
             ("trainer/optimizer/a.cpp", '#include "pipeline/rows/position.h"'),
@@ -83,6 +91,9 @@ class IncludeRules(SourceTreeTest):
             ("pipeline/mix/a.cpp", '#include "stages/objectives/objective.h"'),
             ("pipeline/stream/a.cpp", "#include <oneapi/tbb/flow_graph.h>"),
             ("model/layers/a.cpp", "#include <omp.h>"),
+            ("model/cuda/a.cu", "#include <cudnn_graph.h>"),
+            ("model/cuda/a.cpp", '#include "model/device/device.h"'),
+            ("model/device/a.cpp", "#include <dlfcn.h>"),
             ("trainer/run/a.cpp", '#include "pipeline/stream/data_pipeline.h"'),
             ("cli/commands/a.cpp", '#include "model/optimizer/adafactor.h"'),
             ("tests/a.cpp", "#include <tbb/tbb.h>"),
@@ -152,6 +163,9 @@ class DeterminismRules(SourceTreeTest):
             "std::reduce(std::execution::par, v.begin(), v.end());",
             "std::uniform_int_distribution<int> d(0, 9);",
             "std::normal_distribution<> d;",
+            "atomicAdd(&sum, x);",
+            "atomicAdd_block(&sum, x);",
+            "if (atomicCAS (&lock, 0, 1) == 0) {}",
             "std::random_device device;",
             "std::mt19937 generator(1);",
             "std::mt19937_64 generator(1);",
@@ -180,6 +194,7 @@ class DeterminismRules(SourceTreeTest):
             '/* #pragma omp atomic */ const char* text = "std::random_device";',
             "std::atomic<std::uint64_t> count;",
             "std::atomic<bool> stop;",
+            "atomicity(x);",
             "double x = rng.random(); const int operand(3);",
             "reduction_of_loss(1'000, 'a');",
             "tbb::parallel_deterministic_reduce(range, 0.0f, body, add);",

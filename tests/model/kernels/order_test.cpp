@@ -30,11 +30,11 @@ ModelConfig small(CapacityRule rule, bool pads_routed) {
 
 /// Rows with two segments, padding, and positions without loss.
 struct Packed {
-  RandomBatch random{2, 80, 67, 5};
+  RandomBatch random;
   std::vector<std::int32_t> segments, positions;
 
-  Packed() {
-    for (int row = 0; row < 2; ++row) {
+  explicit Packed(int rows) : random(rows, 80, 67, 5) {
+    for (int row = 0; row < rows; ++row) {
       for (int t = 0; t < 80; ++t) {
         segments.push_back(t < 30 ? 1 : t < 71 ? 2 : 0);
         positions.push_back(t < 30 ? t : t < 71 ? t - 30 : 0);
@@ -53,12 +53,12 @@ struct Packed {
 };
 
 /// Everything that a pass computes: losses, scores, and all gradients.
-std::vector<double> results_of(Device& device, const ModelConfig& config) {
+std::vector<double> results_of(Device& device, const ModelConfig& config, int rows) {
   ParameterMemory memory(device, config, ParameterMemory::Gradients::allocated);
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return uniform(tensor + 7, element); });
   memory.round_values();
   Transformer model(device, config, memory.views());
-  const Packed packed;
+  const Packed packed(rows);
   const TokenScores evaluated = model.score(packed.view());
   TokenScores trained;
   const Losses losses = model.forward_backward(packed.view(), 0.5, &trained);
@@ -95,7 +95,7 @@ TEST(Kernels, GiveTheSameBitsInAnyOrderOfLanesAndBlocks) {
         const ModelConfig config = small(rule, has_ragged);
         const auto in = [&](Order order) {
           OrderedDevice device(precision, order, has_ragged);
-          return results_of(device, config);
+          return results_of(device, config, 2);
         };
         const std::vector<double> forwards = in(Order::forwards);
         for (const Order order : {Order::backwards, Order::shuffled}) {
@@ -104,9 +104,9 @@ TEST(Kernels, GiveTheSameBitsInAnyOrderOfLanesAndBlocks) {
           EXPECT_EQ(std::memcmp(other.data(), forwards.data(), forwards.size() * sizeof(double)), 0);
         }
         CpuDevice device(precision, ProductSource::loops);
-        EXPECT_LT(relative_difference(results_of(device, config), forwards), precision == Precision::f64   ? 1e-13
-                                                                             : precision == Precision::f32 ? 1e-5
-                                                                                                           : 0.03);
+        EXPECT_LT(relative_difference(results_of(device, config, 2), forwards), precision == Precision::f64   ? 1e-13
+                                                                                : precision == Precision::f32 ? 1e-5
+                                                                                                              : 0.03);
       }
     }
   }
@@ -118,16 +118,14 @@ TEST(Kernels, GiveTheSameBitsInAnyOrderOfAGpusLanesAndBlocks) {
     const ModelConfig config = small(CapacityRule::flaxformer, precision == Precision::bf16);
     const auto in = [&](Order order) {
       LanesInTurnDevice device(precision, order);
-      return results_of(device, config);
+      return results_of(device, config, 1);
     };
     const std::vector<double> forwards = in(Order::forwards);
-    for (const Order order : {Order::backwards, Order::shuffled}) {
-      const std::vector<double> other = in(order);
-      ASSERT_EQ(other.size(), forwards.size());
-      EXPECT_EQ(std::memcmp(other.data(), forwards.data(), forwards.size() * sizeof(double)), 0);
-    }
+    const std::vector<double> backwards = in(Order::backwards);
+    ASSERT_EQ(backwards.size(), forwards.size());
+    EXPECT_EQ(std::memcmp(backwards.data(), forwards.data(), forwards.size() * sizeof(double)), 0);
     CpuDevice device(precision, ProductSource::loops);
-    EXPECT_LT(relative_difference(results_of(device, config), forwards), precision == Precision::f32 ? 1e-5 : 0.03);
+    EXPECT_LT(relative_difference(results_of(device, config, 1), forwards), precision == Precision::f32 ? 1e-5 : 0.03);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <omp.h>
 
 #include "model/device/counting_device.h"
+#include "tests/model/cuda/lanes_in_turn.h"
 #include "tests/model/kernels/ordered_device.h"
 #include "tests/model/optimizer/optimizer_tensors.h"
 
@@ -86,6 +87,12 @@ TEST_P(OptimizerTest, HasTheSameBitsInAnyOrderOfLanesAndBlocks) {
     for (std::size_t i = 0; i < results.size(); ++i)
       ASSERT_NEAR(results[i], expected[i], tolerance * std::abs(expected[i]) + 1e-5) << i;
   }
+}
+
+TEST_P(OptimizerTest, HasTheSameBitsInAnyOrderOfAGpusLanesAndBlocks) {
+  LanesInTurnDevice forwards(Precision::bf16, Order::forwards);
+  LanesInTurnDevice backwards(Precision::bf16, Order::backwards);
+  EXPECT_TRUE(same_bits(results_on(backwards, GetParam()), results_on(forwards, GetParam())));
 }
 
 TEST_P(OptimizerTest, ReportsTheNormOfAllGradients) {
