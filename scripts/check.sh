@@ -3,12 +3,12 @@
 #   scripts/check.sh            the linter on files changed since they were last clean, the rest completely
 #   scripts/check.sh --all      the linter on everything
 #   scripts/check.sh --long     also the tests labelled long
-#   scripts/check.sh --only NAME...    some steps: format rules test tidy asan tsan clang fuzz long
+#   scripts/check.sh --only NAME...    some steps: format rules cuda test tidy asan tsan clang fuzz long
 # Installs what is missing. Runs every step, then prints its result and its seconds; the exit code is 1 if one failed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-steps=(format rules test tidy asan tsan clang fuzz)
+steps=(format rules cuda test tidy asan tsan clang fuzz)
 lint_options=()
 while [ $# -gt 0 ]; do
   case $1 in
@@ -32,6 +32,14 @@ sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -n
 check_format() { sources | xargs clang-format --dry-run -Werror; }
 
 check_rules() { python3 scripts/check_includes.py && python3 scripts/check_determinism.py; }
+
+# With a toolkit, so that what is for NVIDIA cards is compiled and linked for them, card or not.
+check_cuda() {
+  scripts/deps.sh cuda
+  cmake --preset release -DMILLRACE_TESTS=ON >/dev/null
+  cmake --build --preset release --parallel "$jobs" --target millrace_cuda cuda_test model_test
+  ctest --test-dir build/release --tests-regex '^(CudaPlugIn|OpenCuda|ColumnMajor|GpuTeam)\.' --output-on-failure --no-tests=error
+}
 
 check_test() { scripts/test.sh; }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Checks on Debian that scripts/deps.sh lists everything that is used: each file that a build read or linked, and each
 program that a script calls, must belong to a listed package or to a dependency of one. Recommended packages do not
-count: deps.sh installs none.
+count: deps.sh installs none. Nor does a CUDA toolkit, without which everything else is built all the same.
 
 usage: check_deps.py BUILD_DIR [--step test] [--packages NAME...]      exit 0: all listed, 1: missing, 77: no Debian
 """
@@ -69,6 +69,14 @@ def owners(paths):
     return {path: package_of[name] for path in paths for name in sorted(names_of(path)) if name in package_of}
 
 
+def of_cuda(build):
+    """Tells whether a path is part of the CUDA toolkit, or of the cuDNN, that the build found."""
+    cache = (build / "CMakeCache.txt").read_text(encoding="utf-8") if (build / "CMakeCache.txt").is_file() else ""
+    compiler = re.search(r"^MILLRACE_NVCC:FILEPATH=(/.*)$", cache, re.MULTILINE)
+    toolkit = Path(compiler[1]).resolve().parent.parent if compiler else None
+    return lambda path: Path(path).name.startswith(("cudnn", "libcudnn")) or toolkit in Path(path).resolve().parents
+
+
 def headers_read(build):
     """Every header that a compilation in `build` has read, from ninja's own records, one for each folder it lies in
     (asking for thousands takes minutes, and a folder below /usr/include belongs to one package but for the top)."""
@@ -127,6 +135,8 @@ def main():
             if (ROOT / script).is_file():
                 used |= {path: f"called in {script}" for name, path in programs_called(script).items()
                          if name not in NOT_ASKED_FOR}
+    is_of_cuda = of_cuda(build)
+    used = {path: why for path, why in used.items() if not is_of_cuda(path)}
     missing = 0
     package_of = owners(used)
     for path, why in used.items():

@@ -61,7 +61,6 @@ class IncludeRules(SourceTreeTest):
             ("model/device/a.cpp", "#include <cuda_runtime_api.h>"),
             ("model/device/a.cpp", '#include "model/cuda/cuda_device.h"'),
             ("model/cuda/a.cu", '#include "model/parameters/parameter.h"'),
-            ("model/cuda/a.cu", "#include <omp.h>"),
             ("trainer/run/a.cpp", "#include <cublasLt.h>"),
             ("trainer/run/a.cpp", '#include "model/cuda/cuda_device.h"'),
             ("cli/commands/a.cpp", "#include <dlfcn.h>"),
@@ -296,6 +295,17 @@ class DepsList(unittest.TestCase):
         wrong = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "everything"], capture_output=True, text=True)
         self.assertEqual(wrong.returncode, 2)
         self.assertIn("usage", wrong.stderr)
+
+    def test_leaves_out_the_cuda_toolkit_that_a_build_found(self):
+        with tempfile.TemporaryDirectory() as folder:
+            build = Path(folder)
+            is_of_cuda = check_deps.of_cuda(build)
+            self.assertFalse(is_of_cuda("/opt/cuda-13/include/cuda_runtime.h"))
+            (build / "CMakeCache.txt").write_text("//nvcc\nMILLRACE_NVCC:FILEPATH=/opt/cuda-13/bin/nvcc\n", encoding="utf-8")
+            is_of_cuda = check_deps.of_cuda(build)
+            self.assertTrue(is_of_cuda("/opt/cuda-13/include/cuda_runtime.h"))
+            self.assertTrue(is_of_cuda("/usr/include/cudnn_graph.h"))
+            self.assertFalse(is_of_cuda("/usr/include/zstd.h"))
 
     @unittest.skipIf(BUILD is None or check_deps.shutil.which("dpkg-query") is None, "needs a build on Debian")
     def test_names_a_package_that_is_not_listed(self):
