@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <limits>
 #include <stdexcept>
+#include <typeinfo>
 #include <variant>
 
 #include <cudnn_graph.h>
@@ -64,6 +65,7 @@ CudaDevice::CudaDevice(Precision precision) : precision_(precision) {
   demand(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "take work");
   stream_.reset(stream);
   products_ = std::make_unique<CublasProducts>(stream);
+  staging_ = std::make_unique<Staging>(stream);
 }
 
 CudaDevice::~CudaDevice() = default;
@@ -98,7 +100,7 @@ void CudaDevice::clear(void* memory, std::size_t bytes) {
 }
 
 void CudaDevice::to_device(void* to, const void* from, std::size_t bytes) {
-  demand(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_.get()), "be written to");
+  staging_->copy(to, from, bytes);
 }
 
 void CudaDevice::to_host(void* to, const void* from, std::size_t bytes) {
@@ -113,7 +115,7 @@ void CudaDevice::run(const AnyKernel& kernel, Index blocks) {
   std::visit(
       [&](const auto& one) {
         const cudaError_t error = launch(one, precision_, blocks, stream_.get());
-        if (error != cudaSuccess) demand(error, "run kernel " + std::to_string(kernel.index()));
+        if (error != cudaSuccess) demand(error, std::string("run ") + typeid(one).name());
       },
       kernel);
 }

@@ -6,12 +6,13 @@
 #include <cuda_runtime_api.h>
 
 #include "model/cuda/cublas_products.h"
+#include "model/cuda/staging.h"
 #include "model/device/device.h"
 
 namespace millrace {
 
-/// An NVIDIA card: the first that CUDA shows. All work goes into one stream, in order. Memory is the card's; what is
-/// copied from or to the host may lie anywhere there, and may be changed as soon as the call has returned.
+/// An NVIDIA card: the first that CUDA shows. All work goes into one stream, in order. Memory is the card's; what
+/// is copied from or to the host lies in ordinary memory there, and may be changed as soon as the call has returned.
 /// Attention is not written yet: attend() and attend_backward() throw.
 class CudaDevice : public Device {
  public:
@@ -46,6 +47,7 @@ class CudaDevice : public Device {
   std::string name_;
   Stream stream_;
   std::unique_ptr<CublasProducts> products_;
+  std::unique_ptr<Staging> staging_;
   std::unordered_map<void*, std::size_t> sizes_;
   std::size_t used_ = 0;
 };

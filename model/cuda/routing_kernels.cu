@@ -6,6 +6,10 @@
 
 namespace millrace {
 
+template <>
+inline constexpr int kThreadsOf<RouteTokens> = RouteTokens::kTokens;
+template <>
+inline constexpr int kThreadsOf<RouteBackward> = RouteBackward::kTokens;
 /// One thread does it all.
 template <>
 inline constexpr int kThreadsOf<PlaceSlots> = 32;

@@ -12,6 +12,11 @@ namespace millrace {
 /// A row has as many numbers as the vocabulary has ids.
 template <>
 inline constexpr int kThreadsOf<LossRow> = 1024;
+/// Half a head at a time.
+template <>
+inline constexpr int kThreadsOf<TurnHeads> = 64;
+template <>
+inline constexpr int kThreadsOf<AddPieces> = AddPieces::kColumns;
 
 MILLRACE_COMPILE(EmbeddingRows);
 MILLRACE_COMPILE(EmbeddingGradient);
