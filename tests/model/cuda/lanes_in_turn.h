@@ -18,6 +18,25 @@ namespace millrace::test {
 
 constexpr int kLanesInTurn = 64;
 
+/// Tells AddressSanitizer which stack comes next, and then that it has come.
+struct StackChange {
+  void* own = nullptr;  ///< What it keeps of the stack that is left.
+  const void* next = nullptr;
+  std::size_t next_bytes = 0;
+
+#if defined(__SANITIZE_ADDRESS__)
+  void begin(bool comes_back = true) {
+    __sanitizer_start_switch_fiber(comes_back ? &own : nullptr, next, next_bytes);
+  }
+  void end() {
+    __sanitizer_finish_switch_fiber(own, &next, &next_bytes);
+  }  ///< `next` is where it came from.
+#else
+  void begin(bool /*comes_back*/ = true) {}
+  void end() {}
+#endif
+};
+
 /// The lanes of one block.
 class LanesInTurn {
  public:
@@ -35,7 +54,7 @@ class LanesInTurn {
     for (int lane = 0; lane < kLanesInTurn; ++lane) {
       ucontext_t& context = contexts_[static_cast<std::size_t>(lane)];
       getcontext(&context);
-      context.uc_stack.ss_sp = stacks_.data() + static_cast<std::size_t>(lane) * kStackBytes;
+      context.uc_stack.ss_sp = stack_of(lane);
       context.uc_stack.ss_size = kStackBytes;
       context.uc_link = &caller_;
       makecontext(&context, &LanesInTurn::begin, 0);
@@ -45,7 +64,10 @@ class LanesInTurn {
       const int ended_before = ended_;
       for (const std::int64_t lane : order) {
         lane_ = static_cast<int>(lane);
+        StackChange change{nullptr, stack_of(lane_), kStackBytes};
+        change.begin();
         swapcontext(&caller_, &contexts_[static_cast<std::size_t>(lane)]);
+        change.end();
       }
       if (ended_ != ended_before && ended_ != kLanesInTurn)
         throw std::logic_error("some lanes ended and others wait at a barrier");
@@ -53,7 +75,12 @@ class LanesInTurn {
   }
 
   int lane() const { return lane_; }
-  void barrier() { swapcontext(&contexts_[static_cast<std::size_t>(lane_)], &caller_); }
+  void barrier() {
+    StackChange change = caller_stack_;
+    change.begin();
+    swapcontext(&contexts_[static_cast<std::size_t>(lane_)], &caller_);
+    change.end();
+  }
 
   /// The value of another lane of the warp; of this one if there is none. All lanes of the block come here together.
   template <class Value>
@@ -74,10 +101,15 @@ class LanesInTurn {
 
   LanesInTurn() : stacks_(kLanesInTurn * kStackBytes) {}
 
+  std::byte* stack_of(int lane) { return stacks_.data() + static_cast<std::size_t>(lane) * kStackBytes; }
+
   static void begin() {
     LanesInTurn& lanes = current();
+    lanes.caller_stack_ = {};
+    lanes.caller_stack_.end();
     lanes.work_(lanes.what_, lanes.lane_);
     ++lanes.ended_;
+    lanes.caller_stack_.begin(false);
   }
 
   void (*work_)(const void*, int) = nullptr;
@@ -85,6 +117,7 @@ class LanesInTurn {
   int lane_ = 0;
   int ended_ = 0;
   ucontext_t caller_{};
+  StackChange caller_stack_;
   std::array<ucontext_t, kLanesInTurn> contexts_{};
   std::array<std::array<std::uint64_t, kLanesInTurn>, 2> exchanged_{};
   std::array<unsigned, kLanesInTurn> turn_{};
