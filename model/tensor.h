@@ -39,20 +39,20 @@ struct Tensor {
 
   explicit operator bool() const { return data != nullptr; }
   Index size() const { return batch * rows * columns; }
-  Tensor row_range(Index first, Index count) const {
+  MILLRACE_HD Tensor row_range(Index first, Index count) const {
     Tensor part = *this;
     part.data = at(first * stride);
     part.rows = count;
     return part;
   }
-  Tensor column_range(Index first, Index count) const {
+  MILLRACE_HD Tensor column_range(Index first, Index count) const {
     Tensor part = *this;
     part.data = at(first);
     part.columns = count;
     return part;
   }
   /// One matrix of the batch.
-  Tensor entry(Index i) const {
+  MILLRACE_HD Tensor entry(Index i) const {
     Tensor part = *this;
     part.data = at(i * batch_stride);
     part.batch = 1;
@@ -66,7 +66,7 @@ struct Tensor {
   }
 
  private:
-  void* at(Index elements) const {
+  MILLRACE_HD void* at(Index elements) const {
     return static_cast<std::byte*>(data) + static_cast<std::size_t>(elements) * bytes_of(type);
   }
 };

@@ -66,6 +66,7 @@ CudaDevice::CudaDevice(Precision precision) : precision_(precision) {
   stream_.reset(stream);
   products_ = std::make_unique<CublasProducts>(stream);
   staging_ = std::make_unique<Staging>(stream);
+  attention_ = std::make_unique<CudaAttention>(*this, stream);
 }
 
 CudaDevice::~CudaDevice() = default;
@@ -125,14 +126,6 @@ void CudaDevice::multiply(const Product& product) {
   if (product.ragged != Product::Ragged::none || product.a.type == Type::f64)
     throw std::logic_error("cards do not multiply in f64, nor what is ragged: " + shape_of(product));
   products_->multiply(product);
-}
-
-void CudaDevice::attend(const AttentionCall& /*call*/) {
-  throw std::logic_error("attention on a card is not written yet");
-}
-
-void CudaDevice::attend_backward(const AttentionGradient& /*call*/) {
-  throw std::logic_error("the gradient of attention on a card is not written yet");
 }
 
 void CudaDevice::wait() {

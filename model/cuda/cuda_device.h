@@ -6,6 +6,7 @@
 #include <cuda_runtime_api.h>
 
 #include "model/cuda/cublas_products.h"
+#include "model/cuda/cuda_attention.h"
 #include "model/cuda/staging.h"
 #include "model/device/device.h"
 
@@ -13,7 +14,6 @@ namespace millrace {
 
 /// An NVIDIA card: the first that CUDA shows. All work goes into one stream, in order. Memory is the card's; what
 /// is copied from or to the host lies in ordinary memory there, and may be changed as soon as the call has returned.
-/// Attention is not written yet: attend() and attend_backward() throw.
 class CudaDevice : public Device {
  public:
   /// Throws std::runtime_error, with a reason that names what is missing. REQUIRES: f32 or bf16.
@@ -32,8 +32,8 @@ class CudaDevice : public Device {
   void to_host(void* to, const void* from, std::size_t bytes) override;
   void run(const AnyKernel& kernel, Index blocks) override;
   void multiply(const Product& product) override;
-  [[noreturn]] void attend(const AttentionCall& call) override;
-  [[noreturn]] void attend_backward(const AttentionGradient& call) override;
+  void attend(const AttentionCall& call) override { attention_->attend(call); }
+  void attend_backward(const AttentionGradient& call) override { attention_->attend_backward(call); }
   bool has_ragged_products() const override { return false; }
   void wait() override;
 
@@ -50,6 +50,7 @@ class CudaDevice : public Device {
   std::unique_ptr<Staging> staging_;
   std::unordered_map<void*, std::size_t> sizes_;
   std::size_t used_ = 0;
+  std::unique_ptr<CudaAttention> attention_;  ///< Its memory is this device's.
 };
 
 }  // namespace millrace

@@ -1,11 +1,11 @@
 // What is done to rows of activations.
 #include "model/cuda/launch_kernel.h"
+#include "model/kernels/attention.h"
 #include "model/kernels/dropout.h"
 #include "model/kernels/loss_row.h"
 #include "model/kernels/norm_rows.h"
 #include "model/kernels/rows.h"
 #include "model/kernels/swiglu.h"
-#include "model/kernels/turn_heads.h"
 
 namespace millrace {
 
@@ -30,6 +30,10 @@ MILLRACE_COMPILE(NormRows);
 MILLRACE_COMPILE(NormRowsBackward);
 MILLRACE_COMPILE(AddPieces);
 MILLRACE_COMPILE(TurnHeads);
+MILLRACE_COMPILE(SeeItself);
+MILLRACE_COMPILE(AttendQueries);
+MILLRACE_COMPILE(AttendQueriesBackward);
+MILLRACE_COMPILE(AttendKeysBackward);
 MILLRACE_COMPILE(SwigluRows);
 MILLRACE_COMPILE(SwigluBackward);
 MILLRACE_COMPILE(LossRow);

@@ -18,13 +18,12 @@
 namespace millrace {
 
 /// Every kernel that a Device runs.
-using AnyKernel =
-    std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
-                 NormRowsBackward, AddPieces, TurnHeads, AttendQueries, AttendQueriesBackward, AttendKeysBackward,
-                 SwigluRows, SwigluBackward, CopyRows, AddRows, CopyLowRows, RoundRows, GatherRows, ScatterRows,
-                 LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots, FillSlots, SumRouting, RouteBackward,
-                 GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward, SumSquares, AdafactorSums,
-                 AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck, AdafactorApply,
-                 AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
+using AnyKernel = std::variant<
+    EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows, NormRowsBackward, AddPieces,
+    TurnHeads, SeeItself, AttendQueries, AttendQueriesBackward, AttendKeysBackward, SwigluRows, SwigluBackward,
+    CopyRows, AddRows, CopyLowRows, RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots,
+    EmptySlots, FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
+    SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck,
+    AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
 
 }  // namespace millrace

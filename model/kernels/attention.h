@@ -56,6 +56,21 @@ struct AttentionSides {
   }
 };
 
+/// to = first_key, but no query sees less than itself: for attention that knows no query that sees nothing. Where x is
+/// zero, as it is at padding, so is what such a query gets. A row a block.
+struct SeeItself {
+  const std::int32_t* first_key;  ///< (rows * length)
+  std::int32_t* to;
+  Index length;
+
+  template <class Numbers, class Team>
+  MILLRACE_HD void operator()(const Team& team, Index row) const {
+    const std::int32_t* from = first_key + row * length;
+    std::int32_t* into = to + row * length;
+    team.each(length, [=](Index t) { into[t] = from[t] < t ? from[t] : static_cast<std::int32_t>(t); });
+  }
+};
+
 /// out and log_sum of a query. `weights` is used.
 struct AttendQueries {
   AttentionSides sides;
@@ -167,7 +182,6 @@ struct AttendKeysBackward {
 
   template <class Numbers, class Team>
   MILLRACE_HD void operator()(const Team& team, Index block) const {
-    using Real = typename Numbers::Real;
     using Low = typename Numbers::Low;
     const AttentionSides::Place place = sides.at(block, sides.queries);
     const Index column = place.column;
@@ -176,17 +190,22 @@ struct AttendKeysBackward {
     const Index first_block = block - key;  // Of query 0 of the same row and head.
     Index end = key;
     while (end < sides.queries && first_key[first + end] <= key) ++end;
-    Low* to_key = dk.row<Low>(first + key) + column;
-    Low* to_value = dv.row<Low>(first + key) + column;
-    team.each(sides.width, [=, this](Index d) {
-      Real of_key = 0;
-      Real of_value = 0;
-      for (Index i = key; i < end; ++i) {
-        of_key += d_scores.row<Real>(first_block + i)[key] * value_of(q.row<Low>(first + i)[column + d]);
-        of_value += weights.row<Real>(first_block + i)[key] * value_of(d_out.row<Low>(first + i)[column + d]);
-      }
-      to_key[d] = stored_as<Low>(of_key);
-      to_value[d] = stored_as<Low>(of_value);
+    sum(team, first_block, key, end, d_scores, q.row_range(first, sides.queries), dk.row<Low>(first + key) + column,
+        column);
+    sum(team, first_block, key, end, weights, d_out.row_range(first, sides.queries), dv.row<Low>(first + key) + column,
+        column);
+  }
+
+ private:
+  /// to = the sum over the queries of their numbers, by what each has for the key.
+  template <class Team, class Low>
+  MILLRACE_HD void sum(const Team& team, Index first_block, Index key, Index end, const Tensor& factors,
+                       const Tensor& numbers, Low* to, Index column) const {
+    team.each(sides.width, [=](Index d) {
+      decltype(value_of(Low{})) all = 0;
+      for (Index i = key; i < end; ++i)
+        all += factors.row<decltype(all)>(first_block + i)[key] * value_of(numbers.row<Low>(i)[column + d]);
+      to[d] = stored_as<Low>(all);
     });
   }
 };

@@ -1,0 +1,94 @@
+#include "model/cuda/cuda_attention.h"
+
+#include <string>
+
+#include "model/kernels/attention.h"
+
+namespace millrace {
+namespace {
+
+void demand(cudnnStatus_t status, const char* what) {
+  if (status != CUDNN_STATUS_SUCCESS)
+    throw CudnnError(std::string("cuDNN does not ") + what + ": " + cudnnGetErrorString(status));
+}
+
+std::string sizes_of(const AttentionForm& form) {
+  return std::to_string(form.rows) + " rows of " + std::to_string(form.length) + ", " + std::to_string(form.heads) +
+         " heads of " + std::to_string(form.width);
+}
+
+}  // namespace
+
+CudaAttention::CudaAttention(Device& device, cudaStream_t stream)
+    : device_(device), workspace_(device), first_key_(device), along_(device), by_kernels_(device) {
+  cudnnHandle_t handle = nullptr;
+  demand(cudnnCreate(&handle), "begin");
+  handle_.reset(handle);
+  demand(cudnnSetStream(handle, stream), "take the stream");
+}
+
+bool CudaAttention::is_for_cudnn(const AttentionForm& form, const AttentionCall& call) const {
+  return device_.low() == Type::bf16 && call.start == 0 && millrace::is_for_cudnn(form);
+}
+
+/// first_key as cuDNN's graphs want it: softmax over nothing is not a number.
+void* CudaAttention::seen(const AttentionCall& call) {
+  const Tensor to = first_key_.shaped(1, call.q.rows, Type::i32);
+  device_.run(SeeItself{static_cast<const std::int32_t*>(call.first_key.data), static_cast<std::int32_t*>(to.data),
+                        call.q.rows / call.rows},
+              call.rows);
+  return to.data;
+}
+
+void* CudaAttention::workspace(const CudnnPlan& plan) {
+  return workspace_.shaped(1, static_cast<Index>(plan.workspace_bytes()), Type::u8).data;
+}
+
+void CudaAttention::attend(const AttentionCall& call) {
+  const AttentionForm form = form_of(call);
+  if (!is_for_cudnn(form, call)) return by_kernels_.attend(call);
+  auto found = forward_.find(form);
+  if (found == forward_.end()) {
+    AttentionGraph graph = attention_forward(form);
+    CudnnPlan plan(graph.graph, handle_.get(), "attention of " + sizes_of(form));
+    found = forward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
+  }
+  const auto& [graph, plan] = found->second;
+  plan.run(handle_.get(),
+           {{graph.q, call.q.data},
+            {graph.k, call.k.data},
+            {graph.v, call.v.data},
+            {graph.out, call.out.data},
+            {graph.log_sum, call.log_sum.data},
+            {graph.first_key, seen(call)}},
+           workspace(plan));
+}
+
+void CudaAttention::attend_backward(const AttentionGradient& call) {
+  const AttentionForm form = form_of(call);
+  const AttentionCall& forward = call.forward;
+  if (!is_for_cudnn(form, forward)) return by_kernels_.attend_backward(call);
+  auto found = backward_.find(form);
+  if (found == backward_.end()) {
+    AttentionGraph graph = attention_backward(form);
+    CudnnPlan plan(graph.graph, handle_.get(),
+                   "the gradient, with the same bits each time, of attention of " + sizes_of(form));
+    found = backward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
+  }
+  const auto& [graph, plan] = found->second;
+  plan.run(handle_.get(),
+           {{graph.q, forward.q.data},
+            {graph.k, forward.k.data},
+            {graph.v, forward.v.data},
+            {graph.out, forward.out.data},
+            {graph.log_sum, forward.log_sum.data},
+            {graph.first_key, seen(forward)},
+            {graph.d_out, call.d_out.data},
+            {graph.dq, call.dq.data},
+            {graph.dk, call.dk.data},
+            {graph.dv, call.dv.data},
+            {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}},
+           workspace(plan));
+}
+
+}  // namespace millrace

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <map>
+#include <memory>
+
+#include <cuda_runtime_api.h>
+#include <cudnn.h>
+
+#include "model/cuda/attention_graph.h"
+#include "model/device/buffer.h"
+#include "model/device/kernel_attention.h"
+
+namespace millrace {
+
+/// Attention on a card: cuDNN's for bf16 without a cache and heads that it takes, else by kernels. Plans are made for
+/// the sizes that come, and kept. The same bits each time on one card with one cuDNN.
+class CudaAttention {
+ public:
+  /// Works in `device`, whose stream it is.
+  CudaAttention(Device& device, cudaStream_t stream);
+
+  /// Throws CudnnError where cuDNN has no plan for the card.
+  void attend(const AttentionCall& call);
+  void attend_backward(const AttentionGradient& call);
+
+ private:
+  struct HandleDeleter {
+    void operator()(cudnnHandle_t handle) const { cudnnDestroy(handle); }
+  };
+  struct Compiled {
+    AttentionGraph graph;
+    CudnnPlan plan;
+  };
+  bool is_for_cudnn(const AttentionForm& form, const AttentionCall& call) const;
+  void* seen(const AttentionCall& call);
+  void* workspace(const CudnnPlan& plan);
+
+  Device& device_;
+  std::unique_ptr<cudnnContext, HandleDeleter> handle_;
+  std::map<AttentionForm, Compiled> forward_, backward_;
+  Buffer workspace_, first_key_, along_;
+  KernelAttention by_kernels_;
+};
+
+}  // namespace millrace
