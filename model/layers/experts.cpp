@@ -23,8 +23,9 @@ Experts::Experts(const ModelConfig& config, const Parameters& parameters, const 
 
 SlotRows Experts::rows_of(const Pass& pass, const Routing& routing) const {
   const RoutingPlan& plan = pass.routing;
-  return {ints(routing.first),
-          std::min(routing.most_slots, plan.groups * std::min(plan.capacity.pairs, plan.capacity.group) + 31)};
+  const Index places = plan.groups * plan.capacity.places();
+  if (!pass.device.has_ragged_products()) return {nullptr, places};
+  return {ints(routing.first), std::min(routing.most_slots, places + 31)};
 }
 
 void Experts::drop_inside(const Pass& pass, const Routing& routing, const Tensor& x) const {

@@ -10,7 +10,22 @@ bool follows(const Tensor& last, const Tensor& next) {
   return last.batch == 1 && last.row_range(last.rows, 0).data == next.data && last.columns == next.columns;
 }
 
+/// The same rows, an expert's apart from the others'.
+Tensor by_expert(Tensor all, Index rows) {
+  all.batch = all.rows / rows;
+  all.batch_stride = rows * all.stride;
+  all.rows = rows;
+  return all;
+}
+
+/// A product of each expert's own rows. Of `a`, and of the one that is cut besides, all experts' rows are given.
 Product over_slots(Product product, Product::Ragged ragged, const SlotRows& slots) {
+  if (slots.first == nullptr) {
+    product.a = by_expert(product.a, slots.most);
+    Tensor& other = ragged == Product::Ragged::rows ? product.c : product.b;
+    other = by_expert(other, slots.most);
+    return product;
+  }
   product.ragged = ragged;
   product.first = slots.first;
   product.most_rows = slots.most;

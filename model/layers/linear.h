@@ -9,7 +9,7 @@
 
 namespace millrace {
 
-/// Rows of all experts together: expert e has first[e] .. first[e + 1] - 1.
+/// Rows of all experts together: expert e has first[e] .. first[e + 1] - 1; without `first` each has `most`.
 struct SlotRows {
   const std::int32_t* first = nullptr;  ///< (E + 1), in the device's memory.
   Index most = 0;                       ///< No expert has more.

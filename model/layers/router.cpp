@@ -29,7 +29,7 @@ Value* array_in(const Buffer& buffer) {
 }  // namespace
 
 Index most_expert_slots(const RoutingPlan& plan, Index tokens, Index experts, bool is_ragged, Precision precision) {
-  const Index places = plan.groups * std::min(plan.capacity.pairs, plan.capacity.group) * experts;
+  const Index places = plan.groups * plan.capacity.places() * experts;
   if (!is_ragged) return places;
   return std::min(tokens * plan.choices, places) + experts * (slot_multiple(is_ragged, precision) - 1);
 }
@@ -62,7 +62,7 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
   device.run(
       SumRouting{logits, probabilities, log_sum.data, expert, place, pass.routed, sums, plan.capacity.group, choices},
       plan.groups);
-  device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.pairs,
+  device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.places(),
                         slot_multiple(is_ragged, device.precision())},
              1);
   device.run(EmptySlots{pair, routing.most_slots}, range_count(routing.most_slots, EmptySlots::kSlots));

@@ -1,7 +1,7 @@
 #include "model/layers/self_attention.h"
 
-#include "model/kernels/rows.h"
 #include "model/kernels/attention.h"
+#include "model/kernels/rows.h"
 
 namespace millrace {
 
