@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 
 namespace millrace {
 
@@ -16,6 +17,7 @@ inline constexpr std::array<const char*, 8> kPartNames{"attention", "dense_ffn",
 /// Seconds of each part, added up. Written by the calling thread alone, outside of parallel regions.
 struct Profile {
   std::array<double, kPartNames.size()> seconds{};
+  std::function<void()> settle;  ///< Waits until work that was given is done, where it is not done at once.
 
   double& operator[](Part part) { return seconds[static_cast<std::size_t>(part)]; }
   /// Seconds since the profile was as `before`.
@@ -30,7 +32,9 @@ struct Profile {
 class PartTimer {
  public:
   PartTimer(Profile* profile, Part part) : profile_(profile), part_(part) {
-    if (profile_ != nullptr) start_ = Clock::now();
+    if (profile_ == nullptr) return;
+    if (profile_->settle) profile_->settle();
+    start_ = Clock::now();
   }
   ~PartTimer() { stop(); }
   PartTimer(const PartTimer&) = delete;
@@ -46,6 +50,7 @@ class PartTimer {
   using Clock = std::chrono::steady_clock;
   void stop() {
     if (profile_ == nullptr) return;
+    if (profile_->settle) profile_->settle();
     const Clock::time_point now = Clock::now();
     (*profile_)[part_] += std::chrono::duration<double>(now - start_).count();
     start_ = now;

@@ -76,6 +76,14 @@ Verdict measure_training(const CheckSetup& setup, int rows) {
                         device->wait();
                       }));
   }
+  Profile profile;
+  profile.settle = [&] { device->wait(); };
+  model.measure(&profile);
+  model.forward_backward(batch.view(), 1);
+  std::vector<std::string> lines;
+  for (std::size_t i = 0; i < kPartNames.size(); ++i)
+    if (profile.seconds[i] > 0)
+      lines.push_back(fmt::format("{:14} {:8.2f} ms", kPartNames[i], 1e3 * profile.seconds[i]));
   const double tokens = static_cast<double>(rows) * length;
   ProductWork work{tokens, tokens, tokens * (length + 1) / 2, 0};
   for (const RouterStatistics& router : losses.routers) work.expert_pairs += static_cast<double>(router.kept);
@@ -85,7 +93,7 @@ Verdict measure_training(const CheckSetup& setup, int rows) {
       fmt::format("{} rows of {}: {:.0f} tokens/s forward and backward, {:.1f} TFLOP/s, {:.0f} % of the products'; "
                   "update {:.1f} ms; loss {:.3f}",
                   rows, length, tokens / forward_backward, rate / 1e12, 100 * rate / limit, 1e3 * update, losses.total),
-      {}};
+      lines};
 }
 
 }  // namespace millrace::test
