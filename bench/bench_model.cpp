@@ -18,7 +18,7 @@
 #include "model/bf16.h"
 #include "model/cost/flops.h"
 #include "model/cost/peak_flops.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/optimizer/optimizer.h"
 #include "model/transformer/transformer.h"
 #include "trainer/optimizer/make_optimizer.h"

@@ -39,13 +39,14 @@ ROOMS = {
     "model/config": "",
     "model/kernels": "model",
     "model/device": "model model/kernels",
+    "model/cpu": "model model/kernels model/device",
     "model/cuda": "model model/kernels model/device",
     "model/parameters": "model model/config model/device",
     "model/pass": "model model/config model/kernels model/device",
     "model/layers": "model model/config model/kernels model/device model/parameters model/pass",
     "model/transformer": "model model/config model/kernels model/device model/parameters model/pass model/layers",
     "model/optimizer": "model model/kernels model/device model/parameters",
-    "model/cost": "model model/config model/device model/parameters model/transformer",
+    "model/cost": "model model/config model/device model/cpu model/parameters model/transformer",
     "trainer": "stages pipeline/rows model/transformer",
     "trainer/config": "stages pipeline/keys pipeline/config model model/config",
     "trainer/weights": "stages stages/io pipeline model model/config model/kernels model/device model/parameters "
@@ -59,7 +60,7 @@ ROOMS = {
                        "model/cost",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "
                           "model/parameters model/optimizer trainer/weights trainer/backend trainer/evaluation",
-    "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/device model/transformer "
+    "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/cpu model/device model/transformer "
                     "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
@@ -74,7 +75,7 @@ ROOMS = {
     "cli/report": "stages stages/io pipeline pipeline/keys pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
-                    "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer model/cost "
+                    "pipeline/export pipeline/sample model model/cpu model/device model/parameters model/transformer model/optimizer model/cost "
                     "trainer/config trainer/weights trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
@@ -128,7 +129,7 @@ LIBRARY_ROOMS = {
     "CLI11": ("cli/console", "cli/main.cpp"),
     "spdlog": ("trainer", "cli"),
     "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan"),
-    "oneDNN": ("model/device", "model/cost"),
+    "oneDNN": ("model/cpu", "model/cost"),
     "OpenMP": ("model", "trainer"),
     "CUDA": ("model/cuda",),
     "dynamic linking": ("model/device",),

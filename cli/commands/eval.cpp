@@ -13,7 +13,7 @@
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/json_text.h"

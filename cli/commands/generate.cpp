@@ -17,7 +17,7 @@
 #include "cli/console/precision_option.h"
 #include "cli/console/results.h"
 #include "cli/console/text_stream.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "model/transformer/generator.h"

@@ -9,7 +9,7 @@
 #include "cli/console/command.h"
 #include "cli/console/precision_option.h"
 #include "cli/console/results.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/transformer/transformer.h"
 #include "stages/errors.h"
 #include "stages/io/output_file.h"

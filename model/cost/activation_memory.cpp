@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "model/cpu/cpu_attention.h"
 #include "model/device/counting_device.h"
-#include "model/device/cpu_attention.h"
 #include "model/parameters/parameter.h"
 
 namespace millrace {

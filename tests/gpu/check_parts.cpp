@@ -10,7 +10,7 @@
 
 #include <fmt/format.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/device/read_numbers.h"
 #include "model/optimizer/adafactor.h"
 #include "model/optimizer/adamw.h"

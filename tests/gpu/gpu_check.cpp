@@ -11,7 +11,7 @@
 
 #include <fmt/format.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/device/open_cuda.h"
 #include "tests/gpu/check_parts.h"
 

@@ -12,7 +12,7 @@
 
 #include <omp.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/matrix.h"
 #include "model/parameters/parameter.h"
 #include "model/pass/batch_on_device.h"

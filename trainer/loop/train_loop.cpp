@@ -10,7 +10,7 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "pipeline/json_text.h"

@@ -5,8 +5,8 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "model/device/cpu_attention.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_attention.h"
+#include "model/cpu/cpu_device.h"
 #include "tests/model/device/attention_case.h"
 #include "tests/property.h"
 

@@ -8,7 +8,7 @@
 #include <variant>
 #include <vector>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/device/kernel_attention.h"
 
 namespace millrace::test {

@@ -4,8 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include "model/cpu/cpu_device.h"
 #include "model/device/buffer.h"
-#include "model/device/cpu_device.h"
 #include "tests/model/test_support.h"
 #include "tests/property.h"
 

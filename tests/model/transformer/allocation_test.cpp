@@ -12,8 +12,8 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 
-#include "model/device/cpu_attention.h"
-#include "model/device/cpu_products.h"
+#include "model/cpu/cpu_attention.h"
+#include "model/cpu/cpu_products.h"
 #include "model/optimizer/adafactor.h"
 #include "model/transformer/transformer.h"
 #include "tests/model/device/typed_numbers.h"

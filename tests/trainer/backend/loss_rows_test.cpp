@@ -5,7 +5,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "tests/model/test_support.h"
 #include "trainer/backend/local_backend.h"
 

@@ -7,7 +7,7 @@
 
 #include <gtest/gtest.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "tests/trainer/floats.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 #include "trainer/backend/local_backend.h"

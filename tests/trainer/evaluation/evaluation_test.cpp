@@ -6,7 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "stages/errors.h"
 #include "stages/philox.h"
 #include "tests/temporary_folder.h"

@@ -9,7 +9,7 @@
 #include <gtest/gtest.h>
 
 #include "model/bf16.h"
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/parameters/parameter.h"
 #include "model/stop.h"
 #include "tests/temporary_folder.h"

@@ -7,7 +7,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 #include "model/parameters/parameter.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"

@@ -1,4 +1,4 @@
-#include "model/device/product_pieces.h"
+#include "model/cpu/product_pieces.h"
 
 #include <algorithm>
 #include <string>

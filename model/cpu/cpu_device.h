@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model/device/cpu_attention.h"
-#include "model/device/cpu_products.h"
+#include "model/cpu/cpu_attention.h"
+#include "model/cpu/cpu_products.h"
 #include "model/device/device.h"
 
 namespace millrace {

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model/device/product_pieces.h"
-#include "model/device/serial_product.h"
+#include "model/cpu/product_pieces.h"
+#include "model/cpu/serial_product.h"
 
 namespace millrace {
 

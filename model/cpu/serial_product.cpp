@@ -1,8 +1,8 @@
-#include "model/device/serial_product.h"
+#include "model/cpu/serial_product.h"
 
 #include "model/bf16.h"
-#include "model/device/loop_product.h"
-#include "model/device/onednn_product.h"
+#include "model/cpu/loop_product.h"
+#include "model/cpu/onednn_product.h"
 
 namespace millrace {
 

@@ -1,4 +1,4 @@
-#include "model/device/cpu_device.h"
+#include "model/cpu/cpu_device.h"
 
 #include <cstdlib>
 #include <cstring>

@@ -1,4 +1,4 @@
-#include "model/device/cpu_products.h"
+#include "model/cpu/cpu_products.h"
 
 #include <algorithm>
 

@@ -3,8 +3,8 @@
 #include <cstdint>
 
 #include "model/bf16.h"
+#include "model/cpu/serial_product.h"
 #include "model/device/attention_call.h"
-#include "model/device/serial_product.h"
 
 namespace millrace {
 

@@ -1,4 +1,4 @@
-#include "model/device/cpu_attention.h"
+#include "model/cpu/cpu_attention.h"
 
 #include <algorithm>
 #include <initializer_list>

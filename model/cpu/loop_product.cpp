@@ -1,4 +1,4 @@
-#include "model/device/loop_product.h"
+#include "model/cpu/loop_product.h"
 
 #include <algorithm>
 

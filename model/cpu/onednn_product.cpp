@@ -1,4 +1,4 @@
-#include "model/device/onednn_product.h"
+#include "model/cpu/onednn_product.h"
 
 #include <array>
 #include <cstddef>
