@@ -8,11 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
-#include <exception>
 #include <stdexcept>
 #include <vector>
 
 #include <ucontext.h>
+#if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/common_interface_defs.h>
+#endif
 
 namespace millrace::test {
 
@@ -28,9 +30,10 @@ struct StackChange {
   void begin(bool comes_back = true) {
     __sanitizer_start_switch_fiber(comes_back ? &own : nullptr, next, next_bytes);
   }
+  /// Then `next` is where it came from.
   void end() {
     __sanitizer_finish_switch_fiber(own, &next, &next_bytes);
-  }  ///< `next` is where it came from.
+  }
 #else
   void begin(bool /*comes_back*/ = true) {}
   void end() {}
@@ -51,24 +54,12 @@ class LanesInTurn {
   void run(const std::vector<std::int64_t>& order, const Work& work) {
     work_ = [](const void* what, int lane) { (*static_cast<const Work*>(what))(lane); };
     what_ = &work;
-    for (int lane = 0; lane < kLanesInTurn; ++lane) {
-      ucontext_t& context = contexts_[static_cast<std::size_t>(lane)];
-      getcontext(&context);
-      context.uc_stack.ss_sp = stack_of(lane);
-      context.uc_stack.ss_size = kStackBytes;
-      context.uc_link = &caller_;
-      makecontext(&context, &LanesInTurn::begin, 0);
-    }
+    for (int lane = 0; lane < kLanesInTurn; ++lane) prepare(lane);
     ended_ = 0;
+    turn_ = {};
     while (ended_ < kLanesInTurn) {
       const int ended_before = ended_;
-      for (const std::int64_t lane : order) {
-        lane_ = static_cast<int>(lane);
-        StackChange change{nullptr, stack_of(lane_), kStackBytes};
-        change.begin();
-        swapcontext(&caller_, &contexts_[static_cast<std::size_t>(lane)]);
-        change.end();
-      }
+      for (const std::int64_t lane : order) take_turn(static_cast<int>(lane));
       if (ended_ != ended_before && ended_ != kLanesInTurn)
         throw std::logic_error("some lanes ended and others wait at a barrier");
     }
@@ -102,6 +93,23 @@ class LanesInTurn {
   LanesInTurn() : stacks_(kLanesInTurn * kStackBytes) {}
 
   std::byte* stack_of(int lane) { return stacks_.data() + static_cast<std::size_t>(lane) * kStackBytes; }
+
+  /// By itself: a compiler takes getcontext for a function that returns twice.
+  [[gnu::noinline]] void prepare(int lane) {
+    ucontext_t* context = &contexts_[static_cast<std::size_t>(lane)];
+    getcontext(context);
+    context->uc_stack.ss_sp = stack_of(lane);
+    context->uc_stack.ss_size = kStackBytes;
+    context->uc_link = &caller_;
+    makecontext(context, &LanesInTurn::begin, 0);
+  }
+  [[gnu::noinline]] void take_turn(int lane) {
+    lane_ = lane;
+    StackChange change{nullptr, stack_of(lane), kStackBytes};
+    change.begin();
+    swapcontext(&caller_, &contexts_[static_cast<std::size_t>(lane)]);
+    change.end();
+  }
 
   static void begin() {
     LanesInTurn& lanes = current();
@@ -176,6 +184,8 @@ class LanesInTurnDevice : public CpuDevice {
         },
         kernel);
   }
+  void attend(const AttentionCall& call) override { attention_.attend(call); }
+  void attend_backward(const AttentionGradient& call) override { attention_.attend_backward(call); }
   bool has_ragged_products() const override { return false; }
 
  private:
@@ -186,6 +196,7 @@ class LanesInTurnDevice : public CpuDevice {
   }
 
   Order order_;
+  KernelAttention attention_{*this};
 };
 
 }  // namespace millrace::test
