@@ -37,8 +37,8 @@ check_rules() { python3 scripts/check_includes.py && python3 scripts/check_deter
 check_cuda() {
   scripts/deps.sh cuda
   cmake --preset release -DMILLRACE_TESTS=ON >/dev/null
-  cmake --build --preset release --parallel "$jobs" --target millrace_cuda cuda_test model_test
-  ctest --test-dir build/release --tests-regex '^(CudaPlugIn|OpenCuda|ColumnMajor|GpuTeam)\.' --output-on-failure --no-tests=error
+  cmake --build --preset release --parallel "$jobs" --target millrace_cuda cuda_test cuda_plans_test model_test gpu_check
+  ctest --test-dir build/release --tests-regex '^(CudaPlugIn|OpenCuda|ColumnMajor|GpuTeam|AttentionPlans|GpuCheck|MirrorDevice|KernelAttention)\.' --output-on-failure --no-tests=error
 }
 
 check_test() { scripts/test.sh; }
