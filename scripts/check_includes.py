@@ -132,7 +132,7 @@ LIBRARY_ROOMS = {
     "oneDNN": ("model/cpu", "model/cost"),
     "OpenMP": ("model", "trainer"),
     "CUDA": ("model/cuda",),
-    "dynamic linking": ("model/device",),
+    "dynamic linking": ("model/device", "model/cuda"),
     "zstd": ("stages/compression", "stages/parquet", "stages/shards"),
     "lz4": ("stages/parquet",),
     "zlib": ("stages/compression", "stages/parquet", "stages/shards"),

@@ -2,6 +2,8 @@
 
 #include <array>
 
+#include "model/cuda/nvrtc.h"
+
 namespace millrace {
 namespace {
 
@@ -171,6 +173,7 @@ CudnnPlan::CudnnPlan(const CudnnGraph& graph, cudnnHandle_t handle, const std::s
 CudnnPlan::CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor* device, cudnnHandle_t handle,
                      const std::string& what)
     : graph_(graph), plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+  open_nvrtc_parts();
   CudnnDescriptor operations(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   std::vector<cudnnBackendDescriptor_t> raw;
   for (const CudnnDescriptor& operation : graph.operations()) raw.push_back(operation.raw());
