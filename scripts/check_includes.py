@@ -48,11 +48,11 @@ ROOMS = {
     "model/optimizer": "model model/kernels model/device model/parameters",
     "model/cost": "model model/config model/device model/cpu model/parameters model/transformer",
     "trainer": "stages pipeline/rows model/transformer",
-    "trainer/config": "stages pipeline/keys pipeline/config model model/config",
+    "trainer/config": "stages pipeline/keys pipeline/config model model/config model/device",
     "trainer/weights": "stages stages/io pipeline model model/config model/kernels model/device model/parameters "
                        "trainer/config",
     "trainer/optimizer": "stages model/device model/parameters model/optimizer trainer/config",
-    "trainer/backend": "model model/config model/kernels model/device model/parameters model/pass model/optimizer "
+    "trainer/backend": "stages model model/config model/kernels model/cpu model/device model/parameters model/pass model/optimizer "
                        "model/transformer trainer/config "
                        "trainer/optimizer",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
@@ -60,14 +60,14 @@ ROOMS = {
                        "model/cost",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "
                           "model/parameters model/optimizer trainer/weights trainer/backend trainer/evaluation",
-    "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/cpu model/device model/transformer "
+    "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/device model/transformer "
                     "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
                     "trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
-                   "pipeline/reading pipeline/rows pipeline/stream pipeline/export model/config model/cost trainer/config trainer/weights "
-                   "trainer/optimizer trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
+                   "pipeline/reading pipeline/rows pipeline/stream pipeline/export model/config model/device model/cost trainer/config trainer/weights "
+                   "trainer/optimizer trainer/backend trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters model/cost "
@@ -75,8 +75,8 @@ ROOMS = {
     "cli/report": "stages stages/io pipeline pipeline/keys pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
-                    "pipeline/export pipeline/sample model model/cpu model/device model/parameters model/transformer model/optimizer model/cost "
-                    "trainer/config trainer/weights trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
+                    "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer model/cost "
+                    "trainer/config trainer/weights trainer/backend trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 

@@ -10,15 +10,16 @@
 #include "cli/console/command.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
+#include "cli/console/precision_option.h"
 #include "cli/console/results.h"
 #include "cli/console/text_table.h"
 #include "cli/views/training_view.h"
-#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
+#include "trainer/backend/open_device.h"
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/config/run_config.h"
@@ -36,6 +37,7 @@ namespace fs = std::filesystem;
 
 struct EvalOptions {
   std::string checkpoint;
+  std::string device;  ///< Empty: the run's.
   RunSource run;
   std::uint64_t tokens = 0;
   int threads = 0;
@@ -124,7 +126,11 @@ void eval(const EvalOptions& options) {
   const auto rows = held_out_rows(run.stream, corpora_of(run.stream, FindShards::no), phase_of(checkpoint, run),
                                   held_out, vocabulary);
 
-  CpuDevice device(precision_named(run.train.precision));
+  const std::string on = options.device.empty() ? run.train.device : resolved_device(options.device);
+  const std::unique_ptr<Device> opened =
+      open_device(on, precision_named(run.train.precision, "train.precision", on), "--device");
+  Device& device = *opened;
+  refuse_what_it_cannot(device, config);
   MappedWeights weights(device, checkpoint, config);
   Transformer model(device, config, weights.views());
   const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
@@ -147,6 +153,7 @@ void add_eval(CLI::App& app) {
   const Command command(app, "eval", "Loss of a checkpoint on a run's held-out documents, per corpus");
   command.add_option("checkpoint", options->checkpoint, "Checkpoint folder").required();
   command.add_option("--run", options->run.run, "Run file, or the folder of a run").required();
+  add_device_option(command, options->device);
   command.add_option("--data", options->run.data, "Folder where the mixes' relative shard patterns start")
       .environment("MILLRACE_DATA");
   command.add_option("--set", options->run.sets, "Replace a key of the run file, as in --set data.holdout=0.01")

@@ -17,13 +17,13 @@
 #include "cli/console/precision_option.h"
 #include "cli/console/results.h"
 #include "cli/console/text_stream.h"
-#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "model/transformer/generator.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/tokenizer/vocabulary.h"
+#include "trainer/backend/open_device.h"
 #include "trainer/config/train_config.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/run_folder.h"
@@ -41,6 +41,7 @@ struct GenerateOptions {
   std::string prompt;
   std::string vocabulary;
   int tokens = 64;
+  std::string device = "cpu";
   std::string precision = "f32";
   SamplingOptions sampling;
   int threads = 0;
@@ -90,7 +91,11 @@ void generate(const GenerateOptions& options) {
                     length - 1, config.max_position_embeddings, std::max(0, config.max_position_embeddings - 2)));
   const int count = std::min(options.tokens, room);
 
-  CpuDevice device(precision_named(options.precision, "--precision"));
+  const std::string on = resolved_device(options.device);
+  const std::unique_ptr<Device> opened =
+      open_device(on, precision_named(options.precision, "--precision", on), "--device");
+  Device& device = *opened;
+  refuse_what_it_cannot(device, config);
   MappedWeights weights(device, checkpoint, config);
   report(weights);
   Generator generator(device, config, weights.views(), length + count);
@@ -147,6 +152,7 @@ void add_generate(CLI::App& app) {
   command.add_option("--prompt", options->prompt, "Text to continue").required();
   command.add_option("--vocab", options->vocabulary, "Vocabulary; default: vocab.model of the run folder");
   command.add_option("--tokens", options->tokens, "At most this many").whole_number_from(1, kMostInt);
+  add_device_option(command, options->device);
   add_precision_option(command, options->precision);
   command.add_option("--temperature", sampling.temperature, "0: always the most likely token").not_negative();
   command.add_option("--top-k", sampling.top_k, "Draw from the k most likely; 0: all").whole_number_from(0, kMostInt);

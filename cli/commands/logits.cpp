@@ -9,10 +9,10 @@
 #include "cli/console/command.h"
 #include "cli/console/precision_option.h"
 #include "cli/console/results.h"
-#include "model/cpu/cpu_device.h"
 #include "model/transformer/transformer.h"
 #include "stages/errors.h"
 #include "stages/io/output_file.h"
+#include "trainer/backend/open_device.h"
 #include "trainer/config/train_config.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/weights/mapped_weights.h"
@@ -28,6 +28,7 @@ struct Options {
   std::string ids;
   std::string out;
   std::string mode = "eval";
+  std::string device = "cpu";
   std::string precision = "f32";
   bool gradients = false;
 };
@@ -113,7 +114,11 @@ void run(const Options& options) {
   const ModelConfig config = load_model_config(options.checkpoint);
   const Input input(options.ids, config);
   require_writable(options.out, OutputKind::file);
-  CpuDevice device(precision_named(options.precision, "--precision"));
+  const std::string on = resolved_device(options.device);
+  const std::unique_ptr<Device> opened =
+      open_device(on, precision_named(options.precision, "--precision", on), "--device");
+  Device& device = *opened;
+  refuse_what_it_cannot(device, config);
   MappedWeights weights(device, options.checkpoint, config);
   std::vector<Buffer> gradients;
   if (options.gradients) gradients = with_gradients(device, weights.views());
@@ -170,6 +175,7 @@ void add_logits(CLI::App& app) {
   command.add_option("--ids", options->ids, "Safetensors file with input_ids [B, T], i32").required();
   command.add_option("--out", options->out, "Safetensors file to write").required();
   command.add_option("--mode", options->mode, "Whose capacity factor the routers use").one_of({"eval", "train"});
+  add_device_option(command, options->device);
   add_precision_option(command, options->precision);
   command.add_flag("--grads", options->gradients, "With --mode train: also the loss and every parameter's gradient");
   command.footer(

@@ -14,6 +14,7 @@
 #include "cli/console/interrupt.h"
 #include "cli/console/messages.h"
 #include "cli/console/open_vocabulary.h"
+#include "cli/console/precision_option.h"
 #include "cli/console/progress.h"
 #include "cli/console/results.h"
 #include "cli/console/run_options.h"
@@ -35,6 +36,7 @@ struct TrainOptions {
   std::string rows;
   std::string from;
   std::string run_dir;
+  std::string device;  ///< Empty: the run's.
   bool weights_only = false;
   bool resume = false;
   bool accept_changes = false;
@@ -169,6 +171,7 @@ void add_train(CLI::App& app) {
   command.add_flag("--resume", options->resume, "Go on from the newest valid checkpoint of the run folder");
   command.add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   command.add_threads_option(options->threads, "Threads to compute with, and to read with", "all cores");
+  add_device_option(command, options->device);
   command.add_flag("--dry-run", options->dry_run, "Say what would be done, and what memory it takes; create nothing");
   command.add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command.add_flag("--json", options->json, "Print the summary as JSON");
@@ -176,7 +179,10 @@ void add_train(CLI::App& app) {
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
       "  millrace train runs/quickstart --resume\n"
       "The run file's keys: millrace keys; what they mean: docs/runs.md");
-  command.callback([options] { train(*options); });
+  command.callback([options] {
+    if (!options->device.empty()) options->run.sets.push_back(fmt::format("train.device=\"{}\"", options->device));
+    train(*options);
+  });
 }
 
 }  // namespace millrace

@@ -10,4 +10,11 @@ void add_precision_option(const Command& command, std::string& precision) {
       .one_of({"f32", "bf16", "auto"});
 }
 
+void add_device_option(const Command& command, std::string& device) {
+  command
+      .add_option("--device", device,
+                  "What computes: the processor, an NVIDIA card, or auto: the card where there is one")
+      .one_of({"cpu", "cuda", "auto"});
+}
+
 }  // namespace millrace

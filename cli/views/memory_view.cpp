@@ -35,6 +35,11 @@ std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
   TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
   for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
   table.add({"together", human(plan.total()), ""});
+  if (plan.on_card) {
+    table.add({"on the card", human(plan.card()), "the first four"});
+    table.add({"beside it", human(plan.host()), ""});
+    if (machine.card > 0) table.add({"the card's free memory", human(machine.card), machine.card_name});
+  }
   table.add({"this machine", human(machine.bytes), machine.limit});
   return table.text();
 }
@@ -43,7 +48,10 @@ std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine) {
   std::string parts;
   for (const PlanPart& part : kParts)
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.name, human(plan.*part.bytes));
-  return fmt::format("memory: {} planned ({}), {} there ({})", human(plan.total()), parts, human(machine.bytes),
+  const std::string card = plan.on_card ? fmt::format("{} of it on the card, which has {} free, ", human(plan.card()),
+                                                      machine.card > 0 ? human(machine.card) : "an unknown part")
+                                        : "";
+  return fmt::format("memory: {} planned ({}), {}{} there ({})", human(plan.total()), parts, card, human(machine.bytes),
                      machine.limit);
 }
 
@@ -51,15 +59,19 @@ Json memory_json(const MemoryPlan& plan, const MachineMemory& machine) {
   Json json;
   for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
   json["total"] = plan.total();
+  if (plan.on_card) {
+    json["on_card"] = plan.card();
+    json["card"] = machine.card_name;
+    json["card_available"] = machine.card;
+  }
   json["available"] = machine.bytes;
   json["available_limit"] = machine.limit;
   return json;
 }
 
 std::string memory_advice(const MemoryQuestion& question, const MachineMemory& machine) {
-  if (plan_memory(question).total() <= machine.bytes) return "";
-  if (const auto settings = settings_that_fit(question, machine.bytes))
-    return fmt::format("it would fit with {}", *settings);
+  if (plan_memory(question).fits(machine)) return "";
+  if (const auto settings = settings_that_fit(question, machine)) return fmt::format("it would fit with {}", *settings);
   const MemoryPlan least = least_memory(question);
   std::string advice =
       fmt::format("with train.micro_rows=1 and train.recompute=true it would still take {}", human(least.total()));
@@ -72,9 +84,12 @@ void refuse_what_does_not_fit(const std::string& where, const MemoryQuestion& qu
   const std::string advice = memory_advice(question, machine);
   if (advice.empty()) return;
   const MemoryPlan plan = plan_memory(question);
-  throw ConfigError(fmt::format("{}: the run takes {} of memory, this machine has {} ({}): {}\n{}", where,
-                                human(plan.total()), human(machine.bytes), machine.limit, advice,
-                                memory_table(plan, machine)));
+  const std::string takes = plan.host() > machine.bytes
+                                ? fmt::format("{} of memory, this machine has {} ({})", human(plan.host()),
+                                              human(machine.bytes), machine.limit)
+                                : fmt::format("{} of the card's memory, {} are free on {}", human(plan.card()),
+                                              human(machine.card), machine.card_name);
+  throw ConfigError(fmt::format("{}: the run takes {}: {}\n{}", where, takes, advice, memory_table(plan, machine)));
 }
 
 }  // namespace millrace

@@ -33,6 +33,18 @@ std::uint64_t host_bytes(const ModelConfig& config, std::uint64_t positions) {
   return positions * (kOfAPosition + moe_layers * choices * sizeof(std::int32_t));
 }
 
+/// Of attention's gradient: in bf16 cuDNN keeps the scores' gradients, in bf16; in f32 kernels keep weights and
+/// gradients of as many rows at once as take 256 MiB each (model/device/kernel_attention.h).
+std::uint64_t attention_bytes_on_card(const ModelConfig& config, const PassShape& shape) {
+  const auto length = static_cast<std::uint64_t>(shape.length);
+  const auto a_row = static_cast<std::uint64_t>(config.num_attention_heads) * length * length;
+  const auto rows = static_cast<std::uint64_t>(shape.rows);
+  if (shape.precision == Precision::bf16) return rows * a_row * sizeof(Bf16);
+  constexpr std::uint64_t kAtOnce = std::uint64_t{1} << 28U;
+  const std::uint64_t at_once = std::clamp<std::uint64_t>(kAtOnce / (a_row * sizeof(float)), 1, rows);
+  return 2 * at_once * a_row * sizeof(float);
+}
+
 }  // namespace
 
 std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape) {
@@ -40,7 +52,7 @@ std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape
   constexpr double kMostPairs = 0x1p30;
   const double positions = static_cast<double>(shape.rows) * shape.length;
   if (positions * std::min(config.router_topk, config.num_experts) > kMostPairs) return kMost;
-  CountingDevice device(shape.precision, true);
+  CountingDevice device(shape.precision, !shape.on_card);
   const ParameterMemory parameters(device, config, ParameterMemory::Gradients::allocated);
   const std::uint64_t before = device.bytes();
   Transformer model(device, config, parameters.views(), shape.recompute);
@@ -49,8 +61,9 @@ std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape
   model.forward_backward(rows.batch(shape.rows, shape.length), 1, &scores);
   if (shape.scored_rows > 0) model.score(rows.batch(shape.scored_rows, shape.length));
   return device.bytes() - before + host_bytes(config, static_cast<std::uint64_t>(positions)) +
-         static_cast<std::uint64_t>(shape.threads) *
-             attention_scratch_bytes(shape.length, config.head_dim, shape.precision);
+         (shape.on_card ? attention_bytes_on_card(config, shape)
+                        : static_cast<std::uint64_t>(shape.threads) *
+                              attention_scratch_bytes(shape.length, config.head_dim, shape.precision));
 }
 
 }  // namespace millrace

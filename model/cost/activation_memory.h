@@ -14,8 +14,9 @@ struct PassShape {
   int length = 0;  ///< T
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::no;
-  int scored_rows = 0;  ///< Rows of the largest batch passed to score(), at most `rows`; 0: none.
-  int threads = 1;      ///< Of OpenMP.
+  int scored_rows = 0;   ///< Rows of the largest batch passed to score(), at most `rows`; 0: none.
+  int threads = 1;       ///< Of OpenMP.
+  bool on_card = false;  ///< Experts have fixed places, and attention keeps what its gradients are made of.
 };
 
 /// Bytes that a Transformer<float> holds beside its parameters after passes over such micro-batches, if every expert is

@@ -3,11 +3,14 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <unordered_map>
 #include <vector>
 
 #include <dnnl.hpp>
+
+#include "model/device/buffer.h"
 
 namespace millrace {
 
@@ -37,6 +40,32 @@ double product_rate(Precision precision, int side, double seconds) {
     best = std::min(best, seconds_since(start));
   }
   return 2.0 * side * side * side / best;
+}
+
+double product_rate(Device& device, Index side) {
+  using Clock = std::chrono::steady_clock;
+  Buffer a(device), b(device), c(device);
+  const Product product{a.shaped(side, side, device.low()), b.shaped(side, side, device.low()),
+                        c.shaped(side, side, device.real())};
+  // Numbers that are not all alike: a card that switches less draws less power, and is faster than it is at work.
+  std::vector<std::uint16_t> numbers(static_cast<std::size_t>(side * side) * bytes_of(device.low()) / 2);
+  std::uint32_t last = 1;
+  for (std::uint16_t& number : numbers) {
+    last = last * 1664525U + 1013904223U;
+    number = static_cast<std::uint16_t>(0x3f00U | (last >> 25U) | (last >> 16U & 0x8000U));
+  }
+  for (const Tensor* factor : {&product.a, &product.b})
+    device.to_device(factor->data, numbers.data(), numbers.size() * sizeof(numbers[0]));
+  double best = std::numeric_limits<double>::infinity();
+  for (int repeat = 0; repeat < 5; ++repeat) {
+    device.wait();
+    const Clock::time_point start = Clock::now();
+    device.multiply(product);
+    device.wait();
+    best = std::min(best, std::chrono::duration<double>(Clock::now() - start).count());
+  }
+  const auto n = static_cast<double>(side);
+  return 2 * n * n * n / best;
 }
 
 }  // namespace millrace

@@ -1,6 +1,7 @@
 #pragma once
 
 #include "model/bf16.h"
+#include "model/device/device.h"
 
 namespace millrace {
 
@@ -8,5 +9,8 @@ namespace millrace {
 /// as many square products as fit into `seconds` (at least three): the peak that this machine can reach. A product of
 /// side N takes 2 N^3 operations.
 double product_rate(Precision precision, int side, double seconds);
+
+/// The same of a device's own products, the best of five.
+double product_rate(Device& device, Index side);
 
 }  // namespace millrace

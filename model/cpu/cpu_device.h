@@ -25,6 +25,7 @@ class CpuDevice : public Device {
   void attend(const AttentionCall& call) override { attend_on_cpu(call, source_); }
   void attend_backward(const AttentionGradient& call) override { attend_backward_on_cpu(call, source_); }
   bool has_ragged_products() const override { return true; }
+  bool reads_host_memory() const override { return true; }
   void wait() override {}
 
  private:

@@ -128,6 +128,13 @@ void CudaDevice::multiply(const Product& product) {
   products_->multiply(product);
 }
 
+std::uint64_t CudaDevice::free_bytes() {
+  std::size_t free = 0;
+  std::size_t all = 0;
+  demand(cudaMemGetInfo(&free, &all), "tell its free memory");
+  return free;
+}
+
 void CudaDevice::wait() {
   demand(cudaStreamSynchronize(stream_.get()), "finish its work");
 }

@@ -35,6 +35,7 @@ class CudaDevice : public Device {
   void attend(const AttentionCall& call) override { attention_->attend(call); }
   void attend_backward(const AttentionGradient& call) override { attention_->attend_backward(call); }
   bool has_ragged_products() const override { return false; }
+  std::uint64_t free_bytes() override;
   void wait() override;
 
  private:

@@ -20,7 +20,7 @@ inline constexpr const char* kOpenCudaName = "millrace_open_cuda";
 
 /// Differs where a device's functions do, for which the first number counts, or what they take.
 inline constexpr std::uint64_t kCudaInterface = [] {
-  std::uint64_t all = 1;
+  std::uint64_t all = 2;
   for (const std::uint64_t one : {std::variant_size_v<AnyKernel>, sizeof(AnyKernel), sizeof(Product),
                                   sizeof(AttentionCall), sizeof(AttentionGradient), sizeof(std::string)})
     all = all * 8191 + one;

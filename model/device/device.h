@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "model/bf16.h"
@@ -36,6 +37,10 @@ class Device {
 
   /// Whether experts' places may lie close together: products then read how many there are from memory.
   virtual bool has_ragged_products() const = 0;
+  /// Whether tensors may lie in this process's memory, mapped files among it.
+  virtual bool reads_host_memory() const { return false; }
+  /// Bytes of its own memory that are free; 0: it takes the process's.
+  virtual std::uint64_t free_bytes() { return 0; }
   virtual void wait() = 0;
 };
 

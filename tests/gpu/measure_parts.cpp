@@ -6,7 +6,7 @@
 #include <fmt/format.h>
 
 #include "model/cost/flops.h"
-#include "model/device/buffer.h"
+#include "model/cost/peak_flops.h"
 #include "model/optimizer/adafactor.h"
 #include "model/transformer/transformer.h"
 #include "tests/gpu/check_parts.h"
@@ -19,27 +19,6 @@ double seconds_of(const auto& work) {
   const auto start = std::chrono::steady_clock::now();
   work();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-/// Operations a second of square products, the best of some.
-double product_rate(Device& device, Index side) {
-  const Type type = device.precision() == Precision::bf16 ? Type::bf16 : Type::f32;
-  Buffer a(device), b(device), c(device);
-  const Tensor left = a.shaped(side, side, type);
-  const Tensor right = b.shaped(side, side, type);
-  std::vector<float> numbers(static_cast<std::size_t>(side * side) * bytes_of(type) / sizeof(float));
-  for (std::size_t i = 0; i < numbers.size(); ++i) numbers[i] = static_cast<float>(uniform(1, i) - 0.5);
-  for (const Tensor* tensor : {&left, &right})
-    device.to_device(tensor->data, numbers.data(), numbers.size() * sizeof(float));
-  const Product product{left, right, c.shaped(side, side, Type::f32)};
-  double best = 1e9;
-  for (int round = 0; round < 5; ++round) {
-    best = std::min(best, seconds_of([&] {
-                      device.multiply(product);
-                      device.wait();
-                    }));
-  }
-  return 2.0 * static_cast<double>(side) * static_cast<double>(side) * static_cast<double>(side) / best;
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "trainer/backend/open_device.h"
 #include "trainer/optimizer/make_optimizer.h"
 
 namespace millrace {
@@ -19,7 +20,14 @@ LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& mo
       memory_(*device_, parameter_specs(model), ParameterMemory::Gradients::allocated, lanes_of(train).more()),
       sums_(*device_, memory_, lanes_of(train)),
       optimizer_(make_optimizer(train, *device_, memory_.views())),
-      model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no) {}
+      model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no) {
+  refuse_what_it_cannot(*device_, model);
+}
+
+void LocalBackend::measure(Profile* profile) {
+  if (profile != nullptr) profile->settle = [this] { device_->wait(); };
+  model_.measure(profile);
+}
 
 void LocalBackend::forward_backward(const MicroBatches& batches) {
   for (std::size_t i = 0; i < batches.count; ++i) {

@@ -22,7 +22,7 @@ class LocalBackend : public TrainingBackend {
   }
   TokenScores score(const TokenBatch& batch) override { return model_.score(batch); }
   void follow(const ModelConfig& model, const TrainConfig& train) override;
-  void measure(Profile* profile) override { model_.measure(profile); }
+  void measure(Profile* profile) override;
 
   Device& device() override { return *device_; }
   const Parameters& parameters() const override { return memory_.views(); }

@@ -2,21 +2,27 @@
 
 #include <fmt/format.h>
 
+#include "model/device/open_cuda.h"
 #include "stages/errors.h"
 
 namespace millrace {
 
-std::string resolved_precision(const std::string& precision) {
-  if (precision != "auto") return precision;
-  return processor_has_bf16() ? "bf16" : "f32";
+std::string resolved_device(const std::string& device) {
+  if (device != "auto") return device;
+  return open_cuda(Precision::f32).device != nullptr ? "cuda" : "cpu";
 }
 
-Precision precision_named(const std::string& precision, const std::string& where) {
-  const std::string resolved = resolved_precision(precision);
+std::string resolved_precision(const std::string& precision, const std::string& device) {
+  if (precision != "auto") return precision;
+  return device == "cuda" || processor_has_bf16() ? "bf16" : "f32";
+}
+
+Precision precision_named(const std::string& precision, const std::string& where, const std::string& device) {
+  const std::string resolved = resolved_precision(precision, device);
   if (resolved == "f32") return Precision::f32;
   if (resolved != "bf16")
     throw ConfigError(fmt::format("{} is \"{}\", expected \"auto\", \"bf16\" or \"f32\"", where, precision));
-  if (!processor_has_bf16()) {
+  if (device == "cpu" && !processor_has_bf16()) {
     throw ConfigError(fmt::format(
         "{} is \"bf16\", but this processor has neither AVX512-BF16 nor AMX; set \"f32\" or \"auto\"", where));
   }

@@ -27,6 +27,7 @@ struct TrainConfig {
   int warmup_steps = 10000;
   double decay_share = 0.1;             ///< Share of the run's steps that "wsd" decays over.
   int max_bad_steps = 10;               ///< This many skipped steps in a row end the run.
+  std::string device = "cpu";           ///< "cpu", "cuda" or "auto" (see below).
   std::string precision = "f32";        ///< Of the factors of matrix products: "f32", "bf16" or "auto" (see below).
   bool recompute = false;               ///< Recompute layers in backward: less memory, a third more time, same bits.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
@@ -38,9 +39,13 @@ struct TrainConfig {
   std::uint64_t details_every_steps = 10;  ///< Of metrics.jsonl: docs/metrics.md. 0: only at the last step.
 };
 
-/// "auto" becomes "bf16" if this processor supports it, else "f32"; other values are returned unchanged.
-std::string resolved_precision(const std::string& precision);
-/// Throws ConfigError for an unknown word, and for "bf16" where the processor has no instructions for it.
-Precision precision_named(const std::string& precision, const std::string& where = "train.precision");
+/// "auto" becomes "cuda" if a card can be opened, else "cpu"; other values are returned unchanged.
+std::string resolved_device(const std::string& device);
+/// "auto" becomes "bf16" on a card, or if this processor supports it, else "f32"; other values are returned unchanged.
+/// `device`: resolved.
+std::string resolved_precision(const std::string& precision, const std::string& device = "cpu");
+/// Throws ConfigError for an unknown word, and for "bf16" where the processor is asked for it and has no instructions.
+Precision precision_named(const std::string& precision, const std::string& where = "train.precision",
+                          const std::string& device = "cpu");
 
 }  // namespace millrace

@@ -92,9 +92,15 @@ void add_rate(KeyTable<TrainConfig>& keys) {
 }
 
 void add_computing(KeyTable<TrainConfig>& keys) {
+  keys.add(
+      {.name = "device",
+       .range = Choices{{"auto", "cpu", "cuda"}},
+       .meaning = "what computes: the processor or [an NVIDIA card](gpu.md); `\"auto\"`: the card where there is one",
+       .only_if_changed = true},
+      &TrainConfig::device);
   keys.add({.name = "precision",
             .range = Choices{{"auto", "bf16", "f32"}},
-            .meaning = "what matrix products read; `\"auto\"`: `\"bf16\"` where the processor has it"},
+            .meaning = "what matrix products read; `\"auto\"`: `\"bf16\"` on a card, and where the processor has it"},
            &TrainConfig::precision);
   keys.add({.name = "recompute",
             .meaning = "layers run again in the backward pass: less memory, a third more time, the same bits",
@@ -273,7 +279,8 @@ TrainConfig read_training(const ConfigTable& run, LossRows of_default) {
     if (keys.name() == "train") check_training(table, train);
     table.refuse_unknown_keys();
   }
-  train.precision = resolved_precision(train.precision);
+  train.device = resolved_device(train.device);
+  train.precision = resolved_precision(train.precision, train.device);
   return train;
 }
 

@@ -10,13 +10,13 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include "model/cpu/cpu_device.h"
 #include "model/optimizer/finite.h"
 #include "model/stop.h"
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "trainer/backend/local_backend.h"
+#include "trainer/backend/open_device.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/loop/bad_step.h"
 #include "trainer/loop/restored_check.h"
@@ -44,12 +44,20 @@ Json with_keys(Json line, const Json& changed) {
   throw ConfigError(fmt::format("{}: {}; a run cannot start with them", checkpoint.string(), not_finite));
 }
 
+/// The run's results depend on its device, which only then is known by name.
+std::unique_ptr<TrainingBackend> local_backend(TrainSetup& setup) {
+  const TrainConfig& train = setup.train;
+  const Precision precision = precision_named(train.precision, "train.precision", train.device);
+  std::unique_ptr<Device> device = open_device(train.device, precision, "train.device");
+  if (train.device == "cuda") setup.identity.processor = device->name();
+  return std::make_unique<LocalBackend>(std::move(device), setup.model, train);
+}
+
 }  // namespace
 
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
-      backend_(std::make_unique<LocalBackend>(std::make_unique<CpuDevice>(precision_named(setup_.train.precision)),
-                                              setup_.model, setup_.train)),
+      backend_(local_backend(setup_)),
       unigram_(setup_.model.vocab_size),
       saver_({.checkpoints = setup_.checkpoints,
               .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
@@ -292,9 +300,9 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   metrics.step_positions = batch.size() * static_cast<std::uint64_t>(setup_.sequence_length);
   metrics.seconds = data_wait + seconds_since(start);
   metrics.data_wait = data_wait;
-  if (setup_.product_rate > 0) {
+  if (product_rate_ > 0) {
     const double operations = product_operations(setup_.model, tally.product_work());
-    metrics.limit_share = operations / metrics.seconds / setup_.product_rate;
+    metrics.limit_share = operations / metrics.seconds / product_rate_;
   }
   metrics.memory = resident_memory();
   if (profile != nullptr) metrics.profile = profile_.since(before);

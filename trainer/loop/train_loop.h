@@ -91,6 +91,8 @@ class TrainLoop {
   const std::optional<StreamPosition>& position() const { return state_.position; }
   const TrainState& state() const { return state_; }
   TrainingBackend& backend() const { return *backend_; }
+  /// The device's peak FLOP/s (model/cost/peak_flops.h), for limit_share; 0: unknown.
+  void compare_with(double product_rate) { product_rate_ = product_rate; }
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
@@ -131,6 +133,7 @@ class TrainLoop {
   std::optional<TrainedPhases> phases_;    ///< Known once the steps before the run's own are.
   std::optional<std::uint32_t> followed_;  ///< Phase whose settings the backend was given.
   std::unique_ptr<TrainingBackend> backend_;
+  double product_rate_ = 0;
   bool has_weights_ = false;
   UnigramCounts unigram_;
   RowArrays rows_;  ///< The micro-batch being trained on.

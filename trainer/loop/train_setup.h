@@ -41,7 +41,6 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   RunIdentity identity;
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
-  double product_rate = 0;       ///< This machine's peak FLOP/s: model/cost/peak_flops.h. 0: unknown.
   bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.

@@ -10,6 +10,8 @@ namespace millrace {
 struct MachineMemory {
   std::uint64_t bytes = 0;
   std::string limit;  ///< What sets the limit, for messages: "memory available", "limit of cgroup /x", "ulimit -v".
+  std::uint64_t card = 0;  ///< Free bytes of the card that a run computes on; 0: not known, or no card.
+  std::string card_name = {};
 };
 
 /// The minimum of the memory that the system reports as available, what each cgroup above this process leaves (version

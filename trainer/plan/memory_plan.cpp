@@ -15,6 +15,9 @@ namespace {
 
 /// Memory of the process before a run's own allocations, including the libraries used by then.
 constexpr std::uint64_t kProgram = std::uint64_t{90} << 20;
+/// What the driver and CUDA's libraries take of it besides, and of a card's.
+constexpr std::uint64_t kCudaProgram = std::uint64_t{1} << 30;
+constexpr std::uint64_t kCudaContext = std::uint64_t{1} << 29;
 /// For packed copies of factors in oneDNN.
 constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
 /// Memory of a vocabulary with its search structures, as a multiple of its file size.
@@ -56,6 +59,10 @@ int micro_rows_of(const TrainConfig& train) {
   return train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
 }
 
+bool on_card(const TrainConfig& train) {
+  return train.device == "cuda";
+}
+
 Precision precision_of(const TrainConfig& train) {
   return train.precision == "bf16" ? Precision::bf16 : Precision::f32;
 }
@@ -68,8 +75,10 @@ std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool r
                                            .precision = precision_of(question.train),
                                            .recompute = recompute ? Recompute::yes : Recompute::no,
                                            .scored_rows = scored_rows(question, micro_rows),
-                                           .threads = question.threads}) +
-         positions * kRowArrays + static_cast<std::uint64_t>(question.threads) * kPackedPerThread;
+                                           .threads = question.threads,
+                                           .on_card = on_card(question.train)}) +
+         positions * kRowArrays +
+         (on_card(question.train) ? 0 : static_cast<std::uint64_t>(question.threads) * kPackedPerThread);
 }
 
 }  // namespace
@@ -87,16 +96,23 @@ MemoryPlan plan_memory(const MemoryQuestion& question) {
   plan.checkpoint = parameters * sizeof(float) + optimizer.state + counts;
   plan.pipeline = question.pipeline;
   plan.program = kProgram + kVocabularyTimes * question.vocabulary + counts;
+  plan.on_card = on_card(train);
+  if (plan.on_card) {
+    plan.program += kCudaProgram;
+    plan.activations += kCudaContext;
+  }
   return plan;
 }
 
-std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes) {
+std::optional<std::string> settings_that_fit(const MemoryQuestion& question, const MachineMemory& machine) {
   const TrainConfig& train = question.train;
-  const MemoryPlan plan = plan_memory(question);
-  const std::uint64_t others = plan.total() - plan.activations;
+  MemoryPlan plan = plan_memory(question);
+  const std::uint64_t others = plan.activations - activations(question, micro_rows_of(train), train.recompute);
   for (const bool recompute : {train.recompute, true}) {
     for (const int micro_rows : possible_micro_rows(train)) {
-      if (micro_rows > micro_rows_of(train) || others + activations(question, micro_rows, recompute) > bytes) continue;
+      if (micro_rows > micro_rows_of(train)) continue;
+      plan.activations = others + activations(question, micro_rows, recompute);
+      if (!plan.fits(machine)) continue;
       std::string settings;
       if (micro_rows != micro_rows_of(train)) settings += fmt::format(" --set train.micro_rows={}", micro_rows);
       if (recompute != train.recompute) settings += " --set train.recompute=true";
@@ -108,7 +124,8 @@ std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std
 
 MemoryPlan least_memory(const MemoryQuestion& question) {
   MemoryPlan plan = plan_memory(question);
-  plan.activations = activations(question, 1, true);
+  const TrainConfig& train = question.train;
+  plan.activations += activations(question, 1, true) - activations(question, micro_rows_of(train), train.recompute);
   return plan;
 }
 

@@ -31,15 +31,23 @@ struct MemoryPlan {
   std::uint64_t pipeline = 0;     ///< Text and rows in flight.
   std::uint64_t program = 0;      ///< The program itself, its libraries, the vocabulary.
 
+  bool on_card = false;  ///< The first four lie on a card.
+
   std::uint64_t total() const {
     return weights + gradients + optimizer + activations + checkpoint + pipeline + program;
+  }
+  std::uint64_t card() const { return on_card ? weights + gradients + optimizer + activations : 0; }
+  std::uint64_t host() const { return total() - card(); }
+  /// As far as the machine's memory is known.
+  bool fits(const MachineMemory& machine) const {
+    return host() <= machine.bytes && (machine.card == 0 || card() <= machine.card);
   }
 };
 MemoryPlan plan_memory(const MemoryQuestion& question);
 
-/// Settings with which the run fits into `bytes`, as command-line options: the largest possible micro_rows, and
+/// Settings with which the run fits into the machine, as command-line options: the largest possible micro_rows, and
 /// recompute only if needed. Nothing: no setting fits.
-std::optional<std::string> settings_that_fit(const MemoryQuestion& question, std::uint64_t bytes);
+std::optional<std::string> settings_that_fit(const MemoryQuestion& question, const MachineMemory& machine);
 
 /// The smallest total that other values of micro_rows and recompute could reach.
 MemoryPlan least_memory(const MemoryQuestion& question);

@@ -18,6 +18,7 @@
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/output_file.h"
+#include "trainer/backend/open_device.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/optimizer/learning_rate.h"
 #include "trainer/run/compute_threads.h"
@@ -111,12 +112,31 @@ void tell_order(const std::vector<ReadingPlan>& plans, const std::optional<Strea
       static_cast<double>(skipped) / kMegabyte, given);
 }
 
+/// What there is, the card's memory among it. Throws ConfigError if there is no card, or it cannot compute the model.
+MachineMemory machine_of(const RunConfig& run) {
+  MachineMemory machine = machine_memory();
+  const TrainConfig& train = run.train;
+  if (train.device == "cpu") return machine;
+  const Precision precision = precision_named(train.precision, "train.precision", train.device);
+  const std::unique_ptr<Device> device = open_device(train.device, precision, run.file.string() + ": [train] device");
+  refuse_what_it_cannot(*device, run.model);
+  machine.card = device->free_bytes();
+  machine.card_name = device->name();
+  return machine;
+}
+
 /// FLOP/s, measured now and logged.
-double measured_product_rate(const std::string& precision) {
+double measured_product_rate(const TrainConfig& train, Device& device) {
   constexpr int kSide = 1024;
   constexpr double kSeconds = 0.1;
-  const double rate = product_rate(precision_named(precision), kSide, kSeconds);
-  spdlog::info("this machine: {:.0f} GFLOP/s in {}, {} threads", rate / 1e9, resolved_precision(precision),
+  if (train.device != "cpu") {
+    constexpr Index kCardSide = 8192;
+    const double rate = product_rate(device, kCardSide);
+    spdlog::info("{}: {:.0f} GFLOP/s in {}", device.name(), rate / 1e9, train.precision);
+    return rate;
+  }
+  const double rate = product_rate(precision_named(train.precision), kSide, kSeconds);
+  spdlog::info("this machine: {:.0f} GFLOP/s in {}, {} threads", rate / 1e9, resolved_precision(train.precision),
                compute_threads());
   return rate;
 }
@@ -131,7 +151,7 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
       run_dir_(run_dir_of(options_, run_)),
       vocabulary_path_(vocabulary_file(run_, run_dir_, options_.resume)),
       vocabulary_(hooks_.open_vocabulary(vocabulary_path_)),
-      machine_(machine_memory()) {
+      machine_(machine_of(run_)) {
   if (options_.resume && holds_run(run_dir_) && !run_.names_loss_rows) keep_loss_rows(begun_as(), run_);
   const std::string where = run_.file.string() + ": [model]";
   if (run_.model.vocab_size == 0) run_.model.vocab_size = vocabulary_.embedding_rows();
@@ -178,6 +198,7 @@ void TrainingRun::begin() {
 void TrainingRun::make_ready() {
   held_out_ = held_out();
   loop_.emplace(setup());
+  loop_->compare_with(measured_product_rate(run_.train, loop_->backend().device()));
   if (options_.resume) loop_->resume();
   if (options_.resume && !begun_as().names_loss_rows)
     spdlog::info(
@@ -263,7 +284,6 @@ TrainSetup TrainingRun::setup() {
   setup.folder = folder_->path();
   setup.checkpoints = folder_->checkpoints();
   setup.identity = identity_;
-  setup.product_rate = measured_product_rate(run_.train.precision);
   setup.profile = options_.profile;
   return setup;
 }

@@ -1,5 +1,7 @@
 #include "trainer/weights/mapped_weights.h"
 
+#include <utility>
+
 #include "model/kernels/rows.h"
 #include "model/parameters/parameter_spec.h"
 #include "trainer/weights/weights.h"
@@ -18,11 +20,16 @@ Tensor rows_of(const Tensor& all) {
 
 }  // namespace
 
-Tensor MappedWeights::in_place(const ParameterSpec& spec, const TensorView& tensor) {
-  mapped_bytes_ += tensor.bytes();
-  // A Tensor is writable because training writes to it; these mapped pages are read-only.
-  return parameter_tensor(spec, const_cast<std::byte*>(tensor.data),
-                          tensor.type == TensorType::bf16 ? Type::bf16 : Type::f32);
+Tensor MappedWeights::as_it_is(const ParameterSpec& spec, const TensorView& tensor) {
+  const Type type = tensor.type == TensorType::bf16 ? Type::bf16 : Type::f32;
+  if (device_.reads_host_memory()) {
+    mapped_bytes_ += tensor.bytes();
+    // A Tensor is writable because training writes to it; these mapped pages are read-only.
+    return parameter_tensor(spec, const_cast<std::byte*>(tensor.data), type);
+  }
+  const Tensor there = copies_.emplace_back(device_).shaped(1, spec.size(), type);
+  device_.to_device(there.data, tensor.data, tensor.bytes());
+  return parameter_tensor(spec, there.data, type);
 }
 
 Tensor MappedWeights::copied(const ParameterSpec& spec, const TensorView& tensor) {
@@ -32,11 +39,19 @@ Tensor MappedWeights::copied(const ParameterSpec& spec, const TensorView& tensor
   return parameter_tensor(spec, memory.data, Type::f32);
 }
 
-Tensor MappedWeights::rounded_copy(const ParameterSpec& spec, const Tensor& value) {
-  const Tensor image =
-      parameter_tensor(spec, copies_.emplace_back(device_).shaped(1, spec.size(), Type::bf16).data, Type::bf16);
-  device_.run(RoundRows{rows_of(value), rows_of(image)}, value.batch * value.rows);
-  return image;
+/// Makes the image that products read. Where all of the device's memory is its own, the value is given up for it.
+void MappedWeights::round(Parameter& parameter) {
+  const ParameterSpec& spec = parameter.spec;
+  Buffer memory(device_);
+  parameter.image = parameter_tensor(spec, memory.shaped(1, spec.size(), Type::bf16).data, Type::bf16);
+  const Tensor& value = parameter.value;
+  device_.run(RoundRows{rows_of(value), rows_of(parameter.image)}, value.batch * value.rows);
+  if (device_.reads_host_memory()) {
+    copies_.push_back(std::move(memory));
+    return;
+  }
+  parameter.value = {};
+  copies_.back() = std::move(memory);
 }
 
 MappedWeights::MappedWeights(Device& device, const std::filesystem::path& folder, const ModelConfig& config)
@@ -50,13 +65,13 @@ MappedWeights::MappedWeights(Device& device, const std::filesystem::path& folder
     const bool is_usable_bf16 = is_bf16 && tensor.type == TensorType::bf16 && is_aligned(tensor);
     Parameter parameter{spec, {}, {}, {}};
     if (is_usable_bf16 && has_image(spec)) {
-      parameter.image = in_place(spec, tensor);
+      parameter.image = as_it_is(spec, tensor);
     } else if (is_usable_bf16 && is_looked_up(spec)) {
-      parameter.value = in_place(spec, tensor);
+      parameter.value = as_it_is(spec, tensor);
     } else {
       const bool is_usable = tensor.type == TensorType::f32 && is_aligned(tensor);
-      parameter.value = is_usable ? in_place(spec, tensor) : copied(spec, tensor);
-      if (is_bf16 && has_image(spec)) parameter.image = rounded_copy(spec, parameter.value);
+      parameter.value = is_usable ? as_it_is(spec, tensor) : copied(spec, tensor);
+      if (is_bf16 && has_image(spec)) round(parameter);
     }
     views_.all.push_back(std::move(parameter));
   }

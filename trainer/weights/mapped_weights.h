@@ -10,15 +10,16 @@
 
 namespace millrace {
 
-/// A checkpoint's weights, read-only and memory-mapped: the parameters are views of the mapped files. A page comes from
-/// disk when it is first used and may be dropped again, so a model may be larger than memory, and an expert that no
-/// token is sent to is never read. What can be used in place is F32; where the device computes in bf16, matrices that
-/// products read, and the embedding, are used in place if they are BF16. Other tensors, or misaligned ones, are
-/// converted to a copy in memory by the constructor: in f32, a BF16 file of n bytes takes 2n of memory. The files must
-/// not be changed in place meanwhile (replacing them by rename is harmless).
+/// A checkpoint's weights, read-only and memory-mapped: on a device that reads this process's memory the parameters are
+/// views of the mapped files. A page comes from disk when it is first used and may be dropped again, so a model may be
+/// larger than memory, and an expert that no token is sent to is never read. What can be used in place is F32; where
+/// the device computes in bf16, matrices that products read, and the embedding, are used in place if they are BF16.
+/// Other tensors, or misaligned ones, are converted to a copy in memory by the constructor: in f32, a BF16 file of n
+/// bytes takes 2n of memory. On other devices all are copied there, matrices in the type that products read alone. The
+/// files must not be changed in place meanwhile (replacing them by rename is harmless).
 class MappedWeights {
  public:
-  /// Throws as WeightFiles does. REQUIRES: a device that reads the memory of this process.
+  /// Throws as WeightFiles does.
   MappedWeights(Device& device, const std::filesystem::path& folder, const ModelConfig& config);
 
   /// Values must not be written to; there are no gradients. Valid as long as the object.
@@ -27,9 +28,10 @@ class MappedWeights {
   std::uint64_t converted_bytes() const { return converted_bytes_; }  ///< Of copies in memory.
 
  private:
-  Tensor in_place(const ParameterSpec& spec, const TensorView& tensor);
+  /// As the file has it: where it lies, or copied to the device.
+  Tensor as_it_is(const ParameterSpec& spec, const TensorView& tensor);
   Tensor copied(const ParameterSpec& spec, const TensorView& tensor);
-  Tensor rounded_copy(const ParameterSpec& spec, const Tensor& value);
+  void round(Parameter& parameter);
 
   Device& device_;
   WeightFiles files_;

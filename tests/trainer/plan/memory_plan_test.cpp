@@ -58,6 +58,26 @@ TEST_F(MemoryPlanTest, CountsWhatAnUpdateNeedsBesides) {
   }
 }
 
+TEST_F(MemoryPlanTest, TellsWhatLiesOnACardFromWhatDoesNot) {
+  model_.capacity_rule = CapacityRule::flaxformer;
+  const MemoryPlan here = plan_memory(question());
+  EXPECT_EQ(here.card(), 0U);
+  EXPECT_EQ(here.host(), here.total());
+  train_.device = "cuda";
+  train_.precision = "bf16";
+  const MemoryPlan there = plan_memory(question());
+  EXPECT_EQ(there.card(), there.weights + there.gradients + there.optimizer + there.activations);
+  EXPECT_EQ(there.host() + there.card(), there.total());
+  // Attention's gradient keeps a number of two bytes a head and pair of positions.
+  EXPECT_GT(there.activations, std::uint64_t{12} * 4 * 512 * 512 * 2);
+  const MachineMemory large{.bytes = there.host(), .limit = {}, .card = there.card(), .card_name = {}};
+  EXPECT_TRUE(there.fits(large));
+  EXPECT_FALSE(there.fits({.bytes = there.host() - 1, .limit = {}, .card = there.card(), .card_name = {}}));
+  const MachineMemory small{.bytes = there.host(), .limit = {}, .card = there.card() - 1, .card_name = {}};
+  EXPECT_FALSE(there.fits(small));
+  EXPECT_EQ(settings_that_fit(question(), small).value_or("").find("--set train.micro_rows="), 0U);
+}
+
 TEST_F(MemoryPlanTest, CountsTheGradientsThatLanesKeep) {
   train_.micro_rows = 1;
   train_.lanes = 4;
@@ -72,8 +92,10 @@ TEST_F(MemoryPlanTest, CountsTheGradientsThatLanesKeep) {
 TEST_F(MemoryPlanTest, ProposesOnlyMicroBatchesThatMakeWholeLanesAndLossGroups) {
   train_.loss_rows = 12;
   train_.lanes = 4;
-  EXPECT_EQ(settings_that_fit(question(), planned(6, false)), "--set train.micro_rows=6");
-  EXPECT_EQ(settings_that_fit(question(), planned(6, false) - 1), "--set train.micro_rows=3");
+  EXPECT_EQ(settings_that_fit(question(), {.bytes = planned(6, false), .limit = {}, .card = 0, .card_name = {}}),
+            "--set train.micro_rows=6");
+  EXPECT_EQ(settings_that_fit(question(), {.bytes = planned(6, false) - 1, .limit = {}, .card = 0, .card_name = {}}),
+            "--set train.micro_rows=3");
 }
 
 TEST_F(MemoryPlanTest, CountsWeightsGradientsImagesAndTheCopyForCheckpoints) {
@@ -90,12 +112,21 @@ TEST_F(MemoryPlanTest, CountsWeightsGradientsImagesAndTheCopyForCheckpoints) {
 }
 
 TEST_F(MemoryPlanTest, ProposesTheLargestMicroBatchThatFitsAndRecomputingOnlyWhereItMust) {
-  EXPECT_EQ(settings_that_fit(question(), planned(8, false)), "--set train.micro_rows=8");
-  EXPECT_EQ(settings_that_fit(question(), planned(8, false) - 1), "--set train.micro_rows=6");
-  EXPECT_EQ(settings_that_fit(question(), planned(1, false) - 1).value_or("").find("--set train.micro_rows="), 0U);
-  EXPECT_NE(settings_that_fit(question(), planned(1, false) - 1).value_or("").find("train.recompute=true"),
+  EXPECT_EQ(settings_that_fit(question(), {.bytes = planned(8, false), .limit = {}, .card = 0, .card_name = {}}),
+            "--set train.micro_rows=8");
+  EXPECT_EQ(settings_that_fit(question(), {.bytes = planned(8, false) - 1, .limit = {}, .card = 0, .card_name = {}}),
+            "--set train.micro_rows=6");
+  EXPECT_EQ(settings_that_fit(question(), {.bytes = planned(1, false) - 1, .limit = {}, .card = 0, .card_name = {}})
+                .value_or("")
+                .find("--set train.micro_rows="),
+            0U);
+  EXPECT_NE(settings_that_fit(question(), {.bytes = planned(1, false) - 1, .limit = {}, .card = 0, .card_name = {}})
+                .value_or("")
+                .find("train.recompute=true"),
             std::string::npos);
-  EXPECT_EQ(settings_that_fit(question(), least_memory(question()).total() - 1), std::nullopt);
+  EXPECT_EQ(settings_that_fit(question(),
+                              {.bytes = least_memory(question()).total() - 1, .limit = {}, .card = 0, .card_name = {}}),
+            std::nullopt);
 }
 
 TEST_F(MemoryPlanTest, GrowsWithTheMicroBatch) {

@@ -48,6 +48,34 @@ class MappedWeightsTest : public WeightsTest {
   std::vector<std::vector<Bf16>> halves_;
 };
 
+/// A processor that does as if its memory were its own.
+class ApartDevice : public CpuDevice {
+ public:
+  using CpuDevice::CpuDevice;
+  bool reads_host_memory() const override { return false; }
+};
+
+TEST_F(MappedWeightsTest, AreCopiedToADeviceWithMemoryOfItsOwnAsProductsReadThemAlone) {
+  ApartDevice full(Precision::f32);
+  ApartDevice half(Precision::bf16);
+  const auto check = [&](const std::vector<TensorView>& file_tensors) {
+    write_single(file_tensors);
+    MappedWeights in_place(bf16_, folder_.path(), config_);
+    MappedWeights weights(full, folder_.path(), config_);
+    MappedWeights rounded(half, folder_.path(), config_);
+    expect_same_numbers(weights.views());
+    EXPECT_EQ(weights.mapped_bytes(), 0U);
+    for (std::size_t i = 0; i < rounded.views().all.size(); ++i) {
+      const Parameter& parameter = rounded.views().all[i];
+      EXPECT_EQ(static_cast<bool>(parameter.image), has_image(parameter.spec));
+      EXPECT_NE(static_cast<bool>(parameter.value), has_image(parameter.spec)) << parameter.spec.name;
+      if (parameter.image) expect_same_image(parameter, in_place.views().all[i]);
+    }
+  };
+  check(tensors());
+  check(tensors_in_bf16());
+}
+
 TEST_F(MappedWeightsTest, AreViewsOfF32Files) {
   write_single(tensors());
   MappedWeights weights(device_, folder_.path(), config_);
