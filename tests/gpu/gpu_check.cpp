@@ -57,7 +57,8 @@ const char* word(Verdict::Kind kind) {
 
 std::vector<Part> parts_of(const CheckSetup& setup) {
   using enum Precision;
-  const std::vector<int> rows = setup.is_card ? std::vector{8, 16, 32} : std::vector{2};
+  std::vector<int> rows{2};
+  if (setup.is_card) rows = {8, 16, 32};
   std::vector<Part> parts{
       {"card",
        [&] {
