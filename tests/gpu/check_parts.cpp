@@ -1,11 +1,13 @@
 #include "tests/gpu/check_parts.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <iterator>
 #include <map>
+#include <span>
 #include <utility>
 
 #include <fmt/format.h>
@@ -194,8 +196,9 @@ Verdict check_attention(const CheckSetup& setup) {
   struct Sides {
     Index rows, heads, width, length;
   };
-  std::vector<Sides> all{{2, 3, 16, 100}, {2, 2, 32, 70}};
-  if (setup.is_card) all = {{2, 12, 64, 2048}, {1, 24, 128, 2048}, {4, 4, 32, 256}};
+  constexpr std::array<Sides, 3> kOfACard{{{2, 12, 64, 2048}, {1, 24, 128, 2048}, {4, 4, 32, 256}}};
+  constexpr std::array<Sides, 2> kSmall{{{2, 3, 16, 100}, {2, 2, 32, 70}}};
+  const std::span<const Sides> all = setup.is_card ? std::span<const Sides>(kOfACard) : std::span<const Sides>(kSmall);
   const std::unique_ptr<Device> device = setup.open(Precision::bf16);
   Verdict told;
   double worst = 0;
