@@ -85,6 +85,7 @@ int run(int argc, char** argv) {
   add_eval(app);
   add_generate(app);
   add_logits(app);
+  add_export(app);
   add_report(app);
   watch_for_interrupt();
   try {

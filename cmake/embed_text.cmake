@@ -1,4 +1,4 @@
-# cmake -DOUT=FILE.cpp -DFILES=A,B,... -P embed_text.cmake: writes a source that defines embedded_text (cli/report/report_page.h)
+# cmake -DOUT=FILE.cpp -DFILES=A,B,... -P embed_text.cmake: writes a source that defines embedded_text (cli/console/embedded_text.h)
 # with the files' texts. Raw string literals compile fast; a file may be any text that does not contain )millrace".
 string(REPLACE "," ";" files "${FILES}")
 set(entries "")
@@ -7,7 +7,7 @@ foreach(file IN LISTS files)
   file(READ "${file}" text)
   string(APPEND entries "    if (name == \"${name}\") return R\"millrace(${text})millrace\";\n")
 endforeach()
-file(WRITE "${OUT}" "#include \"cli/report/report_page.h\"
+file(WRITE "${OUT}" "#include \"cli/console/embedded_text.h\"
 
 namespace millrace {
 

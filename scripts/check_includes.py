@@ -73,10 +73,12 @@ ROOMS = {
                  "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters model/cost "
                  "trainer/config trainer/evaluation trainer/plan trainer/run cli/console",
     "cli/report": "stages stages/io pipeline pipeline/keys pipeline/config pipeline/rows trainer/config trainer/checkpoint trainer/run cli/console",
+    "cli/export": "stages stages/io stages/tokenizer pipeline pipeline/config pipeline/corpora pipeline/formats model model/config "
+                  "model/parameters model/cost trainer/config trainer/weights trainer/checkpoint trainer/run cli/console",
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
                     "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer model/cost "
-                    "trainer/config trainer/weights trainer/backend trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report",
+                    "trainer/config trainer/weights trainer/backend trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report cli/export",
     "cli": "stages stages/io model trainer/run cli/console cli/commands",
 }
 

@@ -16,6 +16,7 @@
 #include "pipeline/json_text.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
+#include "stages/io/output_file.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/weights/drawn_weights.h"
 #include "trainer/weights/model_json.h"
@@ -42,14 +43,6 @@ ModelConfig model_of(const std::string& preset) {
   }
 }
 
-void require_empty(const fs::path& folder) {
-  if (!fs::exists(folder)) return;
-  if (!fs::is_directory(folder)) throw ConfigError(fmt::format("--out {}: is no folder", folder.string()));
-  if (!fs::is_empty(folder))
-    throw ConfigError(
-        fmt::format("--out {}: not empty; choose another folder, or remove what is there", folder.string()));
-}
-
 void require_room(const fs::path& folder, std::uint64_t bytes) {
   const std::uint64_t free = fs::space(folder).available;
   if (bytes > free)
@@ -62,7 +55,7 @@ void require_room(const fs::path& folder, std::uint64_t bytes) {
 void init(const InitOptions& options) {
   const ModelConfig config = model_of(options.preset);
   const fs::path folder = options.out;
-  require_empty(folder);
+  require_empty_folder(folder, "--out ");
   set_compute_threads(options.threads);
   require_threads(compute_threads());
   fs::create_directories(folder);

@@ -15,11 +15,13 @@
 #include "cli/views/vocabulary_view.h"
 #include "pipeline/corpora/foreign_shards.h"
 #include "pipeline/corpora/vocabulary_text.h"
+#include "pipeline/formats/hugging_face_tokenizer.h"
 #include "stages/errors.h"
 #include "stages/io/disk.h"
 #include "stages/io/output_file.h"
 #include "stages/listing/shard_list.h"
 #include "stages/tokenizer/vocabulary.h"
+#include "stages/tokenizer/vocabulary_file.h"
 #include "stages/tokenizer/vocabulary_training.h"
 
 namespace millrace {
@@ -84,13 +86,46 @@ void add_vocab_train(CLI::App& vocab) {
   command.callback([arguments] { train(*arguments); });
 }
 
+struct ExportArguments {
+  std::string file;
+  std::string format;
+  std::string folder;
+};
+
+void export_vocabulary(const ExportArguments& arguments) {
+  const HuggingFaceTokenizer tokenizer =
+      hugging_face_tokenizer(read_vocabulary_bytes(arguments.file), arguments.file, 0);
+  if (tokenizer.within_reach > 0)
+    say("text that spells one of {} special pieces (like </s>) becomes it there: some of its characters are no pieces",
+        tokenizer.within_reach);
+  make_folder(arguments.folder);
+  write_hugging_face_tokenizer(tokenizer, arguments.folder);
+  print_results(fmt::format("{}: tokenizer.json, tokenizer_config.json of {}\n", arguments.folder, arguments.file));
+}
+
+void add_vocab_export(CLI::App& vocab) {
+  auto arguments = std::make_shared<ExportArguments>();
+  const Command command(vocab, "export", "Write a vocabulary as another program's files");
+  command.add_option("FILE", arguments->file, "A SentencePiece .model file").required();
+  command.add_option("FOLDER", arguments->folder, "Where the files go; it is made if it is not there").required();
+  command.add_option("--to", arguments->format, "hf: what Hugging Face's AutoTokenizer opens")
+      .required()
+      .one_of({"hf"});
+  command.footer(
+      "Texts get the same ids but where two segmentations are nearly equally likely (sums in f64 in place of f32);\n"
+      "decoding is the same. Nothing is put before a text: OpenMoE's begin with the id of bos_token.\n\n"
+      "Example:\n  millrace vocab export data/vocab.model --to hf data/tokenizer");
+  command.callback([arguments] { export_vocabulary(*arguments); });
+}
+
 }  // namespace
 
 void add_vocab(CLI::App& app) {
-  const Command vocab(app, "vocab", "Train a vocabulary, or show what one is");
+  const Command vocab(app, "vocab", "Train a vocabulary, show what one is, or export it");
   vocab.require_subcommand();
   vocab.footer("Example:\n  millrace vocab show data/vocab.model");
   add_vocab_train(vocab.app());
+  add_vocab_export(vocab.app());
   auto file = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
   const Command command(vocab.app(), "show", "Kind, size, special ids and settings of a vocabulary");

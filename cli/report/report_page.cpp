@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "cli/console/embedded_text.h"
 #include "stages/errors.h"
 
 namespace millrace {

@@ -75,6 +75,14 @@ void make_folder(const fs::path& folder) {
   if (error) throw ConfigError(fmt::format("cannot make the folder {}: {}", folder.string(), error.message()));
 }
 
+void require_empty_folder(const fs::path& folder, std::string_view option) {
+  if (!fs::exists(folder)) return;
+  if (!fs::is_directory(folder)) throw ConfigError(fmt::format("{}{}: is no folder", option, folder.string()));
+  if (!fs::is_empty(folder))
+    throw ConfigError(
+        fmt::format("{}{}: not empty; choose another folder, or remove what is there", option, folder.string()));
+}
+
 void require_writable(const fs::path& out, OutputKind kind) {
   const auto is_a_directory = std::make_error_code(std::errc::is_a_directory);
   if (!out.has_filename()) refuse(out, is_a_directory.message());

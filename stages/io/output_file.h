@@ -16,6 +16,9 @@ void require_name(const std::filesystem::path& out);
 /// Makes a folder with its parents. Throws ConfigError with the path and the system's reason.
 void make_folder(const std::filesystem::path& folder);
 
+/// Throws ConfigError if there is something else than an empty folder. `option` stands before the name in the message.
+void require_empty_folder(const std::filesystem::path& folder, std::string_view option);
+
 /// What a command can write.
 enum class OutputKind { file, file_or_stream };
 
