@@ -66,7 +66,7 @@ ROOMS = {
     "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
                     "trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
-                   "pipeline/reading pipeline/rows pipeline/stream pipeline/export model/config model/device model/cost trainer/config trainer/weights "
+                   "pipeline/reading pipeline/rows pipeline/stream pipeline/formats pipeline/export model/config model/device model/cost trainer/config trainer/weights "
                    "trainer/optimizer trainer/backend trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "

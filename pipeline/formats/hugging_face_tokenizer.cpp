@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 #include <set>
+#include <utility>
 #include <vector>
 
 #include <fmt/format.h>
@@ -124,24 +125,30 @@ std::string model_of(const VocabularyFile& file) {
   return text + "\n]}";
 }
 
-void refuse_what_cannot_be_said(const VocabularyFile& file, const std::string& name) {
-  const auto refuse = [&name](const std::string& what) {
-    throw ConfigError(
-        fmt::format("{}: {}; a tokenizer.json is made of unigram vocabularies whose blanks are escaped", name, what));
-  };
-  if (file.model_type != "unigram") refuse("of type " + file.model_type);
-  if (!file.escape_whitespaces) refuse("blanks are not escaped");
-  if (file.whitespace_as_suffix) refuse("blanks stand at the end of words");
-  if (!file.unknown_option.empty()) refuse("a setting that is not known: " + file.unknown_option);
+VocabularyFile read(std::string_view model, const std::string& file) {
+  std::optional<VocabularyFile> vocabulary = read_vocabulary_file(model);
+  if (!vocabulary) throw ConfigError(file + ": not a SentencePiece .model file");
+  return *std::move(vocabulary);
+}
+
+std::string why_not(const VocabularyFile& file) {
+  if (file.model_type != "unigram") return fmt::format("it is of type {}, not unigram", file.model_type);
+  if (!file.escape_whitespaces) return "its blanks are not escaped";
+  if (file.whitespace_as_suffix) return "its blanks stand at the ends of words";
+  if (!file.unknown_option.empty()) return "it has a setting that is not known: " + file.unknown_option;
+  return {};
 }
 
 }  // namespace
 
+std::string why_no_hugging_face_tokenizer(std::string_view model, const std::string& file) {
+  return why_not(read(model, file));
+}
+
 HuggingFaceTokenizer hugging_face_tokenizer(std::string_view model, const std::string& file, int positions) {
-  const std::optional<VocabularyFile> read = read_vocabulary_file(model);
-  if (!read) throw ConfigError(file + ": not a SentencePiece .model file");
-  const VocabularyFile& vocabulary = *read;
-  refuse_what_cannot_be_said(vocabulary, file);
+  const VocabularyFile vocabulary = read(model, file);
+  if (const std::string why = why_not(vocabulary); !why.empty())
+    throw ConfigError(fmt::format("{}: a tokenizer.json cannot be made of this vocabulary: {}", file, why));
   const Json head{{"version", "1.0"},
                   {"truncation", nullptr},
                   {"padding", nullptr},

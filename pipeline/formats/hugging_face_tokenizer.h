@@ -19,6 +19,9 @@ struct HuggingFaceTokenizer {
   int within_reach = 0;
 };
 
+/// Why there is no such tokenizer of a vocabulary; empty: there is. Throws ConfigError if it is not a vocabulary.
+std::string why_no_hugging_face_tokenizer(std::string_view model, const std::string& file);
+
 /// `model` is a SentencePiece .model file's content; `file` names it in messages; `positions` is the longest text of
 /// the model that goes with it, 0: not known. Throws ConfigError if it is not a vocabulary, or one that tokenizers
 /// cannot express: not of type unigram, blanks not escaped, or at the ends of words.

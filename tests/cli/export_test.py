@@ -167,6 +167,7 @@ class Checkpoint(InAFolder):
         millrace("vocab", "export", self.folder / "tiny" / "vocab.model", "--to", "hf", self.folder / "alone")
         tokenizer = (self.out / "tokenizer.json").read_bytes()
         self.assertEqual(tokenizer, (self.folder / "alone" / "tokenizer.json").read_bytes())
+        self.assertEqual(tokenizer, (checkpoint / "tokenizer.json").read_bytes())
         card = (self.out / "README.md").read_text()
         entries = json.loads((checkpoint / "state.json").read_text())["ledger"]["entries"]
         for phase, corpus, name in ((0, 0, "prose"), (0, 1, "code"), (1, 0, "prose"), (1, 1, "code")):

@@ -113,13 +113,14 @@ void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity
   identity_ = identity;
 }
 
-fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy) {
+fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy, const CheckpointTexts& texts) {
   const TrainProgress place{copy.state().step, copy.state().ledger.positions()};
   return publish_checkpoint(parent, place, [&](const fs::path& folder) {
     write_file_atomically(folder / "config.json", model_config_json(copy.config()));
     save_parameters(folder, copy.parameters());
     write_safetensors(folder / kOptimizer, copy.optimizer());
     save_unigram(folder / kUnigram, copy.unigram());
+    for (const auto& [name, text] : texts) write_file_atomically(folder / name, text);
     write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
   });
 }

@@ -5,6 +5,8 @@
 #include <memory>
 #include <optional>
 #include <stdexcept>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "model/config/model_config.h"
@@ -20,6 +22,7 @@ namespace millrace {
 ///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
 ///   unigram.safetensors              "counts" (vocab_size) I64
 ///   state.json                       TrainState and RunIdentity
+///   tokenizer.json, ...              texts that go along, see CheckpointTexts
 ///   manifest.json                    see checkpoint_folder.h
 
 /// The parts of a run that a checkpoint saves and restores. Views.
@@ -56,8 +59,12 @@ class CheckpointCopy {
   RunIdentity identity_;
 };
 
+/// Files of a checkpoint that other programs want and this one does not read: name, text.
+using CheckpointTexts = std::vector<std::pair<std::string, std::string>>;
+
 /// Publishes `parent`/step-NNNNNN. Throws std::system_error.
-std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy);
+std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy,
+                                      const CheckpointTexts& texts);
 
 /// An undamaged checkpoint that holds numbers that are not finite; what() names their tensors.
 struct NotFiniteCheckpoint : std::runtime_error {

@@ -9,8 +9,8 @@
 
 namespace millrace {
 
-CheckpointWriter::CheckpointWriter(std::filesystem::path parent, KeepRule keep)
-    : parent_(std::move(parent)), keep_(keep) {}
+CheckpointWriter::CheckpointWriter(std::filesystem::path parent, KeepRule keep, CheckpointTexts texts)
+    : parent_(std::move(parent)), keep_(keep), texts_(std::move(texts)) {}
 
 CheckpointWriter::~CheckpointWriter() {
   const std::optional<Outcome> outcome = wait();
@@ -40,7 +40,7 @@ CheckpointWriter::Outcome CheckpointWriter::write(const std::function<void()>& b
   outcome.step = copy_.state().step;
   try {
     before();
-    outcome.folder = save_checkpoint(parent_, copy_);
+    outcome.folder = save_checkpoint(parent_, copy_, texts_);
   } catch (const std::exception& error) {
     outcome.error = error.what();
     return outcome;

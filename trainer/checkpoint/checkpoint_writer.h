@@ -26,7 +26,8 @@ class CheckpointWriter {
     std::string warning;  ///< What else went wrong: older checkpoints that could not be removed.
   };
 
-  CheckpointWriter(std::filesystem::path parent, KeepRule keep);
+  /// `texts` go along with each.
+  CheckpointWriter(std::filesystem::path parent, KeepRule keep, CheckpointTexts texts = {});
   ~CheckpointWriter();  ///< Waits, and logs a failed save whose outcome was not taken.
   CheckpointWriter(const CheckpointWriter&) = delete;
   CheckpointWriter& operator=(const CheckpointWriter&) = delete;
@@ -43,6 +44,7 @@ class CheckpointWriter {
 
   std::filesystem::path parent_;
   KeepRule keep_;
+  CheckpointTexts texts_;
   CheckpointCopy copy_;
   std::future<Outcome> writing_;
 };

@@ -15,7 +15,7 @@ StateSaver::StateSaver(Options options, TrainedParts parts, std::function<void()
 
 void StateSaver::open(RunLog& log) {
   log_ = &log;
-  writer_ = std::make_unique<CheckpointWriter>(options_.checkpoints, options_.keep);
+  writer_ = std::make_unique<CheckpointWriter>(options_.checkpoints, options_.keep, options_.texts);
 }
 
 void StateSaver::poll() {

@@ -23,6 +23,7 @@ class StateSaver {
   struct Options {
     std::filesystem::path checkpoints;
     KeepRule keep;
+    CheckpointTexts texts;
     RunIdentity identity;
     double again_after = 30;  ///< Seconds; see TrainSetup::save_again_after.
   };

@@ -61,6 +61,7 @@ TrainLoop::TrainLoop(TrainSetup setup)
       unigram_(setup_.model.vocab_size),
       saver_({.checkpoints = setup_.checkpoints,
               .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
+              .texts = setup_.checkpoint_texts,
               .identity = setup_.identity,
               .again_after = setup_.save_again_after},
              parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }) {}

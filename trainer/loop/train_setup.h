@@ -9,6 +9,7 @@
 
 #include "model/config/model_config.h"
 #include "stages/records.h"
+#include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/config/train_config.h"
 #include "trainer/evaluation/evaluation.h"
@@ -39,6 +40,7 @@ struct TrainSetup {
   };
   std::filesystem::path folder;  ///< Where the logs go.
   std::filesystem::path checkpoints;
+  CheckpointTexts checkpoint_texts;  ///< Go along with every checkpoint.
   RunIdentity identity;
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
   bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().

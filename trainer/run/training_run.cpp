@@ -11,6 +11,7 @@
 
 #include "model/cost/peak_flops.h"
 #include "pipeline/corpora/corpus_set.h"
+#include "pipeline/formats/hugging_face_tokenizer.h"
 #include "pipeline/json_text.h"
 #include "pipeline/reading/lanes.h"
 #include "pipeline/rows/start_position.h"
@@ -18,6 +19,7 @@
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/output_file.h"
+#include "stages/tokenizer/vocabulary_file.h"
 #include "trainer/backend/open_device.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/optimizer/learning_rate.h"
@@ -49,6 +51,17 @@ fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
                                                                : fs::path("runs") / run.stream.name;
   require_name(run_dir);
   return run_dir;
+}
+
+/// A tokenizer for other programs, where one can be made of the run's vocabulary.
+CheckpointTexts tokenizer_texts(const fs::path& vocabulary, int positions) {
+  const std::string model = read_vocabulary_bytes(vocabulary);
+  if (const std::string why = why_no_hugging_face_tokenizer(model, vocabulary.string()); !why.empty()) {
+    spdlog::info("checkpoints hold no tokenizer.json: none can be made of the vocabulary, since {}", why);
+    return {};
+  }
+  const HuggingFaceTokenizer tokenizer = hugging_face_tokenizer(model, vocabulary.string(), positions);
+  return {{"tokenizer.json", tokenizer.tokenizer}, {"tokenizer_config.json", tokenizer.config}};
 }
 
 /// The run folder keeps a copy, so that a run can resume after its original vocabulary file is gone.
@@ -283,6 +296,7 @@ TrainSetup TrainingRun::setup() {
   };
   setup.folder = folder_->path();
   setup.checkpoints = folder_->checkpoints();
+  setup.checkpoint_texts = tokenizer_texts(vocabulary_path_, run_.model.max_position_embeddings);
   setup.identity = identity_;
   setup.profile = options_.profile;
   return setup;
