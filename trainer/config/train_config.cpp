@@ -2,15 +2,9 @@
 
 #include <fmt/format.h>
 
-#include "model/device/open_cuda.h"
 #include "stages/errors.h"
 
 namespace millrace {
-
-std::string resolved_device(const std::string& device) {
-  if (device != "auto") return device;
-  return open_cuda(Precision::f32).device != nullptr ? "cuda" : "cpu";
-}
 
 std::string resolved_precision(const std::string& precision, const std::string& device) {
   if (precision != "auto") return precision;
