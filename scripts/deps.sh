@@ -6,10 +6,13 @@
 #   scripts/deps.sh fuzz     also scripts/fuzz.sh: clang with its fuzzing library
 #   scripts/deps.sh check    also scripts/check.sh: formatter, linter
 #   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
+#   scripts/deps.sh transformers   also transformers, lm-evaluation-harness and a PyTorch without CUDA in
+#                                  build/deps/transformers: for the tests that open exported models (ctest -L long)
 #   scripts/deps.sh --list STEP    prints the step's packages and installs nothing
 # Installs as root, or through sudo. scripts/check_deps.py compares these lists with what the build really uses.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+root=$PWD
 
 run_packages=(
   ca-certificates g++ cmake ninja-build pkg-config libgomp1
@@ -24,8 +27,9 @@ bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
 fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
 cuda_packages=(python3)
+transformers_packages=(python3-venv binutils)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -38,6 +42,7 @@ case $step in
   fuzz) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
   cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
+  transformers) packages=("${run_packages[@]}" "${test_packages[@]}" "${transformers_packages[@]}") ;;
   *) usage ;;
 esac
 if $list_only; then printf '%s\n' "${packages[@]}"; exit 0; fi
@@ -149,6 +154,18 @@ cuda_files() {
   chmod +x bin/* nvvm/bin/*
 }
 
+# A virtual environment, which stays one where it is moved to: its python finds its packages beside itself. What some
+# packages are built with, setuptools, comes first.
+transformers_files() {
+  local list=$root/scripts/transformers_requirements.txt
+  local install=(bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes)
+  python3 -m venv .
+  grep '^setuptools==' "$list" >"$work/first.txt"
+  "${install[@]}" --requirement "$work/first.txt"
+  "${install[@]}" --no-build-isolation --requirement "$list"
+  python3 "$root/scripts/stub_libraries.py" lib/python3*/site-packages/torch/lib >/dev/null
+}
+
 fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their checksums
   new=$PWD/build/deps/$1.new
   work=$(mktemp -d)
@@ -189,8 +206,18 @@ require_cuda() {
   require cuda "$cuda_version" "PyPI (1.2 GB; 1.6 GB unpacked)"
 }
 
+require_transformers() {
+  local version
+  version=$(sha256sum scripts/transformers_requirements.txt | cut -c1-16)
+  if fetched transformers "$version"; then return; fi
+  [ "$(uname -m)" = x86_64 ] && python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
+    fail "the pinned transformers are for x86_64 and Python 3.11"
+  require transformers "$version" "PyPI (700 MB; 1.8 GB unpacked)"
+}
+
 if [ -n "$duckdb_platform" ]; then require_of_npm duckdb "$duckdb_version"
 else say "no DuckDB for $(uname -m): the program will be built without Parquet"; fi
 require_of_npm uplot "$uplot_version"
 if [ "$step" = cuda ]; then require_cuda; fi
+if [ "$step" = transformers ]; then require_transformers; fi
 say "everything for '$step' is there"

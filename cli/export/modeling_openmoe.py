@@ -272,6 +272,8 @@ class OpenMoeModel(OpenMoePreTrainedModel):
 
 
 class OpenMoeForCausalLM(OpenMoePreTrainedModel, GenerationMixin):
+    accepts_loss_kwargs = False
+
     def __init__(self, config):
         super().__init__(config)
         self.model = OpenMoeModel(config)
@@ -311,6 +313,7 @@ class OpenMoeForCausalLM(OpenMoePreTrainedModel, GenerationMixin):
         output_attentions=None,
         output_hidden_states=None,
         return_dict=True,
+        **others,
     ):
         """labels (B, T): as input_ids, shifted here; -100 has no loss. The loss is the mean cross-entropy; in training
         with OpenMoE's z-loss, load-balance loss and router z-loss.
@@ -318,6 +321,8 @@ class OpenMoeForCausalLM(OpenMoePreTrainedModel, GenerationMixin):
         The cache of keys and values is `past_key_values`; from transformers 5.2x on `cache`."""
         if input_ids is None or inputs_embeds is not None or output_attentions or output_hidden_states:
             raise NotImplementedError("takes input_ids alone, and gives logits alone")
+        if unknown := set(others) - {"cache_position"}:  # Of generate() before transformers 5; not needed.
+            raise TypeError(f"unknown arguments: {', '.join(sorted(unknown))}")
         cache = past_key_values if cache is None else cache
         use_cache = self.config.use_cache and labels is None if use_cache is None else use_cache
         if not use_cache:
