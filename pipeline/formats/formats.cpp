@@ -33,6 +33,7 @@ std::span<const DocumentFormat> document_formats() {
 std::span<const RowFormat> row_formats() {
   static const std::array formats{
       RowFormat{"mds", std::numeric_limits<std::uint32_t>::max(), make_mds_writer, damage_of_mds},
+      RowFormat{"mds-plain", std::numeric_limits<std::uint32_t>::max(), make_plain_mds_writer, damage_of_mds},
       RowFormat{"rows", std::numeric_limits<std::uint64_t>::max(), make_rows_writer, damage_of_rows},
   };
   return formats;

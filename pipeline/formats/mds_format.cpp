@@ -22,13 +22,14 @@ constexpr const char* kHash = "xxh3_64";
 constexpr const char* kCompression = "zstd";
 constexpr std::size_t kColumns = 5;
 
-MdsConfig config_of(std::uint64_t size_limit) {
+/// `compression`: "zstd"; empty: none.
+MdsConfig config_of(std::uint64_t size_limit, const std::string& compression) {
   return {{{"labels", "ndarray:int32"},
            {"loss_weights", "ndarray:float32"},
            {"positions", "ndarray:int32"},
            {"segment_ids", "ndarray:int32"},
            {"tokens", "ndarray:int32"}},
-          kCompression,
+          compression,
           {kHash},
           size_limit};
 }
@@ -45,8 +46,8 @@ nlohmann::json file_json(const std::string& name, const std::string& bytes) {
 
 class MdsWriter : public RowWriter {
  public:
-  MdsWriter(StagedFolder& folder, const RowFiles& files)
-      : folder_(folder), config_(config_of(files.identity.part_bytes)), shard_(config_) {
+  MdsWriter(StagedFolder& folder, const RowFiles& files, const std::string& compression)
+      : folder_(folder), config_(config_of(files.identity.part_bytes, compression)), shard_(config_) {
     if (files.state == nullptr) return;
     for (const JsonValue& shard : files.state->elements()) shards_.push_back(shard.json());
   }
@@ -63,16 +64,20 @@ class MdsWriter : public RowWriter {
   void end_part() override {
     if (shard_.samples() == 0) return;
     const std::string raw_name = fmt::format("shard.{:05}.mds", shards_.size());
-    const std::string zip_name = raw_name + ".zstd";
     const std::string raw = shard_.bytes();
-    const std::string zip = zstd_compressed(raw);
     nlohmann::json entry = config_;
     entry["samples"] = shard_.samples();
     entry["raw_data"] = file_json(raw_name, raw);
-    entry["zip_data"] = file_json(zip_name, zip);
+    entry["zip_data"] = nullptr;
+    if (config_.compression.empty()) {
+      put(raw_name, raw);
+    } else {
+      const std::string zip_name = raw_name + ".zstd";
+      const std::string zip = zstd_compressed(raw);
+      entry["zip_data"] = file_json(zip_name, zip);
+      put(zip_name, zip);
+    }
     shards_.push_back(Json(entry));
-    folder_.append(zip_name, zip);
-    folder_.close(zip_name);
     shard_.clear();
   }
 
@@ -86,6 +91,11 @@ class MdsWriter : public RowWriter {
   }
 
  private:
+  void put(const std::string& name, const std::string& bytes) {
+    folder_.append(name, bytes);
+    folder_.close(name);
+  }
+
   StagedFolder& folder_;
   const MdsConfig config_;
   MdsShard shard_;
@@ -95,16 +105,16 @@ class MdsWriter : public RowWriter {
 /// One shard's bytes after decompression, read sample by sample. Throws DataError naming the byte.
 class ShardCheck {
  public:
-  ShardCheck(const std::string& bytes, const WrittenRows& rows) : bytes_(bytes), rows_(rows) {}
+  ShardCheck(const std::string& bytes, const WrittenRows& rows, std::string config)
+      : bytes_(bytes), rows_(rows), config_(std::move(config)) {}
 
   std::uint32_t samples() {
     const auto count = number_at<std::uint32_t>(0);
     const std::uint64_t begin = number_at<std::uint32_t>(4);
-    const std::string config = config_text(config_of(rows_.identity.part_bytes));
-    if (begin != 4 + 4 * (std::uint64_t{count} + 1) + config.size())
+    if (begin != 4 + 4 * (std::uint64_t{count} + 1) + config_.size())
       throw DataError(fmt::format("byte 4: the first of {} samples begins at {}", count, begin));
-    if (bytes_.compare(begin - config.size(), config.size(), config) != 0)
-      throw DataError(fmt::format("byte {}: not the configuration that was written", begin - config.size()));
+    if (bytes_.compare(begin - config_.size(), config_.size(), config_) != 0)
+      throw DataError(fmt::format("byte {}: not the configuration that was written", begin - config_.size()));
     std::uint64_t at = begin;
     for (std::uint32_t i = 0; i < count; ++i) {
       at = sample(at);
@@ -156,6 +166,7 @@ class ShardCheck {
 
   const std::string& bytes_;
   const WrittenRows& rows_;
+  const std::string config_;
 };
 
 /// What index.json says of a file's length and hash. Throws DataError if `bytes` are others.
@@ -167,13 +178,21 @@ void expect_file(const JsonValue& expected, const std::string& bytes, const char
     throw DataError(fmt::format("{}does not have the hash that {} says", what, kIndex));
 }
 
+bool is_stored_plain(const JsonValue& entry) {
+  return entry.at("zip_data").json().is_null();
+}
+
 /// Throws DataError for what is wrong with a shard, ConfigError for what is wrong with its entry.
 std::uint32_t check_shard(const std::filesystem::path& file, const JsonValue& entry, const WrittenRows& rows) {
-  const std::string zip = read_whole_file(file);
-  expect_file(entry.at("zip_data"), zip, "");
-  const std::string raw = zstd_decompressed(zip, entry.at("raw_data").get<std::uint64_t>("bytes"));
-  expect_file(entry.at("raw_data"), raw, "decompressed, it ");
-  const std::uint32_t samples = ShardCheck(raw, rows).samples();
+  const bool is_plain = is_stored_plain(entry);
+  std::string raw = read_whole_file(file);
+  if (!is_plain) {
+    expect_file(entry.at("zip_data"), raw, "");
+    raw = zstd_decompressed(raw, entry.at("raw_data").get<std::uint64_t>("bytes"));
+  }
+  expect_file(entry.at("raw_data"), raw, is_plain ? "" : "decompressed, it ");
+  const MdsConfig config = config_of(rows.identity.part_bytes, is_plain ? "" : kCompression);
+  const std::uint32_t samples = ShardCheck(raw, rows, config_text(config)).samples();
   if (samples != entry.get<std::uint32_t>("samples"))
     throw DataError(fmt::format("has {} samples, {} says {}", samples, kIndex, entry.get<std::uint32_t>("samples")));
   return samples;
@@ -182,7 +201,11 @@ std::uint32_t check_shard(const std::filesystem::path& file, const JsonValue& en
 }  // namespace
 
 std::unique_ptr<RowWriter> make_mds_writer(StagedFolder& folder, const RowFiles& files) {
-  return std::make_unique<MdsWriter>(folder, files);
+  return std::make_unique<MdsWriter>(folder, files, kCompression);
+}
+
+std::unique_ptr<RowWriter> make_plain_mds_writer(StagedFolder& folder, const RowFiles& files) {
+  return std::make_unique<MdsWriter>(folder, files, "");
 }
 
 std::vector<Damage> damage_of_mds(const std::filesystem::path& folder, const WrittenRows& rows) {
@@ -191,7 +214,7 @@ std::vector<Damage> damage_of_mds(const std::filesystem::path& folder, const Wri
   try {
     const JsonValue index = JsonValue::read(folder / kIndex);
     for (const JsonValue& entry : index.at("shards").elements()) {
-      const auto name = entry.at("zip_data").get<std::string>("basename");
+      const auto name = entry.at(is_stored_plain(entry) ? "raw_data" : "zip_data").get<std::string>("basename");
       try {
         samples += check_shard(folder / name, entry, rows);
       } catch (const DataError& error) {

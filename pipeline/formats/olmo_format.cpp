@@ -19,6 +19,13 @@ std::string part_of(const std::string& corpus, std::uint64_t part) {
   return fmt::format("{}/part-00-{:05}", corpus, part);
 }
 
+/// On one line: OLMo's readers take a csv line by line.
+std::string without_line_ends(const std::string& text) {
+  std::string line;
+  for (const char c : text) line += c == '\n' ? "\\n" : c == '\r' ? "\\r" : std::string(1, c);
+  return line;
+}
+
 /// A CSV field: in quotes if it has a comma, a quote or a line's end.
 std::string csv_field(const std::string& text) {
   if (text.find_first_of(",\"\r\n") == std::string::npos) return text;
@@ -47,7 +54,8 @@ class OlmoWriter : public DocumentWriter {
     const std::uint64_t line = document.where.line > 0 ? document.where.line : document.where.record + 1;
     append_ids(folder_, part() + ".npy", document.tokens, files_.id_type);
     folder_.append(part() + ".csv", fmt::format("{},{},{},{},{}\n", start, start + document.tokens.size(),
-                                                csv_field(document.id), csv_field(document.where.shard), line));
+                                                csv_field(without_line_ends(document.id)),
+                                                csv_field(without_line_ends(document.where.shard)), line));
   }
 
   void finish() override {

@@ -72,15 +72,33 @@ def doubles(packed):
 
 
 def value_of(message):
-    """(tag, float), or (tag, histogram as a dict)."""
+    """(tag, float), (tag, histogram as a dict), (tag, markdown) or (tag, hyperparameters as a dict)."""
     parts = dict(fields(message))
     tag = parts[1].decode()
+    if 9 in parts:
+        plug_in = dict(fields(dict(fields(parts[9]))[1]))
+        if plug_in[1] == b"hparams":
+            return tag, hyperparameters(plug_in[2])
+        assert plug_in[1] == b"text", plug_in
+        tensor = dict(fields(parts[8]))
+        assert tensor[1] == 7 and dict(fields(dict(fields(tensor[2]))[2])) == {1: 1}
+        return tag, tensor[8].decode()
     if 2 in parts:
         return tag, parts[2]
     histogram = dict(fields(parts[5]))
     names = {1: "min", 2: "max", 3: "num", 4: "sum", 5: "sum_squares"}
     result = {name: histogram[number] for number, name in names.items()}
     return tag, {**result, "limits": doubles(histogram[6]), "counts": doubles(histogram[7])}
+
+
+def hyperparameters(message):
+    settings = {}
+    for number, entry in fields(dict(fields(message))[3]):
+        if number == 1:
+            key, value = (part for _, part in sorted(fields(entry)))
+            ((kind, value),) = fields(value)
+            settings[key.decode()] = {2: float, 3: bytes.decode, 4: bool}[kind](value)
+    return settings
 
 
 def events(path):

@@ -23,7 +23,7 @@ SCALARS = {
     "optimizer/parameter_norm": "param_norm", "optimizer/update_norm": "update_norm",
     "speed/tokens_per_s": "tokens_per_s", "speed/limit_share": "limit_share", "speed/step_s": "step_s",
     "speed/data_wait_s": "data_wait_s", "speed/memory_bytes": "memory_bytes", "data/tokens": "tokens",
-    "data/raw_tokens": "raw_tokens", "data/loss_tokens": "loss_tokens", "data/phase": "phase",
+    "data/raw_tokens": "raw_tokens", "data/loss_tokens": "loss_tokens",
 }
 
 
@@ -95,6 +95,21 @@ class Events(unittest.TestCase):
                                    [(line["step"], line[key][name]) for line in self.steps if name in line[key]])
         for key in ("load_balance", "z", "entropy", "dropped", "left_behind", "expert_usage", "confidence"):
             self.expect_series(f"router_{key}/moe_0", [(line["step"], line["router"][key][0]) for line in self.steps])
+
+    def test_phases_count_from_one(self):
+        self.expect_series("data/phase", [(line["step"], line["phase"] + 1) for line in self.steps])
+        self.assertEqual({value for _, value in self.series["data/phase"]}, {1, 2, 3})
+
+    def test_the_resolved_run_stands_there_as_text_and_as_hyperparameters(self):
+        files = [path for path in self.run_folder.rglob("*.toml")]
+        self.assertGreater(len(files), 4)
+        for path in files:
+            texts = self.series[f"run/{path.relative_to(self.run_folder)}"]
+            self.assertEqual(texts[-1][1], f"```toml\n{path.read_text()}```\n")
+        settings = self.series["_hparams_/session_start_info"][-1][1]
+        self.assertEqual((settings["model.hidden_size"], settings["train.batch_rows"], settings["seed"]), (32, 4, 3))
+        self.assertEqual((settings["train.learning_rate"], settings["train.optimizer"]), (4, "adafactor"))
+        self.assertIs(settings["model.pads_routed"], True)
 
     def test_evaluations_stand_there_once(self):
         self.assertEqual(sorted({line["step"] for line in self.evaluations}), [0, 25, 50, 60])

@@ -74,9 +74,11 @@ def mds(folder):
     assert index["version"] == 2
     for shard in index["shards"]:
         assert shard["column_names"] == sorted(shard["column_names"])
-        zipped = (folder / shard["zip_data"]["basename"]).read_bytes()
-        assert len(zipped) == shard["zip_data"]["bytes"]
-        data = zstd(zipped)
+        assert (shard["compression"] is None) == (shard["zip_data"] is None)
+        stored = shard["zip_data"] or shard["raw_data"]
+        data = (folder / stored["basename"]).read_bytes()
+        assert len(data) == stored["bytes"]
+        data = zstd(data) if shard["zip_data"] else data
         assert len(data) == shard["raw_data"]["bytes"] <= shard["size_limit"]
         count = int(np.ndarray(1, "<u4", data)[0])
         assert count == shard["samples"]

@@ -110,9 +110,10 @@ class Readers(unittest.TestCase):
                  millrace("inspect", self.run_file, "--json", "--examples", 240).stdout.splitlines()]
         rows = [{name: row[name] for name in COLUMNS} for row in shown]
         options = ("--tokens", 15_360, "--part-bytes", 50_000)
-        folder, _ = self.written("mds", "--format", "mds", *options)
-        self.assertGreater(len(list(folder.glob("shard.*"))), 3)
-        self.assertEqual(list(numpy_readers.mds(folder)), rows)
+        for format, ending in (("mds", ".mds.zstd"), ("mds-plain", ".mds")):
+            folder, _ = self.written(format, "--format", format, *options)
+            self.assertGreater(len(list(folder.glob("shard.*" + ending))), 3)
+            self.assertEqual(list(numpy_readers.mds(folder)), rows)
         folder, _ = self.written("rows", "--format", "rows", *options)
         self.assertGreater(len(list(folder.glob("part-*.rows"))), 3)
         read = list(numpy_readers.rows(folder))

@@ -138,7 +138,7 @@ TrainEnd TrainLoop::run(std::uint64_t total_steps, const Hooks& hooks) {
   cut_back_logs(setup_.folder,
                 begun ? std::optional(LogEnd{state_.step, state_.evaluated_at, state_.ledger.rows()}) : std::nullopt);
   const bool is_new = state_.own_steps() == 0 && !state_.evaluated_at;
-  log_ = std::make_unique<RunLog>(setup_.folder, is_new ? state_.step : state_.step + 1);
+  log_ = std::make_unique<RunLog>(setup_.folder, is_new ? state_.step : state_.step + 1, setup_.settings);
   if (begun)
     for (const CorpusPosition& corpus : state_.position->corpora)
       notices_.begin(corpus.corpus, corpus.records.rejected);

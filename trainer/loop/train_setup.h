@@ -13,6 +13,7 @@
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/config/train_config.h"
 #include "trainer/evaluation/evaluation.h"
+#include "trainer/metrics/event_log.h"
 
 namespace millrace {
 
@@ -42,6 +43,7 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   CheckpointTexts checkpoint_texts;  ///< Go along with every checkpoint.
   RunIdentity identity;
+  RunSettings settings;          ///< Told to TensorBoard.
   double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
   bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 

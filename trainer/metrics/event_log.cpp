@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kPrefix = "events.out.tfevents.";
 
 /// Keys of a training line and their tags.
-constexpr std::array<std::pair<const char*, const char*>, 19> kScalars{{
+constexpr std::array<std::pair<const char*, const char*>, 18> kScalars{{
     {"loss", "loss/total"},
     {"ce", "loss/ce"},
     {"z_loss", "loss/z"},
@@ -42,7 +42,6 @@ constexpr std::array<std::pair<const char*, const char*>, 19> kScalars{{
     {"tokens", "data/tokens"},
     {"raw_tokens", "data/raw_tokens"},
     {"loss_tokens", "data/loss_tokens"},
-    {"phase", "data/phase"},
 }};
 
 double now() {
@@ -74,6 +73,8 @@ void add_number(SummaryRecord& summary, const std::string& tag, const Json& valu
 void add_training(SummaryRecord& summary, const Json& line) {
   for (const auto& [key, tag] : kScalars)
     if (line.contains(key)) add_number(summary, tag, line.at(key));
+  // Charts count phases from 1, as logs, tables and reports do.
+  if (line.contains("phase")) add_number(summary, "data/phase", line.at("phase").get<std::uint64_t>() + 1);
   for (const char* owner : {"corpus", "denoiser"}) {
     const Json means = line.value(fmt::format("ce_by_{}", owner), Json::object());
     for (const auto& [name, ce] : means.items()) add_number(summary, fmt::format("loss_by_{}/{}", owner, name), ce);
@@ -98,9 +99,14 @@ void add_scores(SummaryRecord& summary, const std::string& corpus, const Json& s
 
 }  // namespace
 
-EventLog::EventLog(const fs::path& folder, std::uint64_t first_step, AppendFile::Tell tell)
+EventLog::EventLog(const fs::path& folder, std::uint64_t first_step, const RunSettings& settings, AppendFile::Tell tell)
     : file_(new_file(folder), std::move(tell)) {
   file_.append(version_record(now()) + session_start_record(now(), first_step));
+  SummaryRecord summary;
+  for (const auto& [name, text] : settings.files)
+    summary.text("run/" + name, fmt::format("```toml\n{}{}```\n", text, text.ends_with('\n') ? "" : "\n"));
+  if (settings.keys) summary.hyperparameters(*settings.keys, now());
+  if (!summary.empty()) file_.append(summary.record(now(), first_step));
 }
 
 void EventLog::add(const Json& line) {

@@ -8,6 +8,8 @@
 #include <isa-l/crc.h>
 #include <protozero/pbf_builder.hpp>
 
+#include "pipeline/json_text.h"
+
 namespace millrace {
 namespace {
 
@@ -31,7 +33,22 @@ enum class Event : protozero::pbf_tag_type {
 };
 enum class SessionLog : protozero::pbf_tag_type { enum_status = 1 };
 enum class Summary : protozero::pbf_tag_type { message_value = 1 };
-enum class Value : protozero::pbf_tag_type { string_tag = 1, float_simple_value = 2, message_histogram = 5 };
+enum class Value : protozero::pbf_tag_type {
+  string_tag = 1,
+  float_simple_value = 2,
+  message_histogram = 5,
+  message_tensor = 8,
+  message_metadata = 9
+};
+enum class TensorProto : protozero::pbf_tag_type { enum_dtype = 1, message_shape = 2, bytes_string_val = 8 };
+enum class Shape : protozero::pbf_tag_type { message_dim = 2 };
+enum class Dim : protozero::pbf_tag_type { int64_size = 1 };
+enum class Metadata : protozero::pbf_tag_type { message_plugin_data = 1 };
+enum class PluginData : protozero::pbf_tag_type { string_plugin_name = 1, bytes_content = 2 };
+enum class HParams : protozero::pbf_tag_type { message_session_start_info = 3 };
+enum class SessionStart : protozero::pbf_tag_type { message_hparams = 1, double_start_time_secs = 5 };
+enum class Entry : protozero::pbf_tag_type { string_key = 1, message_value = 2 };  ///< Of a map.
+enum class Setting : protozero::pbf_tag_type { double_number_value = 2, string_string_value = 3, bool_bool_value = 4 };
 enum class Histogram : protozero::pbf_tag_type {
   double_min = 1,
   double_max = 2,
@@ -113,6 +130,49 @@ void SummaryRecord::histogram(std::string_view tag, std::span<const double> valu
   histogram.add_double(Histogram::double_sum_squares, square);
   histogram.add_packed_double(Histogram::packed_double_bucket_limit, limits.begin(), limits.end());
   histogram.add_packed_double(Histogram::packed_double_bucket, counts.begin(), counts.end());
+}
+
+void SummaryRecord::text(std::string_view tag, std::string_view markdown) {
+  constexpr std::int32_t kString = 7;  // DT_STRING
+  Builder<Summary> summary(summary_);
+  Builder<Value> entry(summary, Summary::message_value);
+  entry.add_string(Value::string_tag, tag.data(), tag.size());
+  {
+    Builder<TensorProto> tensor(entry, Value::message_tensor);
+    tensor.add_enum(TensorProto::enum_dtype, kString);
+    {
+      Builder<Shape> shape(tensor, TensorProto::message_shape);
+      Builder<Dim>(shape, Shape::message_dim).add_int64(Dim::int64_size, 1);
+    }
+    tensor.add_bytes(TensorProto::bytes_string_val, markdown.data(), markdown.size());
+  }
+  Builder<Metadata> metadata(entry, Value::message_metadata);
+  Builder<PluginData>(metadata, Metadata::message_plugin_data).add_string(PluginData::string_plugin_name, "text");
+}
+
+void SummaryRecord::hyperparameters(const Json& settings, double start_time) {
+  std::string content;
+  {
+    Builder<HParams> hparams(content);
+    Builder<SessionStart> start(hparams, HParams::message_session_start_info);
+    for (const auto& [key, setting] : settings.items()) {
+      if (!setting.is_number() && !setting.is_boolean() && !setting.is_string()) continue;
+      Builder<Entry> entry(start, SessionStart::message_hparams);
+      entry.add_string(Entry::string_key, key);
+      Builder<Setting> value(entry, Entry::message_value);
+      if (setting.is_number()) value.add_double(Setting::double_number_value, setting.get<double>());
+      if (setting.is_boolean()) value.add_bool(Setting::bool_bool_value, setting.get<bool>());
+      if (setting.is_string()) value.add_string(Setting::string_string_value, setting.get<std::string>());
+    }
+    start.add_double(SessionStart::double_start_time_secs, start_time);
+  }
+  Builder<Summary> summary(summary_);
+  Builder<Value> entry(summary, Summary::message_value);
+  entry.add_string(Value::string_tag, "_hparams_/session_start_info");
+  Builder<Metadata> metadata(entry, Value::message_metadata);
+  Builder<PluginData> data(metadata, Metadata::message_plugin_data);
+  data.add_string(PluginData::string_plugin_name, "hparams");
+  data.add_bytes(PluginData::bytes_content, content);
 }
 
 std::string SummaryRecord::record(double wall_time, std::uint64_t step) const {

@@ -44,11 +44,11 @@ void tell(const std::string& trouble) {
 
 }  // namespace
 
-RunLog::RunLog(const fs::path& folder, std::uint64_t first_step)
+RunLog::RunLog(const fs::path& folder, std::uint64_t first_step, const RunSettings& settings)
     : metrics_(folder / kMetrics, tell),
       rejects_(folder / kRejects, tell),
       positions_(folder / kPositions, tell),
-      events_(folder, first_step, tell) {}
+      events_(folder, first_step, settings, tell) {}
 
 RunLog::~RunLog() = default;
 

@@ -33,7 +33,7 @@ class RunLog {
  public:
   /// Opens the files of `folder` for appending; they need not exist. `first_step` is the first step that will be
   /// written, even if it was written before. Throws std::system_error with the path.
-  RunLog(const std::filesystem::path& folder, std::uint64_t first_step);
+  RunLog(const std::filesystem::path& folder, std::uint64_t first_step, const RunSettings& settings = {});
   ~RunLog();
   RunLog(const RunLog&) = delete;
   RunLog& operator=(const RunLog&) = delete;

@@ -22,6 +22,7 @@
 #include "stages/tokenizer/vocabulary_file.h"
 #include "trainer/backend/open_device.h"
 #include "trainer/config/model_keys.h"
+#include "trainer/config/train_keys.h"
 #include "trainer/optimizer/learning_rate.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/held_out_set.h"
@@ -51,6 +52,25 @@ fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
                                                                : fs::path("runs") / run.stream.name;
   require_name(run_dir);
   return run_dir;
+}
+
+/// All keys of the model and of training, for comparing runs.
+std::shared_ptr<const Json> keys_of(const RunConfig& run) {
+  Json keys;
+  const auto add = [&keys](const std::string& table, const Json& members) {
+    for (const auto& [name, value] : members.items()) keys[table + "." + name] = value;
+  };
+  Json model;
+  model_keys().write_all(run.model, model);
+  add("model", model);
+  for (const auto& table : train_keys()) {
+    Json members;
+    table.write_all(run.train, members);
+    add(table.name(), members);
+  }
+  keys["seed"] = run.stream.seed;
+  keys["sequence_length"] = run.stream.sequence_length;
+  return std::make_shared<const Json>(std::move(keys));
 }
 
 /// A tokenizer for other programs, where one can be made of the run's vocabulary.
@@ -298,6 +318,7 @@ TrainSetup TrainingRun::setup() {
   setup.checkpoints = folder_->checkpoints();
   setup.checkpoint_texts = tokenizer_texts(vocabulary_path_, run_.model.max_position_embeddings);
   setup.identity = identity_;
+  setup.settings = {.files = run_.resolved, .keys = keys_of(run_)};
   setup.profile = options_.profile;
   return setup;
 }

@@ -1,6 +1,7 @@
 #include <cstring>
 #include <fstream>
 #include <iterator>
+#include <memory>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,6 +13,8 @@
 #include "stages/compression/gzip_member.h"
 #include "stages/compression/zstd_frame.h"
 #include "stages/errors.h"
+#include "stages/io/input_file.h"
+#include "stages/shards/shard_to_bytes.h"
 #include "tests/temporary_folder.h"
 
 namespace millrace {
@@ -43,7 +46,8 @@ std::string bytes_of_hex(const std::string& hex) {
 class Written {
  public:
   explicit Written(const char* format, IdType type = IdType::i32,
-                   const std::vector<std::vector<TokenId>>& documents = {{5, 6, 7}, {8, 9}})
+                   const std::vector<std::vector<TokenId>>& documents = {{5, 6, 7}, {8, 9}},
+                   const std::string& id = "id")
       : format_(*document_format(format)), rules_{type, 100, 9} {
     StagedFolder staged(path(), "{}");
     DocumentFiles files;
@@ -52,7 +56,7 @@ class Written {
     files.tokenizer = "tiny.model";
     const auto writer = format_.writer(staged, files);
     for (const std::vector<TokenId>& ids : documents) {
-      writer->add({ids, "id", {"shard.jsonl", corpus_.documents, corpus_.documents + 1, 0}});
+      writer->add({ids, id, {"shard.jsonl", corpus_.documents, corpus_.documents + 1, 0}});
       ++corpus_.documents;
       corpus_.tokens += ids.size();
     }
@@ -155,6 +159,16 @@ TEST(Olmo, CheckNamesTheLineOrByteOfWhatIsWrong) {
   const std::string begun = other.add("0,4,,,1\n3,6,,,2\n");
   csv.replace("c/part-00-00000.csv.gz", 0, begun + other.finish());
   EXPECT_THAT(csv.damage(), testing::Contains(HasSubstr("line 2: ids 3 to 6, but the line before ends at 4")));
+}
+
+TEST(Olmo, ADocumentIsOneLineWhateverItsIdHolds) {
+  const Written written("olmo", IdType::u16, kEnded, "a\nb\r\n\"c\", d");
+  const auto csv = open_bytes(std::make_unique<InputFile>((written.path() / "c" / "part-00-00000.csv.gz").string()),
+                              Container::gzip);
+  std::string text(1000, '\0');
+  text.resize(csv->read(text.data(), text.size()).bytes);
+  EXPECT_EQ(text, "0,4,\"a\\nb\\r\\n\"\"c\"\", d\",shard.jsonl,1\n4,6,\"a\\nb\\r\\n\"\"c\"\", d\",shard.jsonl,2\n");
+  EXPECT_THAT(written.damage(), IsEmpty());
 }
 
 TEST(Mds, WritesThePublishedVector) {

@@ -27,7 +27,7 @@ TEST(EventLog, BeginsAFileThatComesBehindAllThatAreThere) {
   const TemporaryFolder folder;
   const std::string of_a_clock_that_was_ahead = "events.out.tfevents.9999999998.host.1.0";
   write_text(folder.path() / of_a_clock_that_was_ahead, "");
-  const EventLog log(folder.path(), 0, [](const std::string&) {});
+  const EventLog log(folder.path(), 0, {}, [](const std::string&) {});
   const std::vector<std::string> names = names_in(folder.path());
   ASSERT_EQ(names.size(), 2u);
   EXPECT_EQ(names.front(), of_a_clock_that_was_ahead);
@@ -36,7 +36,7 @@ TEST(EventLog, BeginsAFileThatComesBehindAllThatAreThere) {
 
 TEST(EventLog, WritesNothingForALineWithoutNumbersOfItsOwn) {
   const TemporaryFolder folder;
-  EventLog log(folder.path(), 0, [](const std::string&) {});
+  EventLog log(folder.path(), 0, {}, [](const std::string&) {});
   const fs::path file = folder.path() / names_in(folder.path()).front();
   const std::string before = text_of(file);
   log.add({{"step", 3}, {"eval", {{"prose", nullptr}}}, {"overall", nullptr}});
