@@ -76,6 +76,7 @@ Json identity_of(const VocabularyFile& file, std::string_view bytes, const std::
   facts["split_digits"] = file.split_digits;
   facts["byte_fallback"] = file.byte_fallback;
   facts["slow_because"] = why_not;
+  facts["ids_as"] = ids_as(why_not);
   if (why_not.empty()) {
     facts["words_independent"] = UnigramEncoder(file).words_end_at_blanks();
   } else {
@@ -119,6 +120,7 @@ void print_table(const Json& facts) {
   }
   const std::string slow = text_of(facts["slow_because"]);
   line("encoder", slow.empty() ? "Millrace's own" : "libsentencepiece, slower: " + slow);
+  line("ids as", text_of(facts["ids_as"]));
   if (slow.empty()) {
     line("words independent",
          facts["words_independent"].get<bool>() ? "yes: no piece crosses a blank" : "no: some pieces cross a blank");

@@ -30,6 +30,7 @@ void to_json(Json& json, const ExportManifest& manifest) {
           {"version", kVersion},
           {"identity", manifest.identity},
           {"id_type", manifest.id_type},
+          {"ids_as", manifest.ids_as},
           {"sequence_length", manifest.length},
           {"rows", manifest.rows},
           {"stream_ended", manifest.stream_ended},
@@ -48,6 +49,7 @@ void from_json(const JsonValue& json, ExportManifest& manifest) {
   if (json.get<std::string>(kSum) != hash_of(content)) json.at(kSum).fail("is not the checksum of the rest");
   manifest.identity = json.get<ExportIdentity>("identity");
   manifest.id_type = json.get<std::string>("id_type");
+  manifest.ids_as = json.get<std::string>("ids_as", "");
   manifest.length = json.get<int>("sequence_length");
   manifest.rows = json.get<std::uint64_t>("rows");
   manifest.stream_ended = json.get<bool>("stream_ended");

@@ -21,6 +21,7 @@ namespace millrace {
 struct ExportManifest {
   ExportIdentity identity;
   std::string id_type;  ///< As name_of(IdType); of rows, "i32".
+  std::string ids_as;   ///< Whose ids they are: as ids_as(). Empty: an output of an earlier program.
   int length = 0;       ///< Of rows: T; else 0.
   std::uint64_t rows = 0;
   bool stream_ended = false;     ///< Of rows: before there were as many as asked for.

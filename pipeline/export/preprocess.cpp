@@ -106,6 +106,7 @@ PreprocessResult preprocess(const StreamConfig& config, const Vocabulary& vocabu
   PreprocessResult result;
   ExportManifest& manifest = result.manifest;
   manifest.identity = identity;
+  manifest.ids_as = ids_as(vocabulary.slow_because());
   if (documents != nullptr) {
     manifest.id_type = name_of(documents->id_type(identity.vocabulary_size));
     result.end = export_documents(config, corpora, vocabulary,

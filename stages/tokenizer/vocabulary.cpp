@@ -77,6 +77,10 @@ std::uint64_t next_number() {
 
 }  // namespace
 
+std::string ids_as(const std::string& slow_because) {
+  return slow_because.empty() ? "libsentencepiece 0.1.97 to 0.2.1" : "libsentencepiece " MILLRACE_SENTENCEPIECE_VERSION;
+}
+
 struct Vocabulary::Impl {
   explicit Impl(std::string model) : bytes(std::move(model)) {}
   ~Impl() { delete library.load(); }

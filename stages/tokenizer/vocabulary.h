@@ -10,6 +10,11 @@
 
 namespace millrace {
 
+/// Which versions of libsentencepiece give the ids that Vocabulary::encode gives, ties included: its own encoder's, or,
+/// with a reason of slow_because, those of the library that the program was built with. Versions 0.2.2 and 0.2.3 break
+/// ties otherwise.
+std::string ids_as(const std::string& slow_because);
+
 /// A SentencePiece vocabulary: text to ids and back. Immutable; one object serves every thread.
 /// Ids are exactly libsentencepiece's. Adds no bos or eos: rows do that.
 class Vocabulary {

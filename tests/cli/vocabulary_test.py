@@ -70,6 +70,7 @@ class Vocabulary(unittest.TestCase):
         self.assertEqual((facts["pieces"], facts["special_ids"]["pad"], facts["of_type"]["byte"]), (700, 0, 256))
         self.assertTrue(facts["words_independent"])
         self.assertEqual(facts["slow_because"], "")
+        self.assertEqual(facts["ids_as"], "libsentencepiece 0.1.97 to 0.2.1")
 
     def tokenize(self, content, *options):
         path = os.path.join(self.folder, "in.jsonl")
