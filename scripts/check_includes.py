@@ -30,7 +30,7 @@ ROOMS = {
     "pipeline/mix": "stages/* pipeline/config pipeline/corpora pipeline/reading pipeline/rows",
     "pipeline/stream": "stages/* pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading pipeline/rows "
                        "pipeline/mix",
-    "pipeline/plan": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows pipeline/mix",
+    "pipeline/plan": "stages/* pipeline pipeline/config pipeline/corpora pipeline/reading pipeline/rows pipeline/mix",
     "pipeline/formats": "stages/* pipeline pipeline/config pipeline/corpora pipeline/rows",
     "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/reading pipeline/rows pipeline/mix "
                        "pipeline/stream pipeline/plan pipeline/formats",

@@ -1,58 +1,20 @@
 #include "trainer/rows_to_batch.h"
 
-#include <cstddef>
-#include <stdexcept>
+#include <cstdint>
 
 namespace millrace {
-namespace {
 
-template <class T>
-void append(std::vector<T>& to, const std::vector<T>& from, std::size_t length) {
-  if (from.size() != length) throw std::logic_error("rows of different lengths in one batch");
-  to.insert(to.end(), from.begin(), from.end());
-}
-
-const Row& row_in(const Row& row) {
-  return row;
-}
-const Row& row_in(const StreamRow& row) {
-  return row.row;
-}
-
-template <class AnyRow>
-void lay_out(std::span<const AnyRow> rows, RowArrays& arrays) {
-  for (auto* ids : {&arrays.tokens, &arrays.labels, &arrays.segment_ids, &arrays.positions}) ids->clear();
-  arrays.loss_weights.clear();
-  const std::size_t length = row_in(rows.front()).tokens.size();
-  arrays.rows = static_cast<int>(rows.size());
-  arrays.length = static_cast<int>(length);
-  for (const AnyRow& any_row : rows) {
-    const Row& row = row_in(any_row);
-    append(arrays.tokens, row.tokens, length);
-    append(arrays.labels, row.labels, length);
-    append(arrays.loss_weights, row.loss_weights, length);
-    append(arrays.segment_ids, row.segment_ids, length);
-    append(arrays.positions, row.positions, length);
-  }
-}
-
-}  // namespace
-
-TokenBatch RowArrays::batch(int first_row, int count) const {
-  const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(length);
+TokenBatch batch_of(const RowArrays& arrays, int first_row, int count) {
+  const std::size_t first = static_cast<std::size_t>(first_row) * static_cast<std::size_t>(arrays.length);
   TokenBatch batch;
   batch.rows = count;
-  batch.length = length;
-  batch.tokens = tokens.data() + first;
-  batch.labels = labels.data() + first;
-  batch.loss_weights = loss_weights.data() + first;
-  batch.segment_ids = segment_ids.data() + first;
-  batch.positions = positions.data() + first;
+  batch.length = arrays.length;
+  batch.tokens = arrays.tokens.data() + first;
+  batch.labels = arrays.labels.data() + first;
+  batch.loss_weights = arrays.loss_weights.data() + first;
+  batch.segment_ids = arrays.segment_ids.data() + first;
+  batch.positions = arrays.positions.data() + first;
   return batch;
-}
-
-void gather_rows(std::span<const StreamRow> rows, RowArrays& arrays) {
-  lay_out(rows, arrays);
 }
 
 double mean_loss_weight(std::span<const StreamRow> rows, std::size_t micro_rows) {
@@ -60,12 +22,6 @@ double mean_loss_weight(std::span<const StreamRow> rows, std::size_t micro_rows)
   for (const StreamRow& row : rows)
     for (const float weight : row.row.loss_weights) sum += static_cast<double>(weight);
   return sum * (static_cast<double>(micro_rows) / static_cast<double>(rows.size()));
-}
-
-RowArrays rows_of(std::span<const Row> rows) {
-  RowArrays arrays;
-  lay_out(rows, arrays);
-  return arrays;
 }
 
 RowArrays causal_rows(const std::vector<TokenId>& ids, int length, TokenId pad) {

@@ -33,18 +33,6 @@ std::optional<Vocabulary> vocabulary_of(const RowsView& view, const ExportIdenti
   return vocabulary;
 }
 
-/// Names as the rows' provenance numbers them: corpora in the order of first mention, their shards in natural order.
-RowContext context_of(const StreamConfig& config, const ExportIdentity& identity, const Vocabulary* vocabulary) {
-  RowContext context{config, vocabulary, {}, {}};
-  for (const RunCorpus& corpus : corpora_of(config, FindShards::no)) {
-    context.corpora.push_back(corpus.corpus.name);
-    std::vector<std::string>& shards = context.shards.emplace_back();
-    for (const ShardFingerprint& shard : identity.shards)
-      if (shard.corpus == corpus.corpus.name) shards.push_back(shard.shard);
-  }
-  return context;
-}
-
 }  // namespace
 
 bool is_preprocessed(const std::filesystem::path& folder) {
@@ -65,7 +53,8 @@ void inspect_rows(const RowsView& view) {
         fmt::format("{}: holds {} rows: there is no row {}", view.folder.string(), manifest.rows, view.first));
   const std::optional<Vocabulary> vocabulary = vocabulary_of(view, identity);
   const StreamConfig config = phases_in(identity.facts, (view.folder / kOutputManifest).string());
-  const RowContext context = context_of(config, identity, vocabulary ? &*vocabulary : nullptr);
+  const RowNames names = reader.names(config);
+  const RowContext context{config, vocabulary ? &*vocabulary : nullptr, names.corpora, names.shards};
   RowCounts counts(config, static_cast<TokenId>(identity.vocabulary_size) - Vocabulary::kExtraIds, view.mixing);
   const std::uint64_t end = view.first + std::min(view.rows, manifest.rows - view.first);
   for (std::uint64_t number = view.first; number < end; ++number) {

@@ -4,7 +4,6 @@
 
 #include "cli/console/progress.h"
 #include "cli/console/text_table.h"
-#include "pipeline/json_text.h"
 
 namespace millrace {
 
@@ -28,17 +27,6 @@ std::string order_table(const std::vector<RunCorpus>& corpora, const std::vector
   }
   add("all", lanes, memory, replay, "");
   return table.text();
-}
-
-Json order_json(const std::vector<RunCorpus>& corpora, const std::vector<ReadingPlan>& plans) {
-  Json all = Json::array();
-  for (std::size_t i = 0; i < corpora.size(); ++i)
-    all.push_back({{"name", corpora[i].corpus.name},
-                   {"shards_at_once", plans[i].lanes},
-                   {"window_tokens", plans[i].window},
-                   {"memory_bytes", plans[i].memory_bytes()},
-                   {"replay_bytes", plans[i].replay_bytes()}});
-  return all;
 }
 
 }  // namespace millrace

@@ -3,8 +3,6 @@
 #include <string>
 #include <vector>
 
-#include <nlohmann/json_fwd.hpp>
-
 #include "pipeline/corpora/corpus_set.h"
 #include "pipeline/reading/lanes.h"
 
@@ -13,6 +11,5 @@ namespace millrace {
 /// How the corpora are read, a row for each: how many shards side by side, in windows of how many tokens, the memory
 /// that takes, and what is read again at most to go on after a stop. `plans`: of the corpora.
 std::string order_table(const std::vector<RunCorpus>& corpora, const std::vector<ReadingPlan>& plans);
-nlohmann::ordered_json order_json(const std::vector<RunCorpus>& corpora, const std::vector<ReadingPlan>& plans);
 
 }  // namespace millrace

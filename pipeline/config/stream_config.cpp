@@ -18,4 +18,11 @@ std::uint64_t max_document_tokens_of(const StreamConfig& config) {
   return first.max_document_tokens;
 }
 
+StreamConfig stream_up_to(StreamConfig config, std::uint64_t positions) {
+  std::vector<Phase>& phases = config.phases;
+  while (phases.size() > 1 && phases[phases.size() - 2].until >= positions) phases.pop_back();
+  phases.back().until = positions;
+  return config;
+}
+
 }  // namespace millrace

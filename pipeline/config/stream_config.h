@@ -46,4 +46,7 @@ struct StreamConfig {
 /// whole run: throws ConfigError if the phases' objectives differ in it.
 std::uint64_t max_document_tokens_of(const StreamConfig& config);
 
+/// The stream, ended after this many positions. REQUIRES: it has as many, and they are not 0.
+StreamConfig stream_up_to(StreamConfig config, std::uint64_t positions);
+
 }  // namespace millrace

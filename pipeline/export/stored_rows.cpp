@@ -44,6 +44,14 @@ StoredRowReader::StoredRowReader(std::filesystem::path folder)
         fmt::format("{}: holds format {}, expected format rows", folder_.string(), manifest_.identity.format));
 }
 
+RowNames StoredRowReader::names(const StreamConfig& config) const {
+  std::vector<RunCorpus> corpora = corpora_of(config, FindShards::no);
+  for (RunCorpus& corpus : corpora)
+    for (const ShardFingerprint& shard : manifest_.identity.shards)
+      if (shard.corpus == corpus.corpus.name) corpus.shards.push_back(shard.shard);
+  return row_names(config, corpora);
+}
+
 StreamRow StoredRowReader::row(std::uint64_t number) {
   part_of(number);
   return part_->row(number);

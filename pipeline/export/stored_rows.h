@@ -10,6 +10,7 @@
 #include "pipeline/export/export_manifest.h"
 #include "pipeline/formats/rows_part.h"
 #include "pipeline/rows/batch_source.h"
+#include "pipeline/rows/row_names.h"
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
@@ -23,6 +24,8 @@ class StoredRowReader {
 
   const std::filesystem::path& folder() const { return folder_; }
   const ExportManifest& manifest() const { return manifest_; }
+  /// What the rows' provenance numbers. `config`: phases_in() the manifest's identity.
+  RowNames names(const StreamConfig& config) const;
   /// REQUIRES: number < manifest().rows. Throws DataError, naming the bytes, for a row that is damaged.
   StreamRow row(std::uint64_t number);
   /// The header of the part that has the row. REQUIRES and throws as row().

@@ -78,11 +78,7 @@ void keep_loss_rows(const RunConfig& from, RunConfig& run) {
 }
 
 StreamConfig trained_stream(const RunConfig& run) {
-  StreamConfig stream = run.stream;
-  const std::uint64_t tokens = run.train.tokens;
-  while (stream.phases.size() > 1 && stream.phases[stream.phases.size() - 2].until >= tokens) stream.phases.pop_back();
-  stream.phases.back().until = tokens;
-  return stream;
+  return stream_up_to(run.stream, run.train.tokens);
 }
 
 }  // namespace millrace

@@ -91,7 +91,7 @@ Evaluation evaluate(const Scorer& score, const std::vector<HeldOutTokens>& held_
     sum.text_bytes = corpus.text_bytes;
     const RowArrays rows = causal_rows(corpus.ids, length, pad);
     for (int row = 0; row < rows.rows; row += batch_rows)
-      add_batch(sum, score, rows.batch(row, std::min(batch_rows, rows.rows - row)), unigram);
+      add_batch(sum, score, batch_of(rows, row, std::min(batch_rows, rows.rows - row)), unigram);
     evaluation.add(corpus.corpus, sum);
   }
   return evaluation;
@@ -107,7 +107,7 @@ Evaluation evaluate(const Scorer& score, const ObjectiveRows& rows, int batch_ro
           rows_of(std::span(corpus.rows)
                       .subspan(row)
                       .first(std::min(static_cast<std::size_t>(batch_rows), corpus.rows.size() - row)));
-      add_batch(sum, score, batch.batch(0, batch.rows), unigram);
+      add_batch(sum, score, batch_of(batch, 0, batch.rows), unigram);
     }
     evaluation.add(corpus.corpus, sum);
   }

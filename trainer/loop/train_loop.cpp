@@ -353,7 +353,7 @@ StepStatistics TrainLoop::forward_backward(const Batch& batch) {
   const auto part = [&](std::size_t i) { return rows.subspan(i * micro_rows, micro_rows); };
   const auto micro_batch = [&](std::size_t i) {
     gather_rows(part(i), rows_);
-    TokenBatch gathered = rows_.batch(0, rows_.rows);
+    TokenBatch gathered = batch_of(rows_, 0, rows_.rows);
     gathered.seed = setup_.seed;
     gathered.step = state_.step;
     gathered.first_row = i * micro_rows;

@@ -179,7 +179,7 @@ class Step {
   void operator()(const std::vector<StreamRow>& rows) {
     memory_.zero_gradients();
     gather_rows(rows, arrays_);
-    model_.forward_backward(arrays_.batch(0, arrays_.rows), 1.0);
+    model_.forward_backward(batch_of(arrays_, 0, arrays_.rows), 1.0);
     EXPECT_GT(optimizer_.gradient_norm(), 0.0);
     optimizer_.update(0.01, 0.5);
   }
