@@ -35,6 +35,8 @@ ROOMS = {
     "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/reading pipeline/rows pipeline/mix "
                        "pipeline/stream pipeline/plan pipeline/formats",
     "pipeline/sample": "stages/* pipeline",
+    "pipeline/python": "stages stages/tokenizer pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading "
+                       "pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export",
     "model": "",
     "model/config": "",
     "model/kernels": "model",
@@ -110,6 +112,7 @@ LIBRARIES = {
     "DuckDB": ("duckdb.h",),
     "xxHash": ("xxhash.h", "xxh3.h"),
     "protozero": ("protozero/",),
+    "pybind11": ("pybind11/",),
     "ISA-L": ("isa-l/", "isa-l.h"),
     "MPI": ("mpi.h",),
     "GoogleTest": ("gtest/", "gmock/"),
@@ -130,7 +133,7 @@ LIBRARY_ROOMS = {
     "toml++": ("pipeline/keys",),
     "CLI11": ("cli/console", "cli/main.cpp"),
     "spdlog": ("trainer", "cli"),
-    "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan"),
+    "oneTBB": ("pipeline/corpora", "pipeline/stream", "pipeline/plan", "pipeline/python"),
     "oneDNN": ("model/cpu", "model/cost"),
     "OpenMP": ("model", "trainer"),
     "CUDA": ("model/cuda",),
@@ -143,6 +146,7 @@ LIBRARY_ROOMS = {
     "DuckDB": ("stages/parquet",),
     "xxHash": ("stages", "pipeline", "trainer", "cli"),
     "protozero": ("trainer/metrics",),
+    "pybind11": ("pipeline/python",),
     "ISA-L": ("trainer/metrics",),
     "intrinsics": ("stages", "model"),
     "POSIX": ("stages", "pipeline", "trainer", "cli"),

@@ -8,6 +8,7 @@
 #   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
 #   scripts/deps.sh transformers   also transformers, lm-evaluation-harness and a PyTorch without CUDA in
 #                                  build/deps/transformers: for the tests that open exported models (ctest -L long)
+#   scripts/deps.sh python   install the Python module with pip: its wheels in build/deps/python, so that pip needs no network
 #   scripts/deps.sh --list STEP    prints the step's packages and installs nothing
 # Installs as root, or through sudo. scripts/check_deps.py compares these lists with what the build really uses.
 set -euo pipefail
@@ -20,7 +21,8 @@ run_packages=(
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
   libprotozero-dev libisal-dev
 )
-test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy zstd chromium-headless-shell fonts-dejavu-core)
+test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy python3-dev pybind11-dev zstd
+  chromium-headless-shell fonts-dejavu-core)
 # PyTorch multiplies f32 with the installed BLAS; the slow reference BLAS would make bench_model's comparison
 # meaningless.
 bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
@@ -28,8 +30,9 @@ fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
 cuda_packages=(python3)
 transformers_packages=(python3-venv binutils)
+python_packages=(python3-dev python3-pip python3-venv)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|python, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -43,6 +46,7 @@ case $step in
   check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
   cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
   transformers) packages=("${run_packages[@]}" "${test_packages[@]}" "${transformers_packages[@]}") ;;
+  python) packages=("${run_packages[@]}" "${python_packages[@]}") ;;
   *) usage ;;
 esac
 if $list_only; then printf '%s\n' "${packages[@]}"; exit 0; fi
@@ -106,6 +110,16 @@ nvidia-cublas==13.1.0.3 --hash=sha256:ee8722c1f0145ab246bccb9e452153b5e0515fd094
 nvidia-cudnn-cu13==9.19.0.56 --hash=sha256:d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
 "
 
+# What `pip install .` builds with, and what the module needs: for CPython 3.11, of x86_64 or aarch64.
+python_version=1
+python_wheels="
+numpy==2.4.6 --hash=sha256:89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93 --hash=sha256:0ab0a9c4ffb1a6d95ef519fe4247dba8eb6b18ad93999f76b7f657039acabd47
+packaging==26.4 --hash=sha256:81383611a09c1bc0b08b76e0fd5829d7c6824c65b27a6aee339da133f4233ea2
+pathspec==1.1.1 --hash=sha256:a00ce642f577bf7f473932318056212bc4f8bfdf53128c78bbd5af0b9b20b189
+pybind11==3.1.0 --hash=sha256:b8488090f8acffbcb6b5d6a85571a6827a0a2981ffb75e5a0b27b87c4a6b7dd0
+scikit-build-core==1.1.2 --hash=sha256:7f4f959a467692db50bdd1ea7ce1507f2c7972e6023b753ee302d169bc4cec85
+"
+
 # True if build/deps/NAME holds the complete pinned version: its list of checksums is written last and names the
 # version.
 fetched() { # NAME VERSION
@@ -166,6 +180,16 @@ transformers_files() {
   python3 "$root/scripts/stub_libraries.py" lib/python3*/site-packages/torch/lib >/dev/null
 }
 
+python_files() {
+  local machine platforms=() tag
+  machine=$(uname -m)
+  for tag in manylinux_2_28 manylinux_2_27 manylinux2014; do platforms+=(--platform "${tag}_$machine"); done
+  echo "$python_wheels" >"$work/requirements.txt"
+  python3 -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+    "${platforms[@]}" --python-version 3.11 --implementation cp --abi cp311 \
+    --requirement "$work/requirements.txt" --dest .
+}
+
 fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their checksums
   new=$PWD/build/deps/$1.new
   work=$(mktemp -d)
@@ -220,4 +244,5 @@ else say "no DuckDB for $(uname -m): the program will be built without Parquet";
 require_of_npm uplot "$uplot_version"
 if [ "$step" = cuda ]; then require_cuda; fi
 if [ "$step" = transformers ]; then require_transformers; fi
+if [ "$step" = python ]; then require python "$python_version" "PyPI (18 MB)"; fi
 say "everything for '$step' is there"

@@ -1,0 +1,100 @@
+"""From which states a stream goes on: states_test.py MILLRACE"""
+
+import json
+import pathlib
+import shutil
+import tempfile
+import unittest
+
+from python_run import expect_batch, inspected, program
+
+import millrace
+import tiny_run
+
+
+class States(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-python-"))
+        cls.run_file = tiny_run.write_run(cls.folder)
+        cls.rows = inspected(cls.run_file, 240)
+        with millrace.Stream(cls.run_file) as stream:  # Four rows a batch; the second phase begins with row 80.
+            for _ in range(5):
+                next(stream)
+            cls.state = stream.state()
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def copy(self, name, *changes):
+        """The run in a folder of its own, with texts of its files replaced: (file, before, after)."""
+        folder = self.folder / name
+        shutil.copytree(self.folder, folder, ignore=lambda _, names: set(names) - {
+            "data", "prose.jsonl", "code.jsonl", "mix.toml", "ul2.toml", "causal.toml", "run.toml", "vocab.model"})
+        run = folder / "run.toml"
+        run.write_text(run.read_text().replace(str(self.folder / "data"), str(folder / "data")))
+        for file, before, after in changes:
+            text = (folder / file).read_text()
+            self.assertIn(before, text)
+            (folder / file).write_text(text.replace(before, after))
+        return run
+
+    def refusal(self, run, state=None, **options):
+        with self.assertRaises(millrace.ConfigError) as raised:
+            millrace.Stream(run, start=state or self.state, **options)
+        return str(raised.exception)
+
+    def test_a_state_opens_where_its_data_was_moved_to(self):
+        with millrace.Stream(self.copy("moved"), start=self.state, batch_rows=10) as stream:
+            expect_batch(self, next(stream), self.rows[20:30])
+
+    def test_what_would_change_the_rows_is_refused_by_name(self):
+        self.assertIn("seed: 3 there, 4 here", self.refusal(self.run_file, sets=["seed=4"]))
+        self.assertIn("phase 1 objective", self.refusal(self.run_file, sets=["phase.0.objective.denoiser.span.mean_span=4"]))
+        self.assertIn("phase 1 until: 5120 there, 1280 here", self.refusal(self.run_file, sets=["phase.0.until=1280"]))
+        message = self.refusal(self.copy("longer", ("data/code.jsonl", "mill", "mills")))
+        self.assertIn('corpus "code": its shards were changed', message)
+        self.assertNotIn("prose", message)
+        run = self.copy("words")
+        run.with_name("vocab.model").write_bytes(tiny_run.vocabulary(tiny_run.WORDS[::-1]))
+        self.assertIn("vocabulary: hash", self.refusal(run))
+        other = dict(self.state, stream_version=3)
+        self.assertIn("version 3 of the stream", self.refusal(self.run_file, other))
+
+    def test_phases_to_come_may_be_changed(self):
+        for change in "phase.0.until=6400", "phase.1.until=20480", "phase.1.objective.separator=none":
+            with millrace.Stream(self.run_file, start=self.state, sets=[change]) as stream:
+                self.assertEqual(stream.row, 20)
+                expect_batch(self, next(stream), self.rows[20:24])
+
+    def test_positions_that_the_program_wrote_open(self):
+        run_folder = self.folder / "trained"
+        program("train", self.run_file, "--run-dir", run_folder, "--set", "train.tokens=8192", "--set", "eval.tokens=0")
+        states = sorted(run_folder.glob("checkpoints/*/state.json"))
+        self.assertEqual(len(states), 2)
+        for state in states:
+            position = json.loads(state.read_text())["position"]  # As a line of positions.jsonl.
+            if position["row"] == 128:
+                continue
+            with millrace.Stream(self.run_file, start=position, batch_rows=3) as stream:
+                expect_batch(self, next(stream), self.rows[position["row"]:position["row"] + 3])
+        with millrace.Stream(run_folder / "run.toml", start=position) as stream:
+            self.assertEqual(stream.rows, 128)  # It ends where training does.
+
+    def test_damage_of_a_state_is_named(self):
+        for damage, message in ((lambda state: state.pop("ledger"), "ledger"),
+                                (lambda state: state["position"].update(row=-1), "position.row is -1"),
+                                (lambda state: state["position"]["corpora"][0].update(epoch="x"), "corpora[0].epoch"),
+                                (lambda state: state.update(run={}), "run is empty"),
+                                (lambda state: state.clear(), "stream_version")):
+            state = json.loads(json.dumps(self.state))
+            damage(state)
+            with self.subTest(message=message):
+                found = self.refusal(self.run_file, state or {"x": 1})
+                self.assertTrue(found.startswith("start: "), found)
+                self.assertIn(message, found)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
