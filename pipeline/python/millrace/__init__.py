@@ -43,6 +43,16 @@ def _data(data: Optional[Path]) -> bytes:
     return _bytes(os.environ.get("MILLRACE_DATA", "") if data is None else data)
 
 
+def _object(text: str) -> Dict[str, Any]:
+    value: Dict[str, Any] = json.loads(text)
+    return value
+
+
+def _objects(text: str) -> List[Dict[str, Any]]:
+    value: List[Dict[str, Any]] = json.loads(text)
+    return value
+
+
 class Batch:
     """Rows that follow each other. The arrays are this batch's own, C-contiguous and writable: `torch.from_dlpack` and
     `jax.dlpack.from_dlpack` take them without a copy."""
@@ -52,6 +62,8 @@ class Batch:
     loss_weights: numpy.ndarray  #: float32 (rows, T). 1 where the loss counts, else 0.
     segment_ids: numpy.ndarray  #: int32 (rows, T). 1, 2, ...: attention stays within a segment; 0 on padding.
     positions: numpy.ndarray  #: int32 (rows, T). Position ids, as for RoPE.
+
+    _origins: _core.BatchOrigins
 
     __slots__ = (*ARRAYS, "_origins")
 
@@ -89,12 +101,12 @@ class Batch:
         rows = len(self)
         if not -rows <= row < rows:
             raise IndexError(f"this batch has {rows} rows: there is no row {row}")
-        return json.loads(self._origins.examples(row % rows))
+        return _objects(self._origins.examples(row % rows))
 
     def rejects(self) -> List[Dict[str, Any]]:
         """Records that could not be read and were passed over on the way to these rows, as rejects.jsonl has them, with
         their corpus."""
-        return json.loads(self._origins.rejects())
+        return _objects(self._origins.rejects())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,12 +161,12 @@ class Stream:
 
     def state(self) -> Dict[str, Any]:
         """Where the stream stands behind the last batch handed out: a dict of JSON, a few KB, for `start=`."""
-        return json.loads(self._core.state())
+        return _object(self._core.state())
 
     def ledger(self) -> Dict[str, Any]:
         """What was handed out since the stream's beginning: rows, positions, raw, loss and trimmed tokens, and `entries`
         with documents, examples and tokens of each phase, corpus and denoiser."""
-        return json.loads(self._core.ledger())
+        return _object(self._core.ledger())
 
     def close(self) -> None:
         """Ends the threads' work. What waits in another thread is woken. `with` does it, and so does `del`."""
@@ -201,7 +213,7 @@ class Stream:
         return self._core.eos()
 
 
-class Rows(Sequence[Row]):
+class Rows:
     """Any row at any time of a folder that `millrace preprocess --format rows` wrote.
 
     `rows[7]` is a Row, `rows[-1]` the last one, `rows[10:20]` and `rows.batch([3, 1])` are a Batch. It serves as a
@@ -218,6 +230,9 @@ class Rows(Sequence[Row]):
     def __len__(self) -> int:
         return len(self._core)
 
+    def __iter__(self) -> Iterator[Row]:
+        return (self[number] for number in range(len(self)))
+
     @overload
     def __getitem__(self, which: int) -> Row: ...
     @overload
@@ -230,7 +245,7 @@ class Rows(Sequence[Row]):
         if not 0 <= number < len(self):
             raise IndexError(f"{self.folder}: holds {len(self)} rows: there is no row {which}")
         batch = self.batch([number])
-        return Row(number, *(array[0] for _, array in batch.items()), batch.provenance(0))
+        return Row(number=number, provenance=batch.provenance(0), **{name: array[0] for name, array in batch.items()})
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """These rows, in this order. At least one."""
@@ -246,7 +261,7 @@ class Rows(Sequence[Row]):
     def about(self) -> Dict[str, Any]:
         """Which run and vocabulary they are of: `run`, `stream_version`, `vocabulary` (its hash), `tokenizer` (its file),
         `vocabulary_size`, `stream_ended`, `corpora`."""
-        return json.loads(self._core.about())
+        return _object(self._core.about())
 
 
 class Tokenizer:
@@ -332,7 +347,7 @@ def mix_plan(run: Path, *, data: Optional[Path] = None, tokens: float = 0, vocab
     """
     if tokens != int(tokens) or not 0 <= tokens <= 9e18:
         raise ValueError(f"tokens is {tokens}, expected a whole number from 0 to 9e18")
-    return json.loads(_core.mix_plan(_bytes(run), _data(data), list(sets), int(tokens), _bytes(vocab or "")))
+    return _object(_core.mix_plan(_bytes(run), _data(data), list(sets), int(tokens), _bytes(vocab or "")))
 
 
 def mix_check(run: Path, *, data: Optional[Path] = None, tokens: float = 0, vocab: Optional[Path] = None,

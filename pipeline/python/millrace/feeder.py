@@ -1,0 +1,398 @@
+"""One process a node makes the rows of a stream, once, and hands them to the node's readers. A reader is a rank, or one of the
+workers of a rank's DataLoader.
+
+A step has world_size x batch_rows rows that follow each other in the stream: the first batch_rows are rank 0's, the next
+ones rank 1's. A rank's steps go to its workers in turn, as DataLoader asks them. So the place where all ranks stand is one
+row of the stream, and there they can go on in any number.
+
+Reader and feeder talk through a Unix socket in Linux's abstract namespace, so that nothing is left behind by whoever ends
+how. The reader that comes first begins to listen there and starts the feeder. If a reader crashes, the feeder tells the others
+and ends; if the feeder crashes, the readers raise.
+"""
+
+import asyncio
+import dataclasses
+import errno
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import time
+from multiprocessing.util import Finalize
+from typing import Any, Dict, Iterator, List, Optional, Tuple
+
+import numpy
+
+from . import ARRAYS, Batch, ConfigError, DataError, Stream
+
+_HEADER = struct.Struct("<I")  # Bytes of JSON that follow; then come the arrays of which it tells.
+_BYE = b"."  # What a reader says before it leaves.
+_QUEUED = 2  # Batches that are ready for a reader at most, beside those on their way.
+_BYTES_A_POSITION = 4 * len(ARRAYS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What is fed; the same for all readers of a node."""
+
+    run: str
+    data: Optional[str]
+    sets: Tuple[str, ...]
+    batch_rows: int  #: Of a rank's step.
+    threads: int
+    world_size: int
+    local_world_size: int  #: Ranks on this node.
+    workers: int  #: Readers a rank.
+    drop_last: bool  #: Without the last step if it has not batch_rows for each rank.
+    timeout: float  #: Seconds in which all readers must have come.
+
+
+@dataclasses.dataclass(frozen=True)
+class FedBatch:
+    """A rank's rows of one step; arrays as in Batch."""
+
+    first_row: int
+    tokens: numpy.ndarray
+    labels: numpy.ndarray
+    loss_weights: numpy.ndarray
+    segment_ids: numpy.ndarray
+    positions: numpy.ndarray
+
+    def items(self) -> Iterator[Tuple[str, numpy.ndarray]]:
+        """The arrays by their names."""
+        return ((name, getattr(self, name)) for name in ARRAYS)
+
+
+class FeederError(RuntimeError):
+    """The feeder, or another reader, ended before it should."""
+
+
+# The reader's side.
+
+# The feeder is nobody's child, so that nobody has to wait for its end.
+_BEGIN = "import os, runpy; os.fork() and os._exit(0); runpy.run_module('millrace.feeder', run_name='__main__')"
+
+
+def _say_bye(connection: socket.socket) -> None:
+    try:
+        connection.settimeout(10)
+        connection.sendall(_BYE)
+        while connection.recv(1 << 20):  # What is on its way would break the connection before the word is read.
+            pass
+    except OSError:
+        pass
+    connection.close()
+
+
+def _start_feeder(listener: socket.socket) -> None:
+    """The feeder has the listener as its only link to this process: it is in a session of its own, out of Ctrl-C's reach."""
+    package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    subprocess.run([sys.executable, "-c", _BEGIN, str(listener.fileno())], pass_fds=[listener.fileno()], check=True,
+                   stdin=subprocess.DEVNULL, env={**os.environ, "PYTHONPATH": path}, start_new_session=True)
+
+
+def _connect(name: str, timeout: float) -> socket.socket:
+    """To the feeder of that name, which is started if there is none."""
+    address = b"\0millrace-" + name.encode()
+    until = time.monotonic() + timeout
+    while True:
+        with socket.socket(socket.AF_UNIX) as listener:
+            try:
+                listener.bind(address)
+                listener.listen(1024)
+                _start_feeder(listener)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+            connection = socket.socket(socket.AF_UNIX)
+            try:
+                connection.connect(address)
+                return connection
+            except ConnectionRefusedError:  # The feeder has all its readers and listens no more, or does not yet.
+                connection.close()
+        if time.monotonic() > until:
+            raise FeederError(f"millrace: the feeder {name} takes no reader; another job of the same group is at work: name "
+                              "the groups apart with group=")
+        time.sleep(0.01)
+
+
+class Reader:
+    """A reader's rows, as an iterator of FedBatch. `name` tells feeders of a node apart."""
+
+    def __init__(self, name: str, job: Job, rank: int, worker: int, start: Optional[Dict[str, Any]]) -> None:
+        self._name, self._place = name, {"worker": worker, "workers": job.workers}
+        self._state = start
+        self._text: Optional[str] = None
+        self._ended = False
+        self._failure: Optional[Exception] = None
+        self._connection = _connect(name, job.timeout)
+        # Also at the end of a process of multiprocessing, as DataLoader's workers are; not in one forked from here.
+        self._say_bye = Finalize(self, _say_bye, args=(self._connection,), exitpriority=0)
+        hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(), "start": start})
+        try:
+            self._connection.sendall(_HEADER.pack(len(hello.encode())) + hello.encode())
+        except OSError:
+            pass  # Why is told when it is read from.
+
+    def _receive(self, into: memoryview) -> None:
+        while into:
+            try:
+                count = self._connection.recv_into(into)
+            except ConnectionResetError:
+                count = 0
+            if count == 0:
+                raise FeederError(f"millrace: the feeder {self._name} of this node crashed or was killed; what it said is on "
+                                  "the standard error of the process that started it")
+            into = into[count:]
+
+    def _told(self) -> Dict[str, Any]:
+        size = bytearray(_HEADER.size)
+        self._receive(memoryview(size))
+        text = bytearray(_HEADER.unpack(size)[0])
+        self._receive(memoryview(text))
+        told: Dict[str, Any] = json.loads(text)
+        if "error" in told:
+            kinds = {"ConfigError": ConfigError, "DataError": DataError, "OSError": OSError}
+            raise kinds.get(told["error"], FeederError)(told["message"])
+        return told
+
+    def __iter__(self) -> "Reader":
+        return self
+
+    def __next__(self) -> FedBatch:
+        if self._failure is not None:
+            raise self._failure
+        if self._ended:
+            raise StopIteration
+        try:
+            told = self._told()
+            if "rows" in told:
+                values = numpy.empty((len(ARRAYS), told["rows"], told["length"]), numpy.int32)
+                self._receive(values.data.cast("B"))
+        except Exception as error:
+            self._failure = error
+            self.close()
+            raise
+        except BaseException:  # Ctrl-C: a part of a batch may have come.
+            self._failure = FeederError(f"millrace: this reader of the feeder {self._name} was interrupted: begin a new iterator")
+            self.close()
+            raise
+        if "rows" not in told:
+            self.close()
+            raise StopIteration
+        self._text = told["state"]
+        arrays = [values[i].view(numpy.float32) if name == "loss_weights" else values[i] for i, name in enumerate(ARRAYS)]
+        return FedBatch(told["first_row"], *arrays)
+
+    def state(self) -> Optional[Dict[str, Any]]:
+        """Behind the last batch: {"row", "worker", "workers", "stream"}. None at the stream's beginning."""
+        if self._text is None:
+            return self._state
+        stream = json.loads(self._text)
+        return {"row": stream["position"]["row"], **self._place, "stream": stream}
+
+    def close(self) -> None:
+        """Leaves: the feeder ends when all have."""
+        self._ended = True
+        self._say_bye()
+
+
+# The feeder's side.
+
+
+class _Link:
+    """A reader, as the feeder sees it."""
+
+    def __init__(self, hello: Dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.rank, self.worker, self.process = hello["rank"], hello["worker"], hello["process"]
+        self.start = hello["start"]
+        self.reader, self.writer = reader, writer
+        self.queue: "asyncio.Queue[Optional[List[Any]]]" = asyncio.Queue(_QUEUED)
+        self.left = asyncio.Event()
+        writer.transport.set_write_buffer_limits(high=0)  # So that drain() waits until all is out.
+
+    def __str__(self) -> str:
+        return f"the reader of rank {self.rank}, worker {self.worker} (process {self.process})"
+
+    async def said_bye(self) -> bool:
+        """Waits until the reader leaves. False if it did without a word."""
+        try:
+            return await self.reader.read(1) == _BYE
+        except ConnectionError:
+            return False
+        finally:
+            self.left.set()
+
+    async def send(self) -> None:
+        """What is queued, up to None."""
+        while (pieces := await self.queue.get()) is not None:
+            if not self.left.is_set():
+                try:
+                    self.writer.writelines(pieces)
+                    await self.writer.drain()
+                except ConnectionError:
+                    pass  # Why is watch()'s to say.
+
+    async def put(self, pieces: Optional[List[Any]]) -> None:
+        """Waits for room, or until the reader has left."""
+        putting = asyncio.ensure_future(self.queue.put(pieces))
+        leaving = asyncio.ensure_future(self.left.wait())
+        await asyncio.wait({putting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        for task in putting, leaving:
+            task.cancel()
+
+
+def _message(told: Dict[str, Any], *arrays: Any) -> List[Any]:
+    text = json.dumps(told).encode()
+    return [_HEADER.pack(len(text)), text, *arrays]
+
+
+def _first_worker(links: List[_Link], workers: int) -> Tuple[Optional[Dict[str, Any]], int]:
+    """Where the readers go on, and which worker of each rank is first. A worker's state is behind the last batch that it gave;
+    the one that gave the last batch of all is the furthest. Where all have the same, DataLoader begins with the first worker."""
+    starts = [link.start for link in links if link.start is not None]
+    if not starts:
+        return None, 0
+    furthest = max(starts, key=lambda start: start["row"])
+    same = len(starts) == len(links) and all(start["row"] == furthest["row"] for start in starts)
+    at_same_step = not same and furthest.get("workers") == workers
+    return furthest["stream"], (furthest["worker"] + 1) % workers if at_same_step else 0
+
+
+class _Feeder:
+    def __init__(self) -> None:
+        self.job: Optional[Dict[str, Any]] = None
+        self.links: Dict[Tuple[int, int], _Link] = {}
+        self.all_here = asyncio.Event()
+        self.over: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()  # All have left, or something failed.
+        self.tasks: List["asyncio.Future[Any]"] = []
+
+    def fail(self, message: str) -> None:
+        if not self.over.done():
+            self.over.set_exception(FeederError(message))
+
+    def begin(self, work: Any) -> "asyncio.Future[Any]":
+        """A task whose failure is the feeder's."""
+        task: "asyncio.Future[Any]" = asyncio.ensure_future(work)
+        task.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else self.fail(str(done.exception())))
+        self.tasks.append(task)
+        return task
+
+    async def watch(self, link: _Link) -> None:
+        """Waits until a reader leaves, which none does before all are there, nor without a word."""
+        if not await link.said_bye():
+            self.fail(f"millrace: {link} crashed or was killed")
+            return
+        link.writer.transport.abort()
+        if not self.all_here.is_set():
+            self.fail(f"millrace: {link} left before all readers were there")
+        elif all(other.left.is_set() for other in self.links.values()) and not self.over.done():
+            self.over.set_result(None)
+
+    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        size = _HEADER.unpack(await reader.readexactly(_HEADER.size))[0]
+        hello = json.loads(await reader.readexactly(size))
+        link = _Link(hello, reader, writer)
+        self.job = self.job or hello["job"]
+        key = (link.rank, link.worker)
+        if hello["job"] != self.job:
+            changed = [name for name, value in self.job.items() if hello["job"][name] != value]
+            self.fail(f"millrace: {link} wants another stream than the readers before it: {', '.join(changed)} differ")
+        elif key in self.links:
+            self.fail(f"millrace: {link} is there twice, as process {self.links[key].process}, too: each rank of a node has a "
+                      "number of its own")
+        self.links[key if key not in self.links else (*key, link.process)] = link  # type: ignore[index]
+        self.begin(self.watch(link))
+        if len(self.links) == self.job["local_world_size"] * self.job["workers"]:
+            self.all_here.set()
+
+    async def gather(self) -> None:
+        """Waits for all readers."""
+        started = time.monotonic()
+        while not self.all_here.is_set():
+            waited = time.monotonic() - started
+            timeout = self.job["timeout"] if self.job else 60
+            if waited > timeout:
+                here = ", ".join(f"rank {rank} worker {worker}" for rank, worker in sorted(self.links)) or "nobody"
+                raise FeederError(f"millrace: waited {waited:.0f} s for readers; here: {here}")
+            try:
+                await asyncio.wait_for(self.all_here.wait(), 0.2)
+            except asyncio.TimeoutError:
+                pass
+
+    async def feed(self) -> None:
+        """All steps, to all readers, as fast as they take them."""
+        job, links = self.job, self.links
+        assert job is not None
+        start, first_worker = _first_worker(list(links.values()), job["workers"])
+        ranks = sorted({link.rank for link in links.values()})
+        each, step_rows = job["batch_rows"], job["batch_rows"] * job["world_size"]
+        loop = asyncio.get_running_loop()
+        stream = await loop.run_in_executor(None, lambda: Stream(
+            job["run"], data=job["data"], sets=job["sets"], batch_rows=step_rows, threads=job["threads"], start=start))
+        senders = [self.begin(link.send()) for link in links.values()]
+        worker = first_worker
+        while True:
+            batch: Optional[Batch] = await loop.run_in_executor(None, lambda: next(stream, None))
+            if batch is None or (len(batch) < step_rows and job["drop_last"]):
+                break
+            state = stream._core.state()
+            for rank in ranks:
+                rows = slice(rank * each, min((rank + 1) * each, len(batch)))
+                if rows.start < rows.stop:
+                    told = {"first_row": batch.first_row + rows.start, "rows": rows.stop - rows.start,
+                            "length": stream.sequence_length, "state": state}
+                    await links[rank, worker].put(_message(told, *(array[rows].data.cast("B") for _, array in batch.items())))
+            worker = (worker + 1) % job["workers"]
+        stream.close()
+        for link in links.values():
+            await link.put(_message({"end": True}))
+            await link.put(None)
+        await asyncio.gather(*senders)
+        await self.over
+
+    async def tell(self, error: BaseException) -> None:
+        """All readers that are there, behind what is on its way to them."""
+        kind = next((name for name, kind in (("ConfigError", ConfigError), ("DataError", DataError), ("OSError", OSError))
+                     if isinstance(error, kind)), "FeederError")
+        here = [link for link in self.links.values() if not link.left.is_set()]
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.sleep(0)
+        for link in here:
+            link.writer.writelines(_message({"error": kind, "message": str(error)}))
+        try:
+            await asyncio.wait_for(asyncio.gather(*(link.writer.drain() for link in here), return_exceptions=True), 60)
+        except asyncio.TimeoutError:
+            pass
+
+    async def work(self, listener: socket.socket) -> int:
+        server = await asyncio.start_unix_server(self.welcome, sock=listener)
+        try:
+            for step in (self.gather, self.feed):
+                task = asyncio.ensure_future(step())
+                await asyncio.wait({task, self.over}, return_when=asyncio.FIRST_COMPLETED)
+                if self.over.done():
+                    task.cancel()
+                    self.over.result()
+                    return 0
+                task.result()
+                server.close()  # All are here: a reader that comes now is another job's.
+        except Exception as error:  # Whatever it is, the readers are told.
+            print(error, file=sys.stderr, flush=True)
+            await self.tell(error)
+            return 1
+        return 0
+
+
+async def _main(listener: socket.socket) -> int:
+    return await _Feeder().work(listener)
+
+
+if __name__ == "__main__":
+    code = asyncio.run(_main(socket.socket(fileno=int(sys.argv[1]))))
+    sys.stderr.flush()
+    os._exit(code)  # Without waiting for a thread that makes rows which nobody wants.

@@ -1,0 +1,123 @@
+"""The PyTorch dataset: torch_test.py MILLRACE      skipped where this Python has no PyTorch"""
+
+import itertools
+import json
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import unittest
+
+from python_run import inspected
+
+try:
+    import torch
+    from torch.utils.data import DataLoader
+except ImportError:
+    print("skipped: this Python has no torch")
+    sys.exit(77)
+try:
+    from torchdata.stateful_dataloader import StatefulDataLoader
+except ImportError:
+    StatefulDataLoader = None
+
+import millrace.torch
+import tiny_run
+
+ROWS = 240
+
+
+class Torch(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-python-"))
+        cls.run_file = tiny_run.write_run(cls.folder)
+        cls.rows = inspected(cls.run_file, ROWS)
+
+    @classmethod
+    def tearDownClass(cls):
+        shutil.rmtree(cls.folder)
+
+    def dataset(self, batch_rows=4, **options):
+        return millrace.torch.IterableDataset(self.run_file, batch_rows=batch_rows, threads=1, timeout=60, **options)
+
+    def expect(self, batch, first):
+        types = {"loss_weights": torch.float32}
+        rows = self.rows[first:first + len(batch["tokens"])]
+        for name in millrace.ARRAYS:
+            self.assertEqual(batch[name].dtype, types.get(name, torch.int32))
+            self.assertEqual(batch[name].tolist(), [row[name] for row in rows])
+        return first + len(rows)
+
+    def test_batches_come_in_order_from_any_number_of_workers(self):
+        for workers in 0, 2, 4:
+            at = 0
+            for batch in DataLoader(self.dataset(), batch_size=None, num_workers=workers):
+                at = self.expect(batch, at)
+            self.assertEqual(at, ROWS)
+
+    def test_ranks_have_their_part_of_each_step(self):
+        group = f"torch-{os.getpid()}"
+        loaders = [DataLoader(self.dataset(3, rank=rank, world_size=2, group=group), batch_size=None, num_workers=2)
+                   for rank in range(2)]
+        for step, batches in enumerate(zip(*loaders)):
+            for rank, batch in enumerate(batches):
+                self.expect(batch, step * 6 + rank * 3)
+        self.assertEqual(step, ROWS // 6 - 1)
+
+    def test_a_dataset_goes_on_from_a_state_of_another_rank(self):
+        group = f"torch-{os.getpid()}-"
+        ranks = [self.dataset(2, rank=rank, world_size=3, group=group + "a") for rank in range(3)]
+        self.assertEqual(ranks[1].state_dict(), {})
+        for _ in itertools.islice(zip(*ranks), 5):
+            pass
+        states = [json.loads(json.dumps(dataset.state_dict())) for dataset in ranks]
+        self.assertEqual(states, [states[0]] * 3)
+        self.assertEqual(states[0]["row"], 30)
+        for workers in 0, 2:
+            dataset = self.dataset(5)
+            dataset.load_state_dict(states[2])
+            at = 30
+            for batch in itertools.islice(DataLoader(dataset, batch_size=None, num_workers=workers), 7):
+                at = self.expect(batch, at)
+            self.assertEqual(at, 65)
+        with millrace.Stream(self.run_file, start=states[1]["stream"], batch_rows=1) as stream:
+            self.assertEqual(next(stream).first_row, 30)
+            dataset = self.dataset(4, start={"stream": stream.state()})
+        self.expect(next(iter(dataset)), 31)
+
+    def test_an_iterator_goes_on_where_the_last_one_stood(self):
+        dataset = self.dataset()
+        for batch in itertools.islice(dataset, 2):
+            pass
+        self.expect(next(iter(dataset)), 8)
+
+    @unittest.skipIf(StatefulDataLoader is None, "torchdata is not there")
+    def test_stateful_loaders_of_other_world_sizes_go_on(self):
+        for workers in 0, 2, 3:
+            at, states = 0, None
+            for world, steps in (2, 5), (3, 4), (1, 8), (2, 3):
+                group = f"torch-{os.getpid()}-{workers}-{world}-{at}"
+                loaders = [StatefulDataLoader(self.dataset(2, rank=rank, world_size=world, group=group), batch_size=None,
+                                              num_workers=workers) for rank in range(world)]
+                if states is not None:
+                    for loader in loaders:
+                        loader.load_state_dict(states)
+                iterators = [iter(loader) for loader in loaders]
+                for _ in range(steps):
+                    for iterator in iterators:
+                        at = self.expect(next(iterator), at)
+                states = loaders[-1].state_dict()
+                del iterators
+
+    def test_what_cannot_be_is_refused(self):
+        for options, message in (({"rank": 2, "world_size": 2, "group": "x"}, "rank is 2, expected 0 to 1"),
+                                 ({"batch_rows": 0}, "batch_rows is 0"), ({"world_size": 2}, "group="),
+                                 ({"start": {"row": 3}}, "expected a state_dict")):
+            with self.assertRaisesRegex(ValueError, message):
+                self.dataset(**options)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
