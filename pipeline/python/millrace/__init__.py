@@ -20,6 +20,8 @@ Errors are ConfigError (a ValueError), DataError (a RuntimeError) and OSError, w
 import dataclasses
 import json
 import os
+import sys
+import warnings
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, overload
 
 import numpy
@@ -264,9 +266,17 @@ class Rows:
         return _object(self._core.about())
 
 
+def _warn_of_newer_sentencepiece() -> None:
+    version = str(getattr(sys.modules.get("sentencepiece"), "__version__", ""))
+    numbers = tuple(int(part) for part in version.split(".")[:3] if part.isdigit())
+    if numbers > (0, 2, 1):
+        warnings.warn(f"sentencepiece {version} is imported: where two ways to write a text have the same score it takes another "
+                      "one than millrace, which gives the ids of sentencepiece 0.1.97 to 0.2.1", stacklevel=3)
+
+
 class Tokenizer:
     """A SentencePiece vocabulary: ids are exactly libsentencepiece's (0.1.97 to 0.2.1; from 0.2.2 on that library breaks
-    ties otherwise).
+    ties otherwise, and a UserWarning says so where a newer one is imported beside this).
 
     `len(tokenizer)` counts the model's pieces and the 300 sentinels behind them. No bos or eos is added.
     """
@@ -274,6 +284,7 @@ class Tokenizer:
     def __init__(self, model: Path) -> None:
         self.model = os.fspath(model)
         self._core = _core.Vocabulary(_bytes(model))
+        _warn_of_newer_sentencepiece()
 
     def __reduce__(self) -> Tuple[Any, ...]:
         return Tokenizer, (self.model,)

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,18 @@ class Install(unittest.TestCase):
                                   text=True)
             version = program("--version").strip().split()[-1]
             self.assertEqual(done.stdout, f"{version} (4, 64)\n")
+            self.expect_readme(python, environment)
+
+    def expect_readme(self, python, environment):
+        """The README's Python runs as printed, in the checkout, once the quickstart made its shards."""
+        block = re.search(r"```python\n(.*?)```", (SOURCE / "README.md").read_text(), re.DOTALL)[1]
+        if not (SOURCE / "build/quickstart/data").is_dir():
+            self.skipTest("scripts/quickstart.sh was not run: the README's Python was not tried")
+        done = subprocess.run([python, "-c", block], cwd=SOURCE, env=environment, check=True, capture_output=True, text=True)
+        lines = done.stdout.splitlines()
+        self.assertEqual(lines[0], "(16, 256) (16, 256) (16, 256)")
+        self.assertIn("'shard':", lines[1])
+        self.assertEqual(lines[2].split()[0], "16")
 
 
 if __name__ == "__main__":

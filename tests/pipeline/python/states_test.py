@@ -49,6 +49,10 @@ class States(unittest.TestCase):
         with millrace.Stream(self.copy("moved"), start=self.state, batch_rows=10) as stream:
             expect_batch(self, next(stream), self.rows[20:30])
 
+    def test_a_state_that_was_opened_is_the_same_again(self):
+        with millrace.Stream(self.run_file, start=self.state, batch_rows=3, threads=2) as stream:
+            self.assertEqual(stream.state(), self.state)
+
     def test_what_would_change_the_rows_is_refused_by_name(self):
         self.assertIn("seed: 3 there, 4 here", self.refusal(self.run_file, sets=["seed=4"]))
         self.assertIn("phase 1 objective", self.refusal(self.run_file, sets=["phase.0.objective.denoiser.span.mean_span=4"]))

@@ -5,8 +5,12 @@ import pathlib
 import pickle
 import random
 import shutil
+import sys
 import tempfile
+import types
 import unittest
+import unittest.mock
+import warnings
 
 from python_run import numpy, program
 
@@ -59,6 +63,16 @@ class Tokenizer(unittest.TestCase):
         self.assertEqual(tokenizer.embedding_rows % 128, 0)
         self.assertEqual((tokenizer.pad, tokenizer.eos, tokenizer.slow_because), (0, 1, ""))
         self.assertEqual(tokenizer.piece(tokenizer.encode("mill")[0]), "\u2581mill")
+
+    def test_a_newer_sentencepiece_beside_it_is_warned_of(self):
+        for version, warned in ("0.1.99", 0), ("0.2.1", 0), ("0.2.2", 1), ("1.0", 1):
+            beside = types.ModuleType("sentencepiece")
+            beside.__version__ = version
+            with unittest.mock.patch.dict(sys.modules, sentencepiece=beside), warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                millrace.Tokenizer(self.file)
+            self.assertEqual(len(caught), warned, version)
+            self.assertTrue(all(f"sentencepiece {version}" in str(warning.message) for warning in caught))
 
     def test_what_it_cannot_do_is_refused(self):
         with self.assertRaisesRegex(millrace.ConfigError, "no.model"):
