@@ -21,6 +21,12 @@ import tiny_run
 from millrace.feeder import FeederError, Job, Reader
 
 ROWS = 240
+MARK = "MILLRACE_FEEDER_TEST"
+
+
+def shared_memory():
+    """Files of shared memory as Python or this module would name them."""
+    return {name for name in os.listdir("/dev/shm") if name.startswith(("psm_", "millrace"))}
 
 
 def job(run, **changes):
@@ -37,15 +43,16 @@ def reader_that_dies(name, job, rank):
 
 
 def feeders():
-    """Processes of feeders."""
+    """Processes of feeders that this test began: they have its environment."""
     found = []
     for folder in pathlib.Path("/proc").glob("[0-9]*"):
         try:
             command = (folder / "cmdline").read_bytes()
+            environment = (folder / "environ").read_bytes()
             state = (folder / "stat").read_text().rsplit(")", 1)[1].split()[0]
         except OSError:
             continue
-        if b"millrace.feeder" in command and state != "Z":
+        if b"millrace.feeder" in command and f"{MARK}={os.getpid()}".encode() in environment.split(b"\0") and state != "Z":
             found.append(int(folder.name))
     return found
 
@@ -56,7 +63,8 @@ class Feeder(unittest.TestCase):
         cls.folder = pathlib.Path(tempfile.mkdtemp(prefix="millrace-python-"))
         cls.run_file = tiny_run.write_run(cls.folder)
         cls.rows = inspected(cls.run_file, ROWS)
-        cls.before = set(os.listdir("/dev/shm"))
+        cls.before = shared_memory()
+        os.environ[MARK] = str(os.getpid())
 
     @classmethod
     def tearDownClass(cls):
@@ -67,7 +75,7 @@ class Feeder(unittest.TestCase):
         while feeders() and time.monotonic() < until:
             time.sleep(0.05)
         self.assertEqual(feeders(), [], "a feeder is left")
-        self.assertEqual(set(os.listdir("/dev/shm")) - self.before, set())
+        self.assertEqual(shared_memory() - self.before, set())
 
     def name(self):
         return f"test-{os.getpid()}-{self.id().rsplit('.', 1)[1]}"
