@@ -1,6 +1,7 @@
-#include <filesystem>
+#include <exception>
 #include <string>
 #include <system_error>
+#include <utility>
 
 #include <pybind11/pybind11.h>
 
@@ -23,7 +24,7 @@ void bind_errors(py::module_& module) {
   static const py::handle kDataError = py::exception<DataError>(module, "DataError", PyExc_RuntimeError).release();
   py::register_exception_translator([](std::exception_ptr pointer) {
     try {
-      std::rethrow_exception(pointer);
+      std::rethrow_exception(std::move(pointer));
     } catch (const ConfigError& error) {
       raise(kConfigError, error.what());
     } catch (const DataError& error) {
