@@ -19,7 +19,7 @@ except ImportError:
     sys.exit(77)
 try:
     from torchdata.stateful_dataloader import StatefulDataLoader
-except ImportError:
+except (ImportError, AttributeError):  # Not there, or for another PyTorch.
     StatefulDataLoader = None
 
 import millrace.torch
