@@ -33,7 +33,7 @@ def job(run, **changes):
     """A job of one rank in batches of four rows, with changes."""
     world = changes.get("world_size", 1)
     return Job(**{"run": str(run), "data": None, "sets": (), "batch_rows": 4, "threads": 1, "world_size": 1,
-                  "local_world_size": world, "workers": 1, "drop_last": False, "timeout": 20.0, **changes})
+                  "local_world_size": world, "workers": 1, "drop_last": False, "timeout": 120.0, **changes})
 
 
 def reader_that_dies(name, job, rank):
@@ -71,7 +71,7 @@ class Feeder(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def tearDown(self):
-        until = time.monotonic() + 10
+        until = time.monotonic() + 60
         while feeders() and time.monotonic() < until:
             time.sleep(0.05)
         self.assertEqual(feeders(), [], "a feeder is left")

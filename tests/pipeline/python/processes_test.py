@@ -38,7 +38,7 @@ class Processes(unittest.TestCase):
     def script(self, text, *arguments):
         """Runs a script in a Python of its own; it must end by itself."""
         return subprocess.run([sys.executable, "-c", textwrap.dedent(text), *map(str, arguments)], capture_output=True,
-                              text=True, timeout=60)
+                              text=True, timeout=300)
 
     def test_ctrl_c_ends_a_wait_at_once_and_the_stream_lives_on(self):
         script = """
@@ -59,8 +59,8 @@ class Processes(unittest.TestCase):
             asked = time.monotonic()
             process.send_signal(signal.SIGINT)
             self.assertEqual(process.stdout.readline(), "interrupted 0\n")
-            self.assertLess(time.monotonic() - asked, 2)
-        self.assertEqual(process.wait(30), 0)
+            self.assertLess(time.monotonic() - asked, 5)
+        self.assertEqual(process.wait(120), 0)
         process.stdout.close()
 
     def test_other_threads_go_on_while_rows_are_made(self):
@@ -79,7 +79,7 @@ class Processes(unittest.TestCase):
         with self.assertRaisesRegex(ValueError, "in use by another thread"):
             next(stream)
         stream.close()
-        waiting.join(10)
+        waiting.join(60)
         self.assertFalse(waiting.is_alive())
         self.assertIn("closed by another thread", ended[0])
 

@@ -40,7 +40,7 @@ class Torch(unittest.TestCase):
         shutil.rmtree(cls.folder)
 
     def dataset(self, batch_rows=4, **options):
-        return millrace.torch.IterableDataset(self.run_file, batch_rows=batch_rows, threads=1, timeout=60, **options)
+        return millrace.torch.IterableDataset(self.run_file, batch_rows=batch_rows, threads=1, timeout=300, **options)
 
     def expect(self, batch, first):
         types = {"loss_weights": torch.float32}
