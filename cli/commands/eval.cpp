@@ -128,7 +128,7 @@ void eval(const EvalOptions& options) {
 
   const std::string on = options.device.empty() ? run.train.device : resolved_device(options.device);
   const std::unique_ptr<Device> opened =
-      open_device(on, precision_named(run.train.precision, "train.precision", on), "--device");
+      open_device(on, {precision_named(run.train.precision, "train.precision", on)}, "--device");
   Device& device = *opened;
   refuse_what_it_cannot(device, config);
   MappedWeights weights(device, checkpoint, config);

@@ -93,7 +93,7 @@ void generate(const GenerateOptions& options) {
 
   const std::string on = resolved_device(options.device);
   const std::unique_ptr<Device> opened =
-      open_device(on, precision_named(options.precision, "--precision", on), "--device");
+      open_device(on, {precision_named(options.precision, "--precision", on)}, "--device");
   Device& device = *opened;
   refuse_what_it_cannot(device, config);
   MappedWeights weights(device, checkpoint, config);

@@ -33,13 +33,16 @@ std::uint64_t host_bytes(const ModelConfig& config, std::uint64_t positions) {
   return positions * (kOfAPosition + moe_layers * choices * sizeof(std::int32_t));
 }
 
-/// Of attention's gradient: in bf16 cuDNN keeps the scores' gradients, in bf16; in f32 kernels keep weights and
-/// gradients of as many rows at once as take 256 MiB each (model/device/kernel_attention.h).
+/// Of attention's gradient: in bf16 cuDNN keeps the scores' gradients, in bf16, to add them up in one order, or else
+/// the queries' sums in f32; in f32 kernels keep weights and gradients of as many rows at once as take 256 MiB each
+/// (model/device/kernel_attention.h).
 std::uint64_t attention_bytes_on_card(const ModelConfig& config, const PassShape& shape) {
   const auto length = static_cast<std::uint64_t>(shape.length);
   const auto a_row = static_cast<std::uint64_t>(config.num_attention_heads) * length * length;
   const auto rows = static_cast<std::uint64_t>(shape.rows);
-  if (shape.precision == Precision::bf16) return rows * a_row * sizeof(Bf16);
+  if (shape.precision == Precision::bf16 && shape.deterministic) return rows * a_row * sizeof(Bf16);
+  if (shape.precision == Precision::bf16)
+    return rows * length * static_cast<std::uint64_t>(config.num_attention_heads * config.head_dim) * sizeof(float);
   constexpr std::uint64_t kAtOnce = std::uint64_t{1} << 28U;
   const std::uint64_t at_once = std::clamp<std::uint64_t>(kAtOnce / (a_row * sizeof(float)), 1, rows);
   return 2 * at_once * a_row * sizeof(float);

@@ -14,9 +14,10 @@ struct PassShape {
   int length = 0;  ///< T
   Precision precision = Precision::f32;
   Recompute recompute = Recompute::no;
-  int scored_rows = 0;   ///< Rows of the largest batch passed to score(), at most `rows`; 0: none.
-  int threads = 1;       ///< Of OpenMP.
-  bool on_card = false;  ///< Experts have fixed places, and attention keeps what its gradients are made of.
+  int scored_rows = 0;        ///< Rows of the largest batch passed to score(), at most `rows`; 0: none.
+  int threads = 1;            ///< Of OpenMP.
+  bool on_card = false;       ///< Experts have fixed places, and attention keeps what its gradients are made of.
+  bool deterministic = true;  ///< DeviceSettings', of a card.
 };
 
 /// Bytes that a Transformer<float> holds beside its parameters after passes over such micro-batches, if every expert is

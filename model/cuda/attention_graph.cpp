@@ -47,6 +47,12 @@ class Parts {
                           {form_.heads * t * form_.width, t * form_.width, form_.heads * form_.width, 1});
   }
 
+  /// The same in memory.
+  GraphTensor sums_each() {
+    const std::int64_t all = form_.heads * form_.width;
+    return graph_.memory({form_.rows, form_.heads, form_.length, form_.width}, strides(all), CUDNN_DATA_FLOAT);
+  }
+
   /// Scores outside of what a query sees become minus infinity.
   GraphTensor masked(const GraphTensor& scores, const GraphTensor& first) {
     const GraphTensor query = graph_.index(scores, 2, CUDNN_DATA_FLOAT);
@@ -92,6 +98,16 @@ AttentionForm form_of(const AttentionGradient& call) {
   return form;
 }
 
+AttentionForm packed_form(std::int64_t rows, std::int64_t length, std::int64_t heads, std::int64_t width) {
+  const std::int64_t all = heads * width;
+  return {rows, heads, length, width, 3 * all, 3 * all, 3 * all, all, all, 3 * all, 3 * all, 3 * all};
+}
+
+std::string text_of(const AttentionForm& form) {
+  return std::to_string(form.rows) + " rows of " + std::to_string(form.length) + ", " + std::to_string(form.heads) +
+         " heads of " + std::to_string(form.width);
+}
+
 bool is_for_cudnn(const AttentionForm& form) {
   constexpr std::int64_t kMultiple = 8;
   constexpr std::int64_t kMost = 128;
@@ -131,7 +147,7 @@ AttentionGraph attention_forward(const AttentionForm& form) {
   return made;
 }
 
-AttentionGraph attention_backward(const AttentionForm& form) {
+AttentionGraph attention_backward(const AttentionForm& form, bool deterministic) {
   AttentionGraph made;
   CudnnGraph& graph = made.graph;
   Parts parts(form, graph);
@@ -171,7 +187,14 @@ AttentionGraph attention_backward(const AttentionForm& form) {
   graph.product(d_scores_by_key, q, dk);
   const GraphTensor keys = parts.turned_back(form.heads * form.width);
   graph.reshape(k, keys);
-  graph.product(d_scores, keys, dq);
+  if (deterministic) {
+    graph.product(d_scores, keys, dq);
+  } else {
+    const GraphTensor sums = parts.sums_each();
+    graph.product(d_scores, keys, sums);
+    graph.pointwise(CUDNN_POINTWISE_IDENTITY, sums, nullptr, nullptr, dq);
+    made.dq_sums = sums.id;
+  }
   made.q = q.id;
   made.k = k.id;
   made.v = v.id;
@@ -184,6 +207,32 @@ AttentionGraph attention_backward(const AttentionForm& form) {
   made.dv = dv.id;
   made.along = along.id;
   return made;
+}
+
+namespace {
+
+/// Why there is no plan; empty: there is one.
+std::string refusal(const AttentionForm& form, bool deterministic, const CudnnCard& card) {
+  try {
+    const CudnnPlan plan(attention_backward(form, deterministic).graph, card,
+                         "the gradient of attention of " + text_of(form) +
+                             (deterministic ? ", with the same bits each time," : ", added up in any order,"));
+    return {};
+  } catch (const CudnnError& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+std::string fault_of_gradient(const AttentionForm& form, bool deterministic, const CudnnCard& card) {
+  std::string fault = refusal(form, deterministic, card);
+  if (fault.empty()) return fault;
+  if (refusal(form, !deterministic, card).empty())
+    fault += std::string("; there is one with train.deterministic = ") + (deterministic ? "false" : "true");
+  return fault +
+         "; train.precision = \"f32\" takes kernels of our own, which are slow. Evaluating and generating need "
+         "no gradient";
 }
 
 }  // namespace millrace

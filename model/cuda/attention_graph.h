@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct AttentionForm {
 };
 AttentionForm form_of(const AttentionCall& call);
 AttentionForm form_of(const AttentionGradient& call);
+/// As the model has them: windows on one matrix of q | k | v, and on one of their gradients.
+AttentionForm packed_form(std::int64_t rows, std::int64_t length, std::int64_t heads, std::int64_t width);
+/// "16 rows of 2048, 12 heads of 64"
+std::string text_of(const AttentionForm& form);
 
 /// Whether cuDNN's graphs take such sizes: D a multiple of 8, at most 128.
 bool is_for_cudnn(const AttentionForm& form);
@@ -30,10 +35,14 @@ struct AttentionGraph {
   CudnnGraph graph;
   std::int64_t q, k, v, out, log_sum, first_key;  ///< Ids of memory.
   std::int64_t d_out = 0, dq = 0, dk = 0, dv = 0;
-  std::int64_t along = 0;  ///< Backward's: (rows, heads, T) f32, for its own use.
+  std::int64_t along = 0;    ///< Backward's: (rows, heads, T) f32, for its own use.
+  std::int64_t dq_sums = 0;  ///< (rows, T, heads, D) f32: sums by atomic additions, which begin at zero; 0: none.
 };
 AttentionGraph attention_forward(const AttentionForm& form);
-/// The form in which cuDNN adds dq up in one product, not by atomic additions: same bits each time.
-AttentionGraph attention_backward(const AttentionForm& form);
+/// `deterministic`: dq is added up in one product, with the same bits each time; else by atomic additions.
+AttentionGraph attention_backward(const AttentionForm& form, bool deterministic);
+
+/// Why there is no plan of attention's gradient for a card, and what to train with instead; empty: there is one.
+std::string fault_of_gradient(const AttentionForm& form, bool deterministic, const CudnnCard& card);
 
 }  // namespace millrace

@@ -12,23 +12,24 @@ void demand(cudnnStatus_t status, const char* what) {
     throw CudnnError(std::string("cuDNN does not ") + what + ": " + cudnnGetErrorString(status));
 }
 
-std::string sizes_of(const AttentionForm& form) {
-  return std::to_string(form.rows) + " rows of " + std::to_string(form.length) + ", " + std::to_string(form.heads) +
-         " heads of " + std::to_string(form.width);
-}
-
 }  // namespace
 
-CudaAttention::CudaAttention(Device& device, cudaStream_t stream)
-    : device_(device), workspace_(device), first_key_(device), along_(device), by_kernels_(device) {
+CudaAttention::CudaAttention(Device& device, cudaStream_t stream, bool deterministic)
+    : device_(device),
+      deterministic_(deterministic),
+      workspace_(device),
+      first_key_(device),
+      along_(device),
+      dq_sums_(device),
+      by_kernels_(device) {
   cudnnHandle_t handle = nullptr;
   demand(cudnnCreate(&handle), "begin");
   handle_.reset(handle);
   demand(cudnnSetStream(handle, stream), "take the stream");
 }
 
-bool CudaAttention::is_for_cudnn(const AttentionForm& form, const AttentionCall& call) const {
-  return device_.low() == Type::bf16 && call.start == 0 && millrace::is_for_cudnn(form);
+bool CudaAttention::is_for_cudnn(const AttentionForm& form, Index start) const {
+  return device_.low() == Type::bf16 && start == 0 && millrace::is_for_cudnn(form);
 }
 
 /// first_key as cuDNN's graphs want it: softmax over nothing is not a number.
@@ -46,11 +47,11 @@ void* CudaAttention::workspace(const CudnnPlan& plan) {
 
 void CudaAttention::attend(const AttentionCall& call) {
   const AttentionForm form = form_of(call);
-  if (!is_for_cudnn(form, call)) return by_kernels_.attend(call);
+  if (!is_for_cudnn(form, call.start)) return by_kernels_.attend(call);
   auto found = forward_.find(form);
   if (found == forward_.end()) {
     AttentionGraph graph = attention_forward(form);
-    CudnnPlan plan(graph.graph, handle_.get(), "attention of " + sizes_of(form));
+    CudnnPlan plan(graph.graph, handle_.get(), "attention of " + text_of(form));
     found = forward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
   }
   const auto& [graph, plan] = found->second;
@@ -67,28 +68,37 @@ void CudaAttention::attend(const AttentionCall& call) {
 void CudaAttention::attend_backward(const AttentionGradient& call) {
   const AttentionForm form = form_of(call);
   const AttentionCall& forward = call.forward;
-  if (!is_for_cudnn(form, forward)) return by_kernels_.attend_backward(call);
+  if (!is_for_cudnn(form, forward.start)) return by_kernels_.attend_backward(call);
   auto found = backward_.find(form);
   if (found == backward_.end()) {
-    AttentionGraph graph = attention_backward(form);
-    CudnnPlan plan(graph.graph, handle_.get(),
-                   "the gradient, with the same bits each time, of attention of " + sizes_of(form));
+    AttentionGraph graph = attention_backward(form, deterministic_);
+    CudnnPlan plan(graph.graph, handle_.get(), "the gradient of attention of " + text_of(form));
     found = backward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
   }
   const auto& [graph, plan] = found->second;
-  plan.run(handle_.get(),
-           {{graph.q, forward.q.data},
-            {graph.k, forward.k.data},
-            {graph.v, forward.v.data},
-            {graph.out, forward.out.data},
-            {graph.log_sum, forward.log_sum.data},
-            {graph.first_key, seen(forward)},
-            {graph.d_out, call.d_out.data},
-            {graph.dq, call.dq.data},
-            {graph.dk, call.dk.data},
-            {graph.dv, call.dv.data},
-            {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}},
-           workspace(plan));
+  std::vector<std::pair<std::int64_t, void*>> memory{
+      {graph.q, forward.q.data},
+      {graph.k, forward.k.data},
+      {graph.v, forward.v.data},
+      {graph.out, forward.out.data},
+      {graph.log_sum, forward.log_sum.data},
+      {graph.first_key, seen(forward)},
+      {graph.d_out, call.d_out.data},
+      {graph.dq, call.dq.data},
+      {graph.dk, call.dk.data},
+      {graph.dv, call.dv.data},
+      {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}};
+  if (graph.dq_sums != 0) {
+    const Tensor sums = dq_sums_.shaped(forward.q.rows, forward.q.columns, Type::f32);
+    device_.clear(sums.data, static_cast<std::size_t>(sums.size()) * sizeof(float));
+    memory.emplace_back(graph.dq_sums, sums.data);
+  }
+  plan.run(handle_.get(), memory, workspace(plan));
+}
+
+std::string CudaAttention::fault_of_attend_backward(Index rows, Index length, Index heads, Index width) const {
+  const AttentionForm form = packed_form(rows, length, heads, width);
+  return is_for_cudnn(form, 0) ? fault_of_gradient(form, deterministic_, handle_.get()) : std::string();
 }
 
 }  // namespace millrace

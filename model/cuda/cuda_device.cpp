@@ -55,8 +55,8 @@ std::string choose_card() {
 
 }  // namespace
 
-CudaDevice::CudaDevice(Precision precision) : precision_(precision) {
-  if (precision == Precision::f64) throw std::runtime_error("cards compute in f32 and bf16, not in f64");
+CudaDevice::CudaDevice(const DeviceSettings& settings) : precision_(settings.precision) {
+  if (precision_ == Precision::f64) throw std::runtime_error("cards compute in f32 and bf16, not in f64");
   if (cudnnGetVersion() < kLeastCudnn)
     throw std::runtime_error("cuDNN " + version_text(cudnnGetVersion(), 10000) +
                              " is too old, 9.12 or later is needed");
@@ -66,7 +66,7 @@ CudaDevice::CudaDevice(Precision precision) : precision_(precision) {
   stream_.reset(stream);
   products_ = std::make_unique<CublasProducts>(stream);
   staging_ = std::make_unique<Staging>(stream);
-  attention_ = std::make_unique<CudaAttention>(*this, stream);
+  attention_ = std::make_unique<CudaAttention>(*this, stream, settings.deterministic);
 }
 
 CudaDevice::~CudaDevice() = default;

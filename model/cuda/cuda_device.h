@@ -17,7 +17,7 @@ namespace millrace {
 class CudaDevice : public Device {
  public:
   /// Throws std::runtime_error, with a reason that names what is missing. REQUIRES: f32 or bf16.
-  explicit CudaDevice(Precision precision);
+  explicit CudaDevice(const DeviceSettings& settings);
   ~CudaDevice() override;
   CudaDevice(const CudaDevice&) = delete;
   CudaDevice& operator=(const CudaDevice&) = delete;
@@ -34,6 +34,9 @@ class CudaDevice : public Device {
   void multiply(const Product& product) override;
   void attend(const AttentionCall& call) override { attention_->attend(call); }
   void attend_backward(const AttentionGradient& call) override { attention_->attend_backward(call); }
+  std::string fault_of_attend_backward(Index rows, Index length, Index heads, Index width) override {
+    return attention_->fault_of_attend_backward(rows, length, heads, width);
+  }
   bool has_ragged_products() const override { return false; }
   std::uint64_t free_bytes() override;
   void wait() override;

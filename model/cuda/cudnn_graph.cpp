@@ -164,21 +164,16 @@ CudnnDescriptor device_properties(const std::string& json) {
   return properties.finalize();
 }
 
-CudnnPlan::CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor& device, const std::string& what)
-    : CudnnPlan(graph, &device, nullptr, what) {}
-
-CudnnPlan::CudnnPlan(const CudnnGraph& graph, cudnnHandle_t handle, const std::string& what)
-    : CudnnPlan(graph, nullptr, handle, what) {}
-
-CudnnPlan::CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor* device, cudnnHandle_t handle,
-                     const std::string& what)
+CudnnPlan::CudnnPlan(const CudnnGraph& graph, const CudnnCard& card, const std::string& what)
     : graph_(graph), plan_(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR) {
+  const auto* handle = std::get_if<cudnnHandle_t>(&card);
+  const auto* device = std::get_if<CudnnDescriptor>(&card);
   open_nvrtc_parts();
   CudnnDescriptor operations(CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR);
   std::vector<cudnnBackendDescriptor_t> raw;
   for (const CudnnDescriptor& operation : graph.operations()) raw.push_back(operation.raw());
   operations.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw);
-  if (handle != nullptr) operations.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, handle);
+  if (handle != nullptr) operations.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, *handle);
   operations.finalize();
   CudnnDescriptor heuristics(CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR);
   heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, operations)
@@ -191,7 +186,7 @@ CudnnPlan::CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor* device, cud
     try {
       CudnnDescriptor plan(CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR);
       plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, proposal);
-      if (handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, handle);
+      if (handle != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, *handle);
       if (device != nullptr) plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *device);
       plan_ = plan.finalize();
       std::int64_t count = 0;

@@ -5,6 +5,7 @@
 #include <stdexcept>
 #include <string>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include <cudnn.h>
@@ -89,22 +90,21 @@ class CudnnGraph {
 /// The properties of a card as cuDNN writes them, for asking it without one.
 CudnnDescriptor device_properties(const std::string& json);
 
+/// A card that plans are made for: that of a handle, or one that is only described, by device_properties().
+using CudnnCard = std::variant<cudnnHandle_t, CudnnDescriptor>;
+
 /// A graph compiled for a card.
 class CudnnPlan {
  public:
-  /// The first of the heuristics' proposals that compiles: the same for the same graph, card and library. `device`:
-  /// device_properties(). Throws CudnnError, saying that there is no plan for `what`.
-  CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor& device, const std::string& what);
-  /// For the card of a handle.
-  CudnnPlan(const CudnnGraph& graph, cudnnHandle_t handle, const std::string& what);
+  /// The first of the heuristics' proposals that compiles: the same for the same graph, card and library. Throws
+  /// CudnnError, saying that there is no plan for `what`.
+  CudnnPlan(const CudnnGraph& graph, const CudnnCard& card, const std::string& what);
 
   std::size_t workspace_bytes() const { return workspace_bytes_; }
   /// Gives the handle's stream the work. `memory`: where the graph's memory() tensors lie.
   void run(cudnnHandle_t handle, const std::vector<std::pair<std::int64_t, void*>>& memory, void* workspace) const;
 
  private:
-  CudnnPlan(const CudnnGraph& graph, const CudnnDescriptor* device, cudnnHandle_t handle, const std::string& what);
-
   CudnnGraph graph_;
   CudnnDescriptor plan_;
   std::size_t workspace_bytes_ = 0;

@@ -15,9 +15,9 @@ std::uint64_t millrace_cuda_interface() {
   return kCudaInterface;
 }
 
-Device* millrace_open_cuda(Precision precision, std::string* reason) {
+Device* millrace_open_cuda(const DeviceSettings& settings, std::string* reason) {
   try {
-    return new CudaDevice(precision);
+    return new CudaDevice(settings);
   } catch (const std::exception& fault) {
     *reason = fault.what();
     return nullptr;

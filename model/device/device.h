@@ -12,10 +12,18 @@
 
 namespace millrace {
 
+/// What a device is made for.
+struct DeviceSettings {
+  Precision precision = Precision::f32;
+  /// The same calls give the same bits. Without, a card may add up in the order in which numbers come, which is faster;
+  /// a processor always keeps an order.
+  bool deterministic = true;
+};
+
 /// Memory and an ordered queue of work on it, in one precision. Work is done in the order in which it was given;
-/// reading from the host waits for it. The same calls give the same bits on one kind of device, which name() tells. One
-/// calling thread. Errors: std::bad_alloc or a message with what was asked for, used and free; Stopped (stop.h) from
-/// long work.
+/// reading from the host waits for it. The same calls give the same bits on one kind of device, which name() tells,
+/// unless its settings let it do otherwise. One calling thread. Errors: std::bad_alloc or a message with what was asked
+/// for, used and free; Stopped (stop.h) from long work.
 class Device {
  public:
   virtual ~Device() = default;
@@ -34,6 +42,10 @@ class Device {
   virtual void multiply(const Product& product) = 0;
   virtual void attend(const AttentionCall& call) = 0;
   virtual void attend_backward(const AttentionGradient& call) = 0;
+  /// Why it cannot attend_backward() for `rows` rows of `length`, and what it could do instead; empty: it can.
+  virtual std::string fault_of_attend_backward(Index /*rows*/, Index /*length*/, Index /*heads*/, Index /*width*/) {
+    return {};
+  }
 
   /// Whether experts' places may lie close together: products then read how many there are from memory.
   virtual bool has_ragged_products() const = 0;

@@ -9,7 +9,7 @@ namespace millrace {
 
 CudaParts::CudaParts() : major(MILLRACE_CUDA_MAJOR) {}
 
-OpenedCuda open_cuda(Precision precision, const CudaParts& parts) {
+OpenedCuda open_cuda(const DeviceSettings& settings, const CudaParts& parts) {
   OpenedCuda opened;
   if (parts.major == 0) {
     opened.reason = "this millrace was built without CUDA: run scripts/deps.sh cuda, then configure and build it again";
@@ -29,7 +29,7 @@ OpenedCuda open_cuda(Precision precision, const CudaParts& parts) {
     opened.reason = parts.plug_in + " belongs to another build of millrace: build both, and keep them together";
     return opened;
   }
-  opened.device.reset(open(precision, &opened.reason));
+  opened.device.reset(open(settings, &opened.reason));
   return opened;
 }
 

@@ -23,6 +23,6 @@ struct OpenedCuda {
 };
 
 /// Opens the first card that the driver shows (CUDA_VISIBLE_DEVICES chooses) through the plug-in, in f32 or bf16.
-OpenedCuda open_cuda(Precision precision, const CudaParts& parts = {});
+OpenedCuda open_cuda(const DeviceSettings& settings, const CudaParts& parts = {});
 
 }  // namespace millrace

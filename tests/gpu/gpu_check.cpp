@@ -1,9 +1,9 @@
-// What only a card can tell of millrace on it: values, equal bits, speed. Each part has a verdict of its own; the last
-// thing printed is a table of them. scripts/gpu_check.sh runs it.
+// What only a card can tell of millrace's arithmetic on it: values, equal bits, speed. Each part has a verdict of its
+// own, in a line "== NAME: pass|FAIL|skip (SECONDS s) TEXT". scripts/gpu_check.sh runs the parts, each as a program of
+// its own.
 #include <chrono>
-#include <cstdlib>
+#include <cstdio>
 #include <exception>
-#include <fstream>
 #include <functional>
 #include <iostream>
 #include <string>
@@ -26,8 +26,8 @@ class HostDevice : public CpuDevice {
   bool has_ragged_products() const override { return false; }
 };
 
-std::unique_ptr<Device> opened_card(Precision precision) {
-  OpenedCuda opened = open_cuda(precision);
+std::unique_ptr<Device> opened_card(const DeviceSettings& settings) {
+  OpenedCuda opened = open_cuda(settings);
   if (!opened.device) throw std::runtime_error("no card: " + opened.reason);
   return std::move(opened.device);
 }
@@ -35,12 +35,6 @@ std::unique_ptr<Device> opened_card(Precision precision) {
 struct Part {
   std::string name;
   std::function<Verdict()> work;
-};
-
-struct Row {
-  std::string name, text;
-  Verdict::Kind kind;
-  double seconds;
 };
 
 const char* word(Verdict::Kind kind) {
@@ -55,73 +49,77 @@ const char* word(Verdict::Kind kind) {
   return "";
 }
 
+std::string rows_text(const TrainingCase& training) {
+  return fmt::format("{}, {} rows{}", training.preset + 8, training.rows, training.is_padded ? ", padded" : "");
+}
+
+/// In the order of what is worth knowing first.
 std::vector<Part> parts_of(const CheckSetup& setup) {
   using enum Precision;
-  std::vector<int> rows{2};
-  if (setup.is_card) rows = {8, 16, 32};
   std::vector<Part> parts{
-      {"card",
-       [&] {
-         return Verdict{Verdict::Kind::pass, setup.open(bf16)->name(), {}};
-       }},
+      {"card", [&] { return verdict(true, setup.open({bf16})->name()); }},
       {"products, rate, bf16", [&] { return measure_products(setup, bf16); }},
       {"products, rate, f32", [&] { return measure_products(setup, f32); }},
+      {"memory, rate", [&] { return measure_memory(setup); }},
       {"kernels, f32", [&] { return check_kernels(setup, f32); }},
       {"kernels, bf16", [&] { return check_kernels(setup, bf16); }},
       {"products, f32", [&] { return check_products(setup, f32); }},
       {"products, bf16", [&] { return check_products(setup, bf16); }},
-      {"attention", [&] { return check_attention(setup); }},
+      {"attention", [&] { return check_attention(setup, true); }},
+      {"attention, any order", [&] { return check_attention(setup, false); }},
       {"golden, f32", [&] { return check_golden(setup); }},
       {"golden, bf16", [&] { return check_golden_in_bf16(setup); }},
       {"same bits", [&] { return check_same_bits(setup); }},
+      {"losses", [&] { return check_losses(setup); }},
       {"generation", [&] { return check_generation(setup); }},
   };
-  for (const int count : rows)
+  const auto train = [&](const TrainingCase& training) {
+    parts.push_back({"train " + rows_text(training), [&setup, training] { return measure_training(setup, training); }});
+  };
+  const auto generate = [&](const char* preset) {
     parts.push_back(
-        {fmt::format("training, {} rows", count), [&setup, count] { return measure_training(setup, count); }});
+        {fmt::format("generate {}", preset + 8), [&setup, preset] { return measure_generation(setup, preset); }});
+  };
+  if (!setup.is_card) {
+    for (const bool is_padded : {false, true})
+      train({.preset = "openmoe-nano", .rows = 2, .length = 64, .is_padded = is_padded});
+    generate("openmoe-nano");
+    return parts;
+  }
+  for (const int rows : {16, 8, 32})
+    for (const bool is_padded : {false, true}) train({.rows = rows, .is_padded = is_padded});
+  train({.preset = "openmoe-8b", .rows = 8, .recompute = true});
+  generate("openmoe-base");
+  generate("openmoe-8b");
   return parts;
 }
 
-std::string json_text_of(const std::string& text) {
-  std::string all = "\"";
-  for (const char c : text) {
-    if (c == '"' || c == '\\') all += '\\';
-    all += c == '\n' ? ' ' : c;
+Verdict verdict_of(const Part& part) {
+  try {
+    return part.work();
+  } catch (const std::exception& error) {
+    return verdict(false, error.what());
   }
-  return all + '"';
 }
 
-int check(const CheckSetup& setup, const std::string& only, const std::string& json) {
-  std::vector<Row> table;
+/// The exit code: 1 if a part fails. `only`: that part; empty: all.
+int check(const CheckSetup& setup, const std::string& only) {
+  bool is_there = false;
   bool fails = false;
   for (const Part& part : parts_of(setup)) {
-    if (part.name.find(only) == std::string::npos) continue;
+    if (!only.empty() && part.name != only) continue;
+    is_there = true;
     const auto start = std::chrono::steady_clock::now();
-    Verdict verdict;
-    try {
-      verdict = part.work();
-    } catch (const std::exception& error) {
-      verdict = {Verdict::Kind::fail, error.what(), {}};
-    }
+    const Verdict verdict = verdict_of(part);
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     fails = fails || verdict == Verdict::Kind::fail;
-    fmt::print("== {}: {} ({:.1f} s) {}\n", part.name, word(verdict.kind), seconds, verdict.text);
     for (const std::string& line : verdict.lines) fmt::print("   {}\n", line);
+    fmt::print("== {}: {} ({:.1f} s) {}\n", part.name, word(verdict.kind), seconds, verdict.text);
     std::fflush(stdout);
-    table.push_back({part.name, verdict.text, verdict.kind, seconds});
   }
-  fmt::print("\n{:22} {:7} {:>7}\n", "part", "verdict", "s");
-  for (const Row& row : table) fmt::print("{:22} {:7} {:7.1f}  {}\n", row.name, word(row.kind), row.seconds, row.text);
-  if (!json.empty()) {
-    std::ofstream file(json);
-    file << "[\n";
-    for (std::size_t i = 0; i < table.size(); ++i)
-      file << fmt::format("  {{\"part\": {}, \"verdict\": \"{}\", \"seconds\": {:.3f}, \"text\": {}}}{}\n",
-                          json_text_of(table[i].name), word(table[i].kind), table[i].seconds,
-                          json_text_of(table[i].text), i + 1 < table.size() ? "," : "");
-    file << "]\n";
-  }
-  return fails ? 1 : 0;
+  if (is_there) return fails ? 1 : 0;
+  std::cerr << "gpu_check: there is no part \"" << only << "\"; --list names them\n";
+  return 2;
 }
 
 }  // namespace
@@ -131,24 +129,28 @@ int main(int argc, char** argv) {
   using namespace millrace;
   test::CheckSetup setup{test::opened_card, true, "tests/golden"};
   std::string only;
-  std::string json;
+  bool list = false;
   for (int i = 1; i < argc; ++i) {
     const std::string argument = argv[i];
     const bool has_value = i + 1 < argc;
     if (argument == "--host") {
-      setup.open = [](Precision precision) { return std::make_unique<test::HostDevice>(precision); };
+      setup.open = [](const DeviceSettings& settings) {
+        return std::make_unique<test::HostDevice>(settings.precision);
+      };
       setup.is_card = false;
+    } else if (argument == "--list") {
+      list = true;
     } else if (argument == "--golden" && has_value) {
       setup.golden = argv[++i];
     } else if (argument == "--only" && has_value) {
       only = argv[++i];
-    } else if (argument == "--json" && has_value) {
-      json = argv[++i];
     } else {
-      std::cerr << "usage: gpu_check [--host] [--only PART] [--golden FOLDER] [--json FILE]\n"
+      std::cerr << "usage: gpu_check [--host] [--list] [--only PART] [--golden FOLDER]\n"
                    "Checks millrace's arithmetic on the NVIDIA card, part by part; --host: on the processor, small.\n";
       return 2;
     }
   }
-  return test::check(setup, only, json);
+  if (!list) return test::check(setup, only);
+  for (const test::Part& part : test::parts_of(setup)) fmt::print("{}\n", part.name);
+  return 0;
 }

@@ -5,7 +5,7 @@ namespace millrace {
 
 std::string resolved_device(const std::string& device) {
   if (device != "auto") return device;
-  return open_cuda(Precision::f32).device != nullptr ? "cuda" : "cpu";
+  return open_cuda({}).device != nullptr ? "cuda" : "cpu";
 }
 
 }  // namespace millrace

@@ -29,6 +29,7 @@ struct TrainConfig {
   int max_bad_steps = 10;               ///< This many skipped steps in a row end the run.
   std::string device = "cpu";           ///< "cpu", "cuda" or "auto" (see below).
   std::string precision = "f32";        ///< Of the factors of matrix products: "f32", "bf16" or "auto" (see below).
+  bool deterministic = true;            ///< On a card: the same bits each time (model/device/device.h).
   bool recompute = false;               ///< Recompute layers in backward: less memory, a third more time, same bits.
   std::uint64_t eval_every_steps = 0;   ///< 0: only at the first and the last step.
   std::uint64_t eval_tokens = 100'000;  ///< Held-out tokens over all corpora together.

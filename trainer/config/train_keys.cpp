@@ -102,6 +102,12 @@ void add_computing(KeyTable<TrainConfig>& keys) {
             .range = Choices{{"auto", "bf16", "f32"}},
             .meaning = "what matrix products read; `\"auto\"`: `\"bf16\"` on a card, and where the processor has it"},
            &TrainConfig::precision);
+  keys.add(
+      {.name = "deterministic",
+       .meaning = "a card gives the same bits each time; `false`: [faster, with other bits](gpu.md#the-same-bits). "
+                  "The processor gives them always",
+       .only_if_changed = true},
+      &TrainConfig::deterministic);
   keys.add({.name = "recompute",
             .meaning = "layers run again in the backward pass: less memory, a third more time, the same bits",
             .only_if_changed = true,

@@ -47,8 +47,7 @@ Json with_keys(Json line, const Json& changed) {
 /// The run's results depend on its device, which only then is known by name.
 std::unique_ptr<TrainingBackend> local_backend(TrainSetup& setup) {
   const TrainConfig& train = setup.train;
-  const Precision precision = precision_named(train.precision, "train.precision", train.device);
-  std::unique_ptr<Device> device = open_device(train.device, precision, "train.device");
+  std::unique_ptr<Device> device = open_device(train.device, device_settings(train), "train.device");
   if (train.device == "cuda") setup.identity.processor = device->name();
   return std::make_unique<LocalBackend>(std::move(device), setup.model, train);
 }

@@ -76,7 +76,8 @@ std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool r
                                            .recompute = recompute ? Recompute::yes : Recompute::no,
                                            .scored_rows = scored_rows(question, micro_rows),
                                            .threads = question.threads,
-                                           .on_card = on_card(question.train)}) +
+                                           .on_card = on_card(question.train),
+                                           .deterministic = question.train.deterministic}) +
          positions * kRowArrays +
          (on_card(question.train) ? 0 : static_cast<std::uint64_t>(question.threads) * kPackedPerThread);
 }

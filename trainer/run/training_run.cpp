@@ -145,14 +145,14 @@ void tell_order(const std::vector<ReadingPlan>& plans, const std::optional<Strea
       static_cast<double>(skipped) / kMegabyte, given);
 }
 
-/// What there is, the card's memory among it. Throws ConfigError if there is no card, or it cannot compute the model.
+/// What there is, the card's memory among it. Throws ConfigError if there is no card, or it cannot train the model.
 MachineMemory machine_of(const RunConfig& run) {
   MachineMemory machine = machine_memory();
   const TrainConfig& train = run.train;
   if (train.device == "cpu") return machine;
-  const Precision precision = precision_named(train.precision, "train.precision", train.device);
-  const std::unique_ptr<Device> device = open_device(train.device, precision, run.file.string() + ": [train] device");
-  refuse_what_it_cannot(*device, run.model);
+  const std::unique_ptr<Device> device =
+      open_device(train.device, device_settings(train), run.file.string() + ": [train] device");
+  refuse_what_it_cannot_train(*device, run.model, train, run.stream.sequence_length);
   machine.card = device->free_bytes();
   machine.card_name = device->name();
   return machine;

@@ -10,6 +10,10 @@
 namespace millrace {
 namespace {
 
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::Not;
+
 /// An H100, as far as cuDNN asks.
 const std::string kH100 =
     R"({"cudaDeviceId":0,"deviceName":"NVIDIA H100 80GB HBM3","deviceVer":900,"driverVer":13000,"isTccDriver":0,)"
@@ -20,33 +24,58 @@ const std::string kH100 =
     R"("supportCoopLaunch":1,"totalGlobalMem":85000000000,"warpSize":32,"smCountOrigin":0,)"
     R"("oversizedSharedMemoryPerBlock":0,"memoryBusWidth":5120})";
 
-/// As the model has it: windows on q | k | v, and on their gradients.
-AttentionForm form(std::int64_t rows, std::int64_t heads, std::int64_t length, std::int64_t width) {
-  const std::int64_t all = heads * width;
-  return {rows, heads, length, width, 3 * all, 3 * all, 3 * all, all, all, 3 * all, 3 * all, 3 * all};
+/// The same of another compute capability: a hint at what cuDNN has for such cards.
+CudnnCard card(const std::string& capability) {
+  std::string properties = kH100;
+  const std::string of_h100 = "\"deviceVer\":900";
+  return device_properties(properties.replace(properties.find(of_h100), of_h100.size(), "\"deviceVer\":" + capability));
 }
 
+const AttentionForm kBase = packed_form(8, 2048, 12, 64);
+
 TEST(AttentionPlans, AreMadeForWhatModelsHave) {
-  const CudnnDescriptor card = device_properties(kH100);
-  for (const AttentionForm& one : {form(16, 12, 2048, 64), form(8, 24, 2048, 128), form(4, 4, 256, 32)}) {
+  for (const AttentionForm& one :
+       {packed_form(16, 2048, 12, 64), packed_form(8, 2048, 24, 128), packed_form(4, 256, 4, 32)}) {
     SCOPED_TRACE(testing::Message() << one.heads << " heads of " << one.width);
     ASSERT_TRUE(is_for_cudnn(one));
-    EXPECT_LT(CudnnPlan(attention_forward(one).graph, card, "attention").workspace_bytes(), std::size_t{1} << 20U);
+    EXPECT_LT(CudnnPlan(attention_forward(one).graph, card("900"), "attention").workspace_bytes(),
+              std::size_t{1} << 20U);
     // Scores' gradients once more in bf16: what equal bits each time cost.
     const auto pairs = static_cast<std::size_t>(one.rows * one.heads * one.length * one.length);
-    EXPECT_LT(CudnnPlan(attention_backward(one).graph, card, "its gradient").workspace_bytes(), 3 * pairs);
+    EXPECT_LT(CudnnPlan(attention_backward(one, true).graph, card("900"), "its gradient").workspace_bytes(), 3 * pairs);
+    // Without, a small part of it.
+    EXPECT_LT(CudnnPlan(attention_backward(one, false).graph, card("900"), "its gradient").workspace_bytes(),
+              pairs / 4);
   }
 }
 
+TEST(AttentionPlans, OfGradientsAreThereOrItIsSaidWhatElseIs) {
+  EXPECT_EQ(fault_of_gradient(kBase, true, card("900")), "");
+  EXPECT_EQ(fault_of_gradient(kBase, false, card("900")), "");
+  EXPECT_EQ(fault_of_gradient(kBase, false, card("1000")), "");
+  EXPECT_THAT(fault_of_gradient(kBase, true, card("1000")),
+              AllOf(HasSubstr("no plan for the gradient of attention of 8 rows of 2048, 12 heads of 64, with the same "
+                              "bits each time, on this card"),
+                    HasSubstr("train.deterministic = false"), HasSubstr("train.precision = \"f32\"")));
+  for (const bool deterministic : {true, false})
+    EXPECT_THAT(fault_of_gradient(kBase, deterministic, card("800")),
+                AllOf(HasSubstr("no plan for the gradient of attention"), Not(HasSubstr("train.deterministic = ")),
+                      HasSubstr("train.precision = \"f32\""), HasSubstr("Evaluating and generating need no gradient")));
+}
+
+TEST(AttentionPlans, ForScoresAloneAreThereOnEveryCard) {
+  for (const char* capability : {"800", "900", "1000"})
+    EXPECT_NO_THROW(CudnnPlan(attention_forward(kBase).graph, card(capability), capability));
+}
+
 TEST(AttentionPlans, WhereThereIsNoneItIsSaidOfWhat) {
-  const CudnnDescriptor card = device_properties(kH100);
-  const AttentionForm odd = form(2, 2, 20, 6);
+  const AttentionForm odd = packed_form(2, 20, 2, 6);
   EXPECT_FALSE(is_for_cudnn(odd));
   try {
-    CudnnPlan(attention_forward(odd).graph, card, "heads of 6");
+    CudnnPlan(attention_forward(odd).graph, card("900"), "heads of 6");
     FAIL() << "a plan for heads of 6";
   } catch (const CudnnError& error) {
-    EXPECT_THAT(error.what(), testing::HasSubstr("no plan for heads of 6"));
+    EXPECT_THAT(error.what(), HasSubstr("no plan for heads of 6"));
   }
 }
 

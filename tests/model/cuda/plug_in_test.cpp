@@ -27,7 +27,7 @@ TEST(CudaPlugIn, OpensWithoutADriverAndSaysThatCudaFindsNone) {
   auto* open = reinterpret_cast<OpenCuda*>(dlsym(plug_in(), kOpenCudaName));
   ASSERT_NE(open, nullptr);
   std::string reason;
-  const std::unique_ptr<Device> device(open(Precision::bf16, &reason));
+  const std::unique_ptr<Device> device(open({Precision::bf16}, &reason));
   if (device != nullptr) {  // This machine has a card.
     EXPECT_EQ(device->precision(), Precision::bf16);
     return;
@@ -38,7 +38,7 @@ TEST(CudaPlugIn, OpensWithoutADriverAndSaysThatCudaFindsNone) {
 TEST(CudaPlugIn, RefusesF64) {
   auto* open = reinterpret_cast<OpenCuda*>(dlsym(plug_in(), kOpenCudaName));
   std::string reason;
-  EXPECT_EQ(open(Precision::f64, &reason), nullptr);
+  EXPECT_EQ(open({Precision::f64}, &reason), nullptr);
   EXPECT_EQ(reason, "cards compute in f32 and bf16, not in f64");
 }
 
@@ -46,7 +46,7 @@ TEST(CudaPlugIn, IsReachedThroughADriverThatClaimsACard) {
   CudaParts parts;
   EXPECT_GE(parts.major, 12);
   parts.driver = "libcuda_stub_new.so";
-  const OpenedCuda opened = open_cuda(Precision::f32, parts);
+  const OpenedCuda opened = open_cuda({Precision::f32}, parts);
   if (opened.device != nullptr) return;  // This machine has a card.
   EXPECT_THAT(opened.reason, StartsWith("the card cannot be found: CUDA's error "));
 }

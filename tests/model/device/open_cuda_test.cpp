@@ -19,13 +19,13 @@ CudaParts parts(const std::string& driver = "card", const std::string& plug_in =
 }
 
 std::string reason_of(const CudaParts& parts) {
-  const OpenedCuda opened = open_cuda(Precision::bf16, parts);
+  const OpenedCuda opened = open_cuda({Precision::bf16}, parts);
   EXPECT_EQ(opened.device, nullptr);
   return opened.reason;
 }
 
 TEST(OpenCuda, OpensTheDeviceOfThePlugInWhereTheDriverHasACard) {
-  const OpenedCuda opened = open_cuda(Precision::bf16, parts());
+  const OpenedCuda opened = open_cuda({Precision::bf16}, parts());
   ASSERT_NE(opened.device, nullptr) << opened.reason;
   EXPECT_EQ(opened.reason, "");
   EXPECT_EQ(opened.device->precision(), Precision::bf16);
@@ -58,8 +58,8 @@ TEST(OpenCuda, SaysWhatTheDriverLacks) {
 TEST(OpenCuda, TakesADriverOfTheSameMajorVersionOrANewerOne) {
   CudaParts older = parts("old");
   older.major = 12;
-  EXPECT_NE(open_cuda(Precision::bf16, older).device, nullptr);
-  EXPECT_NE(open_cuda(Precision::bf16, parts("new")).device, nullptr);
+  EXPECT_NE(open_cuda({Precision::bf16}, older).device, nullptr);
+  EXPECT_NE(open_cuda({Precision::bf16}, parts("new")).device, nullptr);
 }
 
 TEST(OpenCuda, SaysWhatIsWrongWithThePlugIn) {
@@ -73,7 +73,7 @@ TEST(OpenCuda, SaysWhatIsWrongWithThePlugIn) {
 }
 
 TEST(OpenCuda, HandsOnWhyThePlugInOpensNoDevice) {
-  const OpenedCuda opened = open_cuda(Precision::f32, parts());
+  const OpenedCuda opened = open_cuda({Precision::f32}, parts());
   EXPECT_EQ(opened.device, nullptr);
   EXPECT_EQ(opened.reason, "this card has no f32");
 }

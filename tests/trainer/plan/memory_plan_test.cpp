@@ -70,6 +70,11 @@ TEST_F(MemoryPlanTest, TellsWhatLiesOnACardFromWhatDoesNot) {
   EXPECT_EQ(there.host() + there.card(), there.total());
   // Attention's gradient keeps a number of two bytes a head and pair of positions.
   EXPECT_GT(there.activations, std::uint64_t{12} * 4 * 512 * 512 * 2);
+  // Without the same bits each time a sum of four bytes for each number of the queries.
+  train_.deterministic = false;
+  EXPECT_EQ(there.activations - plan_memory(question()).activations,
+            std::uint64_t{12} * 4 * 512 * (512 * 2 - static_cast<std::uint64_t>(model_.head_dim) * 4));
+  train_.deterministic = true;
   const MachineMemory large{.bytes = there.host(), .limit = {}, .card = there.card(), .card_name = {}};
   EXPECT_TRUE(there.fits(large));
   EXPECT_FALSE(there.fits({.bytes = there.host() - 1, .limit = {}, .card = there.card(), .card_name = {}}));

@@ -8,8 +8,8 @@ extern "C" std::uint64_t millrace_cuda_interface() {
   return kCudaInterface;
 }
 
-extern "C" Device* millrace_open_cuda(Precision precision, std::string* reason) {
-  if (precision == Precision::bf16) return new CountingDevice(precision, false);
+extern "C" Device* millrace_open_cuda(const DeviceSettings& settings, std::string* reason) {
+  if (settings.precision == Precision::bf16) return new CountingDevice(settings.precision, false);
   *reason = "this card has no f32";
   return nullptr;
 }
