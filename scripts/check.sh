@@ -34,12 +34,15 @@ check_format() { sources | xargs clang-format --dry-run -Werror; }
 
 check_rules() { python3 scripts/check_includes.py && python3 scripts/check_determinism.py; }
 
-# With a toolkit, so that what is for NVIDIA cards is compiled and linked for them, card or not.
+# With a toolkit, so that what is for NVIDIA cards is compiled and linked for them, card or not; and what is carried to a
+# machine with a card, built and tried on the processor.
 check_cuda() {
   scripts/deps.sh cuda
   cmake --preset release -DMILLRACE_TESTS=ON >/dev/null
   cmake --build --preset release --parallel "$jobs" --target millrace_cuda cuda_test cuda_plans_test model_test gpu_check
   ctest --test-dir build/release --tests-regex '^(CudaPlugIn|OpenCuda|ColumnMajor|GpuTeam|AttentionPlans|GpuCheck|MirrorDevice|KernelAttention)\.' --output-on-failure --no-tests=error
+  scripts/gpu_bundle.sh
+  scripts/gpu_check.sh --host --out build/gpu/host
 }
 
 check_test() { scripts/test.sh; }

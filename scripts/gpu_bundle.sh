@@ -1,22 +1,40 @@
 #!/usr/bin/env bash
 # Builds, here, what scripts/gpu_check.sh runs on a machine with a card, which needs no compiler and no network:
-#   build/gpu/check    gpu_check, the plug-in, the libraries they link but CUDA's, the golden files
-#   build/gpu/run      millrace, the plug-in, its libraries, shards of this machine's documentation, a vocabulary
-# Programs are made for any x86-64 processor of the last fifteen years. Installs what is missing.
-#   scripts/gpu_bundle.sh            both
-#   scripts/gpu_bundle.sh check      that one
+#   build/gpu/check    gpu_check, the plug-in, the libraries they link but CUDA's, the golden files; under 20 MB
+#   build/gpu/run      millrace, the plug-in, its libraries, shards of this machine's documentation, a vocabulary, the files
+#                      of a run; under 60 MB packed
+# and beside each a .tar.xz of it, to be carried. Programs are made for any x86-64 processor of the last fifteen years;
+# without oneDNN, as a card's machine multiplies on the card. Installs what is missing. The exit code is 1 if one is too large.
+#   scripts/gpu_bundle.sh [check|run] [--vocab FILE]
+#     --vocab    the run's vocabulary, instead of one of 32,000 pieces that is trained on its shards
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { echo "usage: scripts/gpu_bundle.sh [check|run]" >&2; exit 2; }
-[ $# -le 1 ] || usage
-case ${1:-both} in both) bundles=(check run) ;; check | run) bundles=("$1") ;; *) usage ;; esac
+usage() { echo "usage: scripts/gpu_bundle.sh [check|run] [--vocab FILE]" >&2; exit 2; }
+bundles=(check run)
+vocabulary=
+while [ $# -gt 0 ]; do
+  case $1 in
+    check | run) bundles=("$1"); shift ;;
+    --vocab) [ $# -ge 2 ] || usage; vocabulary=$2; shift 2 ;;
+    *) usage ;;
+  esac
+done
+[ -z "$vocabulary" ] || [ -f "$vocabulary" ] || { echo "gpu_bundle: there is no file $vocabulary" >&2; exit 2; }
 
 build=build/gpu/build
-scripts/deps.sh
+most_megabytes=20        # Of the check bundle, as it lies.
+most_megabytes_packed=60 # Of the run bundle.
+shards=build/gpu/shards
+
+scripts/deps.sh test
 scripts/deps.sh cuda
-cmake --preset portable -B "$build" -DMILLRACE_CUDA=ON -DMILLRACE_TESTS=ON >/dev/null
-cmake --build "$build" --parallel "$(nproc)" --target gpu_check millrace millrace_cuda
+cmake --preset portable -B "$build" -DMILLRACE_CUDA=ON -DMILLRACE_TESTS=ON -DMILLRACE_ONEDNN=OFF >/dev/null
+targets=(millrace_cuda)
+for bundle in "${bundles[@]}"; do
+  case $bundle in check) targets+=(gpu_check) ;; run) targets+=(millrace) ;; esac
+done
+cmake --build "$build" --parallel "$(nproc)" --target "${targets[@]}"
 
 # Libraries that a program links, but for glibc's and CUDA's.
 libraries() {
@@ -29,12 +47,27 @@ put() {
   mkdir -p "$1/lib"
   cp "$2" "$build/libmillrace_cuda.so" "$1/"
   libraries "$2" | xargs -I{} cp -Ln {} "$1/lib/"
-  strip "$1/$(basename "$2")" "$1/libmillrace_cuda.so"
+  chmod u+w "$1"/lib/*
+  strip --strip-unneeded "$1/$(basename "$2")" "$1/libmillrace_cuda.so" "$1"/lib/*
 }
 
+# Shards take a minute, and so does a vocabulary: they are made once.
+sample() {
+  if [ ! -f "$shards/vocab.model" ]; then
+    rm -rf "$shards"
+    mkdir -p "$shards"
+    "$build/millrace" sample --out "$shards/data" --megabytes 100
+    "$build/millrace" vocab train --shards "$shards/data" --size 32000 --out "$shards/vocab.model"
+  fi
+}
+
+packed_bytes() { tar -cC build/gpu "$1" | zstd -10 -T0 -c | wc -c; }
+refuse() { echo "gpu_bundle: $*" >&2; status=1; }
+
+status=0
 for bundle in "${bundles[@]}"; do
   folder=build/gpu/$bundle
-  rm -rf "$folder"
+  rm -rf "$folder" "$folder.tar.xz"
   case $bundle in
     check)
       put "$folder" "$build/gpu_check"
@@ -42,11 +75,22 @@ for bundle in "${bundles[@]}"; do
       rm -f "$folder"/golden/*.py
       ;;
     run)
+      sample
       put "$folder" "$build/millrace"
-      "$build/millrace" sample --out "$folder/data" --megabytes 100
-      "$build/millrace" vocab train --shards "$folder/data" --size 32000 --out "$folder/vocab.model"
-      cp -r mixes "$folder/mixes"
+      cp -r "$shards/data" "$folder/data"
+      cp "${vocabulary:-$shards/vocab.model}" "$folder/vocab.model"
+      mkdir -p "$folder/mixes/runs"
+      cp -r mixes/objectives mixes/quickstart.toml "$folder/mixes/"
+      cp mixes/runs/openmoe-base-card.toml "$folder/mixes/runs/"
       ;;
   esac
-  echo "$folder: $(du -sh "$folder" | cut -f1), packed $(tar -cC "$folder" . | zstd -10 -T0 -c | wc -c | numfmt --to=iec)"
+  megabytes=$(($(du -sb "$folder" | cut -f1) / 1000000))
+  packed=$(($(packed_bytes "$bundle") / 1000000))
+  XZ_OPT=-T0 tar -cJf "$folder.tar.xz" -C build/gpu "$bundle"
+  echo "$folder: $megabytes MB, packed $packed MB; $folder.tar.xz: $(($(stat -c %s "$folder.tar.xz") / 1000000)) MB"
+  if [ "$bundle" = check ] && [ $megabytes -ge $most_megabytes ]; then refuse "$folder is to be under $most_megabytes MB"; fi
+  if [ "$bundle" = run ] && [ $packed -ge $most_megabytes_packed ]; then
+    refuse "$folder is to be under $most_megabytes_packed MB packed"
+  fi
 done
+exit $status

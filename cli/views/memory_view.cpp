@@ -73,8 +73,10 @@ std::string memory_advice(const MemoryQuestion& question, const MachineMemory& m
   if (plan_memory(question).fits(machine)) return "";
   if (const auto settings = settings_that_fit(question, machine)) return fmt::format("it would fit with {}", *settings);
   const MemoryPlan least = least_memory(question);
-  std::string advice =
-      fmt::format("with train.micro_rows=1 and train.recompute=true it would still take {}", human(least.total()));
+  const std::string takes =
+      least.on_card ? fmt::format("{} of the card's memory and {} beside it", human(least.card()), human(least.host()))
+                    : human(least.total());
+  std::string advice = fmt::format("with train.micro_rows=1 and train.recompute=true it would still take {}", takes);
   if (least.pipeline > least.total() / 4)
     advice += fmt::format(", {} of it for rows on their way: choose a smaller train.batch_rows", human(least.pipeline));
   return advice + "; take a smaller [model], or a machine with more memory";

@@ -8,12 +8,16 @@
 #include <unordered_map>
 #include <vector>
 
+#ifdef MILLRACE_HAS_ONEDNN
 #include <dnnl.hpp>
+#endif
 
+#include "model/cpu/cpu_device.h"
 #include "model/device/buffer.h"
 
 namespace millrace {
 
+#ifdef MILLRACE_HAS_ONEDNN
 double product_rate(Precision precision, int side, double seconds) {
   using Clock = std::chrono::steady_clock;
   using Memory = dnnl::memory;
@@ -41,6 +45,12 @@ double product_rate(Precision precision, int side, double seconds) {
   }
   return 2.0 * side * side * side / best;
 }
+#else
+double product_rate(Precision precision, int side, double /*seconds*/) {
+  CpuDevice device(precision);
+  return product_rate(device, side);
+}
+#endif
 
 double product_rate(Device& device, Index side) {
   using Clock = std::chrono::steady_clock;

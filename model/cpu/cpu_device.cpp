@@ -42,7 +42,7 @@ void run_in(Precision precision, const Kernel& kernel, Index blocks) {
 }  // namespace
 
 CpuDevice::CpuDevice(Precision precision, ProductSource source)
-    : precision_(precision), source_(source), products_(source) {}
+    : precision_(precision), source_(is_built_with_onednn() ? source : ProductSource::loops), products_(source_) {}
 
 CpuDevice::~CpuDevice() = default;
 

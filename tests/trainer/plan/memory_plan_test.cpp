@@ -83,6 +83,25 @@ TEST_F(MemoryPlanTest, TellsWhatLiesOnACardFromWhatDoesNot) {
   EXPECT_EQ(settings_that_fit(question(), small).value_or("").find("--set train.micro_rows="), 0U);
 }
 
+/// Cards of 80 and 141 "GB" have 84 and 149 of 10^9 bytes free.
+TEST(MemoryPlanOfACard, HoldsBaseIn80GigabytesAnd8bIn141) {
+  constexpr std::uint64_t kGiga = 1'000'000'000;
+  const auto on_card = [](const char* preset, int micro_rows, bool recompute) {
+    TrainConfig train;
+    train.device = "cuda";
+    train.precision = "bf16";
+    train.micro_rows = micro_rows;
+    train.recompute = recompute;
+    const ModelConfig model = model_preset(preset);
+    return plan_memory({.model = model, .train = train, .sequence_length = 2048}).card();
+  };
+  EXPECT_LT(on_card("openmoe-base", 16, false), 31 * kGiga);
+  EXPECT_LT(on_card("openmoe-base", 32, false), 46 * kGiga);
+  EXPECT_GT(on_card("openmoe-8b", 8, false), 149 * kGiga);
+  EXPECT_LT(on_card("openmoe-8b", 8, true), 134 * kGiga);
+  EXPECT_LT(on_card("openmoe-8b", 4, false), 149 * kGiga);
+}
+
 TEST_F(MemoryPlanTest, CountsTheGradientsThatLanesKeep) {
   train_.micro_rows = 1;
   train_.lanes = 4;
