@@ -7,9 +7,9 @@
 #include <string>
 #include <type_traits>
 
-#include "model/kernels/numbers.h"
-#include "model/kernels/team.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/numbers.h"
+#include "model/lanes/team.h"
+#include "model/lanes/vector_math.h"
 #include "model/parallel.h"
 
 namespace millrace {

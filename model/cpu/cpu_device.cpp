@@ -4,7 +4,7 @@
 #include <cstring>
 #include <new>
 
-#include "model/kernels/team.h"
+#include "model/lanes/team.h"
 #include "model/parallel.h"
 
 namespace millrace {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "model/kernels/numbers.h"
+#include "model/lanes/numbers.h"
 #include "model/parallel.h"
 
 namespace millrace {
@@ -27,14 +27,26 @@ void zero(const Tensor& c) {
   }
 }
 
-/// Sums in full precision become c, or are added to it.
+/// What is added lies so many bytes behind c.
+std::ptrdiff_t apart(const Product& product) {
+  if (product.added == nullptr) return 0;
+  return static_cast<const std::byte*>(product.added) - static_cast<const std::byte*>(product.c.data);
+}
+
+template <class Result>
+const Result* behind(const Result* to, std::ptrdiff_t bytes) {
+  return reinterpret_cast<const Result*>(reinterpret_cast<const std::byte*>(to) + bytes);
+}
+
+/// Sums in full precision become c, or what is added is added to them first.
 template <class Sum, class Result>
-void store(const Tensor& sums, const Tensor& c, bool add) {
+void store(const Tensor& sums, const Tensor& c, bool add, std::ptrdiff_t added) {
   for (Index i = 0; i < c.rows; ++i) {
     Sum* sum = sums.row<Sum>(i);
     Result* to = c.row<Result>(i);
+    const Result* from = behind(to, added);
     if (add)
-      for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(to[j]);
+      for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(from[j]);
     copy_row(sum, to, c.columns);
   }
 }
@@ -42,8 +54,8 @@ void store(const Tensor& sums, const Tensor& c, bool add) {
 /// The product of a piece, some terms at a time. The sum stays apart, in full precision, until it is complete: what is
 /// added to c does not depend on what c is.
 void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, SerialProduct serial, const Tensor& c,
-                    bool add) {
-  if (piece.terms == 0) {
+                    bool add, std::ptrdiff_t added) {
+  if (piece.terms == 0 && (!add || added == 0)) {
     if (!add) zero(c);
     return;
   }
@@ -60,6 +72,7 @@ void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, Seri
     memory.reshape(c.rows, c.columns * static_cast<Index>(bytes_of(sums.type) / sizeof(float)));
     sums.data = memory.data();
   }
+  if (steps == 0) zero(sums);
   for (Index step = 0; step < steps && !stop_requested(); ++step) {
     const Index first = step * most;
     one = pieces.window(piece, first, std::min(most, piece.terms - first));
@@ -68,14 +81,14 @@ void multiply_piece(const ProductPieces& pieces, const ProductPiece& piece, Seri
     serial(one);
   }
   if (!is_apart) return;
-  if (c.type == Type::f64) store<double, double>(sums, c, add);
-  if (c.type == Type::f32) store<float, float>(sums, c, add);
-  if (c.type == Type::bf16) store<float, Bf16>(sums, c, add);
+  if (c.type == Type::f64) store<double, double>(sums, c, add, added);
+  if (c.type == Type::f32) store<float, float>(sums, c, add, added);
+  if (c.type == Type::bf16) store<float, Bf16>(sums, c, add, added);
 }
 
-/// c = the sum of the parts, in order; or c += it.
+/// c = the sum of the parts, in order; or with what is added.
 template <class Sum, class Result>
-void add_parts(const Tensor& parts, Index part_count, const Tensor& c, bool add) {
+void add_parts(const Tensor& parts, Index part_count, const Tensor& c, bool add, std::ptrdiff_t added) {
   const Index rows = std::max(kNumbers / std::max(c.columns, Index{1}), Index{1});
   for_ranges(c.rows, rows, [&](Index begin, Index end) {
     for (Index i = begin; i < end; ++i) {
@@ -85,8 +98,9 @@ void add_parts(const Tensor& parts, Index part_count, const Tensor& c, bool add)
         for (Index j = 0; j < c.columns; ++j) sum[j] += more[j];
       }
       Result* to = c.row<Result>(i);
+      const Result* from = behind(to, added);
       if (add)
-        for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(to[j]);
+        for (Index j = 0; j < c.columns; ++j) sum[j] += value_of(from[j]);
       copy_row(sum, to, c.columns);
     }
   });
@@ -114,15 +128,15 @@ void CpuProducts::multiply(const Product& product) {
       c = partial.entry(piece.entry)
               .row_range(piece.part * rows + piece.row, piece.rows)
               .column_range(piece.column, piece.columns);
-    multiply_piece(pieces_, piece, serial, c, parts == 1 && product.add);
+    multiply_piece(pieces_, piece, serial, c, parts == 1 && product.add, apart(product));
   });
   if (parts == 1) return;
   for (Index entry = 0; entry < product.c.batch; ++entry) {
     const Tensor sums = partial.entry(entry);
     const Tensor c = product.c.entry(entry);
-    if (c.type == Type::f64) add_parts<double, double>(sums, parts, c, product.add);
-    if (c.type == Type::f32) add_parts<float, float>(sums, parts, c, product.add);
-    if (c.type == Type::bf16) add_parts<float, Bf16>(sums, parts, c, false);
+    if (c.type == Type::f64) add_parts<double, double>(sums, parts, c, product.add, apart(product));
+    if (c.type == Type::f32) add_parts<float, float>(sums, parts, c, product.add, apart(product));
+    if (c.type == Type::bf16) add_parts<float, Bf16>(sums, parts, c, false, 0);
   }
 }
 

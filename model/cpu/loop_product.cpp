@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "model/kernels/numbers.h"
+#include "model/lanes/numbers.h"
 
 namespace millrace {
 namespace {

@@ -32,6 +32,12 @@ ColumnMajor column_major(const Product& product) {
   turned.factors = product.a.type;
   turned.result = product.c.type;
   turned.add = product.add;
+  turned.added_alignment = turned.c.alignment;
+  if (product.added != nullptr) {
+    Tensor added = product.c;
+    added.data = const_cast<void*>(product.added);
+    turned.added_alignment = described(added, Product::Side::plain).alignment;
+  }
   return turned;
 }
 

@@ -21,8 +21,9 @@ struct ColumnMajor {
 
   Index m = 0, n = 0, k = 0, batch = 0;
   Factor a, b, c;
-  Type factors = Type::f32;  ///< Of a and b.
-  Type result = Type::f32;   ///< Of c.
+  Index added_alignment = 0;  ///< Of what is added, which is laid out as c.
+  Type factors = Type::f32;   ///< Of a and b.
+  Type result = Type::f32;    ///< Of c.
   bool add = false;
   auto operator<=>(const ColumnMajor&) const = default;
 

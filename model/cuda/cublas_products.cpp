@@ -72,7 +72,7 @@ CublasProducts::~CublasProducts() {
 void CublasProducts::multiply(const Product& product) {
   if (product.c.size() == 0) return;
   const ColumnMajor turned = column_major(product);
-  if (turned.k == 0) {
+  if (turned.k == 0 && product.added == nullptr) {
     if (!product.add) clear(product.c);
     return;
   }
@@ -80,8 +80,8 @@ void CublasProducts::multiply(const Product& product) {
   const float one = 1;
   const float kept = product.add ? 1 : 0;
   demand(cublasLtMatmul(handle_, plan.description.get(), &one, product.b.data, plan.a.get(), product.a.data,
-                        plan.b.get(), &kept, product.c.data, plan.c.get(), product.c.data, plan.c.get(),
-                        &plan.algorithm, workspace_, kWorkspaceBytes, stream_),
+                        plan.b.get(), &kept, product.add ? added_to(product) : product.c.data, plan.c.get(),
+                        product.c.data, plan.c.get(), &plan.algorithm, workspace_, kWorkspaceBytes, stream_),
          "multiply " + shape_of(product));
 }
 
@@ -109,7 +109,7 @@ const CublasProducts::Plan& CublasProducts::plan_of(const ColumnMajor& turned, c
   prefer(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, std::uint64_t{kWorkspaceBytes});
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, static_cast<std::uint32_t>(turned.a.alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, static_cast<std::uint32_t>(turned.b.alignment));
-  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(turned.c.alignment));
+  prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, static_cast<std::uint32_t>(turned.added_alignment));
   prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, static_cast<std::uint32_t>(turned.c.alignment));
   cublasLtMatmulHeuristicResult_t proposal{};
   int proposals = 0;

@@ -123,8 +123,9 @@ void CudaDevice::run(const AnyKernel& kernel, Index blocks) {
 
 void CudaDevice::multiply(const Product& product) {
   check(product);
+  if (has_few_rows(product)) return multiply_few_rows(*this, product);
   if (product.ragged != Product::Ragged::none || product.a.type == Type::f64)
-    throw std::logic_error("cards do not multiply in f64, nor what is ragged: " + shape_of(product));
+    throw std::logic_error("cards do not multiply in f64, nor what is ragged and has many rows: " + shape_of(product));
   products_->multiply(product);
 }
 

@@ -7,8 +7,8 @@
 
 #include "model/cuda/cublas_products.h"
 #include "model/cuda/cuda_attention.h"
-#include "model/cuda/staging.h"
 #include "model/device/device.h"
+#include "model/device/few_rows.h"
 
 namespace millrace {
 
@@ -38,6 +38,7 @@ class CudaDevice : public Device {
     return attention_->fault_of_attend_backward(rows, length, heads, width);
   }
   bool has_ragged_products() const override { return false; }
+  bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
   std::uint64_t free_bytes() override;
   void wait() override;
 

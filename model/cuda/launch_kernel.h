@@ -2,19 +2,20 @@
 
 #include "model/cuda/gpu_team.h"
 #include "model/cuda/launch.h"
-#include "model/kernels/numbers.h"
+#include "model/lanes/numbers.h"
 
 namespace millrace {
 
-/// How many threads work on a block of a kernel. 256 are enough for a row of a model's width.
+/// How many threads work on a block of a kernel: 128 take a row of 1024 numbers at once, eight each.
 template <class Kernel>
-inline constexpr int kThreadsOf = 256;
+inline constexpr int kThreadsOf = 128;
 /// So many of a multiprocessor's threads find room for their registers: half of them, 64 registers each. With more
 /// threads ptxas would keep some values of some kernels in memory.
-inline constexpr int kThreadsAtOnce = 1024;
+template <class Kernel>
+inline constexpr int kThreadsAtOnceOf = 1024;
 
 template <class Kernel, class Numbers>
-__global__ void __launch_bounds__(kThreadsOf<Kernel>, kThreadsAtOnce / kThreadsOf<Kernel>)
+__global__ void __launch_bounds__(kThreadsOf<Kernel>, kThreadsAtOnceOf<Kernel> / kThreadsOf<Kernel>)
     block_of(const __grid_constant__ Kernel kernel) {
   using Team = GpuTeam<kThreadsOf<Kernel>>;
   __shared__ typename Team::Shared shared;

@@ -10,9 +10,18 @@ template <>
 inline constexpr int kThreadsOf<RouteTokens> = RouteTokens::kTokens;
 template <>
 inline constexpr int kThreadsOf<RouteBackward> = RouteBackward::kTokens;
+/// A group has thousands of tokens.
+template <>
+inline constexpr int kThreadsOf<QueuePairs> = 256;
+template <>
+inline constexpr int kThreadsOf<SumRouting> = 1024;
 /// One thread does it all.
 template <>
 inline constexpr int kThreadsOf<PlaceSlots> = 32;
+
+// What holds many numbers at once has 128 registers.
+template <>
+inline constexpr int kThreadsAtOnceOf<CombineBackward> = 512;
 
 MILLRACE_COMPILE(RouteTokens);
 MILLRACE_COMPILE(QueuePairs);

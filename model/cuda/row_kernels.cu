@@ -3,6 +3,7 @@
 #include "model/kernels/attention.h"
 #include "model/kernels/dropout.h"
 #include "model/kernels/loss_row.h"
+#include "model/kernels/multiply_rows.h"
 #include "model/kernels/norm_rows.h"
 #include "model/kernels/rows.h"
 #include "model/kernels/swiglu.h"
@@ -12,14 +13,25 @@ namespace millrace {
 /// A row has as many numbers as the vocabulary has ids.
 template <>
 inline constexpr int kThreadsOf<LossRow> = 1024;
-/// Half a head at a time.
+/// Many loads at once are wanted of each block.
 template <>
-inline constexpr int kThreadsOf<TurnHeads> = 64;
+inline constexpr int kThreadsOf<MultiplyRows> = 256;
+template <>
+inline constexpr int kThreadsOf<AttendQueries> = 256;
 template <>
 inline constexpr int kThreadsOf<AddPieces> = AddPieces::kColumns;
 
+// What holds many numbers at once has 128 registers.
+template <>
+inline constexpr int kThreadsAtOnceOf<MultiplyRows> = 512;
+template <>
+inline constexpr int kThreadsAtOnceOf<AttendQueries> = 512;
+template <>
+inline constexpr int kThreadsAtOnceOf<SwigluBackward> = 512;
+
 MILLRACE_COMPILE(EmbeddingRows);
 MILLRACE_COMPILE(EmbeddingGradient);
+MILLRACE_COMPILE(MultiplyRows);
 MILLRACE_COMPILE(CopyRows);
 MILLRACE_COMPILE(AddRows);
 MILLRACE_COMPILE(CopyLowRows);

@@ -7,6 +7,12 @@
 
 namespace millrace {
 
+// What goes through many tensors at once has 128 registers.
+template <>
+inline constexpr int kThreadsAtOnceOf<AdamWCheck> = 512;
+template <>
+inline constexpr int kThreadsAtOnceOf<AdamWApply> = 512;
+
 MILLRACE_COMPILE(SumSquares);
 MILLRACE_COMPILE(AdafactorSums);
 MILLRACE_COMPILE(AdafactorColumns);

@@ -49,6 +49,8 @@ class Device {
 
   /// Whether experts' places may lie close together: products then read how many there are from memory.
   virtual bool has_ragged_products() const = 0;
+  /// Whether they may do so where no gradient is made, for so many rows of all experts together.
+  virtual bool takes_ragged_rows(Index /*rows*/) const { return has_ragged_products(); }
   /// Whether tensors may lie in this process's memory, mapped files among it.
   virtual bool reads_host_memory() const { return false; }
   /// Bytes of its own memory that are free; 0: it takes the process's.

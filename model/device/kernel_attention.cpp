@@ -29,6 +29,9 @@ AttentionCall part_of(const AttentionCall& call, Index first, Index count) {
   return part;
 }
 
+/// Keys for which memory is made at a time: a cache that grows by one need not ask for it each time.
+constexpr Index kKeysMore = 1024;
+
 const std::int32_t* ints(const Tensor& tensor) {
   return static_cast<const std::int32_t*>(tensor.data);
 }
@@ -47,8 +50,9 @@ void KernelAttention::attend(const AttentionCall& call) {
     const AttentionCall part = part_of(call, first, std::min(most, call.rows - first));
     const AttentionSides sides = sides_of(part);
     const Index blocks = sides.rows * sides.heads * sides.queries;
+    const Index room = (sides.keys() + kKeysMore - 1) / kKeysMore * kKeysMore;
     device_.run(AttendQueries{sides, part.q, part.k, part.v, part.out, part.log_sum, ints(part.first_key),
-                              weights_.shaped(blocks, sides.keys(), device_.real())},
+                              weights_.shaped(blocks, room, device_.real())},
                 blocks);
   }
 }

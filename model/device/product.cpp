@@ -80,6 +80,7 @@ void check(const Product& product) {
   const Tensor a = turned(product.a, product.a_side);
   const Tensor b = turned(product.b, product.b_side);
   if (a.columns != b.rows || product.c.rows != a.rows || product.c.columns != b.columns || !batches_fit(product) ||
+      (product.added != nullptr && (!product.add || product.ragged != Product::Ragged::none)) ||
       !has_memory(product.a) || !has_memory(product.b) || !has_memory(product.c))
     throw std::logic_error("no product has such sides: " + shape_of(product));
   if (!types_fit(product))

@@ -7,7 +7,7 @@
 
 namespace millrace {
 
-/// A matrix product, or a batch of them:  c = a b,  or c += a b.   a: (M, K)  b: (K, N)  c: (M, N)
+/// A matrix product, or a batch of them:  c = a b,  or c = added + a b.   a: (M, K)  b: (K, N)  c: (M, N)
 /// Sides may be stored transposed: `a` is then given as the (K, M) that lies in memory. f64: all three f64. Else a and
 /// b are both f32, or both bf16; c is f32 or bf16, and sums are f32. c is bf16 only where nothing is added.
 struct Product {
@@ -27,7 +27,13 @@ struct Product {
   Ragged ragged = Ragged::none;
   const std::int32_t* first = nullptr;  ///< (batch + 1), in the device's memory.
   Index most_rows = 0;                  ///< With Ragged: no entry has more.
+  const void* added = nullptr;          ///< With `add`, and nothing ragged: laid out as c; null: c itself.
 };
+
+/// What is added to a product; null: nothing.
+inline const void* added_to(const Product& product) {
+  return !product.add || product.added != nullptr ? product.added : product.c.data;
+}
 
 /// How many matrices c, or the cut c, is made of.
 Index batch_of(const Product& product);

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "model/kernels/row_pieces.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 
@@ -71,14 +71,15 @@ struct AdafactorSums {
     const Real* in = first_of<Real>(gradient, piece);
     Real* rms = static_cast<Real*>(row_rms) + piece.matrix * pieces.rows + piece.first;
     double* of_columns = column_sums.row<double>(block);
-    team.each(width, [=](Index j) { of_columns[j] = 0; });
+    clear_numbers(team, width, of_columns);
     double sum = 0;
     for (Index row = 0; row < piece.count; ++row, in += width) {
-      const double of_row = team.sum(width, [=](Index j) {
-        const double square = squared(in[j]);
-        of_columns[j] += square;
+      const auto add_square = [](Real number, double& of_column) {
+        const double square = squared(number);
+        of_column += square;
         return square;
-      });
+      };
+      const double of_row = sum_numbers(team, width, add_square, reading(in), updating(of_columns));
       sum += of_row;
       team.lanes([=](int lane) {
         if (lane == 0) rms[row] = static_cast<Real>(root_of(of_row / static_cast<double>(width)));
@@ -112,7 +113,8 @@ struct AdafactorColumns {
     double* sum = column_sums.row<double>(matrix * pieces.pieces) + first;
     for (Index piece = 1; piece < pieces.pieces; ++piece) {
       const double* more = sum + piece * column_sums.stride;
-      team.each(count, [=](Index j) { sum[j] += more[j]; });
+      for_numbers(
+          team, count, [](double one, double& all) { all += one; }, reading(more), updating(sum));
     }
     Real* rms = static_cast<Real*>(col_rms) + matrix * columns + first;
     const auto rows = static_cast<double>(pieces.rows);
@@ -191,14 +193,16 @@ struct AdafactorMoments {
     const RowPieces::Piece piece = means.pieces.at(block);
     const Index width = means.columns;
     const Real* weights = first_of<Real>(value, piece);
-    const double values = team.sum(piece.count * width, [=](Index i) { return squared(weights[i]); });
+    const auto square = [](Real number) { return squared(number); };
+    const double values = sum_numbers(team, piece.count * width, square, reading(weights));
     const Real* in = first_of<Real>(gradient, piece);
     const Real* of_rows = static_cast<const Real*>(means.row_factors) + piece.matrix * means.pieces.rows + piece.first;
     const Real* of_columns = static_cast<const Real*>(means.column_factors) + piece.matrix * width;
     double update = 0;
     for (Index row = 0; row < piece.count; ++row, in += width) {
       const Real of_row = of_rows[row];
-      update += team.sum(width, [=](Index j) { return squared(in[j] * of_row * of_columns[j]); });
+      const auto change = [=](Real g, Real of_column) { return squared(g * of_row * of_column); };
+      update += sum_numbers(team, width, change, reading(in), reading(of_columns));
     }
     double* to = moments.row<double>(block);
     team.lanes([=](int lane) {
@@ -234,10 +238,11 @@ struct AdafactorCheck {
     double count = 0;
     for (Index row = 0; row < piece.count; ++row, in += width, weights += width) {
       const Real of_row = step * of_rows[row];
-      count += team.sum(width, [=](Index j) {
-        const double next = static_cast<double>(weights[j]) - static_cast<double>(in[j] * of_row * of_columns[j]);
-        return next >= -most && next <= most && of_columns[j] > 0 ? 0.0 : 1.0;
-      });
+      const auto is_bad = [=](Real weight, Real g, Real of_column) {
+        const double next = static_cast<double>(weight) - static_cast<double>(g * of_row * of_column);
+        return next >= -most && next <= most && of_column > 0 ? 0.0 : 1.0;
+      };
+      count += sum_numbers(team, width, is_bad, reading(weights), reading(in), reading(of_columns));
     }
     double* to = counts.row<double>(block);
     team.lanes([=](int lane) {
@@ -270,14 +275,16 @@ struct AdafactorApply {
     for (Index row = 0; row < piece.count; ++row, in += width, weights += width) {
       const Real of_row = step * of_rows[row];
       if (image.data == nullptr) {
-        team.each(width, [=](Index j) { weights[j] -= in[j] * of_row * of_columns[j]; });
+        const auto change = [=](Real g, Real of_column, Real& weight) { weight -= g * of_row * of_column; };
+        for_numbers(team, width, change, reading(in), reading(of_columns), updating(weights));
         continue;
       }
-      Low* rounded_to = first_of<Low>(image, piece) + row * image.stride;
-      team.each(width, [=](Index j) {
-        weights[j] -= in[j] * of_row * of_columns[j];
-        rounded_to[j] = stored_as<Low>(weights[j]);
-      });
+      const auto change = [=](Real g, Real of_column, Real& weight, Real& rounded_to) {
+        weight -= g * of_row * of_column;
+        rounded_to = weight;
+      };
+      for_numbers(team, width, change, reading(in), reading(of_columns), updating(weights),
+                  writing(first_of<Low>(image, piece) + row * image.stride));
     }
     Real* v_row = static_cast<Real*>(m.v_row) + first_row;
     team.each(piece.count, [=, &m](Index i) { v_row[i] = m.next_row<Real>(first_row + i); });

@@ -3,7 +3,7 @@
 #include <limits>
 
 #include "model/kernels/row_pieces.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 
@@ -55,16 +55,19 @@ struct AdamWCheck {
     const Real* in = first_of<Real>(gradient, piece);
     const Real* of_m = first_of<Real>(m, piece);
     const Real* of_v = first_of<Real>(v, piece);
-    const auto update = step.in<Real>();
+    const auto next = step.in<Real>();
     const auto most = static_cast<Real>(largest);
     constexpr Real kMost = std::numeric_limits<Real>::max();
     // Comparisons with NaN are false.
-    const auto count = team.sum(piece.count * value.columns, [=](Index i) {
-      const Real next_m = update.next_m(of_m[i], in[i]);
-      const Real next_v = update.next_v(of_v[i], in[i]);
-      const Real next = update.next_value(weights[i], next_m, next_v);
-      return next_m >= -kMost && next_m <= kMost && next_v <= kMost && next >= -most && next <= most ? 0 : 1;
-    });
+    const auto is_bad = [=](Real weight, Real g, Real mean, Real square) {
+      const Real next_m = next.next_m(mean, g);
+      const Real next_v = next.next_v(square, g);
+      const Real next_weight = next.next_value(weight, next_m, next_v);
+      return next_m >= -kMost && next_m <= kMost && next_v <= kMost && next_weight >= -most && next_weight <= most ? 0
+                                                                                                                   : 1;
+    };
+    const auto count = sum_numbers(team, piece.count * value.columns, is_bad, reading(weights), reading(in),
+                                   reading(of_m), reading(of_v));
     double* to = counts.row<double>(block);
     team.lanes([=](int lane) {
       if (lane == 0) to[0] = count;
@@ -93,21 +96,24 @@ struct AdamWApply {
     const Real* in = first_of<Real>(gradient, piece);
     Real* of_m = first_of<Real>(m, piece);
     Real* of_v = first_of<Real>(v, piece);
-    const auto update = step.in<Real>();
+    const auto next = step.in<Real>();
     double before = 0;
     double change = 0;
     for (Index row = 0; row < piece.count; ++row, weights += width, in += width, of_m += width, of_v += width) {
-      before += team.sum(width, [=](Index j) { return squared(weights[j]); });
-      change += team.sum(width, [=](Index j) {
-        const Real old = weights[j];
-        of_m[j] = update.next_m(of_m[j], in[j]);
-        of_v[j] = update.next_v(of_v[j], in[j]);
-        weights[j] = update.next_value(old, of_m[j], of_v[j]);
-        return squared(weights[j] - old);
-      });
+      before += sum_numbers(
+          team, width, [](Real weight) { return squared(weight); }, reading(weights));
+      const auto change_of = [=](Real g, Real& mean, Real& square, Real& weight) {
+        const Real old = weight;
+        mean = next.next_m(mean, g);
+        square = next.next_v(square, g);
+        weight = next.next_value(old, mean, square);
+        return squared(weight - old);
+      };
+      change += sum_numbers(team, width, change_of, reading(in), updating(of_m), updating(of_v), updating(weights));
       if (image.data == nullptr) continue;
       Low* rounded_to = first_of<Low>(image, piece) + row * image.stride;
-      team.each(width, [=](Index j) { rounded_to[j] = stored_as<Low>(weights[j]); });
+      for_numbers(
+          team, width, [](Real weight, Real& to) { to = weight; }, reading(weights), writing(rounded_to));
     }
     double* to = sums.row<double>(block);
     team.lanes([=](int lane) {

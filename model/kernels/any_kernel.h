@@ -8,6 +8,7 @@
 #include "model/kernels/attention.h"
 #include "model/kernels/dropout.h"
 #include "model/kernels/loss_row.h"
+#include "model/kernels/multiply_rows.h"
 #include "model/kernels/norm_rows.h"
 #include "model/kernels/routing.h"
 #include "model/kernels/row_pieces.h"
@@ -18,12 +19,14 @@
 namespace millrace {
 
 /// Every kernel that a Device runs.
-using AnyKernel = std::variant<
-    EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows, NormRowsBackward, AddPieces,
-    TurnHeads, SeeItself, AttendQueries, AttendQueriesBackward, AttendKeysBackward, SwigluRows, SwigluBackward,
-    CopyRows, AddRows, CopyLowRows, RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots,
-    EmptySlots, FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
-    SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments, AdafactorCheck,
-    AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply, AdamWCheck, AdamWApply>;
+using AnyKernel =
+    std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
+                 NormRowsBackward, AddPieces, TurnHeads, SeeItself, AttendQueries, AttendQueriesBackward,
+                 AttendKeysBackward, SwigluRows, SwigluBackward, MultiplyRows, CopyRows, AddRows, CopyLowRows,
+                 RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots,
+                 FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
+                 SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments,
+                 AdafactorCheck, AdafactorApply, AdafactorWholeMoments, AdafactorWholeCheck, AdafactorWholeApply,
+                 AdamWCheck, AdamWApply>;
 
 }  // namespace millrace

@@ -2,8 +2,8 @@
 
 #include <limits>
 
-#include "model/kernels/numbers.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/streams.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 
@@ -23,17 +23,26 @@ struct TurnHeads {
     const Index half = cosine.columns;
     const Real* cos = cosine.row<Real>(position[t]);
     const Real* sin = sine.row<Real>(position[t]);
-    const Real direction = static_cast<Real>(sign);
-    for (Index head = 0; head < x.columns; head += 2 * half) {
-      Low* first = x.row<Low>(t) + head;
-      Low* second = first + half;
-      team.each(half, [=](Index j) {
-        const Real a = value_of(first[j]);
-        const Real b = value_of(second[j]);
-        first[j] = stored_as<Low>(a * cos[j] - direction * b * sin[j]);
-        second[j] = stored_as<Low>(b * cos[j] + direction * a * sin[j]);
+    const auto direction = static_cast<Real>(sign);
+    const auto turn = [=](Real c, Real s, Real& first, Real& second) {
+      const Real a = first;
+      const Real b = second;
+      first = a * c - direction * b * s;
+      second = b * c + direction * a * s;
+    };
+    Low* heads = x.row<Low>(t);
+    if (moves_eight<Team>(reading(cos), reading(sin), reading(heads)) && half % 8 == 0) {
+      const auto width = static_cast<int>(half);
+      team.each(x.columns / 16, [=](Index i) {
+        const int pair = 8 * static_cast<int>(i);
+        Low* head = heads + pair / width * 2 * width;
+        do_at_eight(pair % width, turn, all_eight(reading(cos)), all_eight(reading(sin)), all_eight(updating(head)),
+                    all_eight(updating(head + half)));
       });
+      return;
     }
+    for (Index head = 0; head < x.columns; head += 2 * half)
+      for_numbers(team, half, turn, reading(cos), reading(sin), updating(heads + head), updating(heads + head + half));
   }
 };
 
@@ -102,10 +111,17 @@ struct AttendQueries {
     const Tensor key = k.row_range(place.row * sides.keys() + first, count);
     const Tensor value = v.row_range(place.row * sides.keys() + first, count);
     Real* weight = weights.row<Real>(block);
+    const bool is_whole = is_aligned(query) && is_aligned(key.row<Low>(0) + column) &&
+                          is_aligned(value.row<Low>(0) + column) && key.stride % 8 == 0 && value.stride % 8 == 0 &&
+                          width % 8 == 0;
     team.each(count, [=](Index j) {
       const Low* other = key.row<Low>(j) + column;
       Real score = 0;
-      for (Index d = 0; d < width; ++d) score += value_of(query[d]) * value_of(other[d]);
+      for (Index d = 0; d < width; d += 8) {
+        const Eight<Low> a = up_to_eight(query + d, width - d, is_whole);
+        const Eight<Low> b = up_to_eight(other + d, width - d, is_whole);
+        for (int i = 0; i < 8; ++i) score += value_of(a.number[i]) * value_of(b.number[i]);
+      }
       weight[j] = score;
     });
     const Real largest = team.max(count, [=](Index j) { return weight[j]; });
@@ -113,11 +129,21 @@ struct AttendQueries {
     team.lanes([=](int lane) {
       if (lane == 0) *log = largest + log_of(sum);
     });
-    team.each(width, [=](Index d) {
-      Real mean = 0;
-      for (Index j = 0; j < count; ++j) mean += weight[j] * value_of(value.row<Low>(j)[column + d]);
-      to[d] = stored_as<Low>(mean / sum);
-    });
+    constexpr int kGroups = 8;
+    for (Index tile = 0; tile < width; tile += kGroups * 8) {
+      const auto term = [=](int group, Index j) {
+        const Index d = tile + 8 * group;
+        Eight<Real> numbers;
+        if (d >= width) return numbers;
+        const Eight<Low> of_key = up_to_eight(value.row<Low>(j) + column + d, width - d, is_whole);
+        for (int i = 0; i < 8; ++i) numbers.number[i] = weight[j] * value_of(of_key.number[i]);
+        return numbers;
+      };
+      team.template sums<kGroups, 4>(count, term, [=](int group, const Eight<Real>& means) {
+        for (Index d = tile + 8 * group, i = 0; d < width && i < 8; ++d, ++i)
+          to[d] = stored_as<Low>(means.number[i] / sum);
+      });
+    }
   }
 };
 

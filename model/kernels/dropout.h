@@ -2,7 +2,7 @@
 
 #include <cstdint>
 
-#include "model/kernels/numbers.h"
+#include "model/lanes/numbers.h"
 
 namespace millrace {
 

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model/kernels/numbers.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/streams.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 
@@ -22,22 +22,22 @@ struct NormRows {
     const Index width = h.columns;
     const Real* in = h.row<Real>(row);
     const auto* weight = static_cast<const Real*>(gain);
-    const Real mean = team.sum(width, [=](Index j) { return in[j] * in[j]; }) / static_cast<Real>(width);
+    const Real mean = sum_numbers(
+                          team, width, [](Real number) { return number * number; }, reading(in)) /
+                      static_cast<Real>(width);
     const Real factor = Real{1} / root_of(mean + static_cast<Real>(eps));
     team.lanes([&](int lane) {
       if (lane == 0) static_cast<Real*>(inverse)[row] = factor;
     });
     const Real kept = real == nullptr || real[row] != 0 ? factor : Real{0};
     Low* out = x.row<Low>(row);
-    if (full.data == nullptr) {
-      team.each(width, [=](Index j) { out[j] = stored_as<Low>(in[j] * kept * weight[j]); });
-      return;
-    }
-    Real* full_out = full.row<Real>(row);
-    team.each(width, [=](Index j) {
-      full_out[j] = in[j] * kept * weight[j];
-      out[j] = stored_as<Low>(full_out[j]);
-    });
+    const auto normed = [=](Real number, Real of_gain, Real& to) { to = number * kept * of_gain; };
+    if (full.data == nullptr) return for_numbers(team, width, normed, reading(in), reading(weight), writing(out));
+    const auto both = [=](Real number, Real of_gain, Real& exact, Real& to) {
+      exact = number * kept * of_gain;
+      to = exact;
+    };
+    for_numbers(team, width, both, reading(in), reading(weight), writing(full.row<Real>(row)), writing(out));
   }
 };
 
@@ -60,7 +60,7 @@ struct NormRowsBackward {
     const Index width = h.columns;
     const auto* weight = static_cast<const Real*>(gain);
     Real* sum = gains.row<Real>(piece);
-    team.each(width, [=](Index j) { sum[j] = 0; });
+    clear_numbers(team, width, sum);
     const Index end = (piece + 1) * kRows < h.rows ? (piece + 1) * kRows : h.rows;
     for (Index row = piece * kRows; row < end; ++row) {
       if (real != nullptr && real[row] == 0) continue;
@@ -68,13 +68,16 @@ struct NormRowsBackward {
       const Real* upstream = dx.row<Real>(row);
       Real* out = dh.row<Real>(row);
       const Real factor = static_cast<const Real*>(inverse)[row];
-      const Real mean =
-          team.sum(width, [=](Index j) { return upstream[j] * weight[j] * in[j]; }) / static_cast<Real>(width);
+      const Real mean = sum_numbers(
+                            team, width, [](Real d, Real of_gain, Real number) { return d * of_gain * number; },
+                            reading(upstream), reading(weight), reading(in)) /
+                        static_cast<Real>(width);
       const Real along = mean * factor * factor * factor;
-      team.each(width, [=](Index j) {
-        sum[j] += upstream[j] * in[j] * factor;
-        out[j] += upstream[j] * weight[j] * factor - in[j] * along;
-      });
+      const auto turn = [=](Real d, Real of_gain, Real number, Real& of_sum, Real& out_of) {
+        of_sum += d * number * factor;
+        out_of += d * of_gain * factor - number * along;
+      };
+      for_numbers(team, width, turn, reading(upstream), reading(weight), reading(in), updating(sum), updating(out));
     }
   }
 };
@@ -95,7 +98,8 @@ struct AddPieces {
     Real* sum = from.row<Real>(0) + first;
     for (Index piece = 1; piece < from.rows; ++piece) {
       const Real* row = from.row<Real>(piece) + first;
-      team.each(count, [=](Index j) { sum[j] += row[j]; });
+      for_numbers(
+          team, count, [](Real more, Real& all) { all += more; }, reading(row), updating(sum));
     }
     Real* all = static_cast<Real*>(to) + first;
     team.each(count, [=](Index j) { all[j] += sum[j]; });

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model/kernels/numbers.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/numbers.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 

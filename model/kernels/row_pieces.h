@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model/kernels/numbers.h"
+#include "model/lanes/streams.h"
 
 namespace millrace {
 
@@ -58,7 +58,8 @@ struct SumSquares {
     using Real = typename Numbers::Real;
     const RowPieces::Piece piece = pieces.at(block);
     const Real* in = first_of<Real>(x, piece);
-    const double sum = team.sum(piece.count * x.columns, [=](Index i) { return squared(in[i]); });
+    const double sum = sum_numbers(
+        team, piece.count * x.columns, [](Real number) { return squared(number); }, reading(in));
     double* to = sums.row<double>(block);
     team.lanes([=](int lane) {
       if (lane == 0) to[0] = sum;

@@ -1,6 +1,6 @@
 #pragma once
 
-#include "model/kernels/numbers.h"
+#include "model/lanes/streams.h"
 
 namespace millrace {
 
@@ -13,7 +13,7 @@ struct CopyRows {
     using Real = typename Numbers::Real;
     const Real* in = from.row<Real>(row);
     Real* out = to.row<Real>(row);
-    team.each(from.columns, [=](Index j) { out[j] = in[j]; });
+    copy_numbers(team, from.columns, in, out);
   }
 };
 
@@ -26,7 +26,8 @@ struct AddRows {
     using Real = typename Numbers::Real;
     const Real* in = from.row<Real>(row);
     Real* out = to.row<Real>(row);
-    team.each(from.columns, [=](Index j) { out[j] += in[j]; });
+    for_numbers(
+        team, from.columns, [=](Real more, Real& sum) { sum += more; }, reading(in), updating(out));
   }
 };
 
@@ -39,7 +40,7 @@ struct CopyLowRows {
     using Low = typename Numbers::Low;
     const Low* in = from.row<Low>(row);
     Low* out = to.row<Low>(row);
-    team.each(from.columns, [=](Index j) { out[j] = in[j]; });
+    copy_numbers(team, from.columns, in, out);
   }
 };
 
@@ -53,7 +54,8 @@ struct RoundRows {
     using Low = typename Numbers::Low;
     const Real* in = from.row<Real>(row);
     Low* out = to.row<Low>(row);
-    team.each(from.columns, [=](Index j) { out[j] = stored_as<Low>(in[j]); });
+    for_numbers(
+        team, from.columns, [=](Real x, auto& rounded_to) { rounded_to = x; }, reading(in), writing(out));
   }
 };
 
@@ -67,12 +69,8 @@ struct GatherRows {
   MILLRACE_HD void operator()(const Team& team, Index i) const {
     using Low = typename Numbers::Low;
     Low* out = to.row<Low>(i);
-    if (index[i] < 0) {
-      team.each(to.columns, [=](Index j) { out[j] = Low{}; });
-      return;
-    }
-    const Low* in = from.row<Low>(index[i]);
-    team.each(to.columns, [=](Index j) { out[j] = in[j]; });
+    if (index[i] < 0) return clear_numbers(team, to.columns, out);
+    copy_numbers(team, to.columns, static_cast<const Low*>(from.row<Low>(index[i])), out);
   }
 };
 
@@ -87,8 +85,7 @@ struct ScatterRows {
     using Real = typename Numbers::Real;
     if (index[i] < 0) return;
     const Real* in = from.row<Real>(i);
-    Real* out = to.row<Real>(index[i]);
-    team.each(to.columns, [=](Index j) { out[j] = in[j]; });
+    copy_numbers(team, to.columns, in, to.row<Real>(index[i]));
   }
 };
 
@@ -104,11 +101,11 @@ struct EmbeddingRows {
     Real* to = h.row<Real>(t);
     if (table.type == Type::bf16) {
       const Bf16* from = table.row<Bf16>(token[t]);
-      team.each(h.columns, [=](Index j) { to[j] = value_of(from[j]); });
-      return;
+      return for_numbers(
+          team, h.columns, [=](Real x, Real& out) { out = x; }, reading(from), writing(to));
     }
     const Real* from = table.row<Real>(token[t]);
-    team.each(h.columns, [=](Index j) { to[j] = from[j]; });
+    copy_numbers(team, h.columns, from, to);
   }
 };
 
@@ -124,10 +121,19 @@ struct EmbeddingGradient {
   MILLRACE_HD void operator()(const Team& team, Index block) const {
     using Real = typename Numbers::Real;
     Real* to = gradient.row<Real>(token[block]);
-    team.each(dh.columns, [=, this](Index j) {
-      Real sum = 0;
-      for (Index i = first[block]; i < first[block + 1]; ++i) sum += dh.row<Real>(position[i])[j];
-      to[j] += sum;
+    if (!moves_eight<Team>(reading(to)) || dh.stride % 8 != 0 || dh.columns % 8 != 0) {
+      team.each(dh.columns, [=, this](Index j) {
+        Real sum = 0;
+        for (Index i = first[block]; i < first[block + 1]; ++i) sum += dh.row<Real>(position[i])[j];
+        to[j] += sum;
+      });
+      return;
+    }
+    team.each(dh.columns / 8, [=, this](Index part) {
+      Eight<Real> sum;
+      for (Index i = first[block]; i < first[block + 1]; ++i) sum += load_eight(dh.row<Real>(position[i]) + 8 * part);
+      Eight<Real> all = load_eight(to + 8 * part);
+      store_eight(to + 8 * part, all += sum);
     });
   }
 };

@@ -1,7 +1,7 @@
 #pragma once
 
 #include "model/kernels/dropout.h"
-#include "model/kernels/numbers.h"
+#include "model/lanes/streams.h"
 
 namespace millrace {
 
@@ -18,12 +18,8 @@ struct GatherSlots {
     using Low = typename Numbers::Low;
     if (slot >= *slots) return;
     Low* out = to.row<Low>(slot);
-    if (pair[slot] < 0) {
-      team.each(to.columns, [=](Index j) { out[j] = Low{}; });
-      return;
-    }
-    const Low* in = x.row<Low>(pair[slot] / choices);
-    team.each(to.columns, [=](Index j) { out[j] = in[j]; });
+    if (pair[slot] < 0) return clear_numbers(team, to.columns, out);
+    copy_numbers(team, to.columns, static_cast<const Low*>(x.row<Low>(pair[slot] / choices)), out);
   }
 };
 
@@ -38,11 +34,12 @@ struct GatherSlotsBackward {
   MILLRACE_HD void operator()(const Team& team, Index t) const {
     using Real = typename Numbers::Real;
     Real* out = dx.row<Real>(t);
-    team.each(dx.columns, [=](Index j) { out[j] = 0; });
+    clear_numbers(team, dx.columns, out);
     for (int c = 0; c < choices; ++c) {
       if (slot[t * choices + c] < 0) continue;
       const Real* in = d_slots.row<Real>(slot[t * choices + c]);
-      team.each(dx.columns, [=](Index j) { out[j] += in[j]; });
+      for_numbers(
+          team, dx.columns, [](Real more, Real& sum) { sum += more; }, reading(in), updating(out));
     }
   }
 };
@@ -65,14 +62,15 @@ struct CombineSlots {
     using Low = typename Numbers::Low;
     const Real* in = h.row<Real>(t);
     Real* to = out.row<Real>(t);
-    team.each(out.columns, [=](Index j) { to[j] = in[j]; });
+    copy_numbers(team, out.columns, in, to);
     for (int c = 0; c < choices; ++c) {
       const Index pair = t * choices + c;
       if (slot[pair] < 0) continue;
       const Real gate = probabilities.row<Real>(t)[expert[pair]];
       const Low* from = y.row<Low>(slot[pair]);
       if (mask.below == 0) {
-        team.each(out.columns, [=](Index j) { to[j] += gate * value_of(from[j]); });
+        for_numbers(
+            team, out.columns, [=](Real x, Real& sum) { sum += gate * x; }, reading(from), updating(to));
         continue;
       }
       const std::uint64_t row = mask.row_key(t);
@@ -100,19 +98,18 @@ struct CombineBackward {
     using Low = typename Numbers::Low;
     if (slot >= *slots) return;
     Low* out = dy.row<Low>(slot);
-    if (pair[slot] < 0) {
-      team.each(dy.columns, [=](Index j) { out[j] = Low{}; });
-      return;
-    }
+    if (pair[slot] < 0) return clear_numbers(team, dy.columns, out);
     const Index t = pair[slot] / choices;
     const Real* upstream = dh.row<Real>(t);
     const Low* result = y.row<Low>(slot);
-    const Real along = team.sum(dy.columns, [=](Index j) { return upstream[j] * value_of(result[j]); });
+    const Real along = sum_numbers(
+        team, dy.columns, [](Real d, Real x) { return d * x; }, reading(upstream), reading(result));
     team.lanes([&](int lane) {
       if (lane == 0) d_gates.row<Real>(t)[pair[slot] % choices] = along;
     });
     const Real gate = probabilities.row<Real>(t)[expert[pair[slot]]];
-    team.each(dy.columns, [=](Index j) { out[j] = stored_as<Low>(gate * upstream[j]); });
+    for_numbers(
+        team, dy.columns, [=](Real d, Real& to) { to = gate * d; }, reading(upstream), writing(out));
   }
 };
 

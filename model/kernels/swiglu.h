@@ -1,7 +1,7 @@
 #pragma once
 
-#include "model/kernels/numbers.h"
-#include "model/kernels/vector_math.h"
+#include "model/lanes/streams.h"
+#include "model/lanes/vector_math.h"
 
 namespace millrace {
 
@@ -21,11 +21,11 @@ struct SwigluRows {
     const Low* g = v + width;
     const Low* u = g + width;
     Low* out = hidden.row<Low>(row);
-    team.each(width, [=](Index j) {
-      const Real argument = value_of(g[j]);
+    const auto product = [](Real value, Real argument, Real up, Real& to) {
       const Real silu = argument * (Real{1} / (exp_of(-argument) + Real{1}));
-      out[j] = stored_as<Low>(value_of(v[j]) * value_of(u[j]) * silu);
-    });
+      to = value * up * silu;
+    };
+    for_numbers(team, width, product, reading(v), reading(g), reading(u), writing(out));
   }
 };
 
@@ -47,18 +47,19 @@ struct SwigluBackward {
     Low* u = g + width;
     const Low* d = d_hidden.row<Low>(row);
     Low* out = hidden.row<Low>(row);
-    team.each(width, [=](Index j) {
-      const Real value = value_of(v[j]);
-      const Real argument = value_of(g[j]);
-      const Real up = value_of(u[j]);
-      const Real upstream = value_of(d[j]);
+    // v, g and u become their gradients.
+    const auto turn = [](Real upstream, Real& v_of, Real& g_of, Real& u_of, Real& to) {
+      const Real value = v_of;
+      const Real argument = g_of;
+      const Real up = u_of;
       const Real sigmoid = Real{1} / (exp_of(-argument) + Real{1});
       const Real silu = argument * sigmoid;
-      out[j] = stored_as<Low>(value * up * silu);
-      v[j] = stored_as<Low>(upstream * up * silu);
-      u[j] = stored_as<Low>(upstream * value * silu);
-      g[j] = stored_as<Low>(upstream * value * up * sigmoid * (Real{1} + argument * (Real{1} - sigmoid)));
-    });
+      to = value * up * silu;
+      v_of = upstream * up * silu;
+      u_of = upstream * value * silu;
+      g_of = upstream * value * up * sigmoid * (Real{1} + argument * (Real{1} - sigmoid));
+    };
+    for_numbers(team, width, turn, reading(d), updating(v), updating(g), updating(u), writing(out));
   }
 };
 

@@ -24,7 +24,7 @@ Experts::Experts(const ModelConfig& config, const Parameters& parameters, const 
 SlotRows Experts::rows_of(const Pass& pass, const Routing& routing) const {
   const RoutingPlan& plan = pass.routing;
   const Index places = plan.groups * plan.capacity.places();
-  if (!pass.device.has_ragged_products()) return {nullptr, places};
+  if (plan.slot_multiple == 0) return {nullptr, places};
   return {ints(routing.first), std::min(routing.most_slots, places + 31)};
 }
 

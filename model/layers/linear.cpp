@@ -50,14 +50,15 @@ Linear::Linear(const std::vector<const Parameter*>& parameters, Layout layout) :
   }
 }
 
-void Linear::forward(Device& device, const Tensor& x, const Tensor& y, bool add) const {
+void Linear::forward(Device& device, const Tensor& x, const Tensor& y, const Tensor& added) const {
   for (const Part& part : parts_) {
     const Tensor to = y.column_range(part.output, outputs_of(part.factor));
     device.multiply({.a = x,
                      .b = part.factor,
                      .c = to,
                      .b_side = layout_ == Layout::out_in ? Side::transposed : Side::plain,
-                     .add = add});
+                     .add = bool(added),
+                     .added = added ? added.column_range(part.output, 0).data : nullptr});
   }
 }
 

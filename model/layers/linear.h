@@ -28,8 +28,8 @@ class Linear {
   Index inputs() const { return inputs_; }
   Index outputs() const { return outputs_; }
 
-  /// y = x W, or y += x W.
-  void forward(Device& device, const Tensor& x, const Tensor& y, bool add = false) const;
+  /// y = x W, or y = added + x W: `added` is laid out as y.
+  void forward(Device& device, const Tensor& x, const Tensor& y, const Tensor& added = {}) const;
   /// The weights' gradients += x^T dy.
   void backward_weights(const Pass& pass, const Tensor& dy, const Tensor& x) const;
   /// `gradients`, of one map's shape, = x^T dy, or += it.

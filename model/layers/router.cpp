@@ -9,13 +9,6 @@
 namespace millrace {
 namespace {
 
-constexpr int kSlotMultiple = 32;
-
-int slot_multiple(bool is_ragged, Precision precision) {
-  if (!is_ragged) return 0;
-  return precision == Precision::bf16 ? kSlotMultiple : 1;
-}
-
 template <class Value>
 Value* array_in(Buffer& buffer, Index rows, Index columns) {
   constexpr Type kType = sizeof(Value) == 4 ? Type::i32 : Type::f64;
@@ -28,10 +21,10 @@ Value* array_in(const Buffer& buffer) {
 
 }  // namespace
 
-Index most_expert_slots(const RoutingPlan& plan, Index tokens, Index experts, bool is_ragged, Precision precision) {
+Index most_expert_slots(const RoutingPlan& plan, Index tokens, Index experts) {
   const Index places = plan.groups * plan.capacity.places() * experts;
-  if (!is_ragged) return places;
-  return std::min(tokens * plan.choices, places) + experts * (slot_multiple(is_ragged, precision) - 1);
+  if (plan.slot_multiple == 0) return places;
+  return std::min(tokens * plan.choices, places) + experts * (plan.slot_multiple - 1);
 }
 
 void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const {
@@ -50,8 +43,7 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
   auto* base = array_in<std::int32_t>(routing.base, plan.groups, experts);
   auto* first = array_in<std::int32_t>(routing.first, 1, experts + 1);
   auto* slot = array_in<std::int32_t>(routing.slot, tokens, choices);
-  const bool is_ragged = device.has_ragged_products();
-  routing.most_slots = most_expert_slots(plan, tokens, experts, is_ragged, device.precision());
+  routing.most_slots = most_expert_slots(plan, tokens, experts);
   auto* pair = array_in<std::int32_t>(routing.pair, 1, routing.most_slots);
 
   device.multiply({.a = x, .b = weight_->value, .c = logits, .b_side = Product::Side::transposed});
@@ -62,9 +54,7 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
   device.run(
       SumRouting{logits, probabilities, log_sum.data, expert, place, pass.routed, sums, plan.capacity.group, choices},
       plan.groups);
-  device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.places(),
-                        slot_multiple(is_ragged, device.precision())},
-             1);
+  device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.places(), plan.slot_multiple}, 1);
   device.run(EmptySlots{pair, routing.most_slots}, range_count(routing.most_slots, EmptySlots::kSlots));
   device.run(FillSlots{expert, place, base, slot, pair, tokens, plan.capacity.group, experts, choices},
              range_count(tokens, FillSlots::kTokens));

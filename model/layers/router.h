@@ -45,10 +45,8 @@ struct RoutingCounts {
   std::vector<double> sums;         ///< (groups, columns)
 };
 
-/// Largest number of slots that any routing of so many tokens can fill. Where products read how many rows an expert
-/// has, slots lie close together, and in bf16 an expert's are rounded up to a multiple of 32, so that there are few
-/// different shapes.
-Index most_expert_slots(const RoutingPlan& plan, Index tokens, Index experts, bool is_ragged, Precision precision);
+/// Largest number of slots that any routing of so many tokens can fill.
+Index most_expert_slots(const RoutingPlan& plan, Index tokens, Index experts);
 
 /// Sends each token to its k most likely experts.
 ///   logits = x W^T;  P = softmax(logits);  the k largest of a row, ties to the lowest expert

@@ -54,8 +54,7 @@ inline void add_mapped(Device& device, const Linear& map, const Tensor& x, const
     device.run(AddDropped{h, added, out, mask}, h.rows);
     return;
   }
-  device.run(CopyRows{h, out}, h.rows);
-  map.forward(device, x, out, true);
+  map.forward(device, x, out, h);
 }
 
 }  // namespace millrace

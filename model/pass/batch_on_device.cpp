@@ -16,6 +16,13 @@ const Value* upload(Device& device, const std::vector<Value>& values, Buffer& th
   return static_cast<const Value*>(tensor.data);
 }
 
+/// In bf16 the processor's products like a multiple of 32 rows, so that there are few different shapes.
+int slot_multiple(const Device& device, Index pairs, Mode mode) {
+  constexpr int kMultiple = 32;
+  if (device.has_ragged_products()) return device.precision() == Precision::bf16 ? kMultiple : 1;
+  return mode == Mode::eval && device.takes_ragged_rows(pairs) ? 1 : 0;
+}
+
 }  // namespace
 
 Pass BatchOnDevice::load(const TokenBatch& batch, Mode mode, Profile* profile) {
@@ -49,6 +56,7 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
   }
   rope_.reserve(last + 1);
   plan_routing(config_, layout_, mode, routing_);
+  routing_.slot_multiple = slot_multiple(device_, layout_.size() * routing_.choices, mode);
   upload(device_, layout_.first_key, first_key_, Type::i32);
   return {.device = device_,
           .layout = layout_,

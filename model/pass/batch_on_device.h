@@ -22,6 +22,9 @@ class BatchOnDevice {
         routed_(device),
         group_weight_(device) {}
 
+  /// Makes room for positions up to this one, so that no pass need do so.
+  void reserve(std::int32_t positions) { rope_.reserve(positions); }
+
   /// Of a batch. Throws std::out_of_range for a negative position.
   Pass load(const TokenBatch& batch, Mode mode, Profile* profile);
   Pass load(BatchLayout layout, Mode mode, Profile* profile);

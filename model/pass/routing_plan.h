@@ -13,7 +13,10 @@ namespace millrace {
 struct RoutingPlan {
   Capacity capacity;
   Index groups = 0;
-  Index choices = 0;                 ///< k
+  Index choices = 0;  ///< k
+  /// Experts' slots lie close together, each expert's rounded up to a multiple of this; 0: each expert has the places
+  /// of its capacity. A function of the device, too.
+  int slot_multiple = 0;
   std::vector<std::uint8_t> routed;  ///< (N): 0 for padding that is not routed.
   std::vector<Index> group_tokens;   ///< (groups): routed tokens of each.
   Index tokens = 0;                  ///< Routed tokens of all groups.

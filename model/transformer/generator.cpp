@@ -30,6 +30,7 @@ struct Generator::Impl {
         x(computing),
         inverse(computing),
         there(computing) {
+    batch.reserve(context);
     const Index width = Index{config.num_attention_heads} * config.head_dim;
     for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
       blocks.emplace_back(config, parameters, layer);

@@ -54,6 +54,14 @@ struct Work {
     }
   }
 
+  /// What is added lies apart from c, whose numbers do not count.
+  void add_from_elsewhere() {
+    product.added = before.tensor().data;
+    for (Index entry = 0; entry < c.tensor().batch; ++entry)
+      for (Index i = 0; i < c.tensor().rows; ++i)
+        for (Index j = 0; j < c.tensor().columns; ++j) c.set(i, j, 99, entry);
+  }
+
   /// The largest error of any number, and whether nothing else was written to.
   double error() const {
     double worst = 0;
@@ -126,6 +134,7 @@ TEST(CpuProducts, AgreeWithTheObviousSumForAnySidesStridesBatchesTypesAndSources
     const bool add = types.result != Type::bf16 && *rc::gen::arbitrary<bool>();
     Work work({side(), side(), side()}, batch, ragged, lengths, a_side, b_side, types.factors, types.result, add,
               *rc::gen::inRange<Index>(0, 5));
+    if (add && ragged == Ragged::none && *rc::gen::arbitrary<bool>()) work.add_from_elsewhere();
     CpuProducts products(*rc::gen::element(ProductSource::onednn, ProductSource::loops));
     products.multiply(work.product);
     RC_ASSERT(work.error() <= test::tolerance_of(types.result) * 4);
@@ -138,6 +147,7 @@ TEST(CpuProducts, SumTermsInPartsAndStepsAsWell) {
     for (const Types types : kTypes) {
       Work work({20, 34, 8200}, 2, Ragged::none, {}, Side::transposed, Side::plain, types.factors, types.result,
                 types.result != Type::bf16, 3);
+      if (types.result == Type::f32) work.add_from_elsewhere();
       ASSERT_GT(piece_cut(20, 34, 8200).parts, 1);
       CpuProducts products(source);
       products.multiply(work.product);
@@ -266,6 +276,9 @@ TEST(CpuProducts, RefuseWhatDoesNotFitAndNameTheShapes) {
   product.c.type = Type::bf16;
   product.add = true;
   EXPECT_NE(complaint(product), "");
+  product = good.product;
+  product.added = product.c.data;
+  EXPECT_NE(complaint(product), "") << "what is added, but nothing to be added";
   product = good.product;
   product.a.data = nullptr;
   EXPECT_NE(complaint(product), "");

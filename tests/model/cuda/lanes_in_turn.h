@@ -186,7 +186,12 @@ class LanesInTurnDevice : public CpuDevice {
   }
   void attend(const AttentionCall& call) override { attention_.attend(call); }
   void attend_backward(const AttentionGradient& call) override { attention_.attend_backward(call); }
+  void multiply(const Product& product) override {
+    if (has_few_rows(product)) return multiply_few_rows(*this, product);
+    CpuDevice::multiply(product);
+  }
   bool has_ragged_products() const override { return false; }
+  bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
 
  private:
   template <class Numbers, class Kernel>

@@ -61,6 +61,7 @@ class MirrorDevice : public Device {
   void to_host(void* to, const void* from, std::size_t bytes) override { trusted_.to_host(to, from, bytes); }
   void wait() override { checked_.wait(); }
   bool has_ragged_products() const override { return checked_.has_ragged_products(); }
+  bool takes_ragged_rows(Index rows) const override { return checked_.takes_ragged_rows(rows); }
 
   void run(const AnyKernel& kernel, Index blocks) override {
     std::visit(
@@ -150,7 +151,7 @@ class MirrorDevice : public Device {
     for_each_member(ours, [&](auto& member) {
       using Member = std::remove_cvref_t<decltype(member)>;
       if constexpr (std::is_same_v<Member, Tensor>) {
-        if (!member) return;
+        if (!member || is_undefined(ours, member)) return;
         const auto block = block_of(member.data);
         Tensor copy = member;
         copy.data = copies[block->first].data() + (static_cast<std::byte*>(member.data) - block->first);
@@ -164,6 +165,13 @@ class MirrorDevice : public Device {
             block->second.bytes - static_cast<std::size_t>(offset), result);
       }
     });
+  }
+
+  /// Whether it is what a kernel leaves undefined.
+  template <class Work>
+  static bool is_undefined(const Work& work, const Tensor& member) {
+    if constexpr (std::is_same_v<Work, LossRow>) return &member == &work.logits;
+    return false;
   }
 
   void compare_tensors(const Tensor& ours, const Tensor& theirs, MirrorResult& result) const {

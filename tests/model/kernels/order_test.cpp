@@ -16,10 +16,12 @@ using namespace test;
 
 ModelConfig small(CapacityRule rule, bool pads_routed) {
   ModelConfig config = model_preset("openmoe-micro");
-  config.vocab_size = 67;
-  config.hidden_size = 70;  // More than the lanes of a team, and no multiple of them.
-  config.head_dim = 6;
-  config.intermediate_size = 41;
+  // More than the lanes of a team, and no multiple of them. Lanes take numbers one by one, or eight at once.
+  const bool takes_eight = rule == CapacityRule::dropless;
+  config.vocab_size = takes_eight ? 72 : 67;
+  config.hidden_size = takes_eight ? 72 : 70;
+  config.head_dim = takes_eight ? 16 : 6;
+  config.intermediate_size = takes_eight ? 40 : 41;
   config.num_experts = 5;
   config.router_group_size = 40;
   config.capacity_rule = rule;
@@ -33,7 +35,7 @@ struct Packed {
   RandomBatch random;
   std::vector<std::int32_t> segments, positions;
 
-  explicit Packed(int rows) : random(rows, 80, 67, 5) {
+  Packed(int rows, int vocabulary) : random(rows, 80, vocabulary, 5) {
     for (int row = 0; row < rows; ++row) {
       for (int t = 0; t < 80; ++t) {
         segments.push_back(t < 30 ? 1 : t < 71 ? 2 : 0);
@@ -58,7 +60,7 @@ std::vector<double> results_of(Device& device, const ModelConfig& config, int ro
   memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return uniform(tensor + 7, element); });
   memory.round_values();
   Transformer model(device, config, memory.views());
-  const Packed packed(rows);
+  const Packed packed(rows, config.vocab_size);
   const TokenScores evaluated = model.score(packed.view());
   TokenScores trained;
   const Losses losses = model.forward_backward(packed.view(), 0.5, &trained);
@@ -115,7 +117,8 @@ TEST(Kernels, GiveTheSameBitsInAnyOrderOfLanesAndBlocks) {
 /// As above, but what stands between a kernel's calls of its team is done in turn, too.
 TEST(Kernels, GiveTheSameBitsInAnyOrderOfAGpusLanesAndBlocks) {
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
-    const ModelConfig config = small(CapacityRule::flaxformer, precision == Precision::bf16);
+    const CapacityRule rule = precision == Precision::bf16 ? CapacityRule::dropless : CapacityRule::flaxformer;
+    const ModelConfig config = small(rule, precision == Precision::bf16);
     const auto in = [&](Order order) {
       LanesInTurnDevice device(precision, order);
       return results_of(device, config, 1);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "model/cpu/cpu_device.h"
+#include "model/device/few_rows.h"
 #include "model/device/kernel_attention.h"
 
 namespace millrace::test {
@@ -29,6 +30,7 @@ inline std::vector<Index> in_order(Order order, Index count) {
 template <Order kOrder>
 struct OrderedTeam {
   static constexpr int kLanes = 32;
+  static constexpr bool kMovesEight = true;
   template <class Value>
   struct Each {
     std::array<Value, kLanes> values{};
@@ -52,6 +54,21 @@ struct OrderedTeam {
   auto max(Index count, const Term& term) const {
     using Value = decltype(term(Index{0}));
     return folded(count, term, term(0), [](Value a, Value b) { return a > b ? a : b; });
+  }
+
+  template <int kGroups, int kAtOnce, class Term, class Done>
+  void sums(Index count, const Term& term, const Done& done) const {
+    using Value = decltype(term(0, Index{0}));
+    Each<Value> parts;
+    lanes([&](int lane) {
+      for (Index j = lane / kGroups; j < count; j += kLanes / kGroups) parts[lane] += term(lane % kGroups, j);
+    });
+    lanes([&](int lane) {
+      if (lane >= kGroups) return;
+      Value all = parts[lane];
+      for (int other = lane + kGroups; other < kLanes; other += kGroups) all += parts[other];
+      done(lane, all);
+    });
   }
 
   template <class Work>
@@ -103,7 +120,14 @@ class OrderedDevice : public CpuDevice {
   }
   void attend(const AttentionCall& call) override { attention_.attend(call); }
   void attend_backward(const AttentionGradient& call) override { attention_.attend_backward(call); }
+  /// As a card: few rows by a kernel.
+  void multiply(const Product& product) override {
+    check(product);
+    if (!has_ragged_ && has_few_rows(product)) return multiply_few_rows(*this, product);
+    CpuDevice::multiply(product);
+  }
   bool has_ragged_products() const override { return has_ragged_; }
+  bool takes_ragged_rows(Index rows) const override { return has_ragged_ || rows <= kMostFewRows; }
 
  private:
   template <Order kOrder, class Kernel>

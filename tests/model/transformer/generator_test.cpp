@@ -1,11 +1,15 @@
 #include "model/transformer/generator.h"
 
 #include <limits>
+#include <memory>
 #include <set>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include <gtest/gtest.h>
 
+#include "model/device/few_rows.h"
 #include "model/transformer/sampling.h"
 #include "tests/model/test_support.h"
 
@@ -43,6 +47,119 @@ TEST(Generator, CachedLogitsEqualAWholeForwardPass) {
       EXPECT_NEAR(logits[v], trace.logits[trace.logits.size() - logits.size() + v], 2e-4) << length << " " << v;
     }
   }
+}
+
+/// Stands in for a card, and counts what it is given.
+class CountedCard : public CpuDevice {
+ public:
+  struct Work {
+    int kernels = 0, products = 0, attentions = 0, allocations = 0, clears = 0;
+    std::size_t up = 0, down = 0, downs = 0;
+    std::set<const void*> experts;  ///< Whose weights products read.
+    bool operator==(const Work&) const = default;
+  };
+  CountedCard() : CpuDevice(Precision::f32, ProductSource::loops) {}
+
+  Work taken() { return std::exchange(work_, {}); }
+
+  void* allocate(std::size_t bytes) override {
+    ++work_.allocations;
+    return CpuDevice::allocate(bytes);
+  }
+  void to_device(void* to, const void* from, std::size_t bytes) override {
+    work_.up += bytes;
+    CpuDevice::to_device(to, from, bytes);
+  }
+  void to_host(void* to, const void* from, std::size_t bytes) override {
+    work_.down += bytes;
+    ++work_.downs;
+    CpuDevice::to_host(to, from, bytes);
+  }
+  void run(const AnyKernel& kernel, Index blocks) override {
+    ++work_.kernels;
+    CpuDevice::run(kernel, blocks);
+  }
+  void multiply(const Product& product) override {
+    ++work_.products;
+    for (Index e = 0; batch_of(product) > 1 && e < batch_of(product); ++e)
+      if (product.ragged != Product::Ragged::rows || product.first[e + 1] > product.first[e])
+        work_.experts.insert(product.b.entry(e).data);
+    if (has_few_rows(product)) return multiply_few_rows(*this, product);
+    CpuDevice::multiply(product);
+  }
+  void attend(const AttentionCall& call) override {
+    ++work_.attentions;
+    CpuDevice::attend(call);
+  }
+  bool has_ragged_products() const override { return false; }
+  bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
+  bool reads_host_memory() const override { return false; }
+
+ private:
+  Work work_;
+};
+
+ModelConfig with_places_for_all() {
+  ModelConfig config = model_preset("openmoe-micro");
+  config.capacity_rule = CapacityRule::flaxformer;
+  config.router_capacity_factor_eval = 100;
+  return config;
+}
+
+/// The model's weights there.
+std::unique_ptr<ParameterMemory> copied_to(Device& device, const ModelConfig& config, const Parameters& from) {
+  auto memory = std::make_unique<ParameterMemory>(device, config, ParameterMemory::Gradients::none);
+  for (std::size_t i = 0; i < from.all.size(); ++i) {
+    const Tensor to = memory->views().all[i].value;
+    device.to_device(to.data, from.all[i].value.data, static_cast<std::size_t>(to.size()) * sizeof(float));
+  }
+  return memory;
+}
+
+TEST(Generator, OnACardGivesTheLogitsOfAWholeForwardPassOfTheProcessor) {
+  const ModelConfig config = with_places_for_all();
+  const auto memory = random_parameters<float>(config, 3);
+  Transformer model(*memory.device, config, memory.views());
+  CountedCard card;
+  const auto there = copied_to(card, config, memory.views());
+  Generator generator(card, config, there->views(), 100);
+  for (const int length : {1, 2, 7, 40}) {
+    RandomBatch batch(1, length, config.vocab_size, 4);
+    batch.tokens[0] = 3;
+    const Trace trace = model.trace(batch.view(), Mode::eval);
+    const std::vector<float> logits = generator.logits_after(batch.tokens);
+    for (std::size_t v = 0; v < logits.size(); ++v)
+      EXPECT_NEAR(logits[v], trace.logits[trace.logits.size() - logits.size() + v], 2e-4) << length << " " << v;
+  }
+}
+
+TEST(Generator, OnACardReadsATokensExpertsAloneAndBringsBackItsLogits) {
+  const ModelConfig config = with_places_for_all();
+  const auto memory = random_parameters<float>(config, 3);
+  CountedCard card;
+  const auto there = copied_to(card, config, memory.views());
+  Generator generator(card, config, there->views(), 60);
+  card.taken();
+  std::vector<CountedCard::Work> steps;
+  generator.generate({0, 5, 9}, 50, config.vocab_size, {}, [&](std::int32_t) {
+    steps.push_back(card.taken());
+    return true;
+  });
+  ASSERT_EQ(steps.size(), 50U);
+  int moe_layers = 0;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) moe_layers += config.is_moe_layer(layer) ? 1 : 0;
+  // Of the prompt, which the first tells of, more experts.
+  for (std::size_t i = 1; i < steps.size(); ++i) {
+    EXPECT_EQ(steps[i].experts.size(), static_cast<std::size_t>(3 * config.router_topk * moe_layers));
+    EXPECT_EQ(steps[i].down, static_cast<std::size_t>(config.vocab_size) * sizeof(float));
+    EXPECT_EQ(steps[i].downs, 1U);
+    EXPECT_LT(steps[i].up, 100U);
+    EXPECT_EQ(steps[i].allocations, i == 1 ? steps[1].allocations : 0);
+    EXPECT_EQ(steps[i].kernels, steps[1].kernels);
+    EXPECT_EQ(steps[i].products, steps[1].products);
+    EXPECT_EQ(steps[i].attentions, config.num_hidden_layers);
+  }
+  EXPECT_LE(steps[1].kernels, 20 * config.num_hidden_layers + 10);
 }
 
 TEST(Generator, DrawsNothingFromLogitsThatAreNotFinite) {

@@ -16,13 +16,20 @@ namespace millrace {
 /// A team has
 ///   each(count, work)   work(j) for every j in [0, count), shared among the lanes; a barrier stands behind it
 ///   sum(count, term), max(count, term)   over term(j); every lane has the result, and a barrier stands behind it
+///   sums<kGroups, kAtOnce>(count, term, done)
+///                       for each group g: done(g, the sum over j of term(g, j)), in one of the lanes; terms are
+///                       numbers or Eight of them (eight.h), kGroups a power of two up to 16; a barrier stands behind
+///                       it. A GPU's lane makes kAtOnce terms at once.
 ///   kLanes, lanes(work) work(lane) for every lane, and a barrier: for work in which a lane keeps something
 ///   Each<T>             a value a lane;  scan(values): each lane's becomes the sum of those before it; returns the sum
 /// Rules: within one `each`, `sum`, `max` or `lanes` nothing reads what another index or lane writes. What is read
 /// between two calls is not written by the next one: some lanes may be there already. All lanes come to every call. No
 /// atomics. Sums have a fixed order for a kind of team, whatever the number of threads.
+/// kMovesEight: whether a lane should take eight neighbouring numbers at once where it can (streams.h). On the
+/// processor the compiler makes vectors of neighbouring indices.
 struct SerialTeam {
   static constexpr int kLanes = 1;
+  static constexpr bool kMovesEight = false;
   template <class Value>
   struct Each {
     Value value{};
@@ -47,6 +54,15 @@ struct SerialTeam {
   auto max(Index count, const Term& term) const {
     using Value = decltype(term(Index{0}));
     return folded(count, term, term(0), [](Value a, Value b) { return a > b ? a : b; });
+  }
+
+  template <int kGroups, int kAtOnce, class Term, class Done>
+  void sums(Index count, const Term& term, const Done& done) const {
+    for (int group = 0; group < kGroups; ++group) {
+      decltype(term(group, Index{0})) sum{};
+      for (Index j = 0; j < count; ++j) sum += term(group, j);
+      done(group, sum);
+    }
   }
 
   template <class Work>

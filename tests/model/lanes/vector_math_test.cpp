@@ -1,4 +1,4 @@
-#include "model/kernels/vector_math.h"
+#include "model/lanes/vector_math.h"
 
 #include <bit>
 #include <cmath>
