@@ -66,6 +66,7 @@ CudaDevice::CudaDevice(const DeviceSettings& settings) : precision_(settings.pre
   stream_.reset(stream);
   products_ = std::make_unique<CublasProducts>(stream);
   staging_ = std::make_unique<Staging>(stream);
+  returning_ = std::make_unique<Returning>(stream);
   attention_ = std::make_unique<CudaAttention>(*this, stream, settings.deterministic);
 }
 
@@ -105,7 +106,7 @@ void CudaDevice::to_device(void* to, const void* from, std::size_t bytes) {
 }
 
 void CudaDevice::to_host(void* to, const void* from, std::size_t bytes) {
-  demand(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_.get()), "be read from");
+  to_host_later(to, from, bytes);
   wait();
 }
 
@@ -134,10 +135,6 @@ std::uint64_t CudaDevice::free_bytes() {
   std::size_t all = 0;
   demand(cudaMemGetInfo(&free, &all), "tell its free memory");
   return free;
-}
-
-void CudaDevice::wait() {
-  demand(cudaStreamSynchronize(stream_.get()), "finish its work");
 }
 
 }  // namespace millrace

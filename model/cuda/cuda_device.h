@@ -5,6 +5,7 @@
 
 #include <cuda_runtime_api.h>
 
+#include "model/cuda/copies.h"
 #include "model/cuda/cublas_products.h"
 #include "model/cuda/cuda_attention.h"
 #include "model/device/device.h"
@@ -30,6 +31,7 @@ class CudaDevice : public Device {
   void clear(void* memory, std::size_t bytes) override;
   void to_device(void* to, const void* from, std::size_t bytes) override;
   void to_host(void* to, const void* from, std::size_t bytes) override;
+  void to_host_later(void* to, const void* from, std::size_t bytes) override { returning_->copy(to, from, bytes); }
   void run(const AnyKernel& kernel, Index blocks) override;
   void multiply(const Product& product) override;
   void attend(const AttentionCall& call) override { attention_->attend(call); }
@@ -40,7 +42,9 @@ class CudaDevice : public Device {
   bool has_ragged_products() const override { return false; }
   bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
   std::uint64_t free_bytes() override;
-  void wait() override;
+  Moment moment() override { return returning_->moment(); }
+  void wait_for(Moment moment) override { returning_->wait_for(moment); }
+  void wait() override { returning_->wait(); }
 
  private:
   struct StreamDeleter {
@@ -53,6 +57,7 @@ class CudaDevice : public Device {
   Stream stream_;
   std::unique_ptr<CublasProducts> products_;
   std::unique_ptr<Staging> staging_;
+  std::unique_ptr<Returning> returning_;
   std::unordered_map<void*, std::size_t> sizes_;
   std::size_t used_ = 0;
   std::unique_ptr<CudaAttention> attention_;  ///< Its memory is this device's.

@@ -21,9 +21,9 @@ struct DeviceSettings {
 };
 
 /// Memory and an ordered queue of work on it, in one precision. Work is done in the order in which it was given;
-/// reading from the host waits for it. The same calls give the same bits on one kind of device, which name() tells,
-/// unless its settings let it do otherwise. One calling thread. Errors: std::bad_alloc or a message with what was asked
-/// for, used and free; Stopped (stop.h) from long work.
+/// to_host() waits for it. The same calls give the same bits on one kind of device, which name() tells, unless its
+/// settings let it do otherwise. One calling thread. Errors: std::bad_alloc or a message with what was asked for, used
+/// and free; Stopped (stop.h) from long work.
 class Device {
  public:
   virtual ~Device() = default;
@@ -37,6 +37,8 @@ class Device {
   virtual void clear(void* memory, std::size_t bytes) = 0;  ///< Zeros.
   virtual void to_device(void* to, const void* from, std::size_t bytes) = 0;
   virtual void to_host(void* to, const void* from, std::size_t bytes) = 0;
+  /// As to_host(), but it does not wait: `to` may be read once a later moment() was waited for.
+  virtual void to_host_later(void* to, const void* from, std::size_t bytes) { to_host(to, from, bytes); }
 
   virtual void run(const AnyKernel& kernel, Index blocks) = 0;
   virtual void multiply(const Product& product) = 0;
@@ -55,6 +57,10 @@ class Device {
   virtual bool reads_host_memory() const { return false; }
   /// Bytes of its own memory that are free; 0: it takes the process's.
   virtual std::uint64_t free_bytes() { return 0; }
+  /// When all work that was given so far is done.
+  using Moment = std::uint64_t;
+  virtual Moment moment() { return 0; }
+  virtual void wait_for(Moment /*moment*/) { wait(); }
   virtual void wait() = 0;
 };
 

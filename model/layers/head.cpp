@@ -58,47 +58,54 @@ Head::Head(Device& device, const Parameter& weight, double z_loss_factor)
       chunks_(device) {}
 
 /// Lists the positions that carry loss.
-void Head::gather(const Targets& targets, Index positions, double scale, Device& device) {
+void Head::gather(const Targets& targets, Index positions, double scale, Device& device, Told& told) {
   const Index multiple = chunk_multiple(device.precision());
   const auto most = static_cast<std::size_t>(rounded_up(positions, multiple));
-  chosen_.clear();
-  labels_.clear();
-  shares_.clear();
-  chosen_.reserve(most);
-  labels_.reserve(most);
-  shares_.reserve(most);
-  weight_sum_ = 0;
+  for (auto* list : {&told.chosen_, &labels_}) {
+    list->clear();
+    list->reserve(most);
+  }
+  for (auto* list : {&told.shares_, &scaled_}) {
+    list->clear();
+    list->reserve(most);
+  }
+  told.positions_ = positions;
+  told.weight_sum_ = 0;
   for (Index t = 0; t < positions; ++t) {
     if (targets.weights[t] == 0) continue;
     if (targets.labels[t] < 0 || targets.labels[t] >= vocabulary_) {
       throw std::out_of_range("label " + std::to_string(targets.labels[t]) + " at position " + std::to_string(t) +
                               " of the micro-batch; the head has " + std::to_string(vocabulary_) + " rows");
     }
-    chosen_.push_back(static_cast<std::int32_t>(t));
+    told.chosen_.push_back(static_cast<std::int32_t>(t));
     labels_.push_back(targets.labels[t]);
-    weight_sum_ += static_cast<double>(targets.weights[t]);
+    told.weight_sum_ += static_cast<double>(targets.weights[t]);
   }
-  count_ = chosen_.size();
-  divisor_ = targets.divisor > 0 ? targets.divisor : weight_sum_;
-  for (const std::int32_t t : chosen_) shares_.push_back(scale * static_cast<double>(targets.weights[t]) / divisor_);
-  const auto whole = static_cast<std::size_t>(rounded_up(static_cast<Index>(count_), multiple));
-  chosen_.resize(whole, -1);
+  told.count_ = told.chosen_.size();
+  const double divisor = targets.divisor > 0 ? targets.divisor : told.weight_sum_;
+  for (const std::int32_t t : told.chosen_) {
+    told.shares_.push_back(static_cast<double>(targets.weights[t]) / divisor);
+    scaled_.push_back(scale * static_cast<double>(targets.weights[t]) / divisor);
+  }
+  const auto whole = static_cast<std::size_t>(rounded_up(static_cast<Index>(told.count_), multiple));
+  told.chosen_.resize(whole, -1);
   labels_.resize(whole, -1);
-  shares_.resize(whole, 0);
+  scaled_.resize(whole, 0);
 }
 
-/// The sums; also writes per-position results, 0 where the weight is 0.
-Head::Sums Head::summed(const Targets& targets, Index positions, const PerPosition& results) const {
+/// Also writes per-position results, 0 where the weight is 0.
+Head::Sums Head::Told::sums() {
+  end_reading(type_, ce_);
+  end_reading(type_, lse_);
   Sums sums{0, 0, weight_sum_};
-  if (results.cross_entropy != nullptr) std::fill_n(results.cross_entropy, positions, 0.0F);
-  if (results.correct != nullptr) std::fill_n(results.correct, positions, std::uint8_t{0});
+  if (results_.cross_entropy != nullptr) std::fill_n(results_.cross_entropy, positions_, 0.0F);
+  if (results_.correct != nullptr) std::fill_n(results_.correct, positions_, std::uint8_t{0});
   for (std::size_t entry = 0; entry < count_; ++entry) {
     const Index position = chosen_[entry];
-    const double share = static_cast<double>(targets.weights[position]) / divisor_;
-    sums.ce += share * ce_[entry];
-    sums.square += share * lse_[entry] * lse_[entry];
-    if (results.cross_entropy != nullptr) results.cross_entropy[position] = static_cast<float>(ce_[entry]);
-    if (results.correct != nullptr) results.correct[position] = correct_[entry];
+    sums.ce += shares_[entry] * ce_[entry];
+    sums.square += shares_[entry] * lse_[entry] * lse_[entry];
+    if (results_.cross_entropy != nullptr) results_.cross_entropy[position] = static_cast<float>(ce_[entry]);
+    if (results_.correct != nullptr) results_.correct[position] = correct_[entry];
   }
   return sums;
 }
@@ -111,14 +118,14 @@ void Head::add_chunk(const Pass& pass, const Tensor& gradient, const Tensor& inp
   if (is_last) pass.device.run(AddRows{sum, all}, all.rows);
 }
 
-Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
-                     double scale, const Tensor* da) {
+void Head::run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, double scale,
+               const Tensor* da, Told& told) {
   Device& device = pass.device;
-  gather(targets, a.rows, scale, device);
-  const std::int32_t* chosen = upload(device, chosen_, chosen_there_);
+  gather(targets, a.rows, scale, device, told);
+  const std::int32_t* chosen = upload(device, told.chosen_, chosen_there_);
   const std::int32_t* labels = upload(device, labels_, labels_there_);
-  const double* shares = upload(device, shares_, shares_there_);
-  const auto rows = static_cast<Index>(chosen_.size());
+  const double* shares = upload(device, scaled_, shares_there_);
+  const auto rows = static_cast<Index>(told.chosen_.size());
   const Index most = loss_chunk(vocabulary_, a.rows, device.precision());
   const auto room = static_cast<std::size_t>(rounded_up(a.rows, chunk_multiple(device.precision())));
   for (Buffer* buffer : {&ce_there_, &lse_there_}) buffer->reserve(room * bytes_of(device.real()));
@@ -148,26 +155,27 @@ Head::Sums Head::run(const Pass& pass, const Tensor& a, const Targets& targets, 
     linear_.backward_input(device, gradient, d_inputs);
     device.run(ScatterRows{d_inputs, chosen + first, *da}, count);
   }
-  for (auto* values : {&ce_, &lse_}) {
+  told.results_ = results;
+  told.type_ = device.real();
+  for (auto* values : {&told.ce_, &told.lse_}) {
     values->reserve(room);
-    values->resize(chosen_.size());
+    values->resize(told.chosen_.size());
   }
-  correct_.reserve(room);
-  correct_.resize(count_);
-  read_numbers(device, ce, ce_);
-  read_numbers(device, lse, lse_);
-  device.to_host(correct_.data(), correct, count_);
-  return summed(targets, a.rows, results);
+  told.correct_.reserve(room);
+  told.correct_.resize(told.count_);
+  begin_reading(device, ce, told.ce_);
+  begin_reading(device, lse, told.lse_);
+  device.to_host_later(told.correct_.data(), correct, told.count_);
 }
 
-Head::Sums Head::forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results) {
-  return run(pass, a, targets, results, 1, nullptr);
+void Head::forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, Told& told) {
+  run(pass, a, targets, results, 1, nullptr, told);
 }
 
-Head::Sums Head::forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
-                                  double scale, const Tensor& da) {
+void Head::forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
+                            double scale, const Tensor& da, Told& told) {
   pass.device.clear(da.data, static_cast<std::size_t>(da.size()) * bytes_of(da.type));
-  return run(pass, a, targets, results, scale, &da);
+  run(pass, a, targets, results, scale, &da, told);
 }
 
 }  // namespace millrace

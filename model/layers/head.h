@@ -33,22 +33,40 @@ class Head {
     std::uint8_t* correct = nullptr;
   };
 
+  /// What a pass leaves for the host: sums() may be asked for once a moment of the device behind it was waited for.
+  class Told {
+   public:
+    Sums sums();
+
+   private:
+    friend class Head;
+    std::vector<std::int32_t> chosen_;  ///< Positions of non-zero weight; then -1 up to whole chunks.
+    std::vector<double> shares_;        ///< What each counts in the loss.
+    std::size_t count_ = 0;             ///< Without the -1.
+    double weight_sum_ = 0;             ///< Of the positions.
+    Index positions_ = 0;
+    PerPosition results_;
+    Type type_ = Type::f32;  ///< As the device gives the next two.
+    std::vector<double> ce_, lse_;
+    std::vector<std::uint8_t> correct_;
+  };
+
   Head(Device& device, const Parameter& weight, double z_loss_factor);
   void set_z_loss_factor(double factor) { z_ = factor; }
 
-  /// The loss alone. Throws std::out_of_range for a label without a row.
-  Sums forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results);
+  /// The loss alone. Throws std::out_of_range for a label without a row. `targets` may be gone when it returns,
+  /// `results` are written by told.sums().
+  void forward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, Told& told);
   /// The loss, and `scale` times its gradient: added to the head's, written to da (N, H), real.
-  Sums forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
-                        double scale, const Tensor& da);
+  void forward_backward(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results,
+                        double scale, const Tensor& da, Told& told);
   /// Logits of all positions: (N, V) real.
   void logits(Device& device, const Tensor& a, const Tensor& out) const { linear_.forward(device, a, out); }
 
  private:
-  Sums run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, double scale,
-           const Tensor* da);
-  void gather(const Targets& targets, Index positions, double scale, Device& device);
-  Sums summed(const Targets& targets, Index positions, const PerPosition& results) const;
+  void run(const Pass& pass, const Tensor& a, const Targets& targets, const PerPosition& results, double scale,
+           const Tensor* da, Told& told);
+  void gather(const Targets& targets, Index positions, double scale, Device& device, Told& told);
   /// A chunk's gradient of the weights, of several or alone.
   void add_chunk(const Pass& pass, const Tensor& gradient, const Tensor& inputs, bool is_first, bool is_last);
 
@@ -56,14 +74,8 @@ class Head {
   const Parameter* weight_;
   double z_;
   Linear linear_;
-  std::vector<std::int32_t> chosen_;  ///< Positions of non-zero weight; then -1 up to whole chunks.
-  std::vector<std::int32_t> labels_;  ///< Of these.
-  std::vector<double> shares_;        ///< What each counts in the loss, with the scale.
-  std::size_t count_ = 0;             ///< Without the -1.
-  double weight_sum_ = 0;             ///< Of the positions.
-  double divisor_ = 0;
-  std::vector<double> ce_, lse_;
-  std::vector<std::uint8_t> correct_;
+  std::vector<std::int32_t> labels_;  ///< Of the positions with loss, and then -1.
+  std::vector<double> scaled_;        ///< What each counts in the loss, with the scale.
   Buffer chosen_there_, labels_there_, shares_there_, ce_there_, lse_there_, correct_there_;
   Buffer inputs_, d_inputs_, logits_, gradient_;
   Buffer chunks_;  ///< [V, H] real: the sum of several chunks' gradients, which is added to the others when complete.

@@ -85,11 +85,11 @@ void Router::backward(const Pass& pass, const Tensor& d_gates, const Tensor& x, 
   device.multiply({.a = d_logits, .b = weight_->value, .c = dx, .add = true});
 }
 
-void Router::read(const Pass& pass, const Routing& routing, RoutingCounts& counts) const {
+void Router::begin_reading(const Pass& pass, const Routing& routing, RoutingCounts& counts) const {
   const auto read = [&](const Buffer& buffer, auto& to) {
     const Tensor tensor = buffer.tensor();
     to.resize(static_cast<std::size_t>(tensor.size()));
-    pass.device.to_host(to.data(), tensor.data, to.size() * sizeof(to[0]));
+    pass.device.to_host_later(to.data(), tensor.data, to.size() * sizeof(to[0]));
   };
   read(routing.place, counts.place);
   read(routing.asked, counts.asked);

@@ -62,8 +62,8 @@ class Router {
   /// d_gates: (N, k) real, read for kept pairs only. Adds to the weight's gradient and to dx. `scratch` is overwritten.
   void backward(const Pass& pass, const Tensor& d_gates, const Tensor& x, const Routing& routing, Buffer& scratch,
                 const Tensor& dx) const;
-  /// Reads what is told.
-  void read(const Pass& pass, const Routing& routing, RoutingCounts& counts) const;
+  /// Begins to read what is told: it is there once a later moment of the device was waited for.
+  void begin_reading(const Pass& pass, const Routing& routing, RoutingCounts& counts) const;
 
  private:
   ModelConfig config_;

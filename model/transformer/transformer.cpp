@@ -1,7 +1,9 @@
 #include "model/transformer/transformer.h"
 
 #include <algorithm>
+#include <array>
 #include <optional>
+#include <stdexcept>
 #include <utility>
 
 #include "model/device/read_numbers.h"
@@ -15,19 +17,42 @@
 namespace millrace {
 
 struct Activations::Impl {
-  Impl(Device& device, const ModelConfig& config, std::size_t layers, std::size_t kept_layers)
-      : batch(device, config), tokens(device) {
-    for (std::size_t i = 0; i <= layers; ++i) stream.emplace_back(device);
-    for (std::size_t i = 0; i < kept_layers; ++i) saved.emplace_back(device);
+  /// What the device tells of a micro-batch, once `moment` was waited for. It outlives the activations, which the next
+  /// one may have taken.
+  struct Told {
+    std::vector<RoutingCounts> counts;  ///< Of each MoE layer.
+    Head::Told head;                    ///< Where there is a loss.
+    bool has_loss = false;
+    BatchLayout layout;
+    RoutingPlan routing;
+    Device::Moment moment = 0;
+  };
+
+  Impl(Device& computing, const ModelConfig& config, std::size_t layers, std::size_t kept_layers)
+      : device(computing), batch(computing, config), tokens(computing) {
+    for (std::size_t i = 0; i <= layers; ++i) stream.emplace_back(computing);
+    for (std::size_t i = 0; i < kept_layers; ++i) saved.emplace_back(computing);
   }
 
+  Device& device;
   BatchOnDevice batch;
   std::optional<Pass> pass;
   TokenBatch targets;  ///< The batch itself: where labels and weights are.
   Embedding::Saved tokens;
-  std::vector<Buffer> stream;         ///< (N, H) each: the residual stream before each layer, and behind the last.
-  std::vector<Block::Saved> saved;    ///< Of each layer; none if layers are run again.
-  std::vector<RoutingCounts> counts;  ///< Of each MoE layer.
+  std::vector<Buffer> stream;       ///< (N, H) each: the residual stream before each layer, and behind the last.
+  std::vector<Block::Saved> saved;  ///< Of each layer; none if layers are run again.
+  std::array<Told, 2> told;
+  std::size_t turn = 0;  ///< Which of them is the present micro-batch's.
+
+  Told& present() { return told[turn]; }
+
+  /// The device may have still to write what it tells.
+  ~Impl() {
+    try {
+      device.wait();
+    } catch (...) {  // It failed, and has told so or will.
+    }
+  }
 };
 
 struct Transformer::Impl {
@@ -67,9 +92,14 @@ struct Transformer::Impl {
   /// The last norm of the stream, in `a`.
   Tensor normed(const Pass& pass, const Tensor& h);
   /// The loss, and its gradient by the stream, in `dh`.
-  Head::Sums loss(Activations::Impl& kept, double scale, TokenScores* scores, const Tensor& gradient);
-  /// Fills `losses` from what the routers told and the head summed.
-  void finish(const Activations::Impl& kept, const Head::Sums& sums, Losses& losses) const;
+  void loss(Activations::Impl& kept, double scale, TokenScores* scores, const Tensor& gradient);
+  /// All of backward's work. Returns the gradient by the input.
+  Tensor backward(const Tensor& d_output, double scale, Activations::Impl& kept, TokenScores* scores,
+                  const LayerDone& done);
+  /// What is told may be waited for, by finish().
+  void remember(Activations::Impl& kept, bool has_loss) const;
+  /// Fills `losses` from what the routers told and the head summed, if there is one.
+  void finish(Activations::Impl::Told& told, Losses& losses) const;
   void tell(const RoutingObserver& observer, std::size_t layer, const Routing& routing, const RoutingCounts& counts);
 
   Device& device;
@@ -85,7 +115,10 @@ struct Transformer::Impl {
   RoutingObserver observer;
   GradientPlace gradients;
 
-  Losses passed;      ///< Of the last training pass.
+  Losses passed;  ///< Of the last training pass.
+  int begun = 0;  ///< Passes that were not ended: 0 to 2.
+  bool is_settled =
+      true;           ///< Whether the device has told all of the passes that were begun, those that failed among them.
   Block::Saved last;  ///< Of the layer that was last run, if layers are run again.
   Scratch scratch;
   Buffer a;                           ///< (N, H) low: the last norm
@@ -128,9 +161,10 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
     blocks[i].forward(pass, h, saved, scratch, next);
     h = next;
     if (!blocks[i].experts()) continue;
-    if (kept.counts.size() == moe_layer) kept.counts.emplace_back();
-    RoutingCounts& counts = kept.counts[moe_layer++];
-    blocks[i].experts()->router().read(pass, saved.experts.routing, counts);
+    std::vector<RoutingCounts>& all = kept.present().counts;
+    if (all.size() == moe_layer) all.emplace_back();
+    RoutingCounts& counts = all[moe_layer++];
+    blocks[i].experts()->router().begin_reading(pass, saved.experts.routing, counts);
     if (tell_to) tell(tell_to, i, saved.experts.routing, counts);
   }
   return h;
@@ -139,6 +173,7 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
 void Transformer::Impl::tell(const RoutingObserver& tell_to, std::size_t layer, const Routing& routing,
                              const RoutingCounts& counts) {
   experts.resize(counts.place.size());
+  device.wait();  // For the counts.
   const Tensor chosen = routing.expert.tensor();
   device.to_host(experts.data(), chosen.data, experts.size() * sizeof(std::int32_t));
   tell_to({layers.first + static_cast<int>(layer), chosen.columns, experts, counts.place, routing.logits.tensor(),
@@ -156,27 +191,35 @@ Tensor Transformer::Impl::normed(const Pass& pass, const Tensor& h) {
   return x;
 }
 
-Head::Sums Transformer::Impl::loss(Activations::Impl& kept, double scale, TokenScores* scores, const Tensor& gradient) {
+void Transformer::Impl::loss(Activations::Impl& kept, double scale, TokenScores* scores, const Tensor& gradient) {
   const Pass& pass = *kept.pass;
   const Tensor h = kept.stream[blocks.size()].tensor();
   const Tensor x = normed(pass, h);
   const Tensor dx = da.shaped(x.rows, x.columns, device.real());
-  Head::Sums sums;
   {
     const PartTimer timer(profile, Part::head_and_loss);
-    sums = head->forward_backward(pass, x, {kept.targets.labels, kept.targets.loss_weights, kept.targets.loss_divisor},
-                                  room_for(scores, x.rows), scale, dx);
+    head->forward_backward(pass, x, {kept.targets.labels, kept.targets.loss_weights, kept.targets.loss_divisor},
+                           room_for(scores, x.rows), scale, dx, kept.present().head);
   }
   device.clear(gradient.data, static_cast<std::size_t>(gradient.size()) * bytes_of(gradient.type));
   drop(pass, layers.end, DropoutPlace::output, dx);
   final_norm->backward(pass, dx, h, inverse.tensor(), scratch.gains, gradient);
-  return sums;
 }
 
-void Transformer::Impl::finish(const Activations::Impl& kept, const Head::Sums& sums, Losses& losses) const {
-  losses.routers.resize(kept.counts.size());
-  for (std::size_t i = 0; i < kept.counts.size(); ++i)
-    measure_routing(config, kept.batch.layout(), kept.batch.routing(), kept.counts[i], losses.routers[i]);
+void Transformer::Impl::remember(Activations::Impl& kept, bool has_loss) const {
+  auto& told = kept.present();
+  told.has_loss = has_loss;
+  told.layout = kept.batch.layout();
+  told.routing = kept.batch.routing();
+  told.moment = device.moment();
+}
+
+void Transformer::Impl::finish(Activations::Impl::Told& told, Losses& losses) const {
+  device.wait_for(told.moment);
+  losses.routers.resize(told.counts.size());
+  for (std::size_t i = 0; i < told.counts.size(); ++i)
+    measure_routing(config, told.layout, told.routing, told.counts[i], losses.routers[i]);
+  const Head::Sums sums = told.has_loss ? told.head.sums() : Head::Sums{};
   losses.ce = sums.ce;
   losses.z_loss = config.z_loss_factor * sums.square;
   losses.loss_weight = sums.weight;
@@ -237,50 +280,74 @@ Tensor Transformer::forward(const TokenBatch& batch, const Tensor& input, Activa
   return impl_->forward(batch, input, Mode::train, impl_->keep, *kept.impl_, impl_->observer);
 }
 
-Tensor Transformer::backward(const Tensor& d_output, double gradient_scale, Activations& kept, TokenScores* scores,
-                             const LayerDone& done) {
-  Impl& model = *impl_;
-  Activations::Impl& of = *kept.impl_;
-  Pass& pass = *of.pass;
-  const Tensor gradient = model.dh.shaped(pass.positions(), model.config.hidden_size, model.device.real());
+Tensor Transformer::Impl::backward(const Tensor& d_output, double scale, Activations::Impl& kept, TokenScores* scores,
+                                   const LayerDone& done) {
+  Pass& pass = *kept.pass;
+  const Tensor gradient = dh.shaped(pass.positions(), config.hidden_size, device.real());
   const auto tell = [&](int layer) {
     if (done) done(layer);
   };
-  pass.gradients = model.gradients;
-  Head::Sums sums;
-  if (model.head) {
-    sums = model.loss(of, gradient_scale, scores, gradient);
-    tell(model.layers.end);
+  pass.gradients = gradients;
+  if (head) {
+    loss(kept, scale, scores, gradient);
+    tell(layers.end);
   } else {
-    model.device.run(CopyRows{d_output, gradient}, gradient.rows);
+    device.run(CopyRows{d_output, gradient}, gradient.rows);
   }
-  if (model.moe_layers > 0) {
-    pass.scales = {gradient_scale * model.config.router_aux_loss_factor / model.moe_layers,
-                   gradient_scale * model.config.router_z_loss_factor / model.moe_layers};
-  }
-  for (std::size_t i = model.blocks.size(); i-- > 0;) {
-    Block::Saved& saved = model.saved_of(of, i, model.keep);
-    const Tensor h = of.stream[i].tensor();
+  if (moe_layers > 0)
+    pass.scales = {scale * config.router_aux_loss_factor / moe_layers,
+                   scale * config.router_z_loss_factor / moe_layers};
+  for (std::size_t i = blocks.size(); i-- > 0;) {
+    Block::Saved& saved = saved_of(kept, i, keep);
+    const Tensor h = kept.stream[i].tensor();
     // What it makes again takes the place of the next layer's input, which is no longer needed.
-    if (model.keep == Impl::Keep::inputs)
-      model.blocks[i].forward(pass, h, saved, model.scratch, of.stream[i + 1].tensor());
-    model.blocks[i].backward(pass, h, saved, model.scratch, gradient);
-    tell(model.layers.first + static_cast<int>(i));
+    if (keep == Keep::inputs) blocks[i].forward(pass, h, saved, scratch, kept.stream[i + 1].tensor());
+    blocks[i].backward(pass, h, saved, scratch, gradient);
+    tell(layers.first + static_cast<int>(i));
   }
-  if (model.embedding) {
-    model.drop(pass, ParameterSpec::kEmbedding, DropoutPlace::input, gradient);
-    model.embedding->backward(pass, of.tokens, gradient);
+  if (embedding) {
+    drop(pass, ParameterSpec::kEmbedding, DropoutPlace::input, gradient);
+    embedding->backward(pass, kept.tokens, gradient);
     tell(ParameterSpec::kEmbedding);
   }
-  model.device.wait();
-  model.finish(of, sums, model.passed);
-  return model.embedding ? Tensor{} : gradient;
+  return embedding ? Tensor{} : gradient;
+}
+
+Tensor Transformer::backward(const Tensor& d_output, double gradient_scale, Activations& kept, TokenScores* scores,
+                             const LayerDone& done) {
+  Activations::Impl& of = *kept.impl_;
+  const Tensor gradient = impl_->backward(d_output, gradient_scale, of, scores, done);
+  impl_->remember(of, impl_->head.has_value());
+  impl_->finish(of.present(), impl_->passed);
+  return gradient;
+}
+
+void Transformer::begin(const TokenBatch& batch, double gradient_scale, TokenScores* scores) {
+  Impl& model = *impl_;
+  if (model.begun == 2) throw std::logic_error("two passes were begun and not ended");
+  if (model.begun == 0 && !model.is_settled) model.device.wait();
+  model.is_settled = false;
+  const int before = std::exchange(model.begun, 0);  // An exception leaves none.
+  Activations::Impl& kept = *own_.impl_;
+  kept.turn = before == 0 ? 0 : 1 - kept.turn;
+  model.forward(batch, {}, Mode::train, model.keep, kept, model.observer);
+  model.backward({}, gradient_scale, kept, scores, {});
+  model.remember(kept, true);
+  model.begun = before + 1;
+}
+
+const Losses& Transformer::end() {
+  Impl& model = *impl_;
+  if (model.begun == 0) throw std::logic_error("no pass was begun");
+  Activations::Impl& kept = *own_.impl_;
+  model.finish(kept.told[--model.begun == 1 ? 1 - kept.turn : kept.turn], model.passed);
+  model.is_settled = model.begun == 0;
+  return model.passed;
 }
 
 const Losses& Transformer::forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores) {
-  forward(batch, {}, own_);
-  backward({}, gradient_scale, own_, scores);
-  return losses();
+  begin(batch, gradient_scale, scores);
+  return end();
 }
 
 TokenScores Transformer::score(const TokenBatch& batch, Losses* losses) {
@@ -290,9 +357,11 @@ TokenScores Transformer::score(const TokenBatch& batch, Losses* losses) {
   const Tensor x = model.normed(*kept.pass, h);
   TokenScores scores;
   const PartTimer timer(model.profile, Part::head_and_loss);
-  const Head::Sums sums = model.head->forward(*kept.pass, x, {batch.labels, batch.loss_weights, batch.loss_divisor},
-                                              room_for(&scores, x.rows));
-  if (losses != nullptr) model.finish(kept, sums, *losses);
+  model.head->forward(*kept.pass, x, {batch.labels, batch.loss_weights, batch.loss_divisor}, room_for(&scores, x.rows),
+                      kept.present().head);
+  model.remember(kept, true);
+  Losses unwanted;
+  model.finish(kept.present(), losses == nullptr ? unwanted : *losses);
   return scores;
 }
 
@@ -316,8 +385,9 @@ Trace Transformer::trace(const TokenBatch& batch, Mode mode) {
     }
     trace.kept.push_back(std::move(placed));
   });
+  model.remember(kept, false);
   Losses losses;
-  model.finish(kept, {}, losses);
+  model.finish(kept.present(), losses);
   trace.routers = std::move(losses.routers);
   Buffer logits(device);
   const Tensor x = model.normed(*kept.pass, h);

@@ -71,6 +71,11 @@ class Transformer {
   /// `scores`, if given, receives each position's loss. The result is valid until the next pass.
   /// REQUIRES, as all passes but forward() and backward(): all layers.
   const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
+  /// The same in two halves, so that the device need not rest while the host looks at what it told. begin() gives it
+  /// all of the work, and is done with `batch`; end() waits for the first that was begun and not ended, and fills its
+  /// scores. At most two are begun and not ended: both may add to the same gradients. An exception ends them all.
+  void begin(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
+  const Losses& end();
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
   /// Logits and routing of a batch.

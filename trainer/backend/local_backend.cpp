@@ -30,12 +30,14 @@ void LocalBackend::measure(Profile* profile) {
 }
 
 void LocalBackend::forward_backward(const MicroBatches& batches) {
+  const auto end = [&](std::size_t i) { batches.done(i, model_.end(), scores_[i % 2]); };
   for (std::size_t i = 0; i < batches.count; ++i) {
     model_.add_gradients_at(sums_.begin(i, batches.count));
-    const Losses& losses = model_.forward_backward(batches.rows(i), batches.share, &scores_);
+    model_.begin(batches.rows(i), batches.share, &scores_[i % 2]);
     sums_.end(i, batches.count);
-    batches.done(i, losses, scores_);
+    if (i > 0) end(i - 1);
   }
+  end(batches.count - 1);
 }
 
 void LocalBackend::follow(const ModelConfig& model, const TrainConfig& train) {

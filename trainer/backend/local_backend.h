@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <memory>
 
 #include "model/config/model_config.h"
@@ -36,7 +37,7 @@ class LocalBackend : public TrainingBackend {
   LaneSums sums_;
   std::unique_ptr<Optimizer> optimizer_;
   Transformer model_;
-  TokenScores scores_;
+  std::array<TokenScores, 2> scores_;  ///< Of two micro-batches, of which the later one is in work.
 };
 
 }  // namespace millrace

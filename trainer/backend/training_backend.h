@@ -19,7 +19,7 @@ struct MicroBatches {
   double share = 1;  ///< Of each micro-batch's gradient in the step's.
   /// The rows of one; each is asked for once, in order. Valid until the next is asked for.
   std::function<TokenBatch(std::size_t)> rows;
-  /// What one gave; called once for each, in order.
+  /// What one gave; called once for each, in order, when others may have been asked for.
   std::function<void(std::size_t, const Losses&, const TokenScores&)> done;
 };
 

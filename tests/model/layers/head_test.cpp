@@ -15,6 +15,20 @@ using namespace test;
 
 constexpr double kZ = 0.05;
 
+/// Both passes, and then what they tell.
+Head::Sums evaluated(Head& head, const Pass& pass, const Tensor& a, const Head::Targets& targets,
+                     const Head::PerPosition& results = {}) {
+  Head::Told told;
+  head.forward(pass, a, targets, results, told);
+  return told.sums();
+}
+Head::Sums trained(Head& head, const Pass& pass, const Tensor& a, const Head::Targets& targets,
+                   const Head::PerPosition& results, double scale, const Tensor& da) {
+  Head::Told told;
+  head.forward_backward(pass, a, targets, results, scale, da, told);
+  return told.sums();
+}
+
 struct SmallHead {
   CpuDevice device{Precision::f64};
   OwnedParameter<double> weight{{7, 4}, 1};
@@ -29,8 +43,8 @@ TEST(Head, IsTheWeightedMeanOfNegativeLogProbabilities) {
   SmallHead head;
   std::vector<float> ce(6);
   std::vector<std::uint8_t> correct(6);
-  const auto sums = head.loss.forward(head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()},
-                                      {ce.data(), correct.data()});
+  const auto sums = evaluated(head.loss, head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()},
+                              {ce.data(), correct.data()});
   double expected = 0;
   double square = 0;
   for (Index t = 0; t < 6; ++t) {
@@ -59,11 +73,11 @@ TEST(Head, GradientMatchesFiniteDifferences) {
   SmallHead head;
   const Head::Targets targets{head.labels.data(), head.weights.data()};
   const auto loss = [&] {
-    const auto sums = head.loss.forward(head.test.pass, tensor_over(head.a), targets, {});
+    const auto sums = evaluated(head.loss, head.test.pass, tensor_over(head.a), targets);
     return 3 * (sums.ce + kZ * sums.square);
   };
   Matrix<double> da(6, 4);
-  head.loss.forward_backward(head.test.pass, tensor_over(head.a), targets, {}, 3.0, tensor_over(da));
+  trained(head.loss, head.test.pass, tensor_over(head.a), targets, {}, 3.0, tensor_over(da));
   EXPECT_LT(gradient_error(head.a.data(), 24, da.data(), loss), 1e-6);
   EXPECT_LT(gradient_error(head.weight.value.data(), 28, head.weight.gradient.data(), loss), 1e-6);
 }
@@ -72,8 +86,8 @@ TEST(Head, WithoutLossTokensIsZero) {
   SmallHead head;
   head.weights.assign(6, 0);
   Matrix<double> da(6, 4);
-  const auto sums = head.loss.forward_backward(head.test.pass, tensor_over(head.a),
-                                               {head.labels.data(), head.weights.data()}, {}, 1, tensor_over(da));
+  const auto sums = trained(head.loss, head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()},
+                            {}, 1, tensor_over(da));
   EXPECT_EQ(sums.ce, 0.0);
   EXPECT_EQ(da.data()[0], 0.0);
 }
@@ -86,10 +100,10 @@ TEST(Head, WorksThroughChunksAsThroughOne) {
   const TestPass test(device, model_preset("openmoe-micro"), full_rows(1, 2500));
   std::vector<std::int32_t> labels(2500, 3);
   std::vector<float> weights(2500, 1);
-  const auto whole = loss.forward(test.pass, tensor_over(a), {labels.data(), weights.data()}, {});
+  const auto whole = evaluated(loss, test.pass, tensor_over(a), {labels.data(), weights.data()});
   double sum = 0;
   for (Index t = 0; t < 2500; ++t)
-    sum += loss.forward(test.pass, tensor_over(a).row_range(t, 1), {labels.data(), weights.data()}, {}).ce;
+    sum += evaluated(loss, test.pass, tensor_over(a).row_range(t, 1), {labels.data(), weights.data()}).ce;
   EXPECT_NEAR(whole.ce, sum / 2500, 1e-5);
 }
 
@@ -105,11 +119,11 @@ bool is_correct(const std::vector<float>& logits) {
   a.fill(1);
   const std::int32_t label = 1;
   const float full = 1;
-  std::uint8_t evaluated = 2, trained = 2;
-  loss.forward(test.pass, tensor_over(a), {&label, &full}, {nullptr, &evaluated});
-  loss.forward_backward(test.pass, tensor_over(a), {&label, &full}, {nullptr, &trained}, 1, tensor_over(da));
-  EXPECT_EQ(evaluated, trained);
-  return trained == 1;
+  std::uint8_t in_evaluation = 2, in_training = 2;
+  evaluated(loss, test.pass, tensor_over(a), {&label, &full}, {nullptr, &in_evaluation});
+  trained(loss, test.pass, tensor_over(a), {&label, &full}, {nullptr, &in_training}, 1, tensor_over(da));
+  EXPECT_EQ(in_evaluation, in_training);
+  return in_training == 1;
 }
 
 TEST(Head, CountsAPositionAsCorrectOnlyWhereNoOtherLogitIsAsLarge) {
@@ -130,7 +144,7 @@ TEST(Head, CountsNoPositionAsCorrectWhoseLogitsAreNotFinite) {
 TEST(Head, RefusesALabelWithoutARow) {
   SmallHead head;
   head.labels[3] = 7;
-  EXPECT_THROW(head.loss.forward(head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()}, {}),
+  EXPECT_THROW(evaluated(head.loss, head.test.pass, tensor_over(head.a), {head.labels.data(), head.weights.data()}),
                std::out_of_range);
 }
 

@@ -39,7 +39,7 @@ Decided decided(const ModelConfig& config, const Router& router, const Pass& pas
   for (const std::int32_t slot : all.slot) all.kept.push_back(slot >= 0 ? 1 : 0);
   const std::span<double> probabilities = numbers_of<double>(routing.probabilities.tensor());
   all.probabilities.assign(probabilities.begin(), probabilities.end());
-  router.read(pass, routing, all.counts);
+  router.begin_reading(pass, routing, all.counts);
   all.plan = pass.routing;
   all.experts = config.num_experts;
   measure_routing(config, pass.layout, pass.routing, all.counts, all.statistics);
