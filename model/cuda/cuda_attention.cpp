@@ -1,11 +1,19 @@
 #include "model/cuda/cuda_attention.h"
 
+#include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "model/kernels/attention.h"
 
 namespace millrace {
 namespace {
+
+using Memory = std::vector<std::pair<std::int64_t, void*>>;
+
+/// Fewer positions are not worth a plan, which takes half a second: the beginning of a text that is generated.
+constexpr std::int64_t kLeastLength = 16;
 
 void demand(cudnnStatus_t status, const char* what) {
   if (status != CUDNN_STATUS_SUCCESS)
@@ -29,7 +37,7 @@ CudaAttention::CudaAttention(Device& device, cudaStream_t stream, bool determini
 }
 
 bool CudaAttention::is_for_cudnn(const AttentionForm& form, Index start) const {
-  return device_.low() == Type::bf16 && start == 0 && millrace::is_for_cudnn(form);
+  return device_.low() == Type::bf16 && start == 0 && form.length >= kLeastLength && millrace::is_for_cudnn(form);
 }
 
 /// first_key as cuDNN's graphs want it: softmax over nothing is not a number.
@@ -55,14 +63,13 @@ void CudaAttention::attend(const AttentionCall& call) {
     found = forward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
   }
   const auto& [graph, plan] = found->second;
-  plan.run(handle_.get(),
-           {{graph.q, call.q.data},
-            {graph.k, call.k.data},
-            {graph.v, call.v.data},
-            {graph.out, call.out.data},
-            {graph.log_sum, call.log_sum.data},
-            {graph.first_key, seen(call)}},
-           workspace(plan));
+  Memory memory{{graph.q, call.q.data},
+                {graph.k, call.k.data},
+                {graph.v, call.v.data},
+                {graph.out, call.out.data},
+                {graph.log_sum, call.log_sum.data}};
+  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(call));
+  plan.run(handle_.get(), memory, workspace(plan));
 }
 
 void CudaAttention::attend_backward(const AttentionGradient& call) {
@@ -76,18 +83,17 @@ void CudaAttention::attend_backward(const AttentionGradient& call) {
     found = backward_.emplace(form, Compiled{std::move(graph), std::move(plan)}).first;
   }
   const auto& [graph, plan] = found->second;
-  std::vector<std::pair<std::int64_t, void*>> memory{
-      {graph.q, forward.q.data},
-      {graph.k, forward.k.data},
-      {graph.v, forward.v.data},
-      {graph.out, forward.out.data},
-      {graph.log_sum, forward.log_sum.data},
-      {graph.first_key, seen(forward)},
-      {graph.d_out, call.d_out.data},
-      {graph.dq, call.dq.data},
-      {graph.dk, call.dk.data},
-      {graph.dv, call.dv.data},
-      {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}};
+  Memory memory{{graph.q, forward.q.data},
+                {graph.k, forward.k.data},
+                {graph.v, forward.v.data},
+                {graph.out, forward.out.data},
+                {graph.log_sum, forward.log_sum.data},
+                {graph.d_out, call.d_out.data},
+                {graph.dq, call.dq.data},
+                {graph.dk, call.dk.data},
+                {graph.dv, call.dv.data},
+                {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}};
+  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(forward));
   if (graph.dq_sums != 0) {
     const Tensor sums = dq_sums_.shaped(forward.q.rows, forward.q.columns, Type::f32);
     device_.clear(sums.data, static_cast<std::size_t>(sums.size()) * sizeof(float));
@@ -97,8 +103,12 @@ void CudaAttention::attend_backward(const AttentionGradient& call) {
 }
 
 std::string CudaAttention::fault_of_attend_backward(Index rows, Index length, Index heads, Index width) const {
-  const AttentionForm form = packed_form(rows, length, heads, width);
-  return is_for_cudnn(form, 0) ? fault_of_gradient(form, deterministic_, handle_.get()) : std::string();
+  AttentionForm form = packed_form(rows, length, heads, width);
+  if (!is_for_cudnn(form, 0)) return {};
+  const std::string fault = fault_of_gradient(form, deterministic_, handle_.get());
+  if (!fault.empty()) return fault;
+  form.is_causal = true;
+  return fault_of_gradient(form, deterministic_, handle_.get());
 }
 
 }  // namespace millrace

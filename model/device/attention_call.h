@@ -16,6 +16,8 @@ struct AttentionCall {
   Index heads = 0;
   Index start = 0;  ///< Keys that stand before the queries: a cache.
   Tensor q, k, v, out, log_sum, first_key;
+  /// All of first_key is 0: rows of one segment, for which there may be a faster way with the same meaning.
+  bool is_causal = false;
 };
 
 /// The gradient of it, with start = 0: dq, dk and dv are overwritten. d_out, dq, dk, dv are of the low type.

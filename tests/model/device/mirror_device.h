@@ -83,11 +83,12 @@ class MirrorDevice : public Device {
     const AttentionCall& f = call.forward;
     const Flat flat{f.q, f.k, f.v, f.out, f.log_sum, f.first_key, call.d_out, call.dq, call.dk, call.dv};
     compare("attention backward", flat, [&](Device& device, const Flat& of) {
-      device.attend_backward({{f.rows, f.heads, f.start, of.q, of.k, of.v, of.out, of.log_sum, of.first_key},
-                              of.d_out,
-                              of.dq,
-                              of.dk,
-                              of.dv});
+      device.attend_backward(
+          {{f.rows, f.heads, f.start, of.q, of.k, of.v, of.out, of.log_sum, of.first_key, f.is_causal},
+           of.d_out,
+           of.dq,
+           of.dk,
+           of.dv});
     });
   }
 
