@@ -39,6 +39,7 @@ class CudaDevice : public Device {
   std::string fault_of_attend_backward(Index rows, Index length, Index heads, Index width) override {
     return attention_->fault_of_attend_backward(rows, length, heads, width);
   }
+  LossChunk loss_chunk() const override { return kLossChunkOfACard; }
   bool has_ragged_products() const override { return false; }
   bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
   std::uint64_t free_bytes() override;

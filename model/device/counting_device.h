@@ -11,6 +11,7 @@ namespace millrace {
 /// must not be touched, and all work on it does nothing; what is read from it stays as it was.
 class CountingDevice : public Device {
  public:
+  /// Without ragged products it counts as a card.
   CountingDevice(Precision precision, bool has_ragged_products)
       : precision_(precision), has_ragged_products_(has_ragged_products) {}
 
@@ -27,6 +28,7 @@ class CountingDevice : public Device {
   void multiply(const Product& product) override { check(product); }
   void attend(const AttentionCall& /*call*/) override {}
   void attend_backward(const AttentionGradient& /*call*/) override {}
+  LossChunk loss_chunk() const override { return has_ragged_products_ ? LossChunk() : kLossChunkOfACard; }
   bool has_ragged_products() const override { return has_ragged_products_; }
   void wait() override {}
 

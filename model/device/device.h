@@ -20,6 +20,14 @@ struct DeviceSettings {
   bool deterministic = true;
 };
 
+/// At most so many positions, and so many logits of them in all.
+struct LossChunk {
+  Index rows = 1024;
+  Index logits = Index{1} << 26;
+};
+/// On a card each chunk adds to the gradient of the whole vocabulary, in memory: few chunks read and write less.
+inline constexpr LossChunk kLossChunkOfACard{4096, Index{1} << 30};
+
 /// Memory and an ordered queue of work on it, in one precision. Work is done in the order in which it was given;
 /// to_host() waits for it. The same calls give the same bits on one kind of device, which name() tells, unless its
 /// settings let it do otherwise. One calling thread. Errors: std::bad_alloc or a message with what was asked for, used
@@ -49,6 +57,8 @@ class Device {
     return {};
   }
 
+  /// How many positions' logits the head makes at once.
+  virtual LossChunk loss_chunk() const { return {}; }
   /// Whether experts' places may lie close together: products then read how many there are from memory.
   virtual bool has_ragged_products() const = 0;
   /// Whether they may do so where no gradient is made, for so many rows of all experts together.

@@ -92,10 +92,9 @@ struct AdafactorSums {
   }
 };
 
-/// Root mean squares of columns from the pieces' sums, which are added in order into those of the first; kColumns
-/// columns of a matrix a block.
+/// Root mean squares of columns from the pieces' sums; kColumns columns of a matrix a block.
 struct AdafactorColumns {
-  static constexpr Index kColumns = 512;
+  static constexpr Index kColumns = 16;
 
   Tensor column_sums;  ///< (pieces of all matrices, columns) f64
   RowPieces pieces;
@@ -110,15 +109,15 @@ struct AdafactorColumns {
     const Index matrix = block / tiles(columns);
     const Index first = block % tiles(columns) * kColumns;
     const Index count = columns - first < kColumns ? columns - first : kColumns;
-    double* sum = column_sums.row<double>(matrix * pieces.pieces) + first;
-    for (Index piece = 1; piece < pieces.pieces; ++piece) {
-      const double* more = sum + piece * column_sums.stride;
-      for_numbers(
-          team, count, [](double one, double& all) { all += one; }, reading(more), updating(sum));
-    }
+    const double* sums = column_sums.row<double>(matrix * pieces.pieces) + first;
+    const Index stride = column_sums.stride;
     Real* rms = static_cast<Real*>(col_rms) + matrix * columns + first;
     const auto rows = static_cast<double>(pieces.rows);
-    team.each(count, [=](Index j) { rms[j] = static_cast<Real>(root_of(sum[j] / rows)); });
+    team.template sums<kColumns, 8>(
+        pieces.pieces, [=](int j, Index piece) { return j < count ? sums[piece * stride + j] : 0.0; },
+        [=](int j, double sum) {
+          if (j < count) rms[j] = static_cast<Real>(root_of(sum / rows));
+        });
   }
 };
 

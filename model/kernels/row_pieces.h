@@ -8,8 +8,9 @@ namespace millrace {
 /// sum over a matrix is that of its pieces' sums, in order, so that whoever has some of the pieces can make their part
 /// of it. Blocks count the pieces of a batch of matrices, one matrix after the other.
 struct RowPieces {
-  static constexpr Index kMost = 64;  ///< Pieces of a matrix.
+  static constexpr Index kMost = 1024;  ///< Pieces of a matrix: enough for every processor of a card.
   static constexpr Index kLeastElements = 1 << 14;
+  static constexpr Index kLeastRows = 16;  ///< Sums of columns, a double a piece, take an eighth of the matrix then.
 
   Index rows = 0;        ///< Of a matrix.
   Index piece_rows = 1;  ///< Of a piece; the last one may have fewer.
@@ -17,7 +18,7 @@ struct RowPieces {
 
   static constexpr RowPieces of(Index rows, Index columns) {
     const auto parts = [](Index count, Index size) { return (count + size - 1) / size; };
-    const Index enough = parts(kLeastElements, columns);
+    const Index enough = parts(kLeastElements, columns) > kLeastRows ? parts(kLeastElements, columns) : kLeastRows;
     const Index piece_rows = parts(rows, kMost) > enough ? parts(rows, kMost) : enough;
     return {rows, piece_rows, parts(rows, piece_rows)};
   }

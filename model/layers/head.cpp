@@ -12,8 +12,6 @@
 namespace millrace {
 namespace {
 
-constexpr Index kChunkElements = Index{1} << 26;  ///< Of logits held at once: 256 MB of float.
-constexpr Index kLargestChunk = 1024;
 constexpr Index kChunkMultiple = 64;  ///< With a bf16 head: few different shapes.
 
 Index chunk_multiple(Precision precision) {
@@ -34,10 +32,10 @@ const Value* upload(Device& device, const std::vector<Value>& values, Buffer& th
 
 }  // namespace
 
-Index loss_chunk(Index vocabulary, Index positions, Precision precision) {
-  const Index rows = std::clamp<Index>(kChunkElements / vocabulary, 64, kLargestChunk);
-  return std::min(rounded_up(rows - chunk_multiple(precision) + 1, chunk_multiple(precision)),
-                  rounded_up(std::max<Index>(positions, 1), chunk_multiple(precision)));
+Index loss_chunk(Index vocabulary, Index positions, const Device& device) {
+  const Index multiple = chunk_multiple(device.precision());
+  const Index rows = std::clamp<Index>(device.loss_chunk().logits / vocabulary, 64, device.loss_chunk().rows);
+  return std::min(rounded_up(rows - multiple + 1, multiple), rounded_up(std::max<Index>(positions, 1), multiple));
 }
 
 Head::Head(Device& device, const Parameter& weight, double z_loss_factor)
@@ -126,7 +124,7 @@ void Head::run(const Pass& pass, const Tensor& a, const Targets& targets, const 
   const std::int32_t* labels = upload(device, labels_, labels_there_);
   const double* shares = upload(device, scaled_, shares_there_);
   const auto rows = static_cast<Index>(told.chosen_.size());
-  const Index most = loss_chunk(vocabulary_, a.rows, device.precision());
+  const Index most = loss_chunk(vocabulary_, a.rows, device);
   const auto room = static_cast<std::size_t>(rounded_up(a.rows, chunk_multiple(device.precision())));
   for (Buffer* buffer : {&ce_there_, &lse_there_}) buffer->reserve(room * bytes_of(device.real()));
   const Tensor ce = ce_there_.shaped(1, rows, device.real());

@@ -10,7 +10,7 @@
 namespace millrace {
 
 /// How many positions have logits in memory at once (everything else is of size (N)).
-Index loss_chunk(Index vocabulary, Index positions, Precision precision);
+Index loss_chunk(Index vocabulary, Index positions, const Device& device);
 
 /// The head fused with its loss, one chunk of positions at a time, so that (N, V) logits are never in memory.
 ///   logits = a W^T;  ce_t = lse_t - logits[t, label_t];  loss = sum_t w_t (ce_t + z lse_t^2) / divisor

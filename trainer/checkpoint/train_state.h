@@ -79,7 +79,7 @@ struct TrainState {
 };
 
 /// Bumped whenever the last digits of losses change for the same weights, rows and processor.
-inline constexpr int kArithmeticVersion = 3;
+inline constexpr int kArithmeticVersion = 4;
 
 /// What a checkpoint says about the program and the run it comes from.
 struct RunIdentity {
