@@ -1,5 +1,7 @@
 #include "model/cuda/attention_graph.h"
 
+#include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
 
@@ -116,7 +118,11 @@ std::string text_of(const AttentionForm& form) {
 bool is_for_cudnn(const AttentionForm& form) {
   constexpr std::int64_t kMultiple = 8;
   constexpr std::int64_t kMost = 128;
-  return form.width % kMultiple == 0 && form.width <= kMost;
+  const auto is_aligned = [](std::int64_t stride) { return stride % kMultiple == 0; };
+  return is_aligned(form.width) && form.width <= kMost &&
+         std::ranges::all_of(std::array{form.q_stride, form.k_stride, form.v_stride, form.out_stride, form.d_out_stride,
+                                        form.dq_stride, form.dk_stride, form.dv_stride},
+                             is_aligned);
 }
 
 AttentionGraph attention_forward(const AttentionForm& form) {

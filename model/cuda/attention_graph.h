@@ -27,7 +27,8 @@ AttentionForm packed_form(std::int64_t rows, std::int64_t length, std::int64_t h
 /// "16 rows of 2048, 12 heads of 64"
 std::string text_of(const AttentionForm& form);
 
-/// Whether cuDNN's graphs take such sizes: D a multiple of 8, at most 128.
+/// Whether cuDNN's graphs take such sizes: D a multiple of 8, at most 128; and strides, too, since it reads 16 bytes at
+/// once.
 bool is_for_cudnn(const AttentionForm& form);
 
 /// A graph of attention, in bf16 with sums in f32, not scaled, causal and within segments: query i of a row sees keys

@@ -332,7 +332,7 @@ class Preprocess(unittest.TestCase):
             (["--out", new, "--format", "megatron"], "RUN is missing"),
             ([self.run_file, "--format", "megatron"], "--out is missing"),
             ([self.run_file, "--out", new], "--format is missing"),
-            ([self.run_file, "--out", new, "--format", "tfrecord"], "known are " + ", ".join(FORMATS) + "\n"),
+            ([self.run_file, "--out", new, "--format", "tfrecord"], "known are megatron, olmo, nanotron, mds, mds-plain, rows\n"),
             ([self.run_file, "--out", new, "--format", "rows"], "--tokens is missing"),
             ([self.run_file, "--out", new, "--format", "rows", "--tokens", "1e9"], "last phase ends at 30720"),
             ([self.run_file, "--out", new, "--format", "megatron", "--tokens", "0"], "--tokens"),

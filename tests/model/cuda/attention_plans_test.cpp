@@ -35,7 +35,8 @@ CudnnCard card(const std::string& capability) {
 const AttentionForm kBase = packed_form(8, 2048, 12, 64);
 
 TEST(AttentionPlans, AreMadeForWhatModelsHave) {
-  std::vector<AttentionForm> forms{packed_form(16, 2048, 12, 64), packed_form(8, 2048, 24, 128), packed_form(4, 256, 4, 32)};
+  std::vector<AttentionForm> forms{packed_form(16, 2048, 12, 64), packed_form(8, 2048, 24, 128),
+                                   packed_form(4, 256, 4, 32)};
   for (std::size_t i = 0; i < 2; ++i) {
     forms.push_back(forms[i]);
     forms.back().is_causal = true;

@@ -24,10 +24,10 @@ struct AttentionCase {
         width(width_),
         queries(queries_),
         start(start_),
-        q(type, rows * queries, heads * width, 1, 5),
-        k(type, rows * (start + queries), heads * width, 1, 3),
+        q(type, rows * queries, heads * width, 1, 24),
+        k(type, rows * (start + queries), heads * width, 1, 8),
         v(type, rows * (start + queries), heads * width),
-        out(type, rows * queries, heads * width, 1, 2),
+        out(type, rows * queries, heads * width, 1, 16),
         log_sum(type == Type::bf16 ? Type::f32 : type, heads, rows * queries) {
     q.fill(seed, 2);
     k.fill(seed + 1, 2);

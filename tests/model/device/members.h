@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <type_traits>
 #include <utility>
 
 namespace millrace::test {
@@ -53,6 +54,19 @@ void for_each_member(Aggregate& all, const Visit& visit) {
   else if constexpr (kCount == 17) { auto& [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q] = all; each(a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, q); }
   else { static_assert(kCount == 1, "more members than are listed here"); }
   // clang-format on
+}
+
+/// The same for the members of members that are classes, but for those that are Leafs.
+template <class Leaf, class Aggregate, class Visit>
+void for_each_leaf(Aggregate& all, const Visit& visit) {
+  for_each_member(all, [&](auto& member) {
+    using Member = std::remove_cvref_t<decltype(member)>;
+    if constexpr (std::is_class_v<Member> && !std::is_same_v<Member, Leaf>) {
+      for_each_leaf<Leaf>(member, visit);
+    } else {
+      visit(member);
+    }
+  });
 }
 
 }  // namespace millrace::test
