@@ -81,7 +81,7 @@ for bundle in "${bundles[@]}"; do
       cp "${vocabulary:-$shards/vocab.model}" "$folder/vocab.model"
       mkdir -p "$folder/mixes/runs"
       cp -r mixes/objectives mixes/quickstart.toml "$folder/mixes/"
-      cp mixes/runs/openmoe-base-card.toml "$folder/mixes/runs/"
+      cp mixes/runs/base-on-a-card.toml "$folder/mixes/runs/"
       ;;
   esac
   megabytes=$(($(du -sb "$folder" | cut -f1) / 1000000))

@@ -22,7 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 LEAST_SECONDS = 2
 LIST_SECONDS = 60
-RUN_FILE = "mixes/runs/openmoe-base-card.toml"
+RUN_FILE = "mixes/runs/base-on-a-card.toml"
 
 
 class Skip(Exception):

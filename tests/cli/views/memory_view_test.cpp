@@ -41,9 +41,9 @@ class MemoryOfACard : public testing::Test {
 
 TEST_F(MemoryOfACard, IsRefusedWithWhatItTakesWhatIsFreeAndWhatWouldFit) {
   const std::string said = refusal(with_card(150));
-  EXPECT_THAT(said, AllOf(HasSubstr("run.toml: the run takes 173 GB of the card's memory, 150 GB are free on a card"),
-                          HasSubstr("it would fit with --set train.micro_rows=4"), HasSubstr("on the card")));
-  train_.micro_rows = 4;
+  EXPECT_THAT(said, AllOf(HasSubstr("run.toml: the run takes 179 GB of the card's memory, 150 GB are free on a card"),
+                          HasSubstr("it would fit with --set train.micro_rows=2"), HasSubstr("on the card")));
+  train_.micro_rows = 2;
   EXPECT_EQ(refusal(with_card(150)), "");
   train_.micro_rows = 8;
   train_.recompute = true;
