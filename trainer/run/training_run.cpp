@@ -58,7 +58,7 @@ fs::path run_dir_of(const TrainingRun::Options& options, const RunConfig& run) {
 std::shared_ptr<const Json> keys_of(const RunConfig& run) {
   Json keys;
   const auto add = [&keys](const std::string& table, const Json& members) {
-    for (const auto& [name, value] : members.items()) keys[table + "." + name] = value;
+    for (const auto& [name, value] : members.items()) keys[fmt::format("{}.{}", table, name)] = value;
   };
   Json model;
   model_keys().write_all(run.model, model);
