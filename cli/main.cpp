@@ -86,6 +86,7 @@ int run(int argc, char** argv) {
   add_generate(app);
   add_logits(app);
   add_export(app);
+  add_import(app);
   add_report(app);
   watch_for_interrupt();
   try {

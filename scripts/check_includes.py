@@ -52,7 +52,7 @@ ROOMS = {
     "model/cost": "model model/config model/device model/cpu model/parameters model/transformer",
     "trainer": "stages pipeline/rows model/transformer",
     "trainer/config": "stages pipeline/keys pipeline/config model model/config model/device",
-    "trainer/weights": "stages stages/io pipeline model model/config model/kernels model/device model/parameters "
+    "trainer/weights": "stages stages/io stages/compression pipeline model model/config model/kernels model/device model/parameters "
                        "trainer/config",
     "trainer/optimizer": "stages model/device model/parameters model/optimizer trainer/config",
     "trainer/backend": "stages model model/config model/kernels model/cpu model/device model/parameters model/pass model/optimizer "

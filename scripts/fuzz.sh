@@ -2,7 +2,7 @@
 # Fuzzes what reads bytes from outside: shards, vocabularies, text to tokens, mixes, objectives, run files, and what runs,
 # checkpoints, outputs and indexes keep. Two at a time.
 #   scripts/fuzz.sh [SECONDS [NAME...]]    SECONDS for each fuzzer (default 600); NAMEs: lines records foreign zstd tokenizer
-#                                          vocabulary safetensors toml runs json rows
+#                                          vocabulary safetensors pytorch toml runs json rows
 # MILLRACE_FUZZ_MODEL=FILE: a vocabulary that the tokenizer is tried with beside those it draws.
 # What is found lies in build/fuzz/findings, and the exit code is 1 then; `build/fuzz/NAME_fuzzer FILE` shows it again.
 # Inputs that reached something new stay in build/fuzz/corpus, where the next run begins.
@@ -13,7 +13,7 @@ usage() { echo "usage: scripts/fuzz.sh [SECONDS [NAME...]]" >&2; exit 2; }
 seconds=${1:-600}
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || usage
 names=("${@:2}")
-[ ${#names[@]} -gt 0 ] || names=(lines records foreign zstd tokenizer vocabulary safetensors toml runs json rows)
+[ ${#names[@]} -gt 0 ] || names=(lines records foreign zstd tokenizer vocabulary safetensors pytorch toml runs json rows)
 for name in "${names[@]}"; do [ -f "tests/fuzz/${name}_fuzzer.cpp" ] || usage; done
 
 scripts/deps.sh fuzz
@@ -52,6 +52,20 @@ folder = pathlib.Path(sys.argv[1])
 ' "$folder/seeds/vocabulary"
 }
 vocabulary_seeds
+
+pytorch_seeds() { # files of torch.save's, and their pickles alone
+  mkdir -p "$folder/seeds/pytorch"
+  PYTHONPATH=tests/cli PYTHONDONTWRITEBYTECODE=1 python3 -c '
+import pathlib, sys, zipfile, checkpoint_files
+folder = pathlib.Path(sys.argv[1])
+tensors = {"norm": ("F32", [4], bytes(16)), "head": ("BF16", [2, 8], bytes(32))}
+for protocol in (2, 4):
+    path = folder / f"protocol{protocol}.bin"
+    checkpoint_files.write_pytorch(path, tensors, protocol)
+    (folder / f"protocol{protocol}.pickle").write_bytes(zipfile.ZipFile(path).read("archive/data.pkl"))
+' "$folder/seeds/pytorch"
+}
+pytorch_seeds
 
 seeds_of() { if [ -d "tests/fuzz/seeds/$1" ]; then echo "tests/fuzz/seeds/$1"; else echo "$folder/seeds/$1"; fi; }
 

@@ -25,6 +25,7 @@ void add_eval(CLI::App& app);
 void add_generate(CLI::App& app);
 void add_logits(CLI::App& app);
 void add_export(CLI::App& app);
+void add_import(CLI::App& app);
 void add_report(CLI::App& app);
 
 }  // namespace millrace

@@ -69,7 +69,7 @@ void init(const InitOptions& options) {
     progress.update(drawn);
   });
   progress.finish();
-  write_file_atomically(folder / "config.json", model_config_json(config));
+  write_file_atomically(folder / "config.json", model_config_json(config, type));
   if (options.json) {
     print_results(json_line({{"preset", options.preset},
                              {"folder", folder.string()},

@@ -3,7 +3,6 @@
 #include <cerrno>
 #include <string>
 #include <system_error>
-#include <utility>
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -127,14 +126,24 @@ fs::path AtomicFolder::replaced() const {
 }
 
 void AtomicFolder::publish() {
-  if (fs::exists(target_)) fs::permissions(partial_, fs::status(target_).permissions());
+  const bool replaces = fs::exists(target_);
+  if (replaces) fs::permissions(partial_, fs::status(target_).permissions());
   sync_to_disk(partial_);
-  if (fs::exists(target_)) {
+  if (replaces) {
     fs::remove_all(replaced());
     fs::rename(target_, replaced());
   }
-  fs::rename(std::exchange(partial_, {}), target_);
-  sync_to_disk(target_.has_parent_path() ? target_.parent_path() : ".");
+  fs::rename(partial_, target_);
+  try {
+    sync_to_disk(target_.has_parent_path() ? target_.parent_path() : ".");
+  } catch (...) {
+    // Whether the name lasts is not known: it is taken back, so that the same command can be run again.
+    std::error_code ignored;
+    fs::rename(target_, partial_, ignored);
+    if (replaces) fs::rename(replaced(), target_, ignored);
+    throw;
+  }
+  partial_.clear();
   fs::remove_all(replaced());
 }
 

@@ -42,7 +42,8 @@ class AtomicFolder {
   AtomicFolder& operator=(const AtomicFolder&) = delete;
 
   const std::filesystem::path& path() const { return partial_; }
-  /// Renames the folder to its final name, replacing an older one and keeping that one's permissions.
+  /// Renames the folder to its final name, replacing an older one and keeping that one's permissions. If it throws,
+  /// what had the name before has it again.
   void publish();
 
  private:

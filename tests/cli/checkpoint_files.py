@@ -1,6 +1,8 @@
 """Reads and writes checkpoint folders by the formats' descriptions alone: safetensors, sharded or not, and PyTorch's."""
 
 import array
+import collections
+import io
 import json
 import pathlib
 import pickle
@@ -83,9 +85,10 @@ class _Pickler(pickle._Pickler):
         return ("storage", value.kind, value.key, "cpu", value.count) if isinstance(value, _Storage) else None
 
 
-def write_pytorch(path, tensors):
-    """A .bin file as torch.save writes it, without torch: stand-in classes provide the names in the pickle."""
-    kinds = {"F32": ("FloatStorage", 4), "BF16": ("BFloat16Storage", 2)}
+def write_pytorch(path, tensors, protocol=2, zip64_from=zipfile.ZIP64_LIMIT):
+    """A .bin file as torch.save writes it, without torch: stand-in classes provide the names in the pickle. Sizes of more
+    than `zip64_from` bytes are written as those of huge files are."""
+    kinds = {"F32": ("FloatStorage", 4), "BF16": ("BFloat16Storage", 2), "F64": ("DoubleStorage", 8)}
     torch, utils = types.ModuleType("torch"), types.ModuleType("torch._utils")
     for name, _ in kinds.values():
         setattr(torch, name, type(name, (), {"__module__": "torch"}))
@@ -93,10 +96,12 @@ def write_pytorch(path, tensors):
     utils._rebuild_tensor_v2.__module__ = "torch._utils"
     utils._rebuild_tensor_v2.__qualname__ = utils._rebuild_tensor_v2.__name__ = "_rebuild_tensor_v2"
     kept = {name: sys.modules.get(name) for name in ("torch", "torch._utils")}
+    kept_limit, zipfile.ZIP64_LIMIT = zipfile.ZIP64_LIMIT, zip64_from
     sys.modules.update({"torch": torch, "torch._utils": utils})
     try:
         with zipfile.ZipFile(path, "w") as archive:
-            state = {}
+            state = collections.OrderedDict()
+            state._metadata = collections.OrderedDict({"": {"version": 1}})
             for key, (name, (dtype, shape, content)) in enumerate(tensors.items()):
                 kind, size = kinds[dtype]
                 stride = [1] * len(shape)
@@ -105,8 +110,10 @@ def write_pytorch(path, tensors):
                 storage = _Storage(getattr(torch, kind), str(key), len(content) // size)
                 state[name] = _Tensor(storage, 0, tuple(shape), tuple(stride), False, {})
                 archive.writestr(f"archive/data/{key}", content)
-            with archive.open("archive/data.pkl", "w") as file:
-                _Pickler(file, 2).dump(state)
+            pickled = io.BytesIO()
+            _Pickler(pickled, protocol).dump(state)
+            archive.writestr("archive/data.pkl", pickled.getvalue())
     finally:
+        zipfile.ZIP64_LIMIT = kept_limit
         for name, module in kept.items():
             sys.modules.pop(name) if module is None else sys.modules.update({name: module})

@@ -4,12 +4,10 @@ import array
 import json
 import os
 import pathlib
-import pickle
 import subprocess
 import sys
 import tempfile
 import unittest
-import zipfile
 
 import checkpoint_files as files
 import tiny_run
@@ -20,11 +18,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 def run(*arguments):
     return subprocess.run([MILLRACE, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
-def convert(*arguments):
-    command = [sys.executable, ROOT / "scripts" / "convert_checkpoint.py", *arguments]
-    return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300)
 
 
 class Checkpoints(unittest.TestCase):
@@ -150,47 +143,31 @@ class Checkpoints(unittest.TestCase):
             self.assertIn("at most 10 tokens", done.stderr)
         self.assertEqual(len(json.loads(self.generate(small, " ".join(["mill"] * 10), "--json").stdout)["ids"]), 1)
 
-    def test_weights_are_exported_in_bf16(self):
-        for source, name in ((self.one_file, "exported"), (self.sharded, "exported_shards")):
-            new = self.folder / name
-            done = convert(source, new, "--bf16")
-            self.assertEqual(done.returncode, 0, done.stderr)
-            self.assertEqual(json.loads((new / "config.json").read_text())["torch_dtype"], "bfloat16")
+    def imported(self, folder, name, *more):
+        done = run("import", folder, "--to", self.folder / name, *more)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        return self.folder / name
+
+    def test_what_was_imported_in_bf16_gives_the_logits_of_rounded_weights(self):
+        for source, name in ((self.one_file, "imported"), (self.sharded, "imported_shards")):
+            new = self.imported(source, name, "--dtype", "bf16")
             self.assertEqual(self.logits(new), self.logits(self.bf16))
-        exported = files.read_safetensors(self.folder / "exported" / "model.safetensors")
-        self.assertEqual({name: tensor[0] for name, tensor in exported.items()}, dict.fromkeys(exported, "BF16"))
 
-    def test_bf16_numbers_are_the_nearest_with_ties_to_even(self):
-        numbers = [0.0, -0.0, 1.0, 1 + 2**-8, 1 + 3 * 2**-8, 1 + 2**-8 + 2**-20, -(1 + 2**-8), 3.1e38, -1e-40, 1.9999999]
-        expected = [0x0000, 0x8000, 0x3F80, 0x3F80, 0x3F82, 0x3F81, 0xBF80, 0x7F69, 0x8001, 0x4000]
-        for number, name in ((numbers, "finite"), ([1.0, float("nan"), 2.0], "nan"), ([-float("inf")], "infinite")):
-            tensor = ("F32", [len(number)], array.array("f", number).tobytes())
-            folder = files.new_folder(self.folder / name, self.config, {"some.weight": tensor})
-            done = convert(folder, self.folder / f"{name}_rounded", "--bf16")
-            if name != "finite":
-                self.assertEqual(done.returncode, 1)
-                self.assertIn("some.weight: holds a number that is not finite", done.stderr)
-                continue
-            self.assertEqual(done.returncode, 0, done.stderr)
-            read = files.read_safetensors(self.folder / f"{name}_rounded" / "model.safetensors")["some.weight"]
-            self.assertEqual(list(array.array("H", read[2])), expected)
-
-    def test_a_pytorch_file_is_refused_and_converts(self):
+    def test_a_pytorch_file_is_refused_and_can_be_imported(self):
         folder = self.folder / "pytorch"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(self.config))
         files.write_pytorch(folder / "pytorch_model.bin", self.rounded())
-        self.assert_refused(folder, "pytorch_model.bin", "PyTorch", "scripts/convert_checkpoint.py")
-        for more in ([], ["--f32"]):
-            new = self.folder / f"converted{len(more)}"
-            done = convert(folder, new, *more)
-            self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_refused(folder, "pytorch_model.bin", "PyTorch", "millrace import")
+        for more in ([], ["--dtype", "f32"]):
+            new = self.imported(folder, f"of_pytorch{len(more)}", *more)
             self.assertEqual(self.logits(new), self.logits(self.bf16))
+            self.assertEqual(self.evaluated(new), self.evaluated(self.bf16))
         self.assertIn("0.0 MB converted", self.generated(new)[1])
         (folder / "pytorch_model.bin").rename(folder / "model.safetensors")
-        self.assert_refused(folder, "model.safetensors", "PyTorch", "scripts/convert_checkpoint.py")
+        self.assert_refused(folder, "model.safetensors", "PyTorch", "millrace import")
 
-    def test_shards_of_pytorch_convert_to_shards(self):
+    def test_shards_of_pytorch_can_be_imported_and_trained_on(self):
         folder = self.folder / "pytorch_shards"
         folder.mkdir()
         (folder / "config.json").write_text(json.dumps(self.config))
@@ -200,28 +177,18 @@ class Checkpoints(unittest.TestCase):
             files.write_pytorch(folder / part, {name: self.tensors[name] for name in held})
         index = {"weight_map": {name: part for part, held in parts.items() for name in held}}
         (folder / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-        self.assert_refused(folder, "PyTorch", "scripts/convert_checkpoint.py")
-        new = self.folder / "converted_shards"
-        done = convert(folder, new)
-        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assert_refused(folder, "PyTorch", "millrace import")
+        new = self.imported(folder, "of_shards")
         self.assertEqual(self.logits(new), self.logits(self.one_file))
-
-    def test_conversion_runs_no_code_of_the_file(self):
-        folder = self.folder / "evil"
-        folder.mkdir()
-        (folder / "config.json").write_text("{}")
-        witness = self.folder / "witness"
-
-        class Evil:
-            def __reduce__(self):
-                return os.mkdir, (str(witness),)
-
-        with zipfile.ZipFile(folder / "pytorch_model.bin", "w") as archive:
-            archive.writestr("archive/data.pkl", pickle.dumps({"w": Evil()}))
-        done = convert(folder, self.folder / "evil_converted")
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("mkdir", done.stderr)
-        self.assertFalse(witness.exists())
+        ends = {}
+        for start in (new, self.one_file):
+            run_dir = self.folder / f"from_{start.name}"
+            done = run("train", self.run_file, "--run-dir", run_dir, "--from", start, "--weights-only", "--threads", 1,
+                       "--set", "train.tokens=512")  # fmt: skip
+            self.assertEqual(done.returncode, 0, done.stderr)
+            (end,) = (run_dir / "checkpoints").iterdir()
+            ends[start] = files.read_safetensors(end / "model.safetensors")
+        self.assertEqual(ends[new], ends[self.one_file])
 
     def test_the_numpy_reader_of_the_docs_opens_what_train_wrote(self):
         try:

@@ -16,7 +16,7 @@ import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
-from checkpoint_files import write_safetensors
+from checkpoint_files import read_safetensors, write_pytorch, write_safetensors
 
 MILLRACE, LIBRARY = sys.argv[1], sys.argv[2]
 LONG = sys.argv[3] == "long"
@@ -98,6 +98,10 @@ class Faults(unittest.TestCase):
         vocabulary = cls.folder / "input" / "vocab.model"
         ids = cls.folder / "input" / "ids.safetensors"
         write_safetensors(ids, {"input_ids": ("I32", [1, 8], array.array("i", range(260, 268)).tobytes())})
+        released = cls.folder / "input" / "released"
+        released.mkdir()
+        shutil.copy(checkpoint / "config.json", released)
+        write_pytorch(released / "pytorch_model.bin", read_safetensors(checkpoint / "model.safetensors"))
         preprocess = "preprocess", run, "--threads", 1, "--out", "{out}/o", "--format"
         cls.commands = [
             Command("index", "index", data, "--vocab", vocabulary, "--threads", 1, "--out", "{out}/index.json"),
@@ -119,6 +123,8 @@ class Faults(unittest.TestCase):
             Command("eval", "eval", checkpoint, "--run", run, "--threads", 1),
             Command("generate", "generate", checkpoint, "--prompt", "river", "--tokens", 4, "--threads", 1),
             Command("logits", "logits", checkpoint, "--ids", ids, "--out", "{out}/l.safetensors"),
+            Command("export", "export", checkpoint, "--to", "hf", "{out}/m"),
+            Command("import", "import", released, "--to", "{out}/m"),
             Command("report", "report", trained_run, "--out", "{out}/report.html", result=lambda out: sorted(files_below(out)),
                     compare_output=False),
         ]

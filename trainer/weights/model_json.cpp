@@ -97,7 +97,7 @@ ModelConfig load_model_config(const std::filesystem::path& folder) {
   return parse_model_config(read_whole_file(path), path.string());
 }
 
-std::string model_config_json(const ModelConfig& config) {
+std::string model_config_json(const ModelConfig& config, TensorType type) {
   Json json{{"architectures", {"OpenMoeForCausalLM"}}, {"model_type", "llama"}};
   model_keys().write_all(config, json);
   for (const FixedKey& key : fixed_keys(config)) json[key.name] = key.value;
@@ -115,7 +115,7 @@ std::string model_config_json(const ModelConfig& config) {
       {"bos_token_id", 0},
       {"eos_token_id", 1},
       {"pad_token_id", 0},
-      {"torch_dtype", "float32"},
+      {"torch_dtype", type == TensorType::bf16 ? "bfloat16" : "float32"},
   });
   return json.dump(1) + "\n";
 }

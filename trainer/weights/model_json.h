@@ -4,6 +4,7 @@
 #include <string>
 
 #include "model/config/model_config.h"
+#include "trainer/weights/safetensors.h"
 
 namespace millrace {
 
@@ -17,8 +18,9 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
 /// Reads `folder`/config.json. Throws ConfigError, also if there is no such file.
 ModelConfig load_model_config(const std::filesystem::path& folder);
 
-/// The text of a config.json, with the keys of released ones; parse_model_config reads it back.
-std::string model_config_json(const ModelConfig& config);
+/// The text of a config.json, with the keys of released ones and the weights' type as transformers calls it
+/// ("float32"); parse_model_config reads it back.
+std::string model_config_json(const ModelConfig& config, TensorType type = TensorType::f32);
 
 /// Why weights of one model are not the other's: "hidden_size is 768, expected 64, ..." for `is` and `expected`. Keys
 /// that may change while a model is trained, factors of losses and the dropout rate, count for nothing. Empty: they

@@ -17,8 +17,7 @@ namespace millrace {
 enum class TensorType : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
 
 /// The advice in the error message for a PyTorch file.
-inline constexpr const char* kHowToConvert =
-    "Convert the folder: scripts/convert_checkpoint.py FOLDER NEW_FOLDER (Python 3 alone is enough)";
+inline constexpr const char* kHowToConvert = "Convert its folder: millrace import FOLDER --to CHECKPOINT";
 
 const char* name_of(TensorType type);  ///< "F32", as in the file.
 std::size_t size_of(TensorType type);  ///< Bytes per element.

@@ -15,8 +15,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kSingle = "model.safetensors";
-constexpr const char* kIndex = "model.safetensors.index.json";
+constexpr WeightNames kSafetensors{"model.safetensors", "model.safetensors.index.json", "model-", ".safetensors"};
+constexpr WeightNames kPyTorch{"pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-", ".bin"};
 
 [[noreturn]] void fail(const fs::path& file, const std::string& reason) {
   throw ConfigError(fmt::format("{}: {}", file.string(), reason));
@@ -35,20 +35,16 @@ std::map<std::string, std::string> read_index(const fs::path& path) {
   return files;
 }
 
-bool is_shard(const std::string& name) {
-  return name.starts_with("model-") && name.ends_with(".safetensors");
-}
-
 /// Refuses shards that the index does not name: either they or the index belong to another checkpoint.
-void refuse_extra_shards(const fs::path& folder, const std::set<std::string>& named) {
+void refuse_extra_shards(const fs::path& folder, const WeightNames& names, const std::set<std::string>& named) {
   std::set<std::string> extra;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
     std::string name = entry.path().filename().string();
-    if (is_shard(name) && !named.contains(name)) extra.insert(std::move(name));
+    if (name.starts_with(names.shards_begin) && name.ends_with(names.shards_end) && !named.contains(name))
+      extra.insert(std::move(name));
   }
-  if (!extra.empty()) {
-    fail(folder / *extra.begin(), fmt::format("a shard that {} does not name; expected only {}", kIndex, named));
-  }
+  if (!extra.empty())
+    fail(folder / *extra.begin(), fmt::format("a shard that {} does not name; expected only {}", names.index, named));
 }
 
 [[noreturn]] void fail_without_weights(const fs::path& folder) {
@@ -64,7 +60,7 @@ void refuse_extra_shards(const fs::path& folder, const std::set<std::string>& na
   if (!pytorch.empty()) {
     fail(folder / *pytorch.begin(), fmt::format("a PyTorch file (pickle), not safetensors. {}", kHowToConvert));
   }
-  fail(folder, fmt::format("holds neither {} nor {}", kSingle, kIndex));
+  fail(folder, fmt::format("holds neither {} nor {}", kSafetensors.single, kSafetensors.index));
 }
 
 bool is_floating(TensorType type) {
@@ -73,41 +69,55 @@ bool is_floating(TensorType type) {
 
 }  // namespace
 
-WeightFiles::WeightFiles(const fs::path& folder) : folder_(folder) {
-  if (fs::exists(folder / kSingle)) {
-    open(kSingle, nullptr);
-    return;
-  }
-  if (!fs::exists(folder / kIndex)) fail_without_weights(folder);
-  const std::map<std::string, std::string> index = read_index(folder / kIndex);
-  std::set<std::string> names;
-  for (const auto& [tensor, file] : index) names.insert(file);
-  for (const std::string& name : names) {
-    if (!fs::exists(folder / name)) fail(folder / kIndex, fmt::format("names {}, which is not there", name));
-  }
-  refuse_extra_shards(folder, names);
-  for (const std::string& name : names) open(name, &index);
-  for (const auto& [tensor, file] : index) {
-    if (owners_.contains(tensor)) continue;
-    fail(folder / file, fmt::format("tensor \"{}\" is not in it, though {} says so", tensor, kIndex));
+WeightFiles::WeightFiles(const fs::path& folder, PyTorch pytorch) : folder_(folder) {
+  const WeightNames* names = names_there(pytorch);
+  if (names == nullptr) fail_without_weights(folder);
+  if (fs::exists(folder / names->single)) {
+    open(*names, names->single, nullptr);
+  } else {
+    open_shards(*names);
   }
 }
 
-void WeightFiles::open(const std::string& name, const std::map<std::string, std::string>* index) {
-  files_.push_back(std::make_unique<SafetensorsFile>(folder_ / name));
-  const SafetensorsFile& file = *files_.back();
-  for (const TensorView& tensor : file.tensors()) {
+const WeightNames* WeightFiles::names_there(PyTorch pytorch) const {
+  for (const WeightNames* names : {&kSafetensors, &kPyTorch}) {
+    if (names == &kPyTorch && pytorch == PyTorch::refused) continue;
+    if (fs::exists(folder_ / names->single) || fs::exists(folder_ / names->index)) return names;
+  }
+  return nullptr;
+}
+
+void WeightFiles::open_shards(const WeightNames& names) {
+  const Index index = read_index(folder_ / names.index);
+  std::set<std::string> shards;
+  for (const auto& [tensor, file] : index) shards.insert(file);
+  for (const std::string& shard : shards) {
+    if (!fs::exists(folder_ / shard)) fail(folder_ / names.index, fmt::format("names {}, which is not there", shard));
+  }
+  refuse_extra_shards(folder_, names, shards);
+  for (const std::string& shard : shards) open(names, shard, &index);
+  for (const auto& [tensor, file] : index) {
+    if (tensors_.contains(tensor)) continue;
+    fail(folder_ / file, fmt::format("tensor \"{}\" is not in it, though {} says so", tensor, names.index));
+  }
+}
+
+void WeightFiles::open(const WeightNames& names, const std::string& file, const Index* index) {
+  const fs::path path = folder_ / file;
+  const std::vector<TensorView>& tensors =
+      &names == &kPyTorch ? pytorch_.emplace_back(std::make_unique<PyTorchFile>(path))->tensors()
+                          : safetensors_.emplace_back(std::make_unique<SafetensorsFile>(path))->tensors();
+  for (const TensorView& tensor : tensors) {
     if (index != nullptr) {
       const auto found = index->find(tensor.name);
-      if (found == index->end()) {
-        fail(file.path(), fmt::format("tensor \"{}\" is in it, but not in {}", tensor.name, kIndex));
-      }
-      if (found->second != name) {
-        fail(file.path(),
-             fmt::format("tensor \"{}\" is in it, but {} says it is in {}", tensor.name, kIndex, found->second));
+      if (found == index->end())
+        fail(path, fmt::format("tensor \"{}\" is in it, but not in {}", tensor.name, names.index));
+      if (found->second != file) {
+        fail(path,
+             fmt::format("tensor \"{}\" is in it, but {} says it is in {}", tensor.name, names.index, found->second));
       }
     }
-    owners_[tensor.name] = &file;
+    tensors_[tensor.name] = {path, tensor};
   }
 }
 
@@ -116,24 +126,23 @@ std::vector<TensorView> WeightFiles::tensors_of(const std::vector<ParameterSpec>
   std::set<std::string> known;
   for (const ParameterSpec& spec : specs) {
     known.insert(spec.name);
-    const auto owner = owners_.find(spec.name);
-    if (owner == owners_.end()) {
+    const auto found = tensors_.find(spec.name);
+    if (found == tensors_.end()) {
       fail(folder_, fmt::format("tensor \"{}\" is missing; config.json needs it, of shape {}", spec.name, spec.shape));
     }
-    const TensorView& tensor = owner->second->tensor(spec.name);
+    const auto& [file, tensor] = found->second;
     if (tensor.shape != spec.shape) {
-      fail(owner->second->path(),
-           fmt::format("tensor \"{}\" has shape {}; config.json needs {}", spec.name, tensor.shape, spec.shape));
+      fail(file, fmt::format("tensor \"{}\" has shape {}; config.json needs {}", spec.name, tensor.shape, spec.shape));
     }
     if (!is_floating(tensor.type)) {
-      fail(owner->second->path(), fmt::format("tensor \"{}\" is {}; expected F32 or BF16 (F16 and F64 are read too)",
-                                              spec.name, name_of(tensor.type)));
+      fail(file, fmt::format("tensor \"{}\" is {}; expected F32 or BF16 (F16 and F64 are read too)", spec.name,
+                             name_of(tensor.type)));
     }
     tensors.push_back(tensor);
   }
-  for (const auto& [name, file] : owners_) {
+  for (const auto& [name, owned] : tensors_) {
     if (!known.contains(name)) {
-      fail(file->path(), fmt::format("tensor \"{}\" is not part of the model that config.json describes", name));
+      fail(owned.file, fmt::format("tensor \"{}\" is not part of the model that config.json describes", name));
     }
   }
   return tensors;

@@ -104,9 +104,9 @@ TEST_F(Weights, AreRefusedByNameWhenTheyDoNotFitTheModel) {
 
 TEST_F(Weights, OfPyTorchAreRefusedSayingHowToConvertThem) {
   folder_.write("pytorch_model-00001-of-00002.bin", "PK\x03\x04 and more");
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("pytorch_model-00001-of-00002.bin"), HasSubstr("convert_checkpoint.py")));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("pytorch_model-00001-of-00002.bin"), HasSubstr("millrace import")));
   folder_.write("model.safetensors", "PK\x03\x04 and more");
-  EXPECT_THAT(refusal(), AllOf(HasSubstr("model.safetensors: a PyTorch file"), HasSubstr("convert_checkpoint.py")));
+  EXPECT_THAT(refusal(), AllOf(HasSubstr("model.safetensors: a PyTorch file"), HasSubstr("millrace import")));
   folder_.write("model.safetensors", "\x80\x02\x8a\x0a and more");
   EXPECT_THAT(refusal(), HasSubstr("a PyTorch file"));
 }
