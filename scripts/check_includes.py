@@ -35,7 +35,7 @@ ROOMS = {
     "pipeline/export": "stages/* pipeline pipeline/config pipeline/corpora pipeline/reading pipeline/rows pipeline/mix "
                        "pipeline/stream pipeline/plan pipeline/formats",
     "pipeline/sample": "stages/* pipeline",
-    "pipeline/python": "stages stages/tokenizer pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading "
+    "pipeline/python": "stages stages/io stages/tokenizer pipeline pipeline/keys pipeline/config pipeline/corpora pipeline/reading "
                        "pipeline/rows pipeline/stream pipeline/plan pipeline/formats pipeline/export",
     "model": "",
     "model/config": "",

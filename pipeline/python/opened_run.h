@@ -14,7 +14,7 @@ namespace millrace {
 
 /// Which run to open, and what overrides its file.
 struct RunToOpen {
-  std::string file;
+  std::string file;               ///< Or a run folder: the resolved run in it.
   std::string data;               ///< Folder that relative shard patterns refer to; empty: as the file says.
   std::vector<std::string> sets;  ///< "dotted.key=value"
 };
@@ -23,6 +23,7 @@ struct RunToOpen {
 /// ends.
 struct StreamOfRun {
   std::filesystem::path file;
+  std::filesystem::path folder;      ///< Of the run, if it was one; else empty.
   std::filesystem::path vocabulary;  ///< Absolute. Not opened.
   StreamConfig stream;               ///< Up to [train] tokens.
   std::optional<int> batch_rows;     ///< [train] batch_rows, where the file has it.
@@ -36,5 +37,9 @@ StreamOfRun open_run(const RunToOpen& options);
 /// cannot be read; Interrupted once `interrupted`.
 std::map<std::string, std::string> shard_hashes(const StreamConfig& stream, const std::vector<RunCorpus>& corpora,
                                                 const std::atomic<bool>& interrupted);
+
+/// Throws ConfigError, naming them, if shards are not those that a run folder recorded; Interrupted once `interrupted`.
+void expect_recorded_shards(const std::filesystem::path& run_folder, const StreamConfig& stream,
+                            const std::vector<RunCorpus>& corpora, const std::atomic<bool>& interrupted);
 
 }  // namespace millrace

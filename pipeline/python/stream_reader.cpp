@@ -33,6 +33,7 @@ StreamReader::StreamReader(const StreamReading& reading, const std::atomic<bool>
         fmt::format("{}: encoded by libsentencepiece, some ten times as slowly as a unigram vocabulary: {}",
                     run_.vocabulary.string(), vocabulary_.slow_because()));
   const std::vector<RunCorpus> corpora = corpora_of(run_.stream, FindShards::yes);
+  if (!run_.folder.empty()) expect_recorded_shards(run_.folder, run_.stream, corpora, interrupted);
   names_ = row_names(run_.stream, corpora);
   state_.vocabulary = vocabulary_.hash();
   state_.run = state_facts(run_.stream);

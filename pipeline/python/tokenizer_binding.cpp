@@ -19,6 +19,7 @@
 #include "pipeline/python/interruptible.h"
 #include "pipeline/python/own_process.h"
 #include "stages/errors.h"
+#include "stages/tokenizer/piece_spans.h"
 #include "stages/tokenizer/vocabulary.h"
 
 namespace millrace {
@@ -44,29 +45,50 @@ std::string_view text_of(const py::handle& text) {
   return {bytes, static_cast<std::size_t>(size)};
 }
 
-/// The texts' ids, each text on one of so many threads.
-std::vector<Ids> encode_all(const Vocabulary& vocabulary, const std::vector<std::string_view>& texts, int threads,
-                            const std::atomic<bool>& interrupted) {
-  std::vector<Ids> ids(texts.size());
-  const auto encode = [&](std::size_t i) {
-    if (!interrupted) vocabulary.encode(texts[i], ids[i]);
+/// Does the job for each text, on so many threads.
+template <class Job>
+void for_each_text(std::size_t texts, int threads, const std::atomic<bool>& interrupted, const Job& job) {
+  const auto unless_interrupted = [&](std::size_t i) {
+    if (!interrupted) job(i);
   };
   if (threads <= 1) {
-    for (std::size_t i = 0; i < texts.size(); ++i) encode(i);
+    for (std::size_t i = 0; i < texts; ++i) unless_interrupted(i);
   } else {
     // The arena's threads outlive the call, and with them the words that they know.
     oneapi::tbb::task_arena arena(threads);
     arena.execute([&] {
-      oneapi::tbb::parallel_for(oneapi::tbb::blocked_range<std::size_t>(0, texts.size()), [&](const auto& range) {
-        for (std::size_t i = range.begin(); i < range.end(); ++i) encode(i);
+      oneapi::tbb::parallel_for(oneapi::tbb::blocked_range<std::size_t>(0, texts), [&](const auto& range) {
+        for (std::size_t i = range.begin(); i < range.end(); ++i) unless_interrupted(i);
       });
     });
   }
-  return ids;
 }
 
-/// (ids of all texts, one behind the other; where each text's begin, and at last where they end)
-py::tuple encode_batch(const Vocabulary& vocabulary, const py::sequence& sequence, int threads) {
+/// One behind the other; the parts are freed on the way.
+template <class Value>
+std::vector<Value> joined(std::vector<std::vector<Value>>& parts, std::size_t size) {
+  std::vector<Value> all;
+  all.reserve(size);
+  for (std::vector<Value>& part : parts) {
+    all.insert(all.end(), part.begin(), part.end());
+    part = {};
+  }
+  return all;
+}
+
+/// int64 (n, 2)
+py::array_t<std::int64_t> array_of_spans(std::vector<PieceSpan> spans) {
+  static_assert(sizeof(PieceSpan) == 2 * sizeof(std::int64_t));
+  auto* held = new std::vector<PieceSpan>(std::move(spans));
+  const py::capsule owner(held, [](void* pointer) { delete static_cast<std::vector<PieceSpan>*>(pointer); });
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(held->size()), 2};
+  return py::array_t<std::int64_t>(shape, held->empty() ? nullptr : &held->data()->begin, owner);
+}
+
+/// (ids of all texts, one behind the other; where each text's begin, and at last where they end; with `spans` the spans
+/// of the ids in their texts)
+py::tuple encode_batch(const Vocabulary& vocabulary, const py::sequence& sequence, int threads,
+                       const PieceSpans* spans_of) {
   const auto elements = sequence.cast<std::vector<py::object>>();
   std::vector<std::string_view> texts;
   texts.reserve(elements.size());
@@ -74,19 +96,25 @@ py::tuple encode_batch(const Vocabulary& vocabulary, const py::sequence& sequenc
   const int cores = oneapi::tbb::info::default_concurrency();
   threads = threads > 0 ? std::min(threads, cores) : cores;
   if (threads > 1) begin_to_use_threads();
+  std::vector<Ids> ids(texts.size());
+  std::vector<std::vector<PieceSpan>> spans(texts.size());
   Ids all;
+  std::vector<PieceSpan> all_spans;
   std::vector<std::int64_t> offsets{0};
   run_interruptibly([&](const std::atomic<bool>& interrupted) {
-    std::vector<Ids> ids = encode_all(vocabulary, texts, threads, interrupted);
+    for_each_text(texts.size(), threads, interrupted, [&](std::size_t i) {
+      vocabulary.encode(texts[i], ids[i]);
+      if (spans_of != nullptr) spans[i] = (*spans_of)(texts[i], ids[i]);
+    });
     offsets.reserve(ids.size() + 1);
     for (const Ids& one : ids) offsets.push_back(offsets.back() + static_cast<std::int64_t>(one.size()));
-    all.reserve(static_cast<std::size_t>(offsets.back()));
-    for (Ids& one : ids) {
-      all.insert(all.end(), one.begin(), one.end());
-      one = {};
-    }
+    all = joined(ids, static_cast<std::size_t>(offsets.back()));
+    if (spans_of != nullptr) all_spans = joined(spans, all.size());
   });
-  return py::make_tuple(array_of(std::move(all)), array_of(std::move(offsets)));
+  py::array_t<TokenId> id_array = array_of(std::move(all));
+  py::array_t<std::int64_t> offset_array = array_of(std::move(offsets));
+  if (spans_of == nullptr) return py::make_tuple(id_array, offset_array);
+  return py::make_tuple(id_array, offset_array, array_of_spans(std::move(all_spans)));
 }
 
 /// Throws IndexError for an id that the vocabulary has not.
@@ -100,6 +128,9 @@ void expect_ids(const Vocabulary& vocabulary, const Ids& ids) {
 }  // namespace
 
 void bind_tokenizer(py::module_& module) {
+  py::class_<PieceSpans>(module, "PieceSpans").def(py::init([](const std::string& file) {
+    return std::make_unique<PieceSpans>(file);
+  }));
   py::class_<Vocabulary>(module, "Vocabulary")
       .def(py::init([](const std::string& file) { return std::make_unique<Vocabulary>(file); }))
       .def("encode",

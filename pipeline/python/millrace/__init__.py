@@ -3,16 +3,15 @@
 A run file says which shards are read, in which shares, with which objective; its stream of rows is a pure function of
 that file, the shards' bytes, the vocabulary and the seed. This module hands the rows out as numpy arrays:
 
-    import millrace
-
-    stream = millrace.Stream("run.toml", data="data")
-    for batch in stream:
-        train_on(batch.tokens, batch.labels, batch.loss_weights)   # each (rows, T)
+>>> import millrace
+>>> stream = millrace.Stream("run.toml", data="data")
+>>> for batch in stream:
+...     loss = train_on(batch.tokens, batch.labels, batch.loss_weights)   # each (rows, T)
 
 Rows do not depend on threads, nor on where a stream was stopped and went on:
 
-    state = stream.state()                               # a dict of JSON, a few KB
-    stream = millrace.Stream("run.toml", data="data", start=state)
+>>> state = stream.state()                               # a dict of JSON, a few KB
+>>> stream = millrace.Stream("run.toml", data="data", start=state)
 
 Errors are ConfigError (a ValueError), DataError (a RuntimeError) and OSError, with the messages of the program.
 """
@@ -20,9 +19,10 @@ Errors are ConfigError (a ValueError), DataError (a RuntimeError) and OSError, w
 import dataclasses
 import json
 import os
+import pathlib
 import sys
 import warnings
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union, overload
+from typing import Any, Dict, Iterator, List, Literal, Optional, Sequence, Tuple, Union, overload
 
 import numpy
 
@@ -43,6 +43,28 @@ def _bytes(path: Path) -> bytes:
 
 def _data(data: Optional[Path]) -> bytes:
     return _bytes(os.environ.get("MILLRACE_DATA", "") if data is None else data)
+
+
+def checkpoint_state(path: Path) -> Optional[Dict[str, Any]]:
+    """Where a run that was trained stood, as a state for `start=`: at a checkpoint, or at the newest one of a run folder. None:
+    before its first row."""
+    folder = pathlib.Path(os.fspath(path))
+    file = folder / "state.json"
+    if (folder / "checkpoints").is_dir():
+        steps = [step for step in folder.glob("checkpoints/step-*/state.json") if step.parent.name[len("step-"):].isdigit()]
+        if not steps:
+            raise ConfigError(f"{folder}: the run folder has no checkpoint yet")
+        file = max(steps, key=lambda step: int(step.parent.name[len("step-"):]))
+    elif not file.is_file():
+        raise ConfigError(f"{folder}: expected a checkpoint, with state.json, or a run folder, with checkpoints")
+    try:
+        state = _object(file.read_text(encoding="utf-8"))
+        if state["position"] is None:
+            return None
+        return {"stream_version": state["run"]["stream_version"], "vocabulary": state["run"]["vocabulary_hash"],
+                "position": state["position"], "ledger": state["ledger"]}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{file}: damaged, or of no training run: {error!r}; take another checkpoint") from None
 
 
 def _object(text: str) -> Dict[str, Any]:
@@ -127,14 +149,24 @@ class Row:
 class Stream:
     """The rows of a run, in order, made ahead of need on threads of their own; an iterator of Batch.
 
-    run: a run file. What it says of the model and of training is not read, but for `[train] batch_rows` and `tokens`.
+    run: a run file, or the folder of a run that was trained, whose shards have to be those that it was trained on. What it
+        says of the model and of training is not read, but for `[train] batch_rows` and `tokens`.
     data: where the mixes' relative shard patterns start; without it the environment's MILLRACE_DATA, or as the run says.
     batch_rows: rows of a batch; without it the run's `[train] batch_rows`. The last batch may have fewer.
-    start: a state(), or a position that the program wrote (a line of a run folder's positions.jsonl, as a dict); without
-        it the stream's beginning. A state of another stream is refused with what differs; phases that are still to come
-        may have been changed.
+    start: a state(); or the path of a checkpoint, or of a run folder: its newest checkpoint; or a position that the program
+        wrote (a line of a run folder's positions.jsonl, as a dict). Without it the stream's beginning. A state of another
+        stream is refused with what differs; phases that are still to come may have been changed.
     threads: threads that make rows; 0: all cores. The rows do not depend on it.
     sets: keys of the run file that are replaced, as "seed=4" or "phase.0.objective.inputs=128".
+
+    >>> with millrace.Stream("run.toml", data="data", batch_rows=8, sets=["seed=4"]) as stream:
+    ...     batch = next(stream)
+    >>> batch
+    <millrace.Batch: 8 rows of 64 positions, from row 0>
+    >>> batch.tokens.dtype, batch.loss_weights.shape
+    (dtype('int32'), (8, 64))
+    >>> batch.provenance(0)[0]["documents"][0]["shard"]
+    '....jsonl'
 
     Ctrl-C ends a wait at once, and the stream can go on afterwards. Python's lock is free while rows are made. Records
     that cannot be read are told to the logger "millrace". One thread at a time uses a Stream; close() is for any. A
@@ -143,11 +175,13 @@ class Stream:
     """
 
     def __init__(self, run: Path, *, data: Optional[Path] = None, batch_rows: Optional[int] = None,
-                 start: Optional[Dict[str, Any]] = None, threads: int = 0, sets: Sequence[str] = ()) -> None:
+                 start: Union[Dict[str, Any], Path, None] = None, threads: int = 0, sets: Sequence[str] = ()) -> None:
         if batch_rows is not None and batch_rows < 1:
             raise ValueError(f"batch_rows is {batch_rows}, expected at least 1")
         if threads < 0:
             raise ValueError(f"threads is {threads}, expected at least 1, or 0 for all cores")
+        if isinstance(start, (str, os.PathLike)):
+            start = checkpoint_state(start)
         self._core = _core.Stream(_bytes(run), _data(data), list(sets), None if start is None else json.dumps(start),
                                   batch_rows or 0, threads)
 
@@ -220,6 +254,12 @@ class Rows:
 
     `rows[7]` is a Row, `rows[-1]` the last one, `rows[10:20]` and `rows.batch([3, 1])` are a Batch. It serves as a
     map-style dataset: it can be pickled, and forked children read on by themselves. A damaged row raises DataError.
+
+    >>> rows = millrace.Rows("rows")
+    >>> rows[7].tokens.shape, rows[-1].number == len(rows) - 1
+    ((64,), True)
+    >>> rows.batch([3, 1]).row_numbers
+    [3, 1]
     """
 
     def __init__(self, folder: Path) -> None:
@@ -279,11 +319,21 @@ class Tokenizer:
     ties otherwise, and a UserWarning says so where a newer one is imported beside this).
 
     `len(tokenizer)` counts the model's pieces and the 300 sentinels behind them. No bos or eos is added.
+
+    >>> tokenizer = millrace.Tokenizer("vocab.model")
+    >>> ids, offsets, spans = tokenizer.encode_batch(["the mill", "stone"], spans=True)
+    >>> [tokenizer.piece(id) for id in ids]
+    ['\u2581the', '\u2581mill', '\u2581stone']
+    >>> offsets.tolist(), spans.tolist()
+    ([0, 2, 3], [[0, 3], [3, 8], [0, 5]])
+    >>> tokenizer.decode(ids[:2])
+    'the mill'
     """
 
     def __init__(self, model: Path) -> None:
         self.model = os.fspath(model)
         self._core = _core.Vocabulary(_bytes(model))
+        self._spans: Optional[_core.PieceSpans] = None  # Of libsentencepiece, once they are asked for.
         _warn_of_newer_sentencepiece()
 
     def __reduce__(self) -> Tuple[Any, ...]:
@@ -296,14 +346,28 @@ class Tokenizer:
         """The ids of a text: int32 (n)."""
         return self._core.encode(text)
 
-    def encode_batch(self, texts: Sequence[str], threads: int = 0) -> Tuple[numpy.ndarray, numpy.ndarray]:
+    @overload
+    def encode_batch(self, texts: Sequence[str], threads: int = ..., *,
+                     spans: Literal[False] = ...) -> Tuple[numpy.ndarray, numpy.ndarray]: ...
+    @overload
+    def encode_batch(self, texts: Sequence[str], threads: int = ..., *,
+                     spans: Literal[True]) -> Tuple[numpy.ndarray, numpy.ndarray, numpy.ndarray]: ...
+
+    def encode_batch(self, texts: Sequence[str], threads: int = 0, *, spans: bool = False) -> Tuple[numpy.ndarray, ...]:
         """The ids of many texts, on so many threads (0: all cores): `ids`, int32, and `offsets`, int64 (texts + 1). Those
-        of text i are `ids[offsets[i]:offsets[i + 1]]`."""
+        of text i are `ids[offsets[i]:offsets[i + 1]]`.
+
+        With spans=True there is a third array, int64 (ids, 2): the characters [begin, end) of its text that each id stands
+        for, as Hugging Face's offset mapping. A piece has the blank that it begins with; the blank that the model puts in front
+        of a text has no characters; each byte piece of a character has that character. This takes some ten times as long.
+        """
         if threads < 0:
             raise ValueError(f"threads is {threads}, expected at least 1, or 0 for all cores")
         if isinstance(texts, str):
             raise TypeError("expected a sequence of texts, found one str")
-        return self._core.encode_batch(texts, threads)
+        if spans and self._spans is None:
+            self._spans = _core.PieceSpans(_bytes(self.model))
+        return self._core.encode_batch(texts, threads, self._spans if spans else None)
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of ids. Sentinels appear as <extra_id_0>, pad and eos not at all."""
@@ -355,6 +419,10 @@ def mix_plan(run: Path, *, data: Optional[Path] = None, tokens: float = 0, vocab
 
     run: a run file or a mix file. tokens: the horizon in positions; 0: the run's own end. With `data` the shards are
     looked for and, given a vocabulary (`vocab`, or the run's), their tokens counted or estimated.
+
+    >>> plan = millrace.mix_plan("run.toml", tokens=1e6, sets=["phase.1.until=1e6"])
+    >>> [(corpus["name"], corpus["share"]) for corpus in plan["corpora"]]
+    [('prose', 0.7), ('code', 0.3)]
     """
     if tokens != int(tokens) or not 0 <= tokens <= 9e18:
         raise ValueError(f"tokens is {tokens}, expected a whole number from 0 to 9e18")

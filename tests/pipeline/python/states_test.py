@@ -42,7 +42,7 @@ class States(unittest.TestCase):
 
     def refusal(self, run, state=None, **options):
         with self.assertRaises(millrace.ConfigError) as raised:
-            millrace.Stream(run, start=state or self.state, **options)
+            millrace.Stream(run, start=self.state if state is None else state, **options)
         return str(raised.exception)
 
     def test_a_state_opens_where_its_data_was_moved_to(self):
@@ -85,6 +85,41 @@ class States(unittest.TestCase):
                 expect_batch(self, next(stream), self.rows[position["row"]:position["row"] + 3])
         with millrace.Stream(run_folder / "run.toml", start=position) as stream:
             self.assertEqual(stream.rows, 128)  # It ends where training does.
+
+    def test_a_run_folder_opens_and_goes_on_from_its_newest_checkpoint_or_any(self):
+        run = self.copy("of_folder")
+        folder = self.folder / "run folder"
+        program("train", run, "--run-dir", folder, "--set", "train.tokens=8192", "--set", "eval.tokens=0")
+        with millrace.Stream(folder) as stream:  # It is complete in itself.
+            self.assertEqual((stream.rows, stream.batch_rows), (128, 4))
+            expect_batch(self, next(stream), self.rows[:4])
+        first, last = sorted((folder / "checkpoints").glob("step-*"))
+        with millrace.Stream(folder, start=first) as stream:
+            at = stream.row
+            self.assertEqual(at, json.loads((first / "state.json").read_text())["position"]["row"])
+            self.assertEqual(stream.ledger()["rows"], at)
+            expect_batch(self, next(stream), self.rows[at:at + 4])
+        with millrace.Stream(folder, start=str(folder)) as stream:  # The newest one is behind the last row.
+            self.assertEqual(stream.row, 128)
+        with millrace.Stream(run, start=folder, sets=["train.tokens=15360"]) as stream:
+            expect_batch(self, next(stream), self.rows[128:132])
+
+        damaged = self.folder / "damaged"
+        shutil.copytree(last, damaged)
+        state = json.loads((damaged / "state.json").read_text())
+        for change, message in (({"stream_version": 3}, "version 3 of the stream"), ({"vocabulary_hash": "x"}, "vocabulary: hash x")):
+            (damaged / "state.json").write_text(json.dumps(dict(state, run=dict(state["run"], **change))))
+            self.assertIn(message, self.refusal(folder, damaged))
+        (damaged / "state.json").write_text("{")
+        self.assertIn("state.json: damaged", self.refusal(folder, damaged))
+        (damaged / "state.json").unlink()
+        self.assertIn("expected a checkpoint", self.refusal(folder, damaged))
+        shutil.rmtree(last)
+        shutil.rmtree(first)
+        self.assertIn("no checkpoint yet", self.refusal(folder, folder))
+        shard = run.parent / "data/code.jsonl"
+        shard.write_text(shard.read_text().replace("mill", "mall"))
+        self.assertIn("code.jsonl", self.refusal(folder))
 
     def test_damage_of_a_state_is_named(self):
         for damage, message in ((lambda state: state.pop("ledger"), "ledger"),

@@ -128,8 +128,8 @@ class Stream(unittest.TestCase):
             with self.assertRaises(millrace.ConfigError) as raised:
                 millrace.Stream(run)
             self.assertEqual(str(raised.exception), message)
-        with self.assertRaisesRegex(millrace.ConfigError, "run.toml"):
-            millrace.Stream(self.folder)
+        with self.assertRaisesRegex(millrace.ConfigError, "a folder without run.toml"):
+            millrace.Stream(self.folder / "data")
         self.assertTrue(issubclass(millrace.ConfigError, ValueError) and issubclass(millrace.DataError, RuntimeError))
 
     def test_bad_data_ends_the_stream_behind_the_rows_before_it(self):

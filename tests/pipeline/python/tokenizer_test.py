@@ -49,6 +49,29 @@ class Tokenizer(unittest.TestCase):
             self.assertEqual(self.tokenizer.decode(self.tokenizer.encode(text)), text)
         self.assertEqual(self.tokenizer.decode([self.tokenizer.sentinel(1), self.tokenizer.eos]).strip(), "<extra_id_1>")
 
+    def test_spans_are_the_characters_that_ids_stand_for(self):
+        ids, offsets, spans = self.tokenizer.encode_batch(self.texts, spans=True)
+        plain, plain_offsets = self.tokenizer.encode_batch(self.texts)
+        self.assertEqual((ids.tolist(), offsets.tolist()), (plain.tolist(), plain_offsets.tolist()))
+        self.assertEqual((spans.shape, str(spans.dtype)), ((len(ids), 2), "int64"))
+        for text, begin, end in zip(self.texts, offsets, offsets[1:]):
+            at = 0
+            for i in range(begin, end):
+                first, last = map(int, spans[i])
+                piece = self.tokenizer.piece(ids[i]).replace("\u2581", " ")
+                if piece.startswith("<0x"):
+                    self.assertEqual(last - first, 1)
+                    self.assertIn(int(piece[1:5], 16), text[first:last].encode())
+                else:  # The blank in front of a text is the model's.
+                    self.assertEqual(text[first:last], piece[1:] if first == 0 and piece[0] == " " != text[0] else piece)
+                self.assertIn(first, (at, at - 1))  # A character's byte pieces have the same.
+                at = last
+            self.assertEqual(at, len(text))
+        self.assertEqual(self.tokenizer.encode_batch(["é mill"], spans=True)[2].tolist(), [[0, 0], [0, 1], [0, 1], [1, 6]])
+        self.assertEqual(self.tokenizer.encode_batch([], spans=True)[2].shape, (0, 2))
+        with self.assertRaises(TypeError):
+            self.tokenizer.encode_batch([b"mill"], spans=True)
+
     def test_nothing_gives_nothing(self):
         ids, offsets = self.tokenizer.encode_batch([])
         self.assertEqual((len(ids), offsets.tolist()), (0, [0]))
