@@ -20,7 +20,7 @@ import struct
 import subprocess
 import sys
 import time
-from multiprocessing.util import Finalize
+from multiprocessing.util import Finalize, register_after_fork
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
@@ -138,6 +138,8 @@ class Reader:
         self._ended = False
         self._failure: Optional[Exception] = None
         self._connection = _connect(name, job.timeout)
+        self._process = os.getpid()
+        register_after_fork(self, Reader._leave_to_parent)
         # Also at the end of a process of multiprocessing, as DataLoader's workers are; not in one forked from here.
         self._say_bye = Finalize(self, _say_bye, args=(self._connection,), exitpriority=0)
         hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(), "start": start})
@@ -145,6 +147,10 @@ class Reader:
             self._connection.sendall(_HELLO.pack(len(hello.encode())) + hello.encode())
         except OSError:
             pass  # Why is told when it is read from.
+
+    def _leave_to_parent(self) -> None:
+        """In a child of multiprocessing: so that the feeder sees the parent's end."""
+        self._connection.close()
 
     def _receive(self, into: memoryview) -> None:
         while into:
@@ -178,6 +184,9 @@ class Reader:
         return self
 
     def __next__(self) -> FedBatch:
+        if self._process != os.getpid():
+            raise RuntimeError(f"these rows were begun in process {self._process}, of which {os.getpid()} is a fork: begin a new "
+                               "iterator here")
         if self._failure is not None:
             raise self._failure
         if self._ended:

@@ -117,6 +117,28 @@ class Processes(unittest.TestCase):
         """, self.run_file)
         self.assertEqual((done.stdout, done.stderr), ("4\n", ""))
 
+    def test_a_forked_child_leaves_its_parents_iterator_alone_and_begins_its_own(self):
+        done = self.script("""
+            import os, sys, millrace.jax
+            iterator = millrace.jax.DatasetIterator(sys.argv[1], batch_rows=4, threads=1)
+            next(iterator)
+            child = os.fork()
+            if child == 0:
+                try:
+                    next(iterator)
+                except RuntimeError as error:
+                    print(error, flush=True)
+                other = millrace.jax.DatasetIterator(sys.argv[1], batch_rows=3, threads=1)
+                print(len(next(other)["tokens"]), other.get_state()["row"], flush=True)
+                iterator.set_state(iterator.get_state())
+                print(len(next(iterator)["tokens"]), iterator.get_state()["row"], flush=True)
+                sys.exit(7)
+            print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), len(next(iterator)["tokens"]), iterator.get_state()["row"])
+        """, self.run_file)
+        lines = done.stdout.splitlines()
+        self.assertIn("is a fork: begin a new iterator here", lines[0])
+        self.assertEqual(lines[1:], ["3 3", "4 8", "7 4 8"], done.stderr)
+
     def test_a_spawned_child_makes_its_own(self):
         here = first_row(self.run_file)
         with multiprocessing.get_context("spawn").Pool(1) as pool:
