@@ -33,7 +33,9 @@ template <class Value>
 py::array_t<Value> array_of(std::vector<Value> values) {
   auto* held = new std::vector<Value>(std::move(values));
   const py::capsule owner(held, [](void* pointer) { delete static_cast<std::vector<Value>*>(pointer); });
-  return py::array_t<Value>(static_cast<py::ssize_t>(held->size()), held->data(), owner);
+  // By its shape: from a count, pybind11 before 2.12 takes wrong strides with numpy 2.
+  const std::vector<py::ssize_t> shape{static_cast<py::ssize_t>(held->size())};
+  return py::array_t<Value>(shape, held->data(), owner);
 }
 
 std::string_view text_of(const py::handle& text) {
