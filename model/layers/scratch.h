@@ -1,5 +1,7 @@
 #pragma once
 
+#include <vector>
+
 #include "model/device/buffer.h"
 #include "model/kernels/dropout.h"
 #include "model/kernels/rows.h"
@@ -32,6 +34,7 @@ struct Scratch {
   Buffer hidden, d_hidden;
   Buffer d_context, dqkv;
   Buffer d_gates, d_logits, dx_slots, dy_slots, slot_hidden, slot_d_hidden;
+  std::vector<Buffer> met_y, met_slots;  ///< With an exchange, of each member: of experts' results; of their input.
 };
 
 /// dh as products read it, through the dropout of what was added: itself, or made in `memory`.

@@ -29,7 +29,7 @@ void draw_all(Device& device, const Parameters& parameters, const UniformNumbers
     auto* to = static_cast<Scalar*>(parameter.value.data);
     for (Index first = 0; first < spec.size(); first += kPiece) {
       drawn.resize(static_cast<std::size_t>(std::min(kPiece, spec.size() - first)));
-      draw_values<Scalar>(spec, spec.number, first, drawn, uniform);
+      draw_values<Scalar>(spec, spec.number, spec.first_element + first, drawn, uniform);
       device.to_device(to + first, drawn.data(), drawn.size() * sizeof(Scalar));
     }
   }

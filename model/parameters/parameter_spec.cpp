@@ -34,7 +34,7 @@ class SpecList {
 
  private:
   void add(const std::string& name, std::vector<std::int64_t> shape, Initializer initializer, bool per_expert = false) {
-    specs_.push_back({name, std::move(shape), initializer, per_expert, layer_, specs_.size()});
+    specs_.push_back({name, std::move(shape), initializer, per_expert, layer_, specs_.size(), 0});
   }
   void add_norm(const std::string& name) { add(name, {config_.hidden_size}, {Law::ones, 0}); }
 
@@ -96,6 +96,17 @@ std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const Laye
     const int layer = std::clamp(spec.layer, 0, config.num_hidden_layers - 1);
     return layer < layers.first || layer >= layers.end;
   });
+  return specs;
+}
+
+std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const LayerRange& layers,
+                                           const ExpertRange& experts) {
+  std::vector<ParameterSpec> specs = parameter_specs(config, layers);
+  for (ParameterSpec& spec : specs) {
+    if (!spec.per_expert) continue;
+    spec.first_element = experts.first * (spec.size() / spec.shape.front());
+    spec.shape.front() = experts.count;
+  }
   return specs;
 }
 

@@ -20,9 +20,10 @@ struct ParameterSpec {
   std::string name;
   std::vector<std::int64_t> shape;
   Initializer initializer;
-  bool per_expert = false;   ///< First axis counts experts: optimizers treat each slice as its own tensor.
-  int layer = 0;             ///< kEmbedding, a layer, or behind the last one: the final norm and the head.
-  std::uint64_t number = 0;  ///< Place in the whole model's list.
+  bool per_expert = false;         ///< First axis counts experts: optimizers treat each slice as its own tensor.
+  int layer = 0;                   ///< kEmbedding, a layer, or behind the last one: the final norm and the head.
+  std::uint64_t number = 0;        ///< Place in the whole model's list.
+  std::int64_t first_element = 0;  ///< Of the whole tensor, where this part of it begins: some experts.
 
   static constexpr int kEmbedding = -1;
 
@@ -41,9 +42,17 @@ inline LayerRange all_layers(const ModelConfig& config) {
   return {0, config.num_hidden_layers};
 }
 
-/// Every parameter of a model, or of some of its layers, in a fixed order.
+/// Consecutive experts of every layer that has any.
+struct ExpertRange {
+  int first = 0;
+  int count = 0;
+};
+
+/// Every parameter of a model, or of some of its layers and experts, in a fixed order.
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config);
 std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const LayerRange& layers);
+std::vector<ParameterSpec> parameter_specs(const ModelConfig& config, const LayerRange& layers,
+                                           const ExpertRange& experts);
 std::int64_t parameter_count(const ModelConfig& config);
 
 }  // namespace millrace

@@ -72,7 +72,8 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
           .dropout = {},
           .gradients = {},
           .scales = {},
-          .profile = profile};
+          .profile = profile,
+          .exchange = nullptr};
 }
 
 }  // namespace millrace

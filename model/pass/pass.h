@@ -6,6 +6,7 @@
 #include "model/device/device.h"
 #include "model/kernels/dropout.h"
 #include "model/pass/batch_layout.h"
+#include "model/pass/expert_exchange.h"
 #include "model/pass/routing_plan.h"
 #include "model/profile.h"
 
@@ -62,9 +63,10 @@ struct Pass {
   const double* group_weight = nullptr;  ///< Likewise.
   Tensor cosine, sine;                   ///< Of RoPE: (positions, D / 2) real.
   Dropout dropout;
-  GradientPlace gradients;     ///< For backward.
-  RouterLossScales scales;     ///< For backward.
-  Profile* profile = nullptr;  ///< Null: no timing.
+  GradientPlace gradients;             ///< For backward.
+  RouterLossScales scales;             ///< For backward.
+  Profile* profile = nullptr;          ///< Null: no timing.
+  ExpertExchange* exchange = nullptr;  ///< Null: all experts are here.
 
   Index positions() const { return layout.size(); }
   DropoutMask dropout_mask(int layer, DropoutPlace place) const { return dropout.mask(layer, place, layout.length); }

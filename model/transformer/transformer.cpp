@@ -114,6 +114,7 @@ struct Transformer::Impl {
   Profile* profile = nullptr;
   RoutingObserver observer;
   GradientPlace gradients;
+  ExpertExchange* exchange = nullptr;
 
   Losses passed;  ///< Of the last training pass.
   int begun = 0;  ///< Passes that were not ended: 0 to 2.
@@ -141,7 +142,9 @@ Head::PerPosition room_for(TokenScores* scores, Index positions) {
 
 Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input, Mode mode, Keep what,
                                   Activations::Impl& kept, const RoutingObserver& tell_to) {
-  const Pass& pass = kept.pass.emplace(kept.batch.load(tokens, mode, profile));
+  Pass& loaded = kept.pass.emplace(kept.batch.load(tokens, mode, profile));
+  loaded.exchange = exchange;
+  const Pass& pass = loaded;
   kept.targets = tokens;
   const auto shaped = [&](std::size_t layer) {
     Buffer& buffer = kept.stream[what == Keep::nothing ? 0 : layer];
@@ -266,6 +269,10 @@ void Transformer::follow(const ModelConfig& config) {
 
 void Transformer::add_gradients_at(const GradientPlace& place) {
   impl_->gradients = place;
+}
+
+void Transformer::share_experts(ExpertExchange* exchange) {
+  impl_->exchange = exchange;
 }
 
 void Transformer::observe(RoutingObserver observer) {

@@ -7,6 +7,7 @@
 #include "model/config/model_config.h"
 #include "model/layers/router_statistics.h"
 #include "model/parameters/parameter.h"
+#include "model/pass/expert_exchange.h"
 #include "model/pass/pass.h"
 #include "model/pass/token_batch.h"
 #include "model/profile.h"
@@ -99,6 +100,9 @@ class Transformer {
   void follow(const ModelConfig& config);
   /// From now on adds gradients there.
   void add_gradients_at(const GradientPlace& place);
+  /// From now on the parameters are those of some experts, and all passes are made together with those who have the
+  /// others; null: all experts are here. `exchange` outlives the passes.
+  void share_experts(ExpertExchange* exchange);
   /// From now on `observer` sees the routing of every forward pass; none: of none.
   void observe(RoutingObserver observer);
 
