@@ -58,6 +58,7 @@ ROOMS = {
     "trainer/backend": "stages model model/config model/kernels model/cpu model/device model/parameters model/pass model/optimizer "
                        "model/transformer trainer/config "
                        "trainer/optimizer",
+    "trainer/cluster": "model/config model/parameters model/pass model/cost",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
     "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "
                        "model/cost",
