@@ -8,6 +8,8 @@
 #   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
 #   scripts/deps.sh transformers   also transformers, lm-evaluation-harness and a PyTorch without CUDA in
 #                                  build/deps/transformers: for the tests that open exported models (ctest -L long)
+#   scripts/deps.sh readers  also Megatron-Core, Mosaic Streaming, OLMo-core and datatrove in build/deps/readers: for the test
+#                            in which they read what preprocess writes (ctest -L long)
 #   scripts/deps.sh python   install the Python module with pip, and scripts/wheel.sh: their wheels in build/deps/python, so that
 #                            pip needs no network
 #   scripts/deps.sh jax      also JAX and Grain in build/deps/jax: for a test of millrace.jax (ctest -L long)
@@ -32,10 +34,11 @@ fuzz_packages=(clang libclang-rt-dev libomp-dev)
 check_packages=(clang-format clang-tidy)
 cuda_packages=(python3)
 transformers_packages=(python3-venv binutils)
+readers_packages=(python3-venv binutils)
 python_packages=(python3-dev python3-pip python3-venv)
 jax_packages=(python3-venv)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|python|jax, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|readers|python|jax, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -49,6 +52,7 @@ case $step in
   check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
   cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
   transformers) packages=("${run_packages[@]}" "${test_packages[@]}" "${transformers_packages[@]}") ;;
+  readers) packages=("${run_packages[@]}" "${test_packages[@]}" "${readers_packages[@]}") ;;
   python) packages=("${run_packages[@]}" "${python_packages[@]}") ;;
   jax) packages=("${run_packages[@]}" "${test_packages[@]}" "${jax_packages[@]}") ;;
   *) usage ;;
@@ -201,8 +205,8 @@ cuda_files() {
 
 # A virtual environment, which stays one where it is moved to: its python finds its packages beside itself. What some
 # packages are built with, setuptools, comes first.
-transformers_files() {
-  local list=$root/scripts/transformers_requirements.txt
+environment_files() { # NAME
+  local list=$root/scripts/$1_requirements.txt
   local install=(bin/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --require-hashes)
   python3 -m venv .
   grep '^setuptools==' "$list" >"$work/first.txt"
@@ -210,6 +214,9 @@ transformers_files() {
   "${install[@]}" --no-build-isolation --requirement "$list"
   python3 "$root/scripts/stub_libraries.py" lib/python3*/site-packages/torch/lib >/dev/null
 }
+
+transformers_files() { environment_files transformers; }
+readers_files() { environment_files readers; }
 
 python_files() {
   local machine platforms=() tag
@@ -268,13 +275,13 @@ require_cuda() {
   require cuda "$cuda_version" "PyPI (1.2 GB; 1.6 GB unpacked)"
 }
 
-require_transformers() {
+require_environment() { # NAME SIZE
   local version
-  version=$(sha256sum scripts/transformers_requirements.txt | cut -c1-16)
-  if fetched transformers "$version"; then return; fi
+  version=$(sha256sum "scripts/$1_requirements.txt" | cut -c1-16)
+  if fetched "$1" "$version"; then return; fi
   [ "$(uname -m)" = x86_64 ] && python3 -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' ||
-    fail "the pinned transformers are for x86_64 and Python 3.11"
-  require transformers "$version" "PyPI (700 MB; 1.8 GB unpacked)"
+    fail "the pinned $1 are for x86_64 and Python 3.11"
+  require "$1" "$version" "PyPI ($2)"
 }
 
 require_jax() {
@@ -288,7 +295,8 @@ if [ -n "$duckdb_platform" ]; then require_of_npm duckdb "$duckdb_version"
 else say "no DuckDB for $(uname -m): the program will be built without Parquet"; fi
 require_of_npm uplot "$uplot_version"
 if [ "$step" = cuda ]; then require_cuda; fi
-if [ "$step" = transformers ]; then require_transformers; fi
+if [ "$step" = transformers ]; then require_environment transformers "700 MB; 1.8 GB unpacked"; fi
+if [ "$step" = readers ]; then require_environment readers "650 MB; 1.6 GB unpacked"; fi
 if [ "$step" = python ]; then require python "$python_version" "PyPI (20 MB)"; fi
 if [ "$step" = jax ]; then require_jax; fi
 say "everything for '$step' is there"

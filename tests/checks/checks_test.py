@@ -274,7 +274,7 @@ class DepsList(unittest.TestCase):
         self.assertIn("dpkg-deb", check_deps.programs_called("scripts/quickstart.sh"))
 
     def test_knows_every_step(self):
-        for step in ("run", "test", "bench", "fuzz", "check", "cuda"):
+        for step in ("run", "test", "bench", "fuzz", "check", "cuda", "transformers", "readers", "python"):
             listed = subprocess.run(["bash", str(SCRIPTS / "deps.sh"), "--list", step], capture_output=True, text=True)
             self.assertEqual(listed.returncode, 0)
             self.assertIn("libtbb-dev", listed.stdout.split())
