@@ -82,6 +82,7 @@ std::vector<std::string> other_differences(const Corpus& before, const Corpus& a
     return c.at_end == AtEnd::repeat ? "repeat" : c.at_end == AtEnd::stop ? "stop" : "redistribute";
   };
   compare("kind", kind(before), kind(after));
+  compare("license", or_none(before.license, "not stated"), or_none(after.license, "not stated"));
   compare("shards", fmt::format("{}", before.patterns), fmt::format("{}", after.patterns));
   compare("layout", or_none(before.layout, "by content"), or_none(after.layout, "by content"));
   compare("text_field", or_none(before.text_field, "the layout's"), or_none(after.text_field, "the layout's"));

@@ -1,6 +1,6 @@
 #include "cli/export/model_card.h"
 
-#include <array>
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <utility>
@@ -75,31 +75,51 @@ std::optional<RunConfig> run_above(const fs::path& checkpoint) {
   return load_run({.run = folder.string(), .data = "", .sets = {}});
 }
 
-std::string ledger_table(const Ledger& ledger, const std::vector<std::string>& corpora) {
+/// A text in a cell of a table.
+std::string cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find_first_of("|\\", at)) != text.npos; at += 2) text.insert(at, 1, '\\');
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+/// `corpora`: of the run; none are known where the checkpoint lies elsewhere.
+std::string ledger_table(const Ledger& ledger, const std::vector<RunCorpus>& corpora) {
   std::map<std::pair<std::uint32_t, std::uint32_t>, Ledger::Entry> sums;
+  std::map<std::uint32_t, std::uint64_t> phase_tokens;
   for (const auto& [key, entry] : ledger.entries()) {
     Ledger::Entry& sum = sums[{key.phase, key.corpus}];
     sum.documents += entry.documents;
     sum.raw_tokens += entry.raw_tokens;
     sum.loss_tokens += entry.loss_tokens;
+    phase_tokens[key.phase] += entry.raw_tokens;
   }
   std::string table =
-      "| phase | corpus | documents | tokens | of them with loss |\n| ---: | --- | ---: | ---: | ---: |\n";
-  for (const auto& [key, sum] : sums)
-    table += fmt::format("| {} | {} | {} | {} | {} |\n", key.first + 1,
-                         key.second < corpora.size() ? corpora[key.second] : fmt::format("number {}", key.second + 1),
-                         sum.documents, sum.raw_tokens, sum.loss_tokens);
+      "| phase | corpus | share | documents | tokens | of them with loss | licence |\n"
+      "| ---: | --- | ---: | ---: | ---: | ---: | --- |\n";
+  for (const auto& [key, sum] : sums) {
+    const Corpus* corpus = key.second < corpora.size() ? &corpora[key.second].corpus : nullptr;
+    const bool has_license = corpus != nullptr && !corpus->license.empty();
+    table +=
+        fmt::format("| {} | {} | {:.2f} % | {} | {} | {} | {} |\n", key.first + 1,
+                    corpus != nullptr ? corpus->name : fmt::format("number {}", key.second + 1),
+                    100.0 * static_cast<double>(sum.raw_tokens) /
+                        static_cast<double>(std::max<std::uint64_t>(phase_tokens[key.first], 1)),
+                    sum.documents, sum.raw_tokens, sum.loss_tokens, has_license ? cell(corpus->license) : "not stated");
+  }
   return table;
 }
 
 std::string training(const TrainState& state, const std::optional<RunConfig>& run) {
-  std::vector<std::string> corpora;
-  if (run) corpora = names_of(corpora_of(run->stream, FindShards::no));
+  std::vector<RunCorpus> corpora;
+  if (run) corpora = corpora_of(run->stream, FindShards::no);
   std::string text = fmt::format("## What it was trained on\n\n{}{} steps, {} rows, {} positions.\n\n",
                                  run ? fmt::format("Run `{}`, ", run->stream.name) : "", state.step,
                                  state.ledger.rows(), state.ledger.positions());
   text += ledger_table(state.ledger, corpora);
-  text += "\nMillrace records no licence of the data: see where the corpora come from.\n";
+  text +=
+      "\nThe share is of the phase's tokens. A licence is what whoever wrote the mix says of the corpus's text: "
+      "Millrace "
+      "looks at none.\n";
   if (!run) return text;
   for (std::size_t phase = 0; phase < run->stream.phases.size(); ++phase) {
     const Phase& of = run->stream.phases[phase];

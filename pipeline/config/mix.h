@@ -20,6 +20,7 @@ inline constexpr ShareUnits kShareUnits = 1'000'000'000;
 struct Corpus {
   std::string name;
   CorpusKind kind = CorpusKind::text;
+  std::string license;                ///< Of its text, as whoever wrote the mix calls it; empty: not stated.
   ShareUnits share = 0;               ///< Of the mix, in units of 1 / kShareUnits; > 0.
   std::vector<std::string> patterns;  ///< As written; relative to the data directory.
   std::string layout;                 ///< Layout name; empty: told by each shard's content.

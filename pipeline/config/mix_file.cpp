@@ -70,6 +70,7 @@ Corpus read_corpus(const ConfigTable& table) {
   if (const std::string why = why_no_corpus_name(corpus.name); !why.empty())
     table.fail("name", fmt::format("{} {}", millrace::quoted(corpus.name), why));
   corpus.kind = table.choice("kind", "text", {"text", "code"}) == "code" ? CorpusKind::code : CorpusKind::text;
+  corpus.license = table.text("license", "");
   corpus.share = read_share(table);
   corpus.patterns = table.texts("shards");
   corpus.declared_at = table.place_of("shards");
@@ -213,6 +214,7 @@ std::string to_toml(const Mix& mix) {
     toml.begin_element("corpus");
     toml.add("name", corpus.name);
     toml.add("kind", corpus.kind == CorpusKind::code ? "code" : "text");
+    if (!corpus.license.empty()) toml.add("license", corpus.license);
     toml.add("share", percent(corpus.share));
     toml.add("shards", corpus.patterns);
     if (!corpus.layout.empty()) toml.add("layout", corpus.layout);
@@ -226,6 +228,11 @@ std::string to_toml(const Mix& mix) {
     }
   }
   return toml.text();
+}
+
+std::string to_toml_of_rows(Mix mix) {
+  for (Corpus& corpus : mix.corpora) corpus.license.clear();
+  return to_toml(mix);
 }
 
 }  // namespace millrace

@@ -16,6 +16,8 @@ Mix load_mix(const std::filesystem::path& file);
 
 /// The mix as a TOML file that loads to the same again.
 std::string to_toml(const Mix& mix);
+/// Likewise, without what alters no row and is told alone: the corpora's licences.
+std::string to_toml_of_rows(Mix mix);
 /// Reads what to_toml wrote; `name` stands for the file in complaints.
 Mix mix_from_toml(const std::string& text, const std::string& name);
 

@@ -63,7 +63,7 @@ StreamIdentity identity_of(const StreamConfig& config) {
     const Phase& phase = config.phases[i];
     const std::string name = fmt::format("phase {} ", i + 1);
     if (i + 1 < config.phases.size()) add(name + "until", phase.until);
-    add(name + "mix", to_toml(phase.mix));
+    add(name + "mix", to_toml_of_rows(phase.mix));
     add(name + "objective", to_toml(phase.objective));
   }
   return facts;

@@ -66,7 +66,7 @@ std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& 
 bool is_only_a_name(const ConfigDifference& difference) {
   const std::string& key = difference.key;
   return key.ends_with(".mix.name") || key.ends_with(".objective.name") ||
-         (key.find(".mix.corpus.") != std::string::npos && key.ends_with(".kind"));
+         (key.find(".mix.corpus.") != std::string::npos && (key.ends_with(".kind") || key.ends_with(".license")));
 }
 
 bool is_only_a_path(const ConfigDifference& difference, const std::set<std::string>& same_shards) {

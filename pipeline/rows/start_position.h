@@ -18,7 +18,7 @@ StreamPosition start_of(const StreamConfig& config, const std::vector<RunCorpus>
 /// counts from 0.
 std::vector<ConfigDifference> phase_differences(const Phase& then, const Phase& now, std::size_t phase);
 
-/// True if it changes no row: the name of a mix or an objective, and whether a corpus counts as code.
+/// True if it changes no row: the name of a mix or an objective, whether a corpus counts as code, and its licence.
 bool is_only_a_name(const ConfigDifference& difference);
 
 /// True if it only changes how the shards of a corpus in `same_shards` are named: the shards themselves are the same.

@@ -160,6 +160,8 @@ class Checkpoint(InAFolder):
 
     def test_a_run_gives_its_tokenizer_and_a_card_with_its_ledger(self):
         run_file = tiny_run.write_run(self.folder / "tiny")
+        mix = self.folder / "tiny" / "mix.toml"
+        mix.write_text(mix.read_text().replace('name = "prose"\n', 'name = "prose"\nlicense = "CC-BY-4.0 | or so"\n'))
         millrace("train", run_file, "--run-dir", self.folder / "run", "--set", "train.tokens=6400")
         checkpoint = sorted((self.folder / "run" / "checkpoints").iterdir())[-1]
         told = json.loads(millrace("export", checkpoint, "--to", "hf", self.out, "--json").stdout)
@@ -170,10 +172,13 @@ class Checkpoint(InAFolder):
         self.assertEqual(tokenizer, (checkpoint / "tokenizer.json").read_bytes())
         card = (self.out / "README.md").read_text()
         entries = json.loads((checkpoint / "state.json").read_text())["ledger"]["entries"]
+        licences = {"prose": "CC-BY-4.0 \\| or so", "code": "not stated"}
         for phase, corpus, name in ((0, 0, "prose"), (0, 1, "code"), (1, 0, "prose"), (1, 1, "code")):
             of = [entry for entry in entries if (entry["phase"], entry["corpus"]) == (phase, corpus)]
             sums = [sum(entry[key] for entry in of) for key in ("documents", "raw_tokens", "loss_tokens")]
-            self.assertIn(f"| {phase + 1} | {name} | {sums[0]} | {sums[1]} | {sums[2]} |", card)
+            share = 100 * sums[1] / sum(entry["raw_tokens"] for entry in entries if entry["phase"] == phase)
+            row = f"| {phase + 1} | {name} | {share:.2f} % | {sums[0]} | {sums[1]} | {sums[2]} | {licences[name]} |"
+            self.assertIn(row, card)
         self.assertIn('name = "prose"', card)
 
     def test_another_vocabulary_is_refused(self):

@@ -18,7 +18,8 @@ ModelConfig parse_model_config(const std::string& text, const std::string& where
 /// Reads `folder`/config.json. Throws ConfigError, also if there is no such file.
 ModelConfig load_model_config(const std::filesystem::path& folder);
 
-/// The text of a config.json, with the keys of released ones and the weights' type as transformers calls it
+/// The text of a config.json, with all keys that the released code reads, and the weights' type as transformers calls
+/// it
 /// ("float32"); parse_model_config reads it back.
 std::string model_config_json(const ModelConfig& config, TensorType type = TensorType::f32);
 

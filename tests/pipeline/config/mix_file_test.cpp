@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "pipeline/config/stream_identity.h"
 #include "pipeline/keys/config_table.h"
+#include "pipeline/rows/start_position.h"
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 
@@ -80,6 +82,23 @@ TEST(MixFile, WritesAMixThatReadsTheSame) {
   const Mix mix = load_mix(std::filesystem::path(MILLRACE_SOURCE_DIR) / "mixes/openmoe-v1.toml");
   const Mix again = load_mix(folder.write("again.toml", to_toml(mix)));
   EXPECT_EQ(to_toml(again), to_toml(mix));
+}
+
+TEST(MixFile, StatesLicencesWhichAreNoPartOfWhatDecidesRows) {
+  const std::string corpus = "[[corpus]]\nname = \"a\"\nshare = 100\nshards = [\"x\"]\n";
+  const Mix plain = mix_from_toml("name = \"m\"\n" + corpus, "plain");
+  const Mix licensed = mix_from_toml("name = \"m\"\n" + corpus + "license = \"CC0-1.0\"\n", "licensed");
+  EXPECT_EQ(licensed.corpora[0].license, "CC0-1.0");
+  EXPECT_THAT(to_toml(licensed), HasSubstr("license = \"CC0-1.0\""));
+  EXPECT_EQ(to_toml_of_rows(licensed), to_toml(plain));
+  StreamConfig runs[2];
+  for (Phase* phase : {&runs[0].phases.emplace_back(), &runs[1].phases.emplace_back()}) phase->mix = plain;
+  runs[1].phases[0].mix = licensed;
+  EXPECT_EQ(hash_of(identity_of(runs[0])), hash_of(identity_of(runs[1])));
+  const std::vector<ConfigDifference> found = phase_differences(runs[0].phases[0], runs[1].phases[0], 0);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(found[0].key, "phase.0.mix.corpus.a.license");
+  EXPECT_TRUE(is_only_a_name(found[0]));
 }
 
 std::string group(const std::string& name, const std::string& share, const std::string& members) {

@@ -42,6 +42,7 @@ TEST(MixText, ComesBackTheSameWhateverIsInIt) {
     mix.name = *utf8_text();
     Corpus& corpus = mix.corpora.emplace_back();
     corpus.name = "A-1+b_c.d";
+    corpus.license = *utf8_text();
     corpus.share = kShareUnits;
     corpus.patterns = {*utf8_text(), *utf8_text()};
     corpus.text_field = *rc::gen::suchThat(utf8_text(), [](const std::string& text) { return !text.empty(); });
@@ -51,6 +52,7 @@ TEST(MixText, ComesBackTheSameWhateverIsInIt) {
     const Mix again = mix_from_toml(to_toml(mix), "mix");
     RC_ASSERT(again.name == mix.name);
     RC_ASSERT(again.corpora.at(0).patterns == corpus.patterns);
+    RC_ASSERT(again.corpora.at(0).license == corpus.license);
     RC_ASSERT(again.corpora.at(0).text_field == corpus.text_field);
     RC_ASSERT(again.corpora.at(0).filter == corpus.filter);
     RC_ASSERT(to_toml(again) == to_toml(mix));

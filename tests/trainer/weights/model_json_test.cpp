@@ -132,6 +132,56 @@ TEST(ConfigJson, IsThatOfTheSameWeightsWhateverMayChangeWhileAModelIsTrained) {
   EXPECT_EQ(model_difference(before, now), "router_group_size is 4096, expected 7");
 }
 
+TEST(ConfigJson, HasEveryKeyThatTheReleasedCodeReads) {
+  // colossalai, branch my_openmoe: what modeling_openmoe.py takes from its configuration, and set_moe_args puts there.
+  const nlohmann::json json = released();
+  for (const char* key : {"vocab_size",
+                          "hidden_size",
+                          "intermediate_size",
+                          "num_hidden_layers",
+                          "num_attention_heads",
+                          "num_key_value_heads",
+                          "head_dim",
+                          "max_position_embeddings",
+                          "hidden_act",
+                          "mlp_gated",
+                          "rms_norm_eps",
+                          "layer_norm_epsilon",
+                          "rope_theta",
+                          "rope_scaling",
+                          "attention_bias",
+                          "tie_word_embeddings",
+                          "initializer_range",
+                          "num_experts",
+                          "moe_layer_interval",
+                          "router_topk",
+                          "router_capacity_factor_train",
+                          "router_capacity_factor_eval",
+                          "router_min_capacity",
+                          "router_noisy_policy",
+                          "router_drop_tks",
+                          "router_aux_loss_factor",
+                          "router_z_loss_factor",
+                          "z_loss_factor",
+                          "label_smoothing",
+                          "dropout_rate",
+                          "expert_parallel",
+                          "enable_load_balance",
+                          "load_balance_tolerance",
+                          "load_balance_beam_width",
+                          "load_balance_group_swap_factor",
+                          "enable_kernel",
+                          "enable_comm_overlap",
+                          "enable_hierarchical_alltoall",
+                          "pretraining_tp",
+                          "use_cache",
+                          "bos_token_id",
+                          "eos_token_id",
+                          "pad_token_id",
+                          "torch_dtype"})
+    EXPECT_TRUE(json.contains(key)) << key;
+}
+
 TEST(ConfigJson, RefusesAFolderWithoutOneAndAFile) {
   const TemporaryFolder folder;
   const auto refusal = [](const std::filesystem::path& path) -> std::string {
