@@ -21,15 +21,18 @@ struct MeansUpdate {
   }
 };
 
-/// Batches of matrices whose means are kept by row and by column. Pieces are numbered as RowPieces does.
+/// Batches of matrices whose means are kept by row and by column, or some pieces of one matrix. Pieces are numbered as
+/// RowPieces does.
 struct FactoredMeans {
-  Index columns;  ///< Of a matrix.
-  RowPieces pieces;
+  Index columns;         ///< Of a matrix.
+  RowPieces pieces;      ///< Of the rows that are here, which are all below but in `row_sums`.
+  RowPieces whole;       ///< Of a matrix.
+  Index before;          ///< Pieces of the matrix before those that are here.
   void* v_row;           ///< (matrices, rows) real
   void* v_col;           ///< (matrices, columns) real
   const void* row_rms;   ///< (matrices, rows) real: root mean squares of the gradient's rows
   const void* col_rms;   ///< (matrices, columns) real: of its columns
-  double* row_sums;      ///< (pieces of all matrices): of the next v_row
+  double* row_sums;      ///< (pieces of all whole matrices): of the next v_row
   void* row_factors;     ///< (matrices, rows) real
   void* column_factors;  ///< (matrices, columns) real
   MeansUpdate update;
@@ -133,7 +136,7 @@ struct AdafactorRowSums {
     const FactoredMeans& m = means;
     const double sum =
         team.sum(piece.count, [&m, first](Index i) { return static_cast<double>(m.next_row<Real>(first + i)); });
-    double* to = means.row_sums + block;
+    double* to = means.row_sums + means.before + block;
     team.lanes([=](int lane) {
       if (lane == 0) to[0] = sum;
     });
@@ -152,8 +155,8 @@ struct AdafactorFactors {
     const FactoredMeans& m = means;
     const RowPieces::Piece piece = m.pieces.at(block);
     double mean = 0;
-    for (Index i = 0; i < m.pieces.pieces; ++i) mean += m.row_sums[piece.matrix * m.pieces.pieces + i];
-    mean /= static_cast<double>(m.pieces.rows);
+    for (Index i = 0; i < m.whole.pieces; ++i) mean += m.row_sums[piece.matrix * m.whole.pieces + i];
+    mean /= static_cast<double>(m.whole.rows);
     const double scale = m.update.factor;
     const Index first_row = piece.matrix * m.pieces.rows + piece.first;
     Real* of_rows = static_cast<Real*>(m.row_factors) + first_row;

@@ -6,83 +6,66 @@
 #include "model/parameters/parameter_spec.h"
 
 namespace millrace {
-namespace {
-
-RowPieces pieces_of(const Tensor& shape) {
-  return RowPieces::of(shape.rows, shape.columns);
-}
-
-Index blocks_of(const ParameterSpec& spec) {
-  const Tensor shape = parameter_tensor(spec, nullptr, Type::f32);
-  return shape.batch * pieces_of(shape).pieces;
-}
-
-Index blocks_of(const Parameters& parameters) {
-  Index blocks = 0;
-  for (const Parameter& parameter : parameters.all) blocks += blocks_of(parameter.spec);
-  return blocks;
-}
-
-}  // namespace
-
 AdamW::AdamW(Device& device, const Parameters& parameters, Settings settings)
+    : AdamW(device, parameters, settings, {whole_parameters(specs_of(parameters)), nullptr}) {}
+
+AdamW::AdamW(Device& device, const Parameters& parameters, Settings settings, const OwnedParts& owned)
     : device_(device),
       parameters_(parameters),
       settings_(settings),
+      numbers_(specs_of(parameters)),
       state_(device),
-      table_(device, blocks_of(parameters), kTableColumns) {
+      table_(device, numbers_.count(), kTableColumns, owned.exchange) {
+  numbers_.expect_parts(owned.parts);
+  const auto own = [&](const ParameterPart& part) { return part_of(parameters.all[part.parameter].value, part); };
   Index size = 0;
-  for (const Parameter& parameter : parameters.all) size += 2 * parameter.spec.size();
+  for (const ParameterPart& part : owned.parts) size += 2 * own(part).size();
   const Tensor state = state_.shaped(1, size, device.real());
   device.clear(state.data, static_cast<std::size_t>(size) * bytes_of(state.type));
   Index first = 0;
-  for (const Parameter& parameter : parameters.all) {
+  for (const ParameterPart& part : owned.parts) {
     const auto next = [&] {
-      const Tensor tensor = parameter_tensor(parameter.spec, state.column_range(first, 0).data, state.type);
-      first += parameter.spec.size();
+      Tensor tensor = own(part);
+      tensor.data = state.column_range(first, 0).data;
+      first += tensor.size();
       return tensor;
     };
     const Tensor m = next();
     const Tensor v = next();
-    slots_.push_back({m, v, pieces_of(m), pieces_, blocks_of(parameter.spec)});
-    pieces_ += slots_.back().blocks;
+    slots_.push_back({part, m, v, numbers_.pieces(part), numbers_.of(part)});
   }
 }
 
 double AdamW::gradient_norm() {
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& slot = slots_[i];
-    device_.run(SumSquares{parameters_.all[i].gradient, slot.pieces, table_.pieces(slot.first_piece, slot.blocks)},
-                slot.blocks);
+  for (const Slot& slot : slots_) {
+    const Tensor gradient = part_of(parameters_.all[slot.part.parameter].gradient, slot.part);
+    device_.run(SumSquares{gradient, slot.pieces, table_.pieces(slot.numbers)}, slot.numbers.count);
   }
-  table_.read();
-  return std::sqrt(table_.sum(0, pieces_, kValues));
+  table_.read(1);
+  return std::sqrt(table_.sum(numbers_.all(), kValues));
 }
 
 UpdateNorms AdamW::update(double learning_rate, double gradient_factor) {
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& slot = slots_[i];
-    const Parameter& parameter = parameters_.all[i];
-    device_.run(AdamWCheck{parameter.value, parameter.gradient, slot.m, slot.v, slot.pieces,
-                           step_of(parameter.spec, learning_rate, gradient_factor), kLargestWeight,
-                           table_.pieces(slot.first_piece, slot.blocks)},
-                slot.blocks);
+  for (const Slot& slot : slots_) {
+    const Parameter& parameter = parameters_.all[slot.part.parameter];
+    device_.run(AdamWCheck{part_of(parameter.value, slot.part), part_of(parameter.gradient, slot.part), slot.m, slot.v,
+                           slot.pieces, step_of(parameter.spec, learning_rate, gradient_factor), kLargestWeight,
+                           table_.pieces(slot.numbers)},
+                slot.numbers.count);
   }
-  table_.read();
-  for (std::size_t i = 0; i < slots_.size(); ++i)
-    if (table_.sum(slots_[i].first_piece, slots_[i].blocks, kValues) > 0)
-      throw NotFiniteUpdate(parameters_.all[i].spec.name);
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const Slot& slot = slots_[i];
-    const Parameter& parameter = parameters_.all[i];
-    device_.run(AdamWApply{parameter.value, parameter.gradient, parameter.image, slot.m, slot.v, slot.pieces,
-                           step_of(parameter.spec, learning_rate, gradient_factor),
-                           table_.pieces(slot.first_piece, slot.blocks)},
-                slot.blocks);
+  table_.read(1);
+  for (std::size_t i = 0; i < parameters_.all.size(); ++i)
+    if (table_.sum(numbers_.of(i), kValues) > 0) throw NotFiniteUpdate(parameters_.all[i].spec.name);
+  for (const Slot& slot : slots_) {
+    const Parameter& parameter = parameters_.all[slot.part.parameter];
+    device_.run(AdamWApply{part_of(parameter.value, slot.part), part_of(parameter.gradient, slot.part),
+                           part_of(parameter.image, slot.part), slot.m, slot.v, slot.pieces,
+                           step_of(parameter.spec, learning_rate, gradient_factor), table_.pieces(slot.numbers)},
+                slot.numbers.count);
   }
   table_.read();
   ++updates_;
-  return {std::sqrt(table_.sum(0, pieces_, kValues)), std::sqrt(table_.sum(0, pieces_, kChange))};
+  return {std::sqrt(table_.sum(numbers_.all(), kValues)), std::sqrt(table_.sum(numbers_.all(), kChange))};
 }
 
 AdamWStep AdamW::step_of(const ParameterSpec& spec, double learning_rate, double gradient_factor) const {
@@ -99,10 +82,13 @@ AdamWStep AdamW::step_of(const ParameterSpec& spec, double learning_rate, double
 
 std::vector<StateTensor> AdamW::state() const {
   std::vector<StateTensor> tensors;
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    const ParameterSpec& spec = parameters_.all[i].spec;
-    tensors.push_back({spec.name + ".m", spec.shape, slots_[i].m});
-    tensors.push_back({spec.name + ".v", spec.shape, slots_[i].v});
+  for (const Slot& slot : slots_) {
+    const ParameterSpec& spec = parameters_.all[slot.part.parameter].spec;
+    const Index columns = slot.m.columns;
+    const Index first =
+        (slot.part.first_matrix * numbers_.pieces(slot.part.parameter).rows + slot.part.first_row) * columns;
+    tensors.push_back({spec.name + ".m", spec.shape, slot.m, first});
+    tensors.push_back({spec.name + ".v", spec.shape, slot.v, first});
   }
   return tensors;
 }

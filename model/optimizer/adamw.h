@@ -6,6 +6,7 @@
 #include "model/device/device.h"
 #include "model/kernels/adamw.h"
 #include "model/optimizer/optimizer.h"
+#include "model/optimizer/owned_parts.h"
 #include "model/optimizer/piece_table.h"
 #include "model/parameters/parameter.h"
 
@@ -28,6 +29,7 @@ class AdamW : public Optimizer {
   };
 
   AdamW(Device& device, const Parameters& parameters, Settings settings);
+  AdamW(Device& device, const Parameters& parameters, Settings settings, const OwnedParts& owned);
 
   void set(const Settings& settings) { settings_ = settings; }  ///< From the next update on.
 
@@ -37,12 +39,12 @@ class AdamW : public Optimizer {
   std::vector<StateTensor> state() const override;
 
  private:
-  /// One parameter's running means, of its shape, and its pieces among those of all.
+  /// One part, its running means, of its shape, and its pieces among those of all parameters.
   struct Slot {
+    ParameterPart part;
     Tensor m, v;
     RowPieces pieces;
-    Index first_piece;
-    Index blocks;
+    PieceRange numbers;
   };
   AdamWStep step_of(const ParameterSpec& spec, double learning_rate, double gradient_factor) const;
 
@@ -54,10 +56,10 @@ class AdamW : public Optimizer {
   Device& device_;
   const Parameters& parameters_;
   Settings settings_;
+  PieceNumbers numbers_;
   Buffer state_;
   PieceTable table_;
   std::vector<Slot> slots_;
-  Index pieces_ = 0;
 };
 
 }  // namespace millrace

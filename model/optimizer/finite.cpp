@@ -21,7 +21,7 @@ bool sum_is_finite(Device& device, const Tensor& numbers) {
   PieceTable table(device, blocks, 1);
   device.run(SumSquares{numbers, pieces, table.pieces(0, blocks)}, blocks);
   table.read();
-  return std::isfinite(table.sum(0, blocks, 0));
+  return std::isfinite(table.sum({0, blocks}, 0));
 }
 
 /// The numbers of a tensor that are not finite.

@@ -11,11 +11,12 @@
 
 namespace millrace {
 
-/// One tensor of an optimizer's state, under its name in optimizer.safetensors. A view.
+/// One tensor of an optimizer's state, under its name in optimizer.safetensors, or consecutive numbers of it. A view.
 struct StateTensor {
   std::string name;
-  std::vector<std::int64_t> shape;
-  Tensor data;  ///< In the device's memory, Device::real(), without gaps, row-major in `shape`.
+  std::vector<std::int64_t> shape;  ///< Of the whole tensor.
+  Tensor data;                      ///< In the device's memory, Device::real(), without gaps, row-major in `shape`.
+  std::int64_t first = 0;           ///< Number of the tensor with which `data` begins.
 
   std::int64_t size() const { return data.size(); }
 };
@@ -38,6 +39,9 @@ inline const float kLargestWeight = std::sqrt(std::numeric_limits<float>::max())
 
 /// Turns the gradients of the parameters that it was made for into new values, on their device. Sums are made in double
 /// over pieces of rows (model/kernels/row_pieces.h) and added in order: the same bits for any number of threads.
+/// Several may share the parameters of one model, each with parts of its own (OwnedParts): norms are then still those
+/// of all parameters, and a NotFiniteUpdate is thrown by all, so every bit is that of one optimizer of everything. All
+/// make the same calls, and only their own parts' gradients are read, only their own parts written.
 /// REQUIRES of the parameters: values and gradients without gaps. One calling thread. All memory is allocated when one
 /// is made.
 class Optimizer {
@@ -50,8 +54,8 @@ class Optimizer {
   /// (clipping). Throws NotFiniteUpdate, naming the first offending parameter; values and state are then unchanged.
   /// REQUIRES: gradients are as at the last gradient_norm().
   virtual UpdateNorms update(double learning_rate, double gradient_factor) = 0;
-  /// The state, in a fixed order, all 0 at first; what a checkpoint holds besides updates(). Views stay valid for the
-  /// optimizer's life and may be written to.
+  /// The state of the own parts, in a fixed order, all 0 at first; what a checkpoint holds besides updates(). Views
+  /// stay valid for the optimizer's life and may be written to. What owners of one matrix both have is the same.
   virtual std::vector<StateTensor> state() const = 0;
 
   std::uint64_t updates() const { return updates_; }  ///< Done since the run began: steps that were not skipped.

@@ -27,8 +27,14 @@ AdamW::Settings adamw_settings(const TrainConfig& config) {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& device, const Parameters& parameters) {
-  if (config.optimizer == "adafactor") return std::make_unique<Adafactor>(device, parameters);
-  if (config.optimizer == "adamw") return std::make_unique<AdamW>(device, parameters, adamw_settings(config));
+  return make_optimizer(config, device, parameters, {whole_parameters(specs_of(parameters)), nullptr});
+}
+
+std::unique_ptr<Optimizer> make_optimizer(const TrainConfig& config, Device& device, const Parameters& parameters,
+                                          const OwnedParts& owned) {
+  if (config.optimizer == "adafactor")
+    return std::make_unique<Adafactor>(device, parameters, Adafactor::Settings(), owned);
+  if (config.optimizer == "adamw") return std::make_unique<AdamW>(device, parameters, adamw_settings(config), owned);
   throw ConfigError(fmt::format("train.optimizer is \"{}\", expected \"adafactor\" or \"adamw\"", config.optimizer));
 }
 

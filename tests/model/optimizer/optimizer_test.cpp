@@ -56,10 +56,6 @@ std::vector<double> results_on(Device& device, const char* name) {
   return results;
 }
 
-bool same_bits(const std::vector<double>& a, const std::vector<double>& b) {
-  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(double)) == 0;
-}
-
 TEST_P(OptimizerTest, HasTheSameBitsOnAnyNumberOfThreads) {
   for (const Precision precision : {Precision::f32, Precision::bf16}) {
     CpuDevice device(precision);
