@@ -92,6 +92,18 @@ class Peers(unittest.TestCase):
                     self.assertEqual(read(folder, corpus, width), expected, (format, width, corpus))
                     self.tell(format, f"{len(expected)} documents of {corpus}, ids of {width} bytes,")
 
+    def test_a_record_whose_id_has_line_breaks_is_one_document_to_olmo(self):
+        run_file = tiny_run.write_run(self.folder / "breaks")
+        shard = self.folder / "breaks" / "data" / "prose.jsonl"
+        records = [json.loads(line) for line in shard.read_text().splitlines()]
+        records = [record | {"id": f'a\n{number},"\r\n1,2'} for number, record in enumerate(records)]
+        shard.write_text("".join(json.dumps(record) + "\n" for record in records))
+        mix = self.folder / "breaks" / "mix.toml"
+        mix.write_text(mix.read_text().replace('name = "prose"\n', 'name = "prose"\nlayout = "dolma"\n'))
+        folder = self.folder / "breaks" / "olmo"
+        millrace("preprocess", run_file, "--out", folder, "--format", "olmo", "--set", "data.holdout=0")
+        self.assertEqual(olmo(folder, "prose", 2), self.documents("prose", 2))
+
     def test_rows_of_ids_are_the_documents_of_tokenize_one_after_the_other(self):
         for width in (2, 4):
             folder = self.written("nanotron", width, "--set", "data.holdout=0")

@@ -1,9 +1,11 @@
 #include "stages/tokenizer/unigram_encoder.h"
 
+#include <array>
 #include <fstream>
 #include <iterator>
 #include <map>
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "stages/listing/shard_list.h"
@@ -61,6 +63,12 @@ void random_models_agree(int cases) {
       RC_ASSERT(peer.ours(random) == peer.theirs(random));
     }
   });
+}
+
+TEST(UnigramEncoder, IsComparedWithALibraryThatBreaksTiesAsItDoes) {
+  const std::string version = MILLRACE_SENTENCEPIECE_VERSION;
+  EXPECT_THAT((std::array{"0.1.97", "0.1.98", "0.1.99", "0.2.0", "0.2.1"}), testing::Contains(version))
+      << "from 0.2.2 on libsentencepiece breaks ties otherwise: the tests below want one of these";
 }
 
 TEST(UnigramEncoder, AgreesWithLibsentencepieceOnRandomModelsAndTexts) {
