@@ -11,6 +11,7 @@ and ends; if the feeder crashes, the readers raise.
 """
 
 import asyncio
+import collections
 import dataclasses
 import errno
 import json
@@ -21,7 +22,7 @@ import subprocess
 import sys
 import time
 from multiprocessing.util import Finalize, register_after_fork
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
 
 import numpy
 
@@ -229,7 +230,8 @@ class _Link:
         self.rank, self.worker, self.process = hello["rank"], hello["worker"], hello["process"]
         self.start = hello["start"]
         self.reader, self.writer = reader, writer
-        self.queue: "asyncio.Queue[Optional[List[Any]]]" = asyncio.Queue(_QUEUED)
+        self.queue: Deque[Optional[List[Any]]] = collections.deque()
+        self.changed = asyncio.Event()  # The queue, or that the reader has left.
         self.left = asyncio.Event()
         writer.transport.set_write_buffer_limits(high=0)  # So that drain() waits until all is out.
 
@@ -244,10 +246,21 @@ class _Link:
             return False
         finally:
             self.left.set()
+            self.changed.set()
+
+    async def wait_while(self, condition: Callable[[], bool]) -> None:
+        while condition():
+            self.changed.clear()
+            await self.changed.wait()
 
     async def send(self) -> None:
         """What is queued, up to None."""
-        while (pieces := await self.queue.get()) is not None:
+        while True:
+            await self.wait_while(lambda: not self.queue)
+            pieces = self.queue.popleft()
+            self.changed.set()
+            if pieces is None:
+                return
             if not self.left.is_set():
                 try:
                     self.writer.writelines(pieces)
@@ -257,11 +270,9 @@ class _Link:
 
     async def put(self, pieces: Optional[List[Any]]) -> None:
         """Waits for room, or until the reader has left."""
-        putting = asyncio.ensure_future(self.queue.put(pieces))
-        leaving = asyncio.ensure_future(self.left.wait())
-        await asyncio.wait({putting, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        for task in putting, leaving:
-            task.cancel()
+        await self.wait_while(lambda: len(self.queue) >= _QUEUED and not self.left.is_set())
+        self.queue.append(pieces)
+        self.changed.set()
 
 
 def _message(text: bytes, first_row: int = 0, rows: int = 0, length: int = 0, arrays: Sequence[Any] = ()) -> List[Any]:
