@@ -65,6 +65,16 @@ def widen(checkpoint, rows):
         file.truncate(8 + len(text) + at)
 
 
+def interrupted(command, unfinished):
+    """The exit code of a command that gets Ctrl-C once it has begun the folder `unfinished`."""
+    process = subprocess.Popen(list(map(str, command)), stderr=subprocess.PIPE)
+    while process.poll() is None and not unfinished.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=60)
+    return process.returncode
+
+
 class InAFolder(unittest.TestCase):
     def setUp(self):
         self.temporary = tempfile.TemporaryDirectory(prefix="millrace-export-")
@@ -198,11 +208,7 @@ class Checkpoint(InAFolder):
         large = self.folder / "large"
         millrace("init", "openmoe-micro", "--out", large)
         widen(large, 1 << 24)
-        process = subprocess.Popen([PROGRAM, "export", large, "--to", "hf", self.out], stderr=subprocess.PIPE)
-        time.sleep(0.3)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 130)
+        self.assertEqual(interrupted([PROGRAM, "export", large, "--to", "hf", self.out], self.folder / ".hf.unfinished"), 130)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["large", "model"])
 
 

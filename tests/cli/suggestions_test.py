@@ -163,7 +163,7 @@ class Pages(unittest.TestCase):
     FILLED_IN = {"RUNDIR": "runs/mine", "FOLDER": "runs/mine", "RUN": "runs/mine", "--row N": "--row 1",
                  "SHARD:RECORD": "redpajama/c4/part-0.jsonl:7"}
     COMMANDS = ("sample", "index", "vocab train", "vocab show", "tokenize", "mix check", "mix plan", "mix diff", "keys", "inspect",
-                "trace", "preprocess", "train", "eval", "generate", "logits", "report")
+                "trace", "preprocess", "train", "eval", "generate", "logits", "export", "import", "report")
 
     @classmethod
     def setUpClass(cls):
@@ -214,8 +214,12 @@ class Pages(unittest.TestCase):
         ids = array.array("i", range(8))
         checkpoint_files.write_safetensors(work / "ids.safetensors", {"input_ids": ("I32", [1, 8], ids.tobytes())})
         (newest, *_) = sorted((work / "runs/mine/checkpoints").iterdir(), reverse=True)
-        for copy in ("CHECKPOINT", "openmoe-8b-f32"):
+        for copy in ("CHECKPOINT", "openmoe-8b-f32", "openmoe-8b-checkpoint"):
             shutil.copytree(newest, work / copy)
+        (work / "openmoe-8b").mkdir()
+        shutil.copy(newest / "config.json", work / "openmoe-8b")
+        weights = checkpoint_files.read_safetensors(newest / "model.safetensors")
+        checkpoint_files.write_pytorch(work / "openmoe-8b" / "pytorch_model.bin", weights)
 
     def work_for(self, command):
         """A fresh folder with the command's inputs and without its outputs."""
@@ -225,7 +229,7 @@ class Pages(unittest.TestCase):
         for run, step in re.findall(r"(runs/\w+)/checkpoints/(step-\d+)", command):
             (newest, *_) = sorted((work / run / "checkpoints").iterdir(), reverse=True)
             newest.rename(newest.with_name(step))
-        made = re.search(r"(?:preprocess|sample) .*--out (\S+)", command)
+        made = re.search(r"(?:(?:preprocess|sample) .*--out|import .*--to) (\S+)", command)
         if made:
             shutil.rmtree(work / made[1], ignore_errors=True)
         if command.startswith("millrace train") and "--resume" not in command:
