@@ -1,13 +1,13 @@
 """Millrace's rows as a PyTorch dataset, for one process or many."""
 
 import os
-from typing import Any, Dict, Iterator, Optional, Sequence, Union
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch.utils.data import get_worker_info
 
 from . import ARRAYS, Path
-from .feeder import FedBatch, FeederError
+from .feeder import FeederError
 from .ranks import RankRows
 
 __all__ = ["FeederError", "IterableDataset"]
@@ -17,9 +17,23 @@ def _of_launcher(name: str, given: Optional[int], fallback: int) -> int:
     return given if given is not None else int(os.environ.get(name, fallback))
 
 
-def _tensors(batch: FedBatch) -> Dict[str, "torch.Tensor"]:
-    values = torch.from_numpy(batch.values)  # Of one memory, which a worker shares with its loader in one piece.
-    return {name: values[i].view(torch.float32) if name == "loss_weights" else values[i] for i, name in enumerate(ARRAYS)}
+class _Tensors(Dict[str, "torch.Tensor"]):
+    """The tensors of a batch by their names, over one of all. As long as they are, they go from a worker to its loader as that
+    one: for each tensor that goes, PyTorch has the loader ask the worker for a file descriptor."""
+
+    def __init__(self, whole: "torch.Tensor") -> None:
+        if not isinstance(whole, torch.Tensor):
+            raise TypeError("made of one tensor alone")  # Where a copy of another content is wanted, it is a plain dict.
+        super().__init__((name, whole[i].view(torch.float32) if name == "loss_weights" else whole[i])
+                         for i, name in enumerate(ARRAYS))
+        self._whole, self._places = whole, self._places_now()
+
+    def _places_now(self) -> List[Any]:
+        return [(name, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if isinstance(tensor, torch.Tensor) else name
+                for name, tensor in self.items()]
+
+    def __reduce__(self) -> Tuple[Any, ...]:
+        return (_Tensors, (self._whole,)) if self._places == self._places_now() else (dict, (dict(self),))
 
 
 class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
@@ -62,7 +76,7 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         that an earlier iterator of this object gave."""
         info = get_worker_info()
         reader = self._rows.read(info.id, info.num_workers) if info is not None else self._rows.read()
-        return map(_tensors, reader)
+        return (_Tensors(torch.from_numpy(batch.values)) for batch in reader)
 
     def state_dict(self) -> Dict[str, Any]:
         """Where the dataset stands: {"row", "stream", ...}, the same on all ranks at the same step; JSON, a few KB. Empty at

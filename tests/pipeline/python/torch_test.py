@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import pathlib
+import pickle
 import shutil
 import sys
 import tempfile
@@ -56,6 +57,25 @@ class Torch(unittest.TestCase):
             for batch in DataLoader(self.dataset(), batch_size=None, num_workers=workers):
                 at = self.expect(batch, at)
             self.assertEqual(at, ROWS)
+
+    def test_what_a_worker_changed_comes_to_its_loader(self):
+        def shorten(batch):
+            batch["tokens"] = batch["tokens"][:, :10]
+            batch["more"] = 7
+            batch["labels"] += 1
+            return batch
+
+        (batch,) = itertools.islice(DataLoader(self.dataset(), batch_size=None, num_workers=1, collate_fn=shorten), 1)
+        self.assertEqual(set(batch), {*millrace.ARRAYS, "more"})
+        self.assertEqual(batch["tokens"].tolist(), [row["tokens"][:10] for row in self.rows[:4]])
+        self.assertEqual(batch["labels"].tolist(), [[label + 1 for label in row["labels"]] for row in self.rows[:4]])
+        for change in (lambda batch: batch["labels"].add_(1), lambda batch: batch.pop("labels"),
+                       lambda batch: batch.update(labels=batch["labels"][:, ::2])):
+            batch = next(iter(self.dataset()))
+            change(batch)
+            again = pickle.loads(pickle.dumps(batch))
+            self.assertEqual({name: tensor.tolist() for name, tensor in again.items()},
+                             {name: tensor.tolist() for name, tensor in batch.items()})
 
     def test_ranks_have_their_part_of_each_step(self):
         group = f"torch-{os.getpid()}"
