@@ -145,8 +145,6 @@ class From(unittest.TestCase):
             for file in ("model.safetensors", "optimizer.safetensors", "unigram.safetensors"):
                 self.assertEqual((last / file).read_bytes(), (expected / file).read_bytes(), file)
             states = [json.loads((one / "state.json").read_text()) for one in (last, expected)]
-            for state in states:
-                del state["times"], state["failed_saves"]
             self.assertEqual(*states)
             summaries = [json.loads((run / "summary.json").read_text()) for run in (folder, self.begun)]
             for key in ("from", "steps", "total_steps", "ledger", "shares", "records", "losses", "rows"):

@@ -43,8 +43,6 @@ class Resume(unittest.TestCase):
         for file in ("model.safetensors", "optimizer.safetensors", "unigram.safetensors"):
             self.assertEqual((last / file).read_bytes(), (expected / file).read_bytes(), file)
         states = [json.loads((checkpoint / "state.json").read_text()) for checkpoint in (last, expected)]
-        for state in states:
-            del state["times"], state["failed_saves"]
         self.assertEqual(states[0]["position"], states[1]["position"])
         self.assertEqual(*states)
         summaries = [json.loads((run / "summary.json").read_text()) for run in (folder, self.whole)]

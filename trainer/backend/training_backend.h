@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <vector>
 
 #include "model/config/model_config.h"
 #include "model/device/device.h"
@@ -51,6 +52,10 @@ class TrainingBackend {
   virtual Optimizer& optimizer() = 0;
   virtual void initialize(const UniformNumbers& uniform) = 0;
   virtual void values_changed() = 0;
+  /// What this process holds is what was trained: to be called before values and state are read.
+  virtual void bring_home() {}
+  /// Seconds that each rank computed in the last forward_backward(); empty: this process alone did.
+  virtual std::vector<double> compute_seconds() const { return {}; }
 };
 
 }  // namespace millrace

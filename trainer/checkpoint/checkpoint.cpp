@@ -69,6 +69,8 @@ JsonValue read_state(const fs::path& folder) {
 
 void load_state(const fs::path& folder, TrainState& state, RunIdentity& identity) {
   parse_state_json(read_state(folder), state, identity);
+  if (fs::exists(folder / kClockFile))
+    parse_clock_json(JsonValue::read(folder / kClockFile, "remove it; the run's times then begin anew"), state);
 }
 
 void load_tensors(const fs::path& folder, const TrainedParts& parts) {
@@ -100,6 +102,7 @@ void CheckpointCopy::allocate(const TrainedParts& parts) {
 
 void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity) {
   if (memory_ == nullptr) allocate(parts);
+  parts.backend.bring_home();
   float* at = memory_.get();
   const auto take = [&](const Tensor& there, std::int64_t count) {
     parts.backend.device().to_host(at, there.data, static_cast<std::size_t>(count) * sizeof(float));
@@ -122,6 +125,7 @@ fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy, con
     save_unigram(folder / kUnigram, copy.unigram());
     for (const auto& [name, text] : texts) write_file_atomically(folder / name, text);
     write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
+    write_file_atomically(folder / kClockFile, json_page(clock_json(copy.state())));
   });
 }
 

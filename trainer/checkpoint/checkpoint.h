@@ -22,8 +22,9 @@ namespace millrace {
 ///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
 ///   unigram.safetensors              "counts" (vocab_size) I64
 ///   state.json                       TrainState and RunIdentity
-///   tokenizer.json, ...              texts that go along, see CheckpointTexts
-///   manifest.json                    see checkpoint_folder.h
+///   clock.json                       the run's times and failed saves: what other machines or grids would have
+///   otherwise tokenizer.json, ...              texts that go along, see CheckpointTexts manifest.json see
+///   checkpoint_folder.h
 
 /// The parts of a run that a checkpoint saves and restores. Views.
 struct TrainedParts {

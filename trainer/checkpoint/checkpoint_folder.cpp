@@ -47,6 +47,7 @@ std::set<std::string> files_in(const fs::path& folder) {
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
     names.insert(entry.path().filename().string());
   names.erase(kManifest);
+  names.erase(kClockFile);
   return names;
 }
 

@@ -11,8 +11,13 @@ namespace millrace {
 
 /// Checkpoints on disk, independent of their contents: folders "step-000123" in one parent folder, each complete or
 /// absent.
-/// A folder is filled under a temporary name; manifest.json, with the size and xxh3_64 of every other file, is written
-/// last; then the folder gets its name. It is valid iff its manifest exists and matches its files.
+/// A folder is filled under a temporary name; manifest.json, with the size and xxh3_64 of every other file but
+/// clock.json, is written last; then the folder gets its name. It is valid iff its manifest exists and matches its
+/// files.
+
+/// What depends on the clock: no part of what a manifest vouches for, so that the same training gives the same
+/// manifest.
+inline constexpr const char* kClockFile = "clock.json";
 
 /// The progress of a run when a checkpoint was made.
 struct TrainProgress {

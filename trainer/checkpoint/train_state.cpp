@@ -180,9 +180,7 @@ Json state_json(const TrainState& state, const RunIdentity& identity) {
             {"evaluated_at", state.evaluated_at},
             {"first_evaluation", state.first_evaluation},
             {"last_evaluation", state.last_evaluation},
-            {"failed_saves", state.failed_saves},
-            {"own_evaluations", state.own_evaluations},
-            {"times", state.times}};
+            {"own_evaluations", state.own_evaluations}};
   if (state.step_phase) json["step_phase"] = *state.step_phase;
   if (state.before.steps > 0) json["before"] = state.before;
   if (state.above_first_loss > 0) json["above_first_loss"] = state.above_first_loss;
@@ -208,10 +206,19 @@ void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& ide
   state.evaluated_at = json.get_or_null<std::uint64_t>("evaluated_at");
   state.first_evaluation = line_or_none(json.at("first_evaluation"));
   state.last_evaluation = line_or_none(json.at("last_evaluation"));
-  state.failed_saves = json.get<std::uint64_t>("failed_saves", 0);
+  // In checkpoints from before clock.json was.
+  if (json.has("times")) parse_clock_json(json, state);
   // Missing in checkpoints of runs that were evaluated with causal prediction only.
   state.own_evaluations = json.get("own_evaluations", std::vector<EvaluationLines>());
+}
+
+Json clock_json(const TrainState& state) {
+  return {{"times", state.times}, {"failed_saves", state.failed_saves}};
+}
+
+void parse_clock_json(const JsonValue& json, TrainState& state) {
   state.times = json.get<RunTimes>("times");
+  state.failed_saves = json.get<std::uint64_t>("failed_saves", 0);
 }
 
 CheckpointSteps parse_steps(const JsonValue& json) {

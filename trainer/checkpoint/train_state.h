@@ -113,9 +113,13 @@ void from_json(const JsonValue& json, EvaluationLines& lines);
 void to_json(nlohmann::ordered_json& json, const RunIdentity& identity);
 void from_json(const JsonValue& json, RunIdentity& identity);
 
-/// To and from the JSON of state.json. Reading throws ConfigError if it is not valid.
+/// To and from the JSON of state.json: all but times and failed saves, so that two runs that trained on the same rows
+/// have the same. Reading throws ConfigError if it is not valid.
 nlohmann::ordered_json state_json(const TrainState& state, const RunIdentity& identity);
 void parse_state_json(const JsonValue& json, TrainState& state, RunIdentity& identity);
+/// To and from that of clock.json: times and failed saves.
+nlohmann::ordered_json clock_json(const TrainState& state);
+void parse_clock_json(const JsonValue& json, TrainState& state);
 /// Reads only what is the same in every version of the stream.
 CheckpointSteps parse_steps(const JsonValue& json);
 

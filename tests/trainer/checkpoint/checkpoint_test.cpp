@@ -153,7 +153,10 @@ TEST(TrainState, ReadsBackToTheLastBit) {
   EXPECT_EQ(read.own_steps(), 13U);
   EXPECT_EQ(read.updates(), 3U + 13U - 5U);
   EXPECT_EQ(read.last_loss->loss, state.last_loss->loss);
+  EXPECT_EQ(read.times.wall, 0);
+  parse_clock_json(JsonValue::parse(json_page(clock_json(state)), {"clock.json", 0, ""}), read);
   EXPECT_EQ(read.times.wall, state.times.wall);
+  EXPECT_EQ(clock_json(read), clock_json(state));
   EXPECT_EQ(read.own_evaluations.at(0).objective, state.own_evaluations[0].objective);
   EXPECT_EQ(*read.own_evaluations[0].last, *state.own_evaluations[0].last);
   EXPECT_EQ(read.last_evaluation, nullptr);
