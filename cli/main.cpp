@@ -17,6 +17,7 @@
 #include "model/stop.h"
 #include "stages/errors.h"
 #include "stages/io/disk.h"
+#include "trainer/distributed/launch.h"
 #include "trainer/run/compute_threads.h"
 
 namespace {
@@ -88,6 +89,8 @@ int run(int argc, char** argv) {
   add_export(app);
   add_import(app);
   add_report(app);
+  add_status(app);
+  add_stop(app);
   watch_for_interrupt();
   try {
     app.parse(argc, argv);
@@ -135,5 +138,5 @@ int main(int argc, char** argv) {
   millrace::let_idle_threads_sleep(argv);
   prctl(PR_SET_NAME, "millrace");  // For ps and top: after restarting itself the program would be called "exe".
   millrace::set_compute_threads(0);
-  return run_and_flush(argc, argv);
+  return millrace::leave_ranks(run_and_flush(argc, argv));
 }

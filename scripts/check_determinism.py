@@ -22,6 +22,9 @@ IN_SOURCES = [
      "sums in a floating-point atomic come in no fixed order"),
     (r"\batomic(?:Add|Sub|Exch|Min|Max|Inc|Dec|CAS|And|Or|Xor)(?:_\w+)?\s*\(",
      "a card's atomics come in no fixed order: give each lane its own place, then combine in a fixed tree"),
+    (r"\bMPI_(?:I?(?:Reduce|Allreduce|Reduce_scatter(?:_block)?|Scan|Exscan|Accumulate|Get_accumulate)|SUM|PROD)\b|"
+     r"\bMPI_I(?:reduce|allreduce|reduce_scatter(?:_block)?|scan|exscan)\b|\bnccl(?:Sum|Prod|Avg|AllReduce|ReduceScatter|Reduce)\b",
+     "an engine adds in an order of its own: move bytes, and add them by index (trainer/distributed/communicator.h)"),
     (r"\bparallel_reduce\b", "splits by load: use parallel_deterministic_reduce"),
     (r"\bexecution\s*::\s*(?:par|unseq|par_unseq)\b", "parallel algorithms of std combine in no fixed order"),
     (r"\b[a-z_]+_distribution\b", "distributions of std differ between libraries: use stages/philox.h"),

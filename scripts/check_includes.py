@@ -59,19 +59,23 @@ ROOMS = {
                        "model/transformer trainer/config "
                        "trainer/optimizer",
     "trainer/cluster": "model/config model/parameters model/pass model/cost",
+    "trainer/distributed": "stages stages/io pipeline pipeline/keys model model/config trainer/config",
+    "trainer/ranked": "stages pipeline pipeline/keys model model/config model/kernels model/device model/parameters "
+                      "model/optimizer model/transformer trainer/config trainer/optimizer trainer/backend "
+                      "trainer/distributed",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
     "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "
                        "model/cost",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "
                           "model/parameters model/optimizer trainer/weights trainer/backend trainer/evaluation",
     "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/device model/transformer "
-                    "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/evaluation "
+                    "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/distributed trainer/ranked trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
     "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
                     "trainer/optimizer trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
                    "pipeline/reading pipeline/rows pipeline/stream pipeline/formats pipeline/export model/config model/device model/cost trainer/config trainer/weights "
-                   "trainer/optimizer trainer/backend trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
+                   "trainer/optimizer trainer/backend trainer/distributed trainer/ranked trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",
     "cli/console": "stages stages/io stages/tokenizer pipeline model trainer/config",
     "cli/views": "stages stages/tokenizer stages/objectives pipeline pipeline/config pipeline/corpora pipeline/rows "
                  "pipeline/reading pipeline/stream pipeline/plan pipeline/formats pipeline/export model/parameters model/cost "
@@ -82,8 +86,8 @@ ROOMS = {
     "cli/commands": "stages stages/io stages/listing stages/shards stages/parquet stages/tokenizer pipeline pipeline/keys "
                     "pipeline/config pipeline/corpora pipeline/rows pipeline/reading pipeline/stream pipeline/plan pipeline/formats "
                     "pipeline/export pipeline/sample model model/device model/parameters model/transformer model/optimizer model/cost "
-                    "trainer/config trainer/weights trainer/backend trainer/evaluation trainer/checkpoint trainer/run cli/console cli/views cli/report cli/export",
-    "cli": "stages stages/io model trainer/run cli/console cli/commands",
+                    "trainer/config trainer/weights trainer/backend trainer/distributed trainer/ranked trainer/evaluation trainer/metrics trainer/checkpoint trainer/plan trainer/run cli/console cli/views cli/report cli/export",
+    "cli": "stages stages/io model trainer/distributed trainer/run cli/console cli/commands",
 }
 
 # The most pairs of a header and its source that a room may hold; a larger one must be split. The sub-commands are
@@ -150,6 +154,7 @@ LIBRARY_ROOMS = {
     "protozero": ("trainer/metrics",),
     "pybind11": ("pipeline/python",),
     "ISA-L": ("trainer/metrics",),
+    "MPI": ("trainer/distributed/mpi_communicator.cpp",),
     "intrinsics": ("stages", "model"),
     "POSIX": ("stages", "pipeline", "trainer", "cli"),
 }

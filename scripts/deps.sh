@@ -5,6 +5,7 @@
 #   scripts/deps.sh bench    also the benchmarks
 #   scripts/deps.sh fuzz     also scripts/fuzz.sh: clang with its fuzzing library
 #   scripts/deps.sh check    also scripts/check.sh: formatter, linter
+#   scripts/deps.sh cluster  build and use the program, and MPI, by which several processes train together
 #   scripts/deps.sh cuda     build and use the program, and a CUDA toolkit in build/deps/cuda, to compile for NVIDIA cards
 #   scripts/deps.sh transformers   also transformers, lm-evaluation-harness and a PyTorch without CUDA in
 #                                  build/deps/transformers: for the tests that open exported models (ctest -L long)
@@ -25,8 +26,9 @@ run_packages=(
   libtomlplusplus-dev libcli11-dev libspdlog-dev libfmt-dev libxxhash-dev nlohmann-json3-dev
   libprotozero-dev libisal-dev
 )
+cluster_packages=(openmpi-bin libopenmpi-dev)
 test_packages=(libgtest-dev libgmock-dev librapidcheck-dev python3 python3-numpy python3-dev pybind11-dev zstd
-  chromium-headless-shell fonts-dejavu-core)
+  chromium-headless-shell fonts-dejavu-core "${cluster_packages[@]}")
 # PyTorch multiplies f32 with the installed BLAS; the slow reference BLAS would make bench_model's comparison
 # meaningless.
 bench_packages=(libbenchmark-dev python3-torch libopenblas0-pthread)
@@ -38,7 +40,7 @@ readers_packages=(python3-venv binutils)
 python_packages=(python3-dev python3-pip python3-venv)
 jax_packages=(python3-venv)
 
-usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cuda|transformers|readers|python|jax, or scripts/deps.sh --list STEP" >&2; exit 2; }
+usage() { echo "usage: scripts/deps.sh run|test|bench|fuzz|check|cluster|cuda|transformers|readers|python|jax, or scripts/deps.sh --list STEP" >&2; exit 2; }
 
 list_only=false
 if [ "${1:-}" = --list ]; then list_only=true; shift; fi
@@ -50,6 +52,7 @@ case $step in
   bench) packages=("${run_packages[@]}" "${test_packages[@]}" "${bench_packages[@]}") ;;
   fuzz) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}") ;;
   check) packages=("${run_packages[@]}" "${test_packages[@]}" "${fuzz_packages[@]}" "${check_packages[@]}") ;;
+  cluster) packages=("${run_packages[@]}" "${cluster_packages[@]}") ;;
   cuda) packages=("${run_packages[@]}" "${cuda_packages[@]}") ;;
   transformers) packages=("${run_packages[@]}" "${test_packages[@]}" "${transformers_packages[@]}") ;;
   readers) packages=("${run_packages[@]}" "${test_packages[@]}" "${readers_packages[@]}") ;;

@@ -27,5 +27,7 @@ void add_logits(CLI::App& app);
 void add_export(CLI::App& app);
 void add_import(CLI::App& app);
 void add_report(CLI::App& app);
+void add_status(CLI::App& app);
+void add_stop(CLI::App& app);
 
 }  // namespace millrace

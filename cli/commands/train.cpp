@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdlib>
 #include <memory>
 #include <numeric>
 #include <optional>
@@ -7,6 +8,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include "cli/commands/commands.h"
 #include "cli/console/command.h"
@@ -25,11 +27,21 @@
 #include "pipeline/json_text.h"
 #include "pipeline/shell_word.h"
 #include "stages/errors.h"
+#include "trainer/checkpoint/train_state.h"
+#include "trainer/distributed/launch.h"
+#include "trainer/distributed/mpi_communicator.h"
+#include "trainer/distributed/rank_watch.h"
+#include "trainer/distributed/run_folder_check.h"
+#include "trainer/metrics/process_memory.h"
+#include "trainer/plan/machine_memory.h"
+#include "trainer/ranked/follow_orders.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/training_run.h"
 
 namespace millrace {
 namespace {
+
+constexpr int kWrongUseExit = 2;
 
 struct TrainOptions {
   RunSource run;
@@ -44,6 +56,7 @@ struct TrainOptions {
   bool profile = false;
   bool dry_run = false;
   int threads = 0;
+  std::string grid;  ///< Empty: the run's.
 };
 
 std::string bad_steps_message(const TrainingRun& run) {
@@ -109,9 +122,87 @@ void train_and_tell(TrainingRun& training) {
   progress.finish();
 }
 
-void train(const TrainOptions& options) {
+/// The ranks of this job say what they are.
+RankedRun meet(Communicator& ranks, const TrainOptions& options) {
+  RankFacts mine = facts_of_this_rank();
+  mine.program = fmt::format("{} ({})", MILLRACE_VERSION, mine.program);
+  mine.processor = this_processor();
+  mine.threads = options.threads;
+  mine.memory = machine_memory().bytes;
+  return {&ranks, exchange_facts(ranks, mine)};
+}
+
+/// Writes what this rank does, and ends the job when it hangs.
+std::unique_ptr<RankWatch> watch(const RankedRun& job, const std::filesystem::path& folder, double stall_seconds) {
+  return std::make_unique<RankWatch>(*job.ranks, job.facts,
+                                     RankWatch::Options{.run_folder = folder,
+                                                        .stall_seconds = stall_seconds,
+                                                        .memory = resident_memory,
+                                                        .on_stall = [](const std::string& what) {
+                                                          spdlog::error("{}; the job ends. --resume goes on", what);
+                                                          end_all_ranks(EXIT_FAILURE);
+                                                        }});
+}
+
+/// A rank other than 0: trains as that one says. What goes wrong here ends the job.
+void follow(const RankedRun& job, int threads) {
+  Communicator& ranks = *job.ranks;
+  const std::string name = name_of_rank(job.facts, ranks.rank());
+  leave_ending_to_another();
+  std::unique_ptr<RankWatch> watching;
+  try {
+    set_compute_threads(threads);
+    follow_orders(ranks, {.begin = [&](const std::string& text) {
+                    const auto [folder, stall_seconds] = see_run(ranks, text);
+                    start_log_of_rank(rank_file(folder, ranks.rank(), "log"), name);
+                    spdlog::info("{}, process {}, {} threads", name, getpid(), compute_threads());
+                    watching = watch(job, folder, stall_seconds);
+                  }});
+    return;
+  } catch (const ConfigError& error) {
+    spdlog::error("{}", error.what());
+    end_all_ranks(kWrongUseExit);
+  } catch (const std::exception& error) {
+    spdlog::error("{}", error.what());
+    end_all_ranks(EXIT_FAILURE);
+  }
+}
+
+/// What the ranks of a run are, before it begins. Throws ConfigError if they cannot work together.
+void check_ranks(const RankedRun& job) {
+  if (const std::string fault = fault_of_ranks(job.facts); !fault.empty()) throw ConfigError(fault);
+  if (const std::string warning = warning_of_ranks(job.facts); !warning.empty()) say("millrace: warning: {}", warning);
+}
+
+void log_ranks(const TrainingRun& training) {
+  const RankedRun& job = training.ranks();
+  if (job.ranks == nullptr) return;
+  spdlog::info("{}", text_of_ranks(job.facts));
+  const ProcessGrid& grid = *training.grid();
+  spdlog::info("grid: {}; {} micro-batches of {} rows a rank", grid.text(),
+               training.run().train.batch_rows / training.run().train.micro_rows / grid.replicas(),
+               training.run().train.micro_rows);
+  if (const std::string warning = bubble_warning(grid, training.run().train); !warning.empty())
+    spdlog::warn("{}", warning);
+  spdlog::info(
+      "to stop and save: kill -USR1 on mpirun. Ctrl-C on it leaves a second, and loses the work since the last "
+      "checkpoint");
+}
+
+void train(const TrainOptions& asked) {
+  TrainOptions options = asked;
   if (options.weights_only && options.from.empty())
     throw ConfigError("--weights-only says what to take of a checkpoint: name it with --from");
+  RankedRun job;
+  if (Communicator* const ranks = join_ranks()) {
+    job = meet(*ranks, options);
+    options.threads = threads_of(job.facts, ranks->rank());
+    if (ranks->rank() != 0) {
+      follow(job, options.threads);
+      return;
+    }
+    check_ranks(job);
+  }
   TrainingRun training(
       {.run = options.run,
        .run_dir = options.run_dir,
@@ -122,7 +213,9 @@ void train(const TrainOptions& options) {
        .accept_changes = options.accept_changes,
        .profile = options.profile,
        .threads = options.threads,
-       .program_version = MILLRACE_VERSION},
+       .program_version = MILLRACE_VERSION,
+       .ranks = job,
+       .grid = options.grid},
       {.open_vocabulary = open_vocabulary,
        .on_memory = [](const RunConfig& run, const MemoryQuestion& memory,
                        const MachineMemory& machine) { refuse_what_does_not_fit(run.file.string(), memory, machine); },
@@ -136,8 +229,11 @@ void train(const TrainOptions& options) {
   training.begin();
   start_log(training.folder().log());
   log_what_was_found(training);
+  std::unique_ptr<RankWatch> watching;
+  if (job.ranks != nullptr) watching = watch(job, training.folder().path(), training.run().train.stall_seconds);
   training.make_ready();
   log_start(training);
+  log_ranks(training);
 
   std::optional<SavesWhenInterrupted> saves(std::in_place);
   train_and_tell(training);
@@ -172,13 +268,16 @@ void add_train(CLI::App& app) {
   command.add_flag("--accept-changes", options->accept_changes, "With --resume: although the run file has changed");
   command.add_threads_option(options->threads, "Threads to compute with, and to read with", "all cores");
   add_device_option(command, options->device);
+  command.add_option("--grid", options->grid,
+                     "How the ranks that mpirun started are arranged: data=4,expert=8; changes no digit");
   command.add_flag("--dry-run", options->dry_run, "Say what would be done, and what memory it takes; create nothing");
   command.add_flag("--profile", options->profile, "Measure where the time goes: a table, and in metrics.jsonl");
   command.add_flag("--json", options->json, "Print the summary as JSON");
   command.footer(
       "Example:\n  millrace train mixes/runs/quickstart.toml --data data/sample\n"
       "  millrace train runs/quickstart --resume\n"
-      "The run file's keys: millrace keys; what they mean: docs/runs.md");
+      "  mpirun -n 8 --bind-to none millrace train runs/quickstart --resume\n"
+      "The run file's keys: millrace keys; what they mean: docs/runs.md. Several processes: docs/cluster.md");
   command.callback([options] {
     if (!options->device.empty()) options->run.sets.push_back(fmt::format("train.device=\"{}\"", options->device));
     train(*options);

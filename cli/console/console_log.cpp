@@ -64,4 +64,13 @@ void start_log(const std::filesystem::path& file) {
   });
 }
 
+void start_log_of_rank(const std::filesystem::path& file, const std::string& name) {
+  const auto console = std::make_shared<ConsoleSink>();
+  console->set_pattern(fmt::format("millrace: {}: %v", name));
+  console->set_level(spdlog::level::warn);
+  const auto log = std::make_shared<FileSink>(file);
+  log->set_pattern("%Y-%m-%d %H:%M:%S.%e %l %v");
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>("millrace", spdlog::sinks_init_list{console, log}));
+}
+
 }  // namespace millrace

@@ -22,6 +22,7 @@ constexpr std::chrono::seconds kSameRequest(1);
 constexpr std::chrono::seconds kToEnd(2);
 
 std::atomic<int> saving = 0;  // Live SavesWhenInterrupted objects.
+std::atomic<bool> is_led = false;
 
 /// Returns when a signal comes, or after this long with nothing to save.
 void wait_for_another(const sigset_t& signals) {
@@ -38,6 +39,7 @@ void wait_for_signals(sigset_t signals) {
   int signal = 0;
   if (sigwait(&signals, &signal) != 0) return;
   request_stop();
+  if (is_led) return;
   std::this_thread::sleep_for(kSameRequest);
   constexpr timespec at_once{};
   while (sigtimedwait(&signals, nullptr, &at_once) > 0) {
@@ -56,9 +58,14 @@ void watch_for_interrupt() {
   sigemptyset(&signals);
   sigaddset(&signals, SIGINT);
   sigaddset(&signals, SIGTERM);
+  sigaddset(&signals, SIGUSR1);
   const int error = pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   if (error != 0) throw std::system_error(error, std::generic_category(), "pthread_sigmask");
   std::thread(wait_for_signals, signals).detach();
+}
+
+void leave_ending_to_another() {
+  is_led = true;
 }
 
 bool interrupt_requested() {

@@ -16,6 +16,15 @@ std::ptrdiff_t bytes_between(const Tensor& from, const Tensor& to) {
 
 }  // namespace
 
+void add_numbers(Device& device, const Tensor& from, const Tensor& to) {
+  const Index blocks = from.columns / kBlock;
+  const auto whole_blocks = [&](const Tensor& all) { return Tensor{all.data, all.type, blocks, kBlock, kBlock}; };
+  if (blocks > 0) device.run(AddRows{whole_blocks(from), whole_blocks(to)}, blocks);
+  const Index rest = from.columns - blocks * kBlock;
+  if (rest > 0)
+    device.run(AddRows{from.column_range(blocks * kBlock, rest), to.column_range(blocks * kBlock, rest)}, 1);
+}
+
 LaneSums::LaneSums(Device& device, const ParameterMemory& memory, LaneShape shape)
     : device_(device), memory_(memory), shape_(shape) {
   if (!std::has_single_bit(shape.lanes) || !std::has_single_bit(shape.expert_lanes))
@@ -30,14 +39,6 @@ Tensor LaneSums::shared(std::size_t sub_lane) const {
 
 void LaneSums::clear(const Tensor& gradients) {
   device_.clear(gradients.data, static_cast<std::size_t>(gradients.size()) * bytes_of(gradients.type));
-}
-
-void LaneSums::add(const Tensor& from, const Tensor& to) {
-  const Index blocks = from.columns / kBlock;
-  const auto whole_blocks = [&](const Tensor& all) { return Tensor{all.data, all.type, blocks, kBlock, kBlock}; };
-  device_.run(AddRows{whole_blocks(from), whole_blocks(to)}, blocks);
-  const Index rest = from.columns - blocks * kBlock;
-  device_.run(AddRows{from.column_range(blocks * kBlock, rest), to.column_range(blocks * kBlock, rest)}, 1);
 }
 
 GradientPlace LaneSums::begin(std::size_t micro_batch, std::size_t micro_batches) {

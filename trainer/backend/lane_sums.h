@@ -21,6 +21,9 @@ struct LaneShape {
   }
 };
 
+/// to[i] += from[i]. Both (1, count) real, without gaps.
+void add_numbers(Device& device, const Tensor& from, const Tensor& to);
+
 /// Adds the gradients of a step's micro-batches in one order, whoever computes them:
 ///   tensors of experts   a lane from left to right
 ///   all other tensors    sub-lanes from left to right; then sub-lanes whose numbers differ in the highest bit, down to
@@ -41,7 +44,7 @@ class LaneSums {
  private:
   Tensor shared(std::size_t sub_lane) const;
   void clear(const Tensor& gradients);
-  void add(const Tensor& from, const Tensor& to);
+  void add(const Tensor& from, const Tensor& to) { add_numbers(device_, from, to); }
 
   Device& device_;
   const ParameterMemory& memory_;

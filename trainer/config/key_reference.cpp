@@ -8,6 +8,7 @@
 
 #include "pipeline/config/described_keys.h"
 #include "pipeline/config/stream_keys.h"
+#include "trainer/config/grid_config.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/config/train_keys.h"
 
@@ -80,6 +81,7 @@ std::string key_reference() {
   text += config_json_notes();
   for (const KeyTable<TrainConfig>& keys : train_keys())
     text += section(fmt::format("### `[{}]`", keys.name()), keys.markdown());
+  text += section(fmt::format("### `[{}]`", grid_keys().name()), grid_keys().markdown());
   text += file_tables(mix_file_tables(), "Mix");
   text += file_tables(objective_file_tables(), "Objective");
   return text;

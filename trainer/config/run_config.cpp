@@ -56,6 +56,9 @@ RunConfig load_run(const RunSource& options) {
   run.names_loss_rows = table.table("train").has("loss_rows");
   const bool is_record = std::filesystem::exists(run.file.parent_path() / "run.json");
   run.train = read_training(table, is_record ? LossRows::of_micro_batch : LossRows::of_step);
+  const ConfigTable grid = table.table(grid_keys().name());
+  grid_keys().read(grid, run.grid);
+  grid.refuse_unknown_keys();
   for (const ConfigTable& phase : table.tables(phase_keys().name()))
     run.phases.push_back(read_phase_settings(phase, run.model, run.train));
   table.refuse_unknown_keys();

@@ -7,6 +7,7 @@
 
 #include "model/config/model_config.h"
 #include "pipeline/config/stream_config.h"
+#include "trainer/config/grid_config.h"
 #include "trainer/config/phase_settings.h"
 #include "trainer/config/train_config.h"
 
@@ -20,6 +21,7 @@ struct RunConfig {
   ModelConfig model;  ///< vocab_size is 0 unless the file sets it: the vocabulary's embedding_rows() then.
   TrainConfig train;
   std::vector<PhaseSettings> phases;  ///< One for each phase that the file has.
+  GridWish grid;                      ///< No part of the run: not in `resolved`.
   bool names_loss_rows = false;       ///< The file, or --set, has [train] loss_rows.
   /// The resolved run as files of a run folder: "run.toml", "mixes/....toml", "objectives/....toml" and their text.
   /// load_run of that run.toml gives the same run again. Two runs are the same iff these are equal.

@@ -27,6 +27,7 @@ struct TrainConfig {
   int warmup_steps = 10000;
   double decay_share = 0.1;             ///< Share of the run's steps that "wsd" decays over.
   int max_bad_steps = 10;               ///< This many skipped steps in a row end the run.
+  double stall_seconds = 600;           ///< Several ranks: an exchange that lasts so long ends the job.
   std::string device = "cpu";           ///< "cpu", "cuda" or "auto" (see below).
   std::string precision = "f32";        ///< Of the factors of matrix products: "f32", "bf16" or "auto" (see below).
   bool deterministic = true;            ///< On a card: the same bits each time (model/device/device.h).

@@ -181,6 +181,16 @@ KeyTable<TrainConfig> make_train_keys() {
             .only_if_changed = true,
             .alters = Alters::nothing},
            &TrainConfig::max_bad_steps);
+  keys.add(
+      {.name = "stall_seconds",
+       .range = NumberRange{.least_excluded = true},
+       .unit = "s",
+       .meaning =
+           "after which [several processes](cluster.md#when-something-goes-wrong) that wait for one end: more than "
+           "any step takes",
+       .only_if_changed = true,
+       .alters = Alters::nothing},
+      &TrainConfig::stall_seconds);
   return keys;
 }
 

@@ -24,6 +24,7 @@
 #include "trainer/metrics/bad_batch.h"
 #include "trainer/metrics/process_memory.h"
 #include "trainer/metrics/step_metrics.h"
+#include "trainer/ranked/ranked_backend.h"
 #include "trainer/weights/drawn_weights.h"
 #include "trainer/weights/weights.h"
 
@@ -45,10 +46,12 @@ Json with_keys(Json line, const Json& changed) {
 }
 
 /// The run's results depend on its device, which only then is known by name.
-std::unique_ptr<TrainingBackend> local_backend(TrainSetup& setup) {
+std::unique_ptr<TrainingBackend> backend_of(TrainSetup& setup) {
   const TrainConfig& train = setup.train;
   std::unique_ptr<Device> device = open_device(train.device, device_settings(train), "train.device");
   if (train.device == "cuda") setup.identity.processor = device->name();
+  if (setup.ranks != nullptr)
+    return std::make_unique<RankedBackend>(*setup.ranks, std::move(device), setup.model, train);
   return std::make_unique<LocalBackend>(std::move(device), setup.model, train);
 }
 
@@ -56,7 +59,7 @@ std::unique_ptr<TrainingBackend> local_backend(TrainSetup& setup) {
 
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
-      backend_(local_backend(setup_)),
+      backend_(backend_of(setup_)),
       unigram_(setup_.model.vocab_size),
       saver_({.checkpoints = setup_.checkpoints,
               .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
@@ -305,6 +308,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
     metrics.limit_share = operations / metrics.seconds / product_rate_;
   }
   metrics.memory = resident_memory();
+  metrics.rank_seconds = backend_->compute_seconds();
   if (profile != nullptr) metrics.profile = profile_.since(before);
   if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
   log_->metrics(with_keys(training_line(metrics), changed));

@@ -12,6 +12,7 @@
 #include "trainer/checkpoint/checkpoint.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/config/train_config.h"
+#include "trainer/distributed/communicator.h"
 #include "trainer/evaluation/evaluation.h"
 #include "trainer/metrics/event_log.h"
 
@@ -43,9 +44,10 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   CheckpointTexts checkpoint_texts;  ///< Go along with every checkpoint.
   RunIdentity identity;
-  RunSettings settings;          ///< Told to TensorBoard.
-  double save_again_after = 30;  ///< Seconds; a save that failed is tried again then, or when the next one is due.
-  bool profile = false;          ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
+  RunSettings settings;           ///< Told to TensorBoard.
+  double save_again_after = 30;   ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  Communicator* ranks = nullptr;  ///< All that train, of which this is number 0; null: this process alone.
+  bool profile = false;  ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.
   std::uint64_t steps_in(std::uint64_t positions) const;

@@ -67,6 +67,18 @@ LedgerCounts ledger_counts(const Ledger& ledger, const std::vector<std::string>&
   return counts;
 }
 
+namespace {
+
+/// {"compute_s": [least, median, most], "slowest": RANK}
+Json ranks_json(const std::vector<double>& seconds) {
+  std::vector<double> sorted(seconds);
+  std::ranges::sort(sorted);
+  const auto slowest = std::ranges::max_element(seconds) - seconds.begin();
+  return {{"compute_s", {sorted.front(), sorted[sorted.size() / 2], sorted.back()}}, {"slowest", slowest}};
+}
+
+}  // namespace
+
 Json training_line(const StepMetrics& step) {
   Json line{{"step", step.step},
             {"phase", step.phase},
@@ -90,6 +102,7 @@ Json training_line(const StepMetrics& step) {
             {"step_s", step.seconds},
             {"data_wait_s", step.data_wait},
             {"memory_bytes", step.memory}};
+  if (!step.rank_seconds.empty()) line["ranks"] = ranks_json(step.rank_seconds);
   if (step.limit_share) line["limit_share"] = *step.limit_share;
   if (step.profile) {
     for (std::size_t i = 0; i < kPartNames.size(); ++i) line["profile"][kPartNames[i]] = step.profile->seconds[i];

@@ -42,6 +42,7 @@ struct StepMetrics {
   double data_wait = 0;               ///< Seconds.
   std::optional<double> limit_share;  ///< Achieved FLOP/s as a share of this machine's peak.
   std::uint64_t memory = 0;           ///< Bytes.
+  std::vector<double> rank_seconds;   ///< That each rank computed; empty: there is one.
 
   std::optional<Profile> profile;      ///< The step's seconds by part.
   std::optional<LedgerCounts> ledger;  ///< Present if details are due: the line then has the experts' details, too.

@@ -30,6 +30,7 @@ constexpr const char* kVocabulary = "vocab.model";
 constexpr const char* kIdentity = "run.json";
 constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
+constexpr const char* kStop = "stop";
 
 /// Empty if there is no such file.
 std::string read(const fs::path& path) {
@@ -93,6 +94,7 @@ RunFolder::RunFolder(fs::path path, const RunFiles& texts, const fs::path& vocab
                     path_.string()));
   }
   lock_ = lock_run(path_);
+  fs::remove(path_ / kStop);
   try {
     remove_temporary_files(path_);
     if (begun) {
@@ -164,6 +166,15 @@ void RunFolder::write_texts(const RunFiles& texts) {
     if (name != kRunText) write(name, text);
   for (const auto& [name, text] : texts)
     if (name == kRunText) write(name, text);
+}
+
+void ask_to_stop(const fs::path& run_folder) {
+  write_file_atomically(run_folder / kStop, "");
+}
+
+bool is_asked_to_stop(const fs::path& run_folder) {
+  std::error_code none;
+  return fs::exists(run_folder / kStop, none);
 }
 
 bool holds_run(const fs::path& run_folder) {

@@ -25,6 +25,8 @@ std::string run_hash(const RunFiles& texts);
 ///   metrics.jsonl, rejects.jsonl, positions.jsonl, train.log
 ///   events.out.tfevents.*             for TensorBoard: see event_log.h
 ///   checkpoints/step-NNNNNN/          see checkpoint.h
+///   ranks/                            logs and states of several processes: trainer/distributed/
+///   stop                              a wish to end, until it is seen
 ///   summary.json, changes.jsonl       how it ended; what was changed when it was resumed
 ///   report.html, mixing.json          only where `millrace report` was asked for them
 /// One process at a time holds a run folder; the destructor releases the lock.
@@ -77,6 +79,10 @@ class RunFolder {
   int lock_ = -1;
   Changes changes_;
 };
+
+/// Asks whoever trains the run in this folder, on any machine, to end it between two steps. Throws std::system_error.
+void ask_to_stop(const std::filesystem::path& run_folder);
+bool is_asked_to_stop(const std::filesystem::path& run_folder);
 
 /// True if a run was begun in this folder.
 bool holds_run(const std::filesystem::path& run_folder);

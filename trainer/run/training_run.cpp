@@ -23,7 +23,9 @@
 #include "trainer/backend/open_device.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/config/train_keys.h"
+#include "trainer/distributed/run_folder_check.h"
 #include "trainer/optimizer/learning_rate.h"
+#include "trainer/ranked/replica.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/held_out_set.h"
 #include "trainer/run/open_files.h"
@@ -198,9 +200,11 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
   set_compute_threads(options_.threads);
   require_threads(2 * compute_threads() + kOtherThreads);
   shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
-  memory_.emplace(memory_question(run_, shards_.corpora, vocabulary_path_, compute_threads()));
+  arrange_ranks();
+  memory_.emplace(memory_question(run_, shards_.corpora, vocabulary_path_, compute_threads(), train_of_rank_));
   const bool has_stored_rows = !options_.rows.empty();
   if (!has_stored_rows) hooks_.on_memory(run_, *memory_, machine_);
+  refuse_what_ranks_have_no_memory_for();
   require_open_files(kOtherFiles + open_shards(run_.stream, shards_.corpora));
   if (!has_stored_rows) return;
   const auto batch_rows = static_cast<std::uint64_t>(run_.train.batch_rows);
@@ -212,6 +216,36 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
                                                                            .batch_rows = run_.train.batch_rows});
   memory_->pipeline = stored_->memory_bytes();
   hooks_.on_memory(run_, *memory_, machine_);
+}
+
+/// Throws ConfigError if the ranks do not fit the run.
+void TrainingRun::arrange_ranks() {
+  train_of_rank_ = run_.train;
+  const RankedRun& job = options_.ranks;
+  if (job.ranks == nullptr) {
+    if (!options_.grid.empty())
+      throw ConfigError("--grid arranges several ranks, and this process is alone: start it with mpirun");
+    return;
+  }
+  const GridWish wish = options_.grid.empty() ? run_.grid : parse_grid(options_.grid, "--grid", run_.grid);
+  grid_ = process_grid(wish, job.ranks->size(), run_.model, run_.train);
+  if (const std::string fault = fault_of_grid(*grid_); !fault.empty()) throw ConfigError(fault);
+  if (run_.train.device != "cpu")
+    throw ConfigError(
+        fmt::format("{}: [train] device is \"{}\": several ranks train on processors only, since a card a "
+                    "rank was never tried; use one process, or device = \"cpu\"",
+                    run_.file.string(), run_.train.device));
+  train_of_rank_ = training_of_rank(run_.train, grid_->data);
+}
+
+/// Throws ConfigError with what each machine's ranks take, and what it has.
+void TrainingRun::refuse_what_ranks_have_no_memory_for() const {
+  if (options_.ranks.ranks == nullptr) return;
+  const MemoryPlan plan = memory();
+  const std::uint64_t at_rank_0 = plan.checkpoint + plan.pipeline;
+  if (const std::string fault = fault_of_memory(options_.ranks.facts, plan.total() - at_rank_0, at_rank_0);
+      !fault.empty())
+    throw ConfigError(fmt::format("{}: {}", run_.file.string(), fault));
 }
 
 std::uint64_t TrainingRun::total_steps() const {
@@ -226,6 +260,8 @@ void TrainingRun::begin() {
                          .origin = asked_origin_,
                          .changes = [this] { return run_differences(begun_as(), run_, shards_.same_shards); },
                          .shards = shards_.record});
+  if (options_.ranks.ranks != nullptr)
+    tell_run(*options_.ranks.ranks, options_.ranks.facts, {run_dir_, run_.train.stall_seconds});
 }
 
 void TrainingRun::make_ready() {
@@ -320,6 +356,7 @@ TrainSetup TrainingRun::setup() {
   setup.identity = identity_;
   setup.settings = {.files = run_.resolved, .keys = keys_of(run_)};
   setup.profile = options_.profile;
+  setup.ranks = options_.ranks.ranks;
   return setup;
 }
 
@@ -377,7 +414,7 @@ void TrainingRun::train(const Told& told) {
   TrainLoop::Hooks hooks;
   hooks.next_batch = [this] { return source_->next(); };
   hooks.stream_end = [this] { return source_->end(); };
-  hooks.interrupted = hooks_.interrupted;
+  hooks.interrupted = [this] { return hooks_.interrupted() || is_asked_to_stop(folder_->path()); };
   hooks.on_phase = told.on_phase;
   hooks.on_step = told.on_step;
   hooks.on_evaluation = told.on_evaluation;

@@ -15,6 +15,9 @@
 #include "pipeline/rows/batch_source.h"
 #include "stages/tokenizer/vocabulary.h"
 #include "trainer/config/run_config.h"
+#include "trainer/distributed/communicator.h"
+#include "trainer/distributed/process_grid.h"
+#include "trainer/distributed/rank_facts.h"
 #include "trainer/loop/train_loop.h"
 #include "trainer/plan/machine_memory.h"
 #include "trainer/plan/memory_plan.h"
@@ -23,6 +26,12 @@
 #include "trainer/run/run_shards.h"
 
 namespace millrace {
+
+/// The ranks that train a run together, as rank 0 sees them.
+struct RankedRun {
+  Communicator* ranks = nullptr;  ///< Null: there are none.
+  std::vector<RankFacts> facts;   ///< By rank.
+};
 
 /// A run from its file to its summary, in stages that are called once and in this order: open, begin, make ready,
 /// train, summarize. The shards are listed once, when the run is opened. One thread, the model's; logs through spdlog.
@@ -39,6 +48,8 @@ class TrainingRun {
     bool profile = false;
     int threads = 0;  ///< For computing, and as many for reading; 0: all cores.
     std::string program_version;
+    RankedRun ranks = {};   ///< None: this process trains alone.
+    std::string grid = {};  ///< How they are arranged, as parse_grid() reads it.
   };
   struct Hooks {
     std::function<Vocabulary(const std::filesystem::path&)> open_vocabulary = [](const std::filesystem::path& file) {
@@ -69,7 +80,9 @@ class TrainingRun {
   MemoryPlan memory() const { return plan_memory(*memory_); }
   const MachineMemory& machine() const { return machine_; }
   const RunOrigin& origin() const { return origin_; }
-  std::uint64_t total_steps() const;  ///< Done at the end, those of the origin included.
+  const RankedRun& ranks() const { return options_.ranks; }
+  const std::optional<ProcessGrid>& grid() const { return grid_; }  ///< None where there is one rank.
+  std::uint64_t total_steps() const;                                ///< Done at the end, those of the origin included.
 
   /// Creates the run folder, or reopens it. Throws as RunFolder does. From now on a log can be written there.
   void begin();
@@ -93,6 +106,8 @@ class TrainingRun {
 
  private:
   const RunConfig& begun_as();
+  void arrange_ranks();
+  void refuse_what_ranks_have_no_memory_for() const;
   std::vector<HeldOutTokens> held_out();
   TrainSetup setup();
   void load_origin();
@@ -111,6 +126,8 @@ class TrainingRun {
   const MachineMemory machine_;
   RunOrigin asked_origin_;  ///< As --from says.
   RunOrigin origin_;        ///< Of the run: when it is resumed, as its folder says.
+  std::optional<ProcessGrid> grid_;
+  TrainConfig train_of_rank_;  ///< As rank 0 trains: with its part of the lanes.
   std::optional<MemoryQuestion> memory_;
   RunShards shards_;
   std::unique_ptr<StoredRows> stored_;  ///< Empty once they are the source.

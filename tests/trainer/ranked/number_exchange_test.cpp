@@ -1,0 +1,91 @@
+#include "trainer/ranked/number_exchange.h"
+
+#include <cstring>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "model/cpu/cpu_device.h"
+#include "tests/model/test_support.h"
+#include "tests/trainer/distributed/thread_ranks.h"
+
+namespace millrace {
+namespace {
+
+using namespace test;
+
+/// Of every rank: numbers that lie apart, and each rank's share of them, in runs of uneven length.
+struct Numbers {
+  std::vector<float> all;
+  Shares shares;
+
+  Numbers(int ranks, std::size_t count, std::uint64_t seed) : all(count), shares(static_cast<std::size_t>(ranks)) {
+    for (std::size_t i = 0; i < count; ++i) all[i] = static_cast<float>(uniform(seed, i) - 0.5);
+    std::size_t first = 0;
+    for (std::size_t owner = 0; first < count; ++owner) {
+      const std::size_t size = std::min(count - first, 1 + static_cast<std::size_t>(uniform(77, owner) * 5000));
+      shares[(owner * owner + 1) % shares.size()].emplace_back(all.data() + first, size);
+      first += size;
+    }
+  }
+};
+
+std::vector<float> tree(const std::vector<std::vector<float>>& parts, std::size_t first, std::size_t count) {
+  if (count == 1) return parts[first];
+  std::vector<float> sum = tree(parts, first, count / 2);
+  const std::vector<float> right = tree(parts, first + count / 2, count / 2);
+  for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += right[i];
+  return sum;
+}
+
+TEST(NumberExchange, AddsInTheTreesOrderAtTheOwnersAndGivesToAll) {
+  constexpr std::size_t kCount = 100'003;
+  for (const int ranks : {1, 2, 4, 8}) {
+    SCOPED_TRACE(ranks);
+    std::vector<std::vector<float>> parts;
+    for (int rank = 0; rank < ranks; ++rank)
+      parts.push_back(Numbers(ranks, kCount, static_cast<std::uint64_t>(rank)).all);
+    const std::vector<float> expected = tree(parts, 0, parts.size());
+    with_ranks(ranks, [&](Communicator& all) {
+      CpuDevice device(Precision::f32);
+      Numbers numbers(ranks, kCount, static_cast<std::uint64_t>(all.rank()));
+      add_up_shares(all, device, numbers.shares);
+      for (const Piece& piece : numbers.shares[static_cast<std::size_t>(all.rank())]) {
+        const auto place = static_cast<std::size_t>(piece.data() - numbers.all.data());
+        EXPECT_EQ(std::memcmp(piece.data(), expected.data() + place, piece.size_bytes()), 0);
+      }
+      give_shares(all, numbers.shares);
+      EXPECT_EQ(numbers.all, expected);
+    });
+  }
+}
+
+TEST(NumberExchange, BringsSharesHomeAndSendsThemOut) {
+  constexpr std::size_t kCount = 20'000;
+  constexpr int kRanks = 4;
+  std::vector<float> home(kCount);
+  with_ranks(kRanks, [&](Communicator& all) {
+    Numbers numbers(kRanks, kCount, static_cast<std::uint64_t>(all.rank()));
+    bring_shares_home(all, numbers.shares);
+    if (all.rank() == 0) {
+      home = numbers.all;
+      for (float& number : numbers.all) number = -number;
+    }
+    send_shares_out(all, numbers.shares);
+    const Numbers before(kRanks, kCount, static_cast<std::uint64_t>(all.rank()));
+    const auto own = static_cast<std::size_t>(all.rank());
+    for (std::size_t i = 0; i < numbers.shares[own].size(); ++i)
+      for (std::size_t k = 0; k < numbers.shares[own][i].size(); ++k)
+        ASSERT_EQ(numbers.shares[own][i][k], -before.shares[own][i][k]);
+  });
+  for (int rank = 0; rank < kRanks; ++rank) {
+    const Numbers theirs(kRanks, kCount, static_cast<std::uint64_t>(rank));
+    for (const Piece& piece : theirs.shares[static_cast<std::size_t>(rank)]) {
+      const auto place = static_cast<std::size_t>(piece.data() - theirs.all.data());
+      ASSERT_EQ(std::memcmp(piece.data(), home.data() + place, piece.size_bytes()), 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace millrace

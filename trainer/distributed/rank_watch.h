@@ -1,0 +1,53 @@
+#pragma once
+
+#include <condition_variable>
+#include <filesystem>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "trainer/distributed/activity.h"
+#include "trainer/distributed/communicator.h"
+#include "trainer/distributed/rank_facts.h"
+#include "trainer/distributed/rank_status.h"
+
+namespace millrace {
+
+/// A thread that writes a rank's status file every second, and finds out when the job hangs: an exchange that lasts
+/// longer than `stall_seconds`, or a rank that has not written its own file for so long.
+class RankWatch {
+ public:
+  struct Options {
+    std::filesystem::path run_folder;
+    double stall_seconds = 0;
+    std::function<std::uint64_t()> memory = [] { return std::uint64_t{0}; };  ///< Resident bytes.
+    /// Called once, on the thread, with who waits for whom; is to end the job.
+    std::function<void(const std::string&)> on_stall;
+  };
+  RankWatch(const Communicator& ranks, std::vector<RankFacts> facts, Options options);
+  ~RankWatch();  ///< Says in the file that the rank has ended.
+  RankWatch(const RankWatch&) = delete;
+  RankWatch& operator=(const RankWatch&) = delete;
+
+ private:
+  void run();
+  RankStatus status(const Activity::State& state) const;
+  std::vector<int> watched(const RankStatus& mine) const;
+
+  const Communicator& ranks_;
+  const std::vector<RankFacts> facts_;
+  const Options options_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  bool ends_ = false;
+  std::thread thread_;
+};
+
+/// What is wrong, in words; empty: nothing. `mine`: of the rank that asks, whose activity is of this kind; `others`: of
+/// those that it hears, by rank, as far as they have a file; `began`: when the watch did.
+std::string stall_of(const RankStatus& mine, Activity::Kind kind, const std::vector<RankStatus>& others, double now,
+                     double began, double stall_seconds);
+
+}  // namespace millrace

@@ -1,0 +1,100 @@
+#include "trainer/ranked/follow_orders.h"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <vector>
+
+#include "trainer/backend/open_device.h"
+#include "trainer/distributed/orders.h"
+#include "trainer/ranked/batch_feed.h"
+#include "trainer/ranked/replica.h"
+#include "trainer/ranked/step_results.h"
+#include "trainer/ranked/training_text.h"
+
+namespace millrace {
+namespace {
+
+/// This rank's part of a step: RankedBackend::forward_backward().
+void step(Replica& replica, const Order& order) {
+  Communicator& ranks = replica.ranks();
+  std::vector<std::vector<std::byte>> rows(order.count, std::vector<std::byte>(order.size));
+  std::vector<std::optional<Pending>> coming;
+  for (std::vector<std::byte>& one : rows) coming.emplace_back(ranks.receive(one, 0));
+  const auto wait_for = [&](std::size_t i) {
+    if (coming[i]) ranks.wait(*coming[i]);
+    coming[i].reset();
+  };
+  const StepResults results = replica.compute({.count = order.count,
+                                               .share = order.a,
+                                               .rows =
+                                                   [&](std::size_t i) {
+                                                     wait_for(i);
+                                                     return batch_in(rows[i]);
+                                                   },
+                                               .done = {}});
+  for (std::size_t i = 0; i < coming.size(); ++i) wait_for(i);
+  ranks.activity().begin(Activity::Kind::exchanges, "rank 0 to take results");
+  const std::vector<std::byte> bytes = bytes_of_results(results);
+  const auto size = static_cast<std::uint64_t>(bytes.size());
+  ranks.wait(ranks.send(bytes_of_value(size), 0));
+  ranks.wait(ranks.send(bytes, 0));
+  std::uint64_t is_stopped = 0;
+  ranks.wait(ranks.broadcast(writable_bytes_of_value(is_stopped), 0));
+  if (is_stopped == 0) replica.add_up();
+}
+
+std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text) {
+  const auto [model, train] = training_in(text);
+  return std::make_unique<Replica>(ranks, open_device(train.device, device_settings(train), "train.device"), model,
+                                   train);
+}
+
+}  // namespace
+
+void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
+  std::unique_ptr<Replica> replica;
+  const auto made = [&]() -> Replica& {
+    if (!replica) throw std::logic_error("an order for a model that was not made");
+    return *replica;
+  };
+  std::string text;
+  while (true) {
+    const Order order = take_order(ranks, text);
+    switch (order.kind) {
+      case OrderKind::begin:
+        hooks.begin(text);
+        break;
+      case OrderKind::make:
+        replica = make(ranks, text);
+        break;
+      case OrderKind::settings: {
+        const auto [model, train] = training_in(text);
+        made().follow(model, train);
+        break;
+      }
+      case OrderKind::values:
+        made().take_values();
+        break;
+      case OrderKind::step:
+        step(made(), order);
+        break;
+      case OrderKind::norm:
+        made().gradient_norm();
+        break;
+      case OrderKind::update:
+        made().update(order.a, order.b);
+        break;
+      case OrderKind::home:
+        made().bring_home();
+        break;
+      case OrderKind::end:
+        return;
+    }
+  }
+}
+
+}  // namespace millrace

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "model/device/device.h"
+#include "model/tensor.h"
+#include "trainer/distributed/communicator.h"
+
+namespace millrace {
+
+/// Consecutive f32 numbers in the memory of this process.
+using Piece = std::span<float>;
+
+/// The runs of each rank's share, in one order: as many numbers on every rank. Of gradients, or of values.
+using Shares = std::vector<std::vector<Piece>>;
+
+/// Adds up each share over all ranks at the rank that owns it, as neighbouring ranks, neighbouring pairs of them, and
+/// so on: the order of LaneSums. Other ranks' numbers stay as they are. By buckets of some megabytes, so that memory is
+/// bounded. REQUIRES: the number of ranks is a power of two.
+void add_up_shares(Communicator& ranks, Device& device, const Shares& shares);
+
+/// Gives each share from its owner to all ranks.
+void give_shares(Communicator& ranks, const Shares& shares);
+
+/// Gives each share from its owner to rank 0.
+void bring_shares_home(Communicator& ranks, const Shares& shares);
+
+/// Gives what rank 0 has of each share to its owner.
+void send_shares_out(Communicator& ranks, const Shares& shares);
+
+}  // namespace millrace

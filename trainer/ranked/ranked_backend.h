@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "trainer/backend/training_backend.h"
+#include "trainer/distributed/communicator.h"
+#include "trainer/ranked/replica.h"
+
+namespace millrace {
+
+/// Rank 0's side of a model that several ranks train: it has the data, computes its own part of the micro-batches,
+/// hands the others out as orders, and gets their results back. The same bits as LocalBackend with the same lanes. The
+/// others run follow_orders() meanwhile.
+class RankedBackend : public TrainingBackend {
+ public:
+  /// Tells the others to make their part of the model. Weights are 0. Throws ConfigError as make_optimizer.
+  RankedBackend(Communicator& ranks, std::unique_ptr<Device> device, const ModelConfig& model,
+                const TrainConfig& train);
+
+  void forward_backward(const MicroBatches& batches) override;
+  double gradient_norm() override;
+  UpdateNorms update(double learning_rate, double gradient_factor) override;
+  TokenScores score(const TokenBatch& batch) override { return replica_.local().score(batch); }
+  void follow(const ModelConfig& model, const TrainConfig& train) override;
+  void measure(Profile* profile) override { replica_.local().measure(profile); }
+
+  Device& device() override { return replica_.local().device(); }
+  const Parameters& parameters() const override { return replica_.local().parameters(); }
+  Optimizer& optimizer() override { return replica_.local().optimizer(); }
+  void initialize(const UniformNumbers& uniform) override { replica_.local().initialize(uniform); }
+  void values_changed() override;
+  void bring_home() override;
+
+  std::vector<double> compute_seconds() const override { return compute_seconds_; }
+
+ private:
+  Communicator& ranks_;
+  Replica replica_;
+  std::vector<double> compute_seconds_;
+};
+
+}  // namespace millrace
