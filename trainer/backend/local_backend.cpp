@@ -16,10 +16,14 @@ LaneShape lanes_of(const TrainConfig& train) {
 }  // namespace
 
 LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train)
+    : LocalBackend(std::move(device), model, train, {whole_parameters(parameter_specs(model)), nullptr}) {}
+
+LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train,
+                           const OwnedParts& owned)
     : device_(std::move(device)),
       memory_(*device_, parameter_specs(model), ParameterMemory::Gradients::allocated, lanes_of(train).more()),
       sums_(*device_, memory_, lanes_of(train)),
-      optimizer_(make_optimizer(train, *device_, memory_.views())),
+      optimizer_(make_optimizer(train, *device_, memory_.views(), owned)),
       model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no) {
   refuse_what_it_cannot(*device_, model);
 }

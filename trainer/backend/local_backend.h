@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "model/config/model_config.h"
+#include "model/optimizer/owned_parts.h"
 #include "trainer/backend/lane_sums.h"
 #include "trainer/backend/training_backend.h"
 #include "trainer/config/train_config.h"
@@ -13,8 +14,10 @@ namespace millrace {
 /// The whole model on one device of this process.
 class LocalBackend : public TrainingBackend {
  public:
-  /// Weights are 0. Throws ConfigError as make_optimizer.
+  /// Weights are 0. The optimizer updates everything, or what is owned here. Throws ConfigError as make_optimizer.
   LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train);
+  LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train,
+               const OwnedParts& owned);
 
   void forward_backward(const MicroBatches& batches) override;
   double gradient_norm() override { return optimizer_->gradient_norm(); }

@@ -47,6 +47,14 @@ void step(Replica& replica, const Order& order) {
   if (is_stopped == 0) replica.add_up();
 }
 
+/// An update that is refused is so on all ranks: rank 0 says it.
+void update(Replica& replica, const Order& order) {
+  try {
+    replica.update(order.count, order.a, order.b);
+  } catch (const NotFiniteUpdate&) {
+  }
+}
+
 std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text) {
   const auto [model, train] = training_in(text);
   return std::make_unique<Replica>(ranks, open_device(train.device, device_settings(train), "train.device"), model,
@@ -86,7 +94,7 @@ void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
         made().gradient_norm();
         break;
       case OrderKind::update:
-        made().update(order.a, order.b);
+        update(made(), order);
         break;
       case OrderKind::home:
         made().bring_home();

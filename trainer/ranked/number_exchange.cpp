@@ -54,7 +54,7 @@ Tensor tensor_of(std::span<float> numbers) {
 /// A bucket of each share.
 class Rounds {
  public:
-  Rounds(const Shares& shares, std::size_t ranks) : shares_(shares), most_(std::max<std::size_t>(kBucket / ranks, 1)) {
+  Rounds(const Shares& shares, std::size_t ranks) : shares_(shares), most_(numbers_of_a_bucket(ranks)) {
     for (const std::vector<Piece>& runs : shares) longest_ = std::max(longest_, size_of(runs));
   }
   std::size_t count() const { return (longest_ + most_ - 1) / most_; }
@@ -99,6 +99,10 @@ void add_tree(Device& device, std::vector<std::vector<float>>& from, std::size_t
 }
 
 }  // namespace
+
+std::size_t numbers_of_a_bucket(std::size_t ranks) {
+  return std::max<std::size_t>(kBucket / ranks, 1);
+}
 
 void add_up_shares(Communicator& ranks, Device& device, const Shares& shares) {
   const auto count = static_cast<std::size_t>(ranks.size());

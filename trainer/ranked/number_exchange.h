@@ -16,6 +16,9 @@ using Piece = std::span<float>;
 /// The runs of each rank's share, in one order: as many numbers on every rank. Of gradients, or of values.
 using Shares = std::vector<std::vector<Piece>>;
 
+/// So many numbers of each share go at once among so many ranks.
+std::size_t numbers_of_a_bucket(std::size_t ranks);
+
 /// Adds up each share over all ranks at the rank that owns it, as neighbouring ranks, neighbouring pairs of them, and
 /// so on: the order of LaneSums. Other ranks' numbers stay as they are. By buckets of some megabytes, so that memory is
 /// bounded. REQUIRES: the number of ranks is a power of two.

@@ -82,8 +82,10 @@ double RankedBackend::gradient_norm() {
 }
 
 UpdateNorms RankedBackend::update(double learning_rate, double gradient_factor) {
-  const Together together(ranks_, {.kind = OrderKind::update, .a = learning_rate, .b = gradient_factor});
-  return replica_.update(learning_rate, gradient_factor);
+  const std::uint64_t updates = replica_.optimizer().updates();
+  const Together together(ranks_,
+                          {.kind = OrderKind::update, .count = updates, .a = learning_rate, .b = gradient_factor});
+  return replica_.update(updates, learning_rate, gradient_factor);
 }
 
 void RankedBackend::follow(const ModelConfig& model, const TrainConfig& train) {

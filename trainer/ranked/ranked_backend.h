@@ -27,7 +27,7 @@ class RankedBackend : public TrainingBackend {
 
   Device& device() override { return replica_.local().device(); }
   const Parameters& parameters() const override { return replica_.local().parameters(); }
-  Optimizer& optimizer() override { return replica_.local().optimizer(); }
+  Optimizer& optimizer() override { return replica_.optimizer(); }
   void initialize(const UniformNumbers& uniform) override { replica_.local().initialize(uniform); }
   void values_changed() override;
   void bring_home() override;

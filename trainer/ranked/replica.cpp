@@ -1,21 +1,29 @@
 #include "trainer/ranked/replica.h"
 
+#include <algorithm>
 #include <chrono>
-#include <cstdint>
-#include <exception>
-#include <span>
+#include <cstddef>
+#include <map>
+#include <string>
 #include <utility>
-#include <vector>
 
 #include <fmt/format.h>
 
+#include "model/device/counting_device.h"
 #include "model/stop.h"
+#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/ranked/ownership.h"
 
 namespace millrace {
 namespace {
 
 Piece numbers_of(const Tensor& tensor) {
   return {static_cast<float*>(tensor.data), static_cast<std::size_t>(tensor.size())};
+}
+
+/// Pieces of the same sizes.
+void copy(const std::vector<Piece>& from, const std::vector<Piece>& to) {
+  for (std::size_t i = 0; i < from.size(); ++i) std::ranges::copy(from[i], to[i].begin());
 }
 
 }  // namespace
@@ -27,17 +35,45 @@ TrainConfig training_of_rank(TrainConfig train, int ranks) {
 
 Replica::Replica(Communicator& ranks, std::unique_ptr<Device> device, const ModelConfig& model,
                  const TrainConfig& train)
-    : ranks_(ranks), local_(std::move(device), model, training_of_rank(train, ranks.size())) {}
+    : ranks_(ranks),
+      train_(train),
+      owners_(ownership(parameter_specs(model), ranks.size())),
+      sums_(ranks, parameter_specs(model), owners_),
+      local_(std::move(device), model, training_of_rank(train, ranks.size()),
+             OwnedParts{owners_[static_cast<std::size_t>(ranks.rank())], &sums_}),
+      whole_(is_home() ? make_optimizer(train, local_.device(), local_.parameters()) : nullptr) {}
 
-Shares Replica::value_shares() const {
-  Shares shares(static_cast<std::size_t>(ranks_.size()));
-  for (const Parameter& parameter : local_.parameters().all) shares[0].push_back(numbers_of(parameter.value));
+Shares Replica::shares_of(Tensor Parameter::*tensor) const {
+  Shares shares(owners_.size());
+  for (std::size_t owner = 0; owner < owners_.size(); ++owner)
+    for (const ParameterPart& part : owners_[owner])
+      shares[owner].push_back(numbers_of(part_of(local_.parameters().all[part.parameter].*tensor, part)));
   return shares;
 }
 
-Shares Replica::gradient_shares() const {
-  Shares shares(static_cast<std::size_t>(ranks_.size()));
-  for (const Parameter& parameter : local_.parameters().all) shares[0].push_back(numbers_of(parameter.gradient));
+std::vector<Piece> Replica::own_state() {
+  std::vector<Piece> pieces;
+  for (const StateTensor& tensor : local_.optimizer().state()) pieces.push_back(numbers_of(tensor.data));
+  return pieces;
+}
+
+/// What state an owner has is told by an optimizer of its parts that has no memory.
+Shares Replica::state_shares() {
+  Shares shares(owners_.size());
+  if (!is_home()) {
+    shares[static_cast<std::size_t>(ranks_.rank())] = own_state();
+    return shares;
+  }
+  std::map<std::string, Piece> whole;
+  for (const StateTensor& tensor : whole_->state()) whole[tensor.name] = numbers_of(tensor.data);
+  for (std::size_t owner = 0; owner < owners_.size(); ++owner) {
+    CountingDevice device(local_.device().precision(), true);
+    const auto optimizer = make_optimizer(train_, device, local_.parameters(), {owners_[owner], &sums_});
+    for (const StateTensor& tensor : optimizer->state())
+      shares[owner].push_back(
+          whole.at(tensor.name)
+              .subspan(static_cast<std::size_t>(tensor.first), static_cast<std::size_t>(tensor.size())));
+  }
   return shares;
 }
 
@@ -71,29 +107,22 @@ StepResults Replica::compute(const MicroBatches& batches) {
 
 void Replica::add_up() {
   ranks_.activity().begin(Activity::Kind::exchanges, "gradients");
-  add_up_shares(ranks_, local_.device(), gradient_shares());
+  add_up_shares(ranks_, local_.device(), shares_of(&Parameter::gradient));
 }
 
 double Replica::gradient_norm() {
-  return is_owner() ? local_.gradient_norm() : 0;
+  ranks_.activity().begin(Activity::Kind::exchanges, "sums of gradients");
+  return local_.gradient_norm();
 }
 
-UpdateNorms Replica::update(double learning_rate, double gradient_factor) {
-  UpdateNorms norms;
-  std::exception_ptr refusal;
-  ranks_.activity().begin(is_owner() ? Activity::Kind::works : Activity::Kind::exchanges, "weights");
-  try {
-    if (is_owner()) norms = local_.update(learning_rate, gradient_factor);
-  } catch (const NotFiniteUpdate&) {
-    refusal = std::current_exception();
-  }
+UpdateNorms Replica::update(std::uint64_t updates, double learning_rate, double gradient_factor) {
+  ranks_.activity().begin(Activity::Kind::exchanges, "sums of the update");
+  local_.optimizer().set_updates(updates);
+  const UpdateNorms norms = local_.update(learning_rate, gradient_factor);
+  if (is_home()) whole_->set_updates(updates + 1);
   ranks_.activity().begin(Activity::Kind::exchanges, "weights");
-  std::uint64_t is_refused = refusal ? 1 : 0;
-  ranks_.wait(ranks_.broadcast(writable_bytes_of_value(is_refused), 0));
-  if (refusal) std::rethrow_exception(refusal);
-  if (is_refused != 0) return norms;
-  give_shares(ranks_, value_shares());
-  if (!is_owner()) local_.values_changed();
+  give_shares(ranks_, shares_of(&Parameter::value));
+  local_.values_changed();
   return norms;
 }
 
@@ -103,10 +132,20 @@ void Replica::follow(const ModelConfig& model, const TrainConfig& train) {
 
 void Replica::take_values() {
   ranks_.activity().begin(Activity::Kind::exchanges, "weights");
-  give_shares(ranks_, value_shares());
+  Shares values(owners_.size());
+  for (const Parameter& parameter : local_.parameters().all) values[0].push_back(numbers_of(parameter.value));
+  give_shares(ranks_, values);
+  const Shares state = state_shares();
+  send_shares_out(ranks_, state);
+  if (is_home()) copy(state[0], own_state());
   local_.values_changed();
 }
 
-void Replica::bring_home() {}
+void Replica::bring_home() {
+  ranks_.activity().begin(Activity::Kind::exchanges, "the optimizer's state");
+  const Shares state = state_shares();
+  bring_shares_home(ranks_, state);
+  if (is_home()) copy(own_state(), state[0]);
+}
 
 }  // namespace millrace
