@@ -89,6 +89,7 @@ int run(int argc, char** argv) {
   add_export(app);
   add_import(app);
   add_report(app);
+  add_plan_cluster(app);
   add_status(app);
   add_stop(app);
   watch_for_interrupt();

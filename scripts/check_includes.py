@@ -71,8 +71,8 @@ ROOMS = {
     "trainer/loop": "stages stages/io pipeline pipeline/keys pipeline/rows model model/config model/device model/transformer "
                     "model/optimizer trainer trainer/config trainer/weights trainer/optimizer trainer/backend trainer/distributed trainer/ranked trainer/evaluation "
                     "trainer/metrics trainer/checkpoint",
-    "trainer/plan": "model/config model/device model/parameters model/optimizer model/cost trainer/config "
-                    "trainer/optimizer trainer/metrics",
+    "trainer/plan": "stages pipeline/keys model model/config model/device model/parameters model/pass model/optimizer model/cost trainer/config "
+                    "trainer/optimizer trainer/cluster trainer/distributed trainer/ranked trainer/metrics",
     "trainer/run": "stages stages/io stages/tokenizer stages/shards pipeline pipeline/keys pipeline/config pipeline/corpora "
                    "pipeline/reading pipeline/rows pipeline/stream pipeline/formats pipeline/export model/config model/device model/cost trainer/config trainer/weights "
                    "trainer/optimizer trainer/backend trainer/distributed trainer/ranked trainer/evaluation trainer/metrics trainer/checkpoint trainer/loop trainer/plan",

@@ -27,6 +27,7 @@ void add_logits(CLI::App& app);
 void add_export(CLI::App& app);
 void add_import(CLI::App& app);
 void add_report(CLI::App& app);
+void add_plan_cluster(CLI::App& app);
 void add_status(CLI::App& app);
 void add_stop(CLI::App& app);
 

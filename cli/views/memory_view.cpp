@@ -31,6 +31,21 @@ std::string human(std::uint64_t bytes) {
 
 }  // namespace
 
+std::string memory_parts_table(const MemoryPlan& plan, std::uint64_t exchange) {
+  TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
+  for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
+  if (exchange > 0) table.add({"exchange", human(exchange), "on its way to other ranks and from them"});
+  table.add({"together", human(plan.total() + exchange), ""});
+  if (plan.on_card) table.add({"on the card", human(plan.card()), "the first four"});
+  return table.text();
+}
+
+Json memory_parts_json(const MemoryPlan& plan) {
+  Json json;
+  for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
+  return json;
+}
+
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
   TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
   for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
@@ -56,8 +71,7 @@ std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine) {
 }
 
 Json memory_json(const MemoryPlan& plan, const MachineMemory& machine) {
-  Json json;
-  for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
+  Json json = memory_parts_json(plan);
   json["total"] = plan.total();
   if (plan.on_card) {
     json["on_card"] = plan.card();

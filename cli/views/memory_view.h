@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include <nlohmann/json_fwd.hpp>
@@ -8,6 +9,11 @@
 #include "trainer/plan/memory_plan.h"
 
 namespace millrace {
+
+/// One line per part, and together. `exchange`: bytes on their way between ranks.
+std::string memory_parts_table(const MemoryPlan& plan, std::uint64_t exchange);
+/// {"weights", .., "program"}: bytes.
+nlohmann::ordered_json memory_parts_json(const MemoryPlan& plan);
 
 /// One line per part, then the total and the memory of the machine.
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine);

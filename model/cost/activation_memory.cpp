@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "model/cpu/cpu_attention.h"
+#include "model/device/buffer.h"
 #include "model/device/counting_device.h"
 #include "model/parameters/parameter.h"
 
@@ -23,6 +24,10 @@ struct Rows {
     return {rows, length, tokens.data(), tokens.data(), weights.data(), nullptr, nullptr};
   }
 };
+
+std::uint64_t positions_of(const PassShape& shape) {
+  return static_cast<std::uint64_t>(shape.rows) * static_cast<std::uint64_t>(shape.length);
+}
 
 /// Lists that the host keeps: the layout, the routers' counts, the head's positions with loss.
 std::uint64_t host_bytes(const ModelConfig& config, std::uint64_t positions) {
@@ -48,13 +53,24 @@ std::uint64_t attention_bytes_on_card(const ModelConfig& config, const PassShape
   return 2 * at_once * a_row * sizeof(float);
 }
 
+/// Whether more pairs of tokens and choices would be counted than 32 bits hold; no machine holds half as many.
+bool has_too_many_pairs(const ModelConfig& config, const PassShape& shape) {
+  constexpr double kMostPairs = 0x1p30;
+  const double positions = static_cast<double>(shape.rows) * shape.length;
+  return positions * std::min(config.router_topk, config.num_experts) > kMostPairs;
+}
+
+/// Of attention, outside of what a device is asked for.
+std::uint64_t attention_bytes(const ModelConfig& config, const PassShape& shape) {
+  return shape.on_card ? attention_bytes_on_card(config, shape)
+                       : static_cast<std::uint64_t>(shape.threads) *
+                             attention_scratch_bytes(shape.length, config.head_dim, shape.precision);
+}
+
 }  // namespace
 
 std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape) {
-  // Pairs of tokens and choices are counted in 32 bits; no machine holds half as many.
-  constexpr double kMostPairs = 0x1p30;
-  const double positions = static_cast<double>(shape.rows) * shape.length;
-  if (positions * std::min(config.router_topk, config.num_experts) > kMostPairs) return kMost;
+  if (has_too_many_pairs(config, shape)) return kMost;
   CountingDevice device(shape.precision, !shape.on_card);
   const ParameterMemory parameters(device, config, ParameterMemory::Gradients::allocated);
   const std::uint64_t before = device.bytes();
@@ -63,10 +79,43 @@ std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape
   TokenScores scores;
   model.forward_backward(rows.batch(shape.rows, shape.length), 1, &scores);
   if (shape.scored_rows > 0) model.score(rows.batch(shape.scored_rows, shape.length));
-  return device.bytes() - before + host_bytes(config, static_cast<std::uint64_t>(positions)) +
-         (shape.on_card ? attention_bytes_on_card(config, shape)
-                        : static_cast<std::uint64_t>(shape.threads) *
-                              attention_scratch_bytes(shape.length, config.head_dim, shape.precision));
+  return device.bytes() - before + host_bytes(config, positions_of(shape)) + attention_bytes(config, shape);
+}
+
+namespace {
+
+/// What a device is asked for.
+std::uint64_t stage_device_bytes(const ModelConfig& config, const PassShape& shape, const LayerRange& layers,
+                                 int at_once) {
+  CountingDevice device(shape.precision, !shape.on_card);
+  const ParameterMemory parameters(device, parameter_specs(config, layers), ParameterMemory::Gradients::allocated);
+  const std::uint64_t before = device.bytes();
+  Transformer model(device, config, parameters.views(), shape.recompute, layers);
+  Rows rows;
+  const TokenBatch batch = rows.batch(shape.rows, shape.length);
+  const auto positions = static_cast<Index>(positions_of(shape));
+  std::vector<Buffer> received;
+  const auto from_neighbour = [&] {
+    return received.emplace_back(device).shaped(positions, config.hidden_size, device.real());
+  };
+  std::vector<Activations> kept;
+  for (int i = 0; i < at_once; ++i)
+    model.forward(batch, layers.has_embedding() ? Tensor{} : from_neighbour(), kept.emplace_back(model));
+  const Tensor gradient = layers.has_head(config) ? Tensor{} : from_neighbour();
+  for (Activations& one : kept) model.backward(gradient, 1, one);
+  return device.bytes() - before;
+}
+
+}  // namespace
+
+/// Each further micro-batch takes as much as the second.
+std::uint64_t stage_activation_bytes(const ModelConfig& config, const PassShape& shape, const LayerRange& layers,
+                                     int at_once) {
+  if (has_too_many_pairs(config, shape)) return kMost;
+  const std::uint64_t one = stage_device_bytes(config, shape, layers, 1);
+  const std::uint64_t further = at_once > 1 ? stage_device_bytes(config, shape, layers, 2) - one : 0;
+  const auto count = static_cast<std::uint64_t>(at_once);
+  return one + (count - 1) * further + count * host_bytes(config, positions_of(shape)) + attention_bytes(config, shape);
 }
 
 }  // namespace millrace

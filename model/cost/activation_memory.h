@@ -25,4 +25,9 @@ struct PassShape {
 /// the layers allocate: change it together with them.
 std::uint64_t activation_bytes(const ModelConfig& config, const PassShape& shape);
 
+/// The same of a stage, some layers of the model, with so many micro-batches between forward and backward at once, and
+/// what its neighbours send it of each. No scores.
+std::uint64_t stage_activation_bytes(const ModelConfig& config, const PassShape& shape, const LayerRange& layers,
+                                     int at_once);
+
 }  // namespace millrace

@@ -67,19 +67,28 @@ Precision precision_of(const TrainConfig& train) {
   return train.precision == "bf16" ? Precision::bf16 : Precision::f32;
 }
 
-std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool recompute) {
+PassShape pass_shape(const MemoryQuestion& question, int micro_rows, bool recompute) {
+  return {.rows = micro_rows,
+          .length = question.sequence_length,
+          .precision = precision_of(question.train),
+          .recompute = recompute ? Recompute::yes : Recompute::no,
+          .scored_rows = scored_rows(question, micro_rows),
+          .threads = question.threads,
+          .on_card = on_card(question.train),
+          .deterministic = question.train.deterministic};
+}
+
+/// What passes take besides: so many rows, oneDNN's packed factors, a card's context.
+std::uint64_t beside_activations(const MemoryQuestion& question, int rows) {
   constexpr std::uint64_t kRowArrays = 5 * sizeof(float);  // RowArrays, a position.
-  const auto positions = static_cast<std::uint64_t>(micro_rows) * static_cast<std::uint64_t>(question.sequence_length);
-  return activation_bytes(question.model, {.rows = micro_rows,
-                                           .length = question.sequence_length,
-                                           .precision = precision_of(question.train),
-                                           .recompute = recompute ? Recompute::yes : Recompute::no,
-                                           .scored_rows = scored_rows(question, micro_rows),
-                                           .threads = question.threads,
-                                           .on_card = on_card(question.train),
-                                           .deterministic = question.train.deterministic}) +
-         positions * kRowArrays +
-         (on_card(question.train) ? 0 : static_cast<std::uint64_t>(question.threads) * kPackedPerThread);
+  const auto positions = static_cast<std::uint64_t>(rows) * static_cast<std::uint64_t>(question.sequence_length);
+  return positions * kRowArrays +
+         (on_card(question.train) ? kCudaContext : static_cast<std::uint64_t>(question.threads) * kPackedPerThread);
+}
+
+std::uint64_t activations(const MemoryQuestion& question, int micro_rows, bool recompute) {
+  return activation_bytes(question.model, pass_shape(question, micro_rows, recompute)) +
+         beside_activations(question, micro_rows);
 }
 
 }  // namespace
@@ -98,11 +107,15 @@ MemoryPlan plan_memory(const MemoryQuestion& question) {
   plan.pipeline = question.pipeline;
   plan.program = kProgram + kVocabularyTimes * question.vocabulary + counts;
   plan.on_card = on_card(train);
-  if (plan.on_card) {
-    plan.program += kCudaProgram;
-    plan.activations += kCudaContext;
-  }
+  if (plan.on_card) plan.program += kCudaProgram;
   return plan;
+}
+
+std::uint64_t stage_activations(const MemoryQuestion& question, const LayerRange& layers, int at_once) {
+  const int micro_rows = micro_rows_of(question.train);
+  return stage_activation_bytes(question.model, pass_shape(question, micro_rows, question.train.recompute), layers,
+                                at_once) +
+         beside_activations(question, at_once * micro_rows);
 }
 
 std::optional<std::string> settings_that_fit(const MemoryQuestion& question, const MachineMemory& machine) {

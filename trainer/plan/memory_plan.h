@@ -5,6 +5,7 @@
 #include <string>
 
 #include "model/config/model_config.h"
+#include "model/parameters/parameter_spec.h"
 #include "trainer/config/train_config.h"
 #include "trainer/plan/machine_memory.h"
 
@@ -44,6 +45,9 @@ struct MemoryPlan {
   }
 };
 MemoryPlan plan_memory(const MemoryQuestion& question);
+
+/// MemoryPlan::activations of a stage, some layers of the model, with so many micro-batches in work at once.
+std::uint64_t stage_activations(const MemoryQuestion& question, const LayerRange& layers, int at_once);
 
 /// Settings with which the run fits into the machine, as command-line options: the largest possible micro_rows, and
 /// recompute only if needed. Nothing: no setting fits.

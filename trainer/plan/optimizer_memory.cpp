@@ -1,6 +1,7 @@
 #include "trainer/plan/optimizer_memory.h"
 
 #include <memory>
+#include <span>
 
 #include "model/device/counting_device.h"
 #include "model/optimizer/optimizer.h"
@@ -9,12 +10,28 @@
 
 namespace millrace {
 
-/// One is made on a device that only counts. Values are in f32 in either precision of training.
+namespace {
+
+/// Of owners that never meet.
+class NoExchange : public PartExchange {
+  void complete(PieceRange /*pieces*/, std::span<double> /*table*/) override {}
+};
+
+}  // namespace
+
 OptimizerMemory optimizer_memory(const TrainConfig& config, const ModelConfig& model) {
+  const std::vector<ParameterSpec> specs = parameter_specs(model);
+  return optimizer_memory(config, specs, whole_parameters(specs));
+}
+
+/// One is made on a device that only counts. Values are in f32 in either precision of training.
+OptimizerMemory optimizer_memory(const TrainConfig& config, const std::vector<ParameterSpec>& specs,
+                                 const std::vector<ParameterPart>& parts) {
   CountingDevice device(Precision::f32, true);
-  const ParameterMemory parameters(device, model, ParameterMemory::Gradients::allocated);
+  const ParameterMemory parameters(device, specs, ParameterMemory::Gradients::allocated);
   const std::uint64_t before = device.bytes();
-  const std::unique_ptr<Optimizer> optimizer = make_optimizer(config, device, parameters.views());
+  NoExchange exchange;
+  const std::unique_ptr<Optimizer> optimizer = make_optimizer(config, device, parameters.views(), {parts, &exchange});
   OptimizerMemory memory;
   for (const StateTensor& tensor : optimizer->state())
     memory.state += static_cast<std::uint64_t>(tensor.size()) * bytes_of(tensor.data.type);

@@ -1,0 +1,125 @@
+// The plan's bytes against those that ranks moved.
+#include <atomic>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include "model/cpu/cpu_device.h"
+#include "tests/model/test_support.h"
+#include "tests/trainer/distributed/thread_ranks.h"
+#include "trainer/distributed/orders.h"
+#include "trainer/optimizer/make_optimizer.h"
+#include "trainer/plan/exchange_plan.h"
+#include "trainer/ranked/follow_orders.h"
+#include "trainer/ranked/ownership.h"
+#include "trainer/ranked/part_sums.h"
+#include "trainer/ranked/ranked_backend.h"
+
+namespace millrace {
+namespace {
+
+constexpr int kRows = 8;
+constexpr int kLength = 16;
+
+/// What all ranks together sent.
+struct Moved {
+  std::atomic<std::uint64_t> all_to_all = 0;
+  std::atomic<std::uint64_t> all_gather = 0;
+  std::atomic<std::uint64_t> send = 0;
+
+  void add(const Traffic& traffic) {
+    all_to_all += traffic.of(Operation::all_to_all).sent;
+    all_gather += traffic.of(Operation::all_gather).sent;
+    send += traffic.of(Operation::send).sent;
+  }
+};
+
+class MovedBytes : public testing::TestWithParam<const char*> {
+ protected:
+  MovedBytes() {
+    train_.optimizer = GetParam();
+    train_.batch_rows = kRows;
+    train_.micro_rows = 1;
+    train_.loss_rows = kRows;
+    train_.lanes = 8;
+    train_.precision = "f32";
+    model_.vocab_size = 2048;  // Some matrices are cut, factored ones among them.
+  }
+  double planned(int ranks, const std::string& name) const {
+    for (const ExchangePlan& exchange :
+         plan_exchanges(read_cluster("cpu-10g"), {.data = ranks}, model_, train_, kLength))
+      if (exchange.name == name) return exchange.bytes();
+    ADD_FAILURE() << name;
+    return 0;
+  }
+
+  /// A step of the whole.
+  void step(int ranks, Moved& moved) const {
+    test::with_ranks(ranks, [&](Communicator& all) {
+      omp_set_num_threads(1);
+      if (all.rank() != 0) {
+        follow_orders(all);
+        moved.add(all.traffic());
+        return;
+      }
+      {
+        RankedBackend backend(all, std::make_unique<CpuDevice>(Precision::f32), model_, train_);
+        backend.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
+        backend.values_changed();
+        const std::uint64_t first_values = all.traffic().of(Operation::all_gather).sent;
+        const test::RandomBatch rows(1, kLength, model_.vocab_size, 3);
+        backend.forward_backward({.count = kRows,
+                                  .share = 1.0 / kRows,
+                                  .rows = [&](std::size_t) { return rows.view(); },
+                                  .done = [](std::size_t, const Losses&, const TokenScores&) {}});
+        backend.gradient_norm();
+        backend.update(0.01, 1);
+        moved.add(all.traffic());
+        moved.all_gather -= first_values;
+      }
+      give_order(all, {.kind = OrderKind::end});
+    });
+  }
+
+  /// The same of the optimizers alone.
+  void update(int ranks, Moved& moved) const {
+    const std::vector<ParameterSpec> specs = parameter_specs(model_);
+    const auto owners = ownership(specs, ranks);
+    test::with_ranks(ranks, [&](Communicator& all) {
+      omp_set_num_threads(1);
+      CpuDevice device(Precision::f32);
+      ParameterMemory memory(device, specs, ParameterMemory::Gradients::allocated);
+      memory.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
+      PartSums sums(all, specs, owners);
+      const auto optimizer =
+          make_optimizer(train_, device, memory.views(), {owners[static_cast<std::size_t>(all.rank())], &sums});
+      optimizer->gradient_norm();
+      optimizer->update(1e-6, 1);
+      moved.add(all.traffic());
+    });
+  }
+
+  ModelConfig model_ = model_preset("openmoe-nano");
+  TrainConfig train_;
+};
+
+TEST_P(MovedBytes, AreThoseOfThePlan) {
+  for (const int ranks : {2, 4, 8}) {
+    Moved whole;
+    Moved sums;
+    step(ranks, whole);
+    update(ranks, sums);
+    EXPECT_EQ(static_cast<double>(whole.all_to_all), planned(ranks, "gradients")) << ranks;
+    EXPECT_EQ(static_cast<double>(sums.all_gather + sums.send), planned(ranks, "sums")) << ranks;
+    EXPECT_EQ(static_cast<double>(whole.all_gather - sums.all_gather), planned(ranks, "weights")) << ranks;
+    EXPECT_EQ(sums.send > 0, std::string(GetParam()) == "adafactor");
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Optimizers, MovedBytes, testing::Values("adafactor", "adamw"));
+
+}  // namespace
+}  // namespace millrace
