@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "trainer/backend/open_device.h"
@@ -55,10 +56,11 @@ void update(Replica& replica, const Order& order) {
   }
 }
 
-std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text) {
+std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text, const FollowerHooks& hooks) {
   const auto [model, train] = training_in(text);
-  return std::make_unique<Replica>(ranks, open_device(train.device, device_settings(train), "train.device"), model,
-                                   train);
+  std::unique_ptr<Device> device =
+      hooks.device ? hooks.device(train) : open_device(train.device, device_settings(train), "train.device");
+  return std::make_unique<Replica>(ranks, std::move(device), model, train);
 }
 
 }  // namespace
@@ -77,7 +79,7 @@ void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
         hooks.begin(text);
         break;
       case OrderKind::make:
-        replica = make(ranks, text);
+        replica = make(ranks, text, hooks);
         break;
       case OrderKind::settings: {
         const auto [model, train] = training_in(text);
