@@ -77,15 +77,16 @@ check_asan_python() {
   done
 }
 
-# Threads share data in the pipeline and in the checkpoint writer. Tests of single-threaded arithmetic are left out, and
+# Threads share data in the pipeline and in the checkpoint writer, and are ranks in tests. Tests of single-threaded arithmetic are left out, and
 # those that start the same pipeline hundreds of times, each of which takes minutes here. libgomp is not compiled with
 # ThreadSanitizer, which would report its synchronisation as races, so training uses one OpenMP thread here.
 check_tsan() {
   cmake --preset tsan >/dev/null
-  cmake --build --preset tsan --parallel "$jobs" --target pipeline_test trainer_test
+  cmake --build --preset tsan --parallel "$jobs" --target pipeline_test trainer_test distributed_test
   export TSAN_OPTIONS="suppressions=$PWD/tests/tsan.supp:history_size=7:second_deadlock_stack=1"
   build/tsan/pipeline_test --gtest_brief=1 --gtest_filter='-*Long:Mixer*:Quota*:Restart*:*MillionOneTokenRecords*'
   OMP_THREAD_LIMIT=1 build/tsan/trainer_test --gtest_brief=1 --gtest_filter='CheckpointWriter*:TrainLoop*'
+  OMP_THREAD_LIMIT=1 build/tsan/distributed_test --gtest_brief=1 --gtest_filter='-*Long'
 }
 
 # The other compiler, with its check of locks; and each source by itself, which must include what it uses. Only warnings
