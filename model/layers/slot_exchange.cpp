@@ -82,7 +82,7 @@ void SlotExchange::take(const Tensor& slots, std::vector<Buffer>& there) {
   std::vector<ExpertExchange::In> to;
   std::vector<ExpertExchange::Out> from;
   for (Index member = 0; member < exchange_.members(); ++member) {
-    to.push_back(bytes_of_rows(slots, rows(exchange_.member(), member)));
+    to.emplace_back(bytes_of_rows(slots, rows(exchange_.member(), member)));
     from.push_back(bytes_of_rows(there[static_cast<std::size_t>(member)].tensor(), came_from(member)));
   }
   exchange_.swap(to, from);
@@ -92,7 +92,7 @@ void SlotExchange::bring(const std::vector<Buffer>& there, const Tensor& slots) 
   std::vector<ExpertExchange::In> to;
   std::vector<ExpertExchange::Out> from;
   for (Index member = 0; member < exchange_.members(); ++member) {
-    to.push_back(bytes_of_rows(there[static_cast<std::size_t>(member)].tensor(), came_from(member)));
+    to.emplace_back(bytes_of_rows(there[static_cast<std::size_t>(member)].tensor(), came_from(member)));
     from.push_back(bytes_of_rows(slots, rows(exchange_.member(), member)));
   }
   exchange_.swap(to, from);

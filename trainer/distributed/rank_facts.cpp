@@ -143,7 +143,8 @@ std::string warning_of_ranks(const std::vector<RankFacts>& all) {
 }
 
 int ranks_beside(const std::vector<RankFacts>& all, int rank) {
-  return static_cast<int>(std::ranges::count(all, all[static_cast<std::size_t>(rank)].host, &RankFacts::host));
+  const auto there = std::ranges::count(all, all[static_cast<std::size_t>(rank)].host, &RankFacts::host);
+  return std::max(1, static_cast<int>(there));  // It is one of them.
 }
 
 int threads_of(const std::vector<RankFacts>& all, int rank) {

@@ -50,7 +50,8 @@ double pairs_of_layer(const ModelConfig& model, Index positions) {
   const Capacity capacity = capacity_of(model, positions, Mode::train);
   const auto chosen = static_cast<double>(positions * std::min(model.router_topk, model.num_experts));
   if (model.capacity_rule == CapacityRule::dropless) return chosen;
-  return std::min(chosen, static_cast<double>(positions / capacity.group * capacity.places() * model.num_experts));
+  const Index groups = positions / capacity.group;
+  return std::min(chosen, static_cast<double>(groups * capacity.places() * model.num_experts));
 }
 
 class Planner {
