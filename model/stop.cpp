@@ -6,6 +6,7 @@ namespace millrace {
 namespace {
 
 std::atomic<bool> requested = false;
+std::atomic<int> held = 0;
 
 }  // namespace
 
@@ -18,11 +19,19 @@ void withdraw_stop() {
 }
 
 bool stop_requested() noexcept {
-  return requested.load(std::memory_order_relaxed);
+  return requested.load(std::memory_order_relaxed) && held.load(std::memory_order_relaxed) == 0;
 }
 
 void throw_if_stopped() {
   if (stop_requested()) throw Stopped();
+}
+
+HeldStop::HeldStop() {
+  ++held;
+}
+
+HeldStop::~HeldStop() {
+  --held;
 }
 
 }  // namespace millrace

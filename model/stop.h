@@ -17,4 +17,14 @@ void withdraw_stop();            ///< So that computing can go on after all.
 bool stop_requested() noexcept;  ///< Any thread; costs next to nothing.
 void throw_if_stopped();         ///< Throws Stopped. Not within a parallel region.
 
+/// While one lives, a requested stop waits: for passes that several processes make together, of which none may end on
+/// one of them alone.
+class HeldStop {
+ public:
+  HeldStop();
+  ~HeldStop();
+  HeldStop(const HeldStop&) = delete;
+  HeldStop& operator=(const HeldStop&) = delete;
+};
+
 }  // namespace millrace

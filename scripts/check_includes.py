@@ -61,9 +61,9 @@ ROOMS = {
     "trainer/cluster": "model/config model/parameters model/pass model/cost",
     "trainer/distributed": "stages stages/io pipeline pipeline/keys model model/config trainer/config",
     "trainer/ranked": "stages pipeline pipeline/keys model model/config model/kernels model/device model/parameters "
-                      "model/optimizer model/transformer trainer/config trainer/optimizer trainer/backend "
-                      "trainer/distributed",
-    "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights",
+                      "model/pass model/optimizer model/transformer trainer/config trainer/optimizer trainer/backend "
+                      "trainer/cluster trainer/distributed",
+    "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights trainer/backend",
     "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "
                        "model/cost",
     "trainer/checkpoint": "stages stages/io pipeline pipeline/corpora pipeline/rows model/config model/device "

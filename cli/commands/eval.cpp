@@ -136,7 +136,7 @@ void eval(const EvalOptions& options) {
   const std::optional<UnigramCounts> counts = load_unigram_counts(checkpoint, config.vocab_size);
   const UnigramCounts* unigram = counts ? &*counts : nullptr;
   const int batch_rows = run.train.micro_rows > 0 ? run.train.micro_rows : run.train.batch_rows;
-  const Scorer score = [&model](const TokenBatch& rows_of_batch) { return model.score(rows_of_batch); };
+  const Scorer score = [&model](const ScoredBatches& batches) { score_batches(model, batches); };
   const Evaluation causal =
       evaluate(score, held_out, run.stream.sequence_length, batch_rows, vocabulary.pad(), unigram);
   std::optional<Evaluation> own;

@@ -179,7 +179,7 @@ void log_ranks(const TrainingRun& training) {
   if (job.ranks == nullptr) return;
   spdlog::info("{}", text_of_ranks(job.facts));
   const ProcessGrid& grid = *training.grid();
-  spdlog::info("grid: {}; {} micro-batches of {} rows a rank", grid.text(),
+  spdlog::info("grid: {}; {} micro-batches of {} rows a replica", grid.text(),
                training.run().train.batch_rows / training.run().train.micro_rows / grid.replicas(),
                training.run().train.micro_rows);
   if (const std::string warning = bubble_warning(grid, training.run().train); !warning.empty())

@@ -1,5 +1,6 @@
 #include "model/optimizer/owned_parts.h"
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -25,6 +26,27 @@ std::vector<ParameterPart> whole_parameters(const std::vector<ParameterSpec>& sp
     parts.push_back({i, 0, shape.batch, 0, shape.rows});
   }
   return parts;
+}
+
+Parameters as_whole(const std::vector<ParameterSpec>& specs, const Parameters& here) {
+  Parameters whole;
+  for (const ParameterSpec& spec : specs) whole.all.push_back({.spec = spec, .value = {}, .gradient = {}, .image = {}});
+  for (const Parameter& parameter : here.all) {
+    Parameter& place = whole.all.at(parameter.spec.number);
+    const Index matrices = shape_of(place.spec).batch;
+    const auto spread = [&](Tensor tensor) {
+      if (!tensor) return tensor;
+      const Index before = parameter.spec.first_element * static_cast<Index>(bytes_of(tensor.type));
+      tensor.data =
+          reinterpret_cast<void*>(reinterpret_cast<std::uintptr_t>(tensor.data) - static_cast<std::uintptr_t>(before));
+      tensor.batch = matrices;
+      return tensor;
+    };
+    place.value = spread(parameter.value);
+    place.gradient = spread(parameter.gradient);
+    place.image = spread(parameter.image);
+  }
+  return whole;
 }
 
 Tensor part_of(const Tensor& whole, const ParameterPart& part) {

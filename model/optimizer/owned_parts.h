@@ -27,6 +27,10 @@ std::vector<ParameterSpec> specs_of(const Parameters& parameters);
 /// All of each parameter, in order.
 std::vector<ParameterPart> whole_parameters(const std::vector<ParameterSpec>& specs);
 
+/// All of the model's parameters, `specs`, of which those in `here` have memory: whole tensors, or some of a tensor's
+/// matrices, which then stand in the place that they have in the whole. Only what is here may be touched.
+Parameters as_whole(const std::vector<ParameterSpec>& specs, const Parameters& here);
+
 /// A part of a tensor of the parameter's shape; of none, none.
 Tensor part_of(const Tensor& whole, const ParameterPart& part);
 

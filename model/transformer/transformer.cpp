@@ -55,6 +55,36 @@ struct Activations::Impl {
   }
 };
 
+namespace {
+
+int moe_layers_of(const ModelConfig& config) {
+  int count = 0;
+  for (int layer = 0; layer < config.num_hidden_layers; ++layer) count += config.is_moe_layer(layer) ? 1 : 0;
+  return count;
+}
+
+/// What follows from the routers' losses and the head's, of a model with so many MoE layers.
+void add_up(const ModelConfig& config, int moe_layers, Losses& losses) {
+  losses.aux_loss = losses.router_z_loss = 0;
+  for (const RouterStatistics& router : losses.routers) {
+    losses.aux_loss += router.aux_loss / moe_layers;
+    losses.router_z_loss += router.z_loss / moe_layers;
+  }
+  losses.total = losses.ce + losses.z_loss + config.router_aux_loss_factor * losses.aux_loss +
+                 config.router_z_loss_factor * losses.router_z_loss;
+}
+
+}  // namespace
+
+Losses losses_of_stages(const ModelConfig& config, std::span<const Losses> stages) {
+  Losses whole = stages.back();
+  whole.routers.clear();
+  for (const Losses& stage : stages)
+    whole.routers.insert(whole.routers.end(), stage.routers.begin(), stage.routers.end());
+  add_up(config, moe_layers_of(config), whole);
+  return whole;
+}
+
 struct Transformer::Impl {
   enum class Keep : std::uint8_t { nothing, inputs, all };
 
@@ -76,7 +106,7 @@ struct Transformer::Impl {
       final_norm.emplace(parameters.named("model.norm.weight"), model.rms_norm_eps);
       head.emplace(computing, parameters.named("lm_head.weight"), model.z_loss_factor);
     }
-    for (int layer = 0; layer < model.num_hidden_layers; ++layer) moe_layers += model.is_moe_layer(layer) ? 1 : 0;
+    moe_layers = moe_layers_of(model);
   }
 
   /// Where a layer's work is kept, if it is.
@@ -226,13 +256,7 @@ void Transformer::Impl::finish(Activations::Impl::Told& told, Losses& losses) co
   losses.ce = sums.ce;
   losses.z_loss = config.z_loss_factor * sums.square;
   losses.loss_weight = sums.weight;
-  losses.aux_loss = losses.router_z_loss = 0;
-  for (const RouterStatistics& router : losses.routers) {
-    losses.aux_loss += router.aux_loss / moe_layers;
-    losses.router_z_loss += router.z_loss / moe_layers;
-  }
-  losses.total = losses.ce + losses.z_loss + config.router_aux_loss_factor * losses.aux_loss +
-                 config.router_z_loss_factor * losses.router_z_loss;
+  add_up(config, moe_layers, losses);
 }
 
 Transformer::Transformer(Device& device, const ModelConfig& config, const Parameters& parameters, Recompute recompute)
@@ -358,9 +382,17 @@ const Losses& Transformer::forward_backward(const TokenBatch& batch, double grad
 }
 
 TokenScores Transformer::score(const TokenBatch& batch, Losses* losses) {
+  return score(batch, {}, losses);
+}
+
+Tensor Transformer::score_forward(const TokenBatch& batch, const Tensor& input) {
+  return impl_->forward(batch, input, Mode::eval, Impl::Keep::nothing, *own_.impl_, impl_->observer);
+}
+
+TokenScores Transformer::score(const TokenBatch& batch, const Tensor& input, Losses* losses) {
   Impl& model = *impl_;
   Activations::Impl& kept = *own_.impl_;
-  const Tensor h = model.forward(batch, {}, Mode::eval, Impl::Keep::nothing, kept, model.observer);
+  const Tensor h = score_forward(batch, input);
   const Tensor x = model.normed(*kept.pass, h);
   TokenScores scores;
   const PartTimer timer(model.profile, Part::head_and_loss);

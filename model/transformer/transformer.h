@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "model/config/model_config.h"
@@ -27,6 +28,9 @@ struct Losses {
   double loss_weight = 0;                 ///< Sum of loss weights.
   std::vector<RouterStatistics> routers;  ///< Per MoE layer, in order.
 };
+
+/// Of the whole model, from those of its stages, in order.
+Losses losses_of_stages(const ModelConfig& config, std::span<const Losses> stages);
 
 /// Is told that the gradients of a layer (ParameterSpec::layer) are complete, but for micro-batches to come: the work
 /// is in the device's queue.
@@ -70,7 +74,7 @@ class Transformer {
 
   /// Loss and gradients of one micro-batch; `gradient_scale` * gradient is added to every parameter's gradient.
   /// `scores`, if given, receives each position's loss. The result is valid until the next pass.
-  /// REQUIRES, as all passes but forward() and backward(): all layers.
+  /// REQUIRES, as all passes that take no input: all layers.
   const Losses& forward_backward(const TokenBatch& batch, double gradient_scale, TokenScores* scores = nullptr);
   /// The same in two halves, so that the device need not rest while the host looks at what it told. begin() gives it
   /// all of the work, and is done with `batch`; end() waits for the first that was begun and not ended, and fills its
@@ -79,6 +83,9 @@ class Transformer {
   const Losses& end();
   /// Loss per position, eval capacity, no gradients.
   TokenScores score(const TokenBatch& batch, Losses* losses = nullptr);
+  /// The same stage by stage: the stream behind the last layer, valid until the next pass; of the last stage, scores.
+  Tensor score_forward(const TokenBatch& batch, const Tensor& input);
+  TokenScores score(const TokenBatch& batch, const Tensor& input, Losses* losses = nullptr);
   /// Logits and routing of a batch.
   Trace trace(const TokenBatch& batch, Mode mode);
 

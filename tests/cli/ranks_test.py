@@ -1,6 +1,8 @@
 """Training by several processes: ranks_test.py MILLRACE quick|long. Exit status 77: there is no mpirun."""
 
+import itertools
 import json
+import math
 import os
 import pathlib
 import random
@@ -44,6 +46,16 @@ def run(ranks, *arguments, code=0):
     return said
 
 
+def grids(most):
+    """data, expert, pipeline with a product of 1, 2, 4, ..."""
+    powers = [2**i for i in range(most.bit_length())]
+    return [grid for grid in itertools.product(powers, repeat=3) if math.prod(grid) <= most]
+
+
+def grid_words(grid):
+    return ["--grid", "data={},expert={},pipeline={}".format(*grid)] if math.prod(grid) > 1 else []
+
+
 def processes_of(mpirun):
     """The processes of the ranks, by rank."""
     found = {}
@@ -73,8 +85,8 @@ class Ranks(unittest.TestCase):
         cls.run_file = tiny_run.write_run(cls.folder / "input")
         cls.steps = 12
         # As the last of several: each test that needs more says so.
-        sets = ["train.batch_rows=8", "train.micro_rows=1", f"train.lanes={LANES}",
-                f"train.tokens={cls.steps * 8 * LENGTH}", "eval.every_steps=5", "eval.tokens=500",
+        sets = ["train.batch_rows=16", "train.micro_rows=1", f"train.lanes={LANES}", "train.expert_lanes=2",
+                f"train.tokens={cls.steps * 16 * LENGTH}", "eval.every_steps=5", "eval.tokens=500",
                 "checkpoint.every_steps=4"]
         if IS_LONG:
             sets = ["train.batch_rows=128", "train.micro_rows=1", f"train.lanes={LANES}", f"train.expert_lanes={LANES}",
@@ -132,6 +144,15 @@ class Ranks(unittest.TestCase):
                 first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[2])
                 self.assertEqual(len(first["ranks"]["compute_s"]), 3)
 
+    def test_experts_and_layers_spread_over_processes_give_the_bits_of_one(self):
+        for data, expert, pipeline in grids(8) if IS_LONG else [(1, 2, 1), (1, 1, 2), (2, 2, 2)]:
+            with self.subTest(data=data, expert=expert, pipeline=pipeline):
+                folder = self.folder / f"in-{data}-{expert}-{pipeline}"
+                said = self.train(data * expert * pipeline, folder,
+                                  "--grid", f"data={data},expert={expert},pipeline={pipeline}")
+                self.expect_the_same_run(folder)
+                self.assertIn(f"grid: data {data} x expert {expert} x tensor 1 x pipeline {pipeline}", said)
+
     def test_other_kinds_of_run_have_the_bits_of_one_process_too(self):
         """In bf16 where the processor has it, the other capacity rule, recompute, the other optimizer."""
         kinds = [("train.precision=\"auto\"", "model.capacity_rule=\"colossalai\"", "train.recompute=true"),
@@ -140,33 +161,34 @@ class Ranks(unittest.TestCase):
         for number, kind in enumerate(kinds if IS_LONG else kinds[1:]):
             whole = self.folder / f"kind-{number}"
             self.train(1, whole, *words(*kind))
-            for ranks in (2, 4, 8) if IS_LONG else (4,):
+            for ranks, grid in ((2, "data=2"), (4, "expert=2"), (8, "expert=2,pipeline=2")) if IS_LONG else ((4, "expert=2"),):
                 with self.subTest(kind=kind, ranks=ranks):
                     folder = self.folder / f"kind-{number}-on-{ranks}"
-                    self.train(ranks, folder, *words(*kind))
+                    self.train(ranks, folder, *words(*kind), "--grid", grid)
                     self.expect_the_same_run(folder, whole)
 
     def test_a_run_goes_on_with_any_number_of_processes(self):
         rng = random.Random(5)
         for number in range(10 if IS_LONG else 1):
-            before, after = (rng.choice((1, 2, 4, 8)) for _ in range(2)) if IS_LONG else (4, 2)
+            before, after = (rng.choice(grids(8)) for _ in range(2)) if IS_LONG else ((2, 2, 1), (1, 1, 2))
             with self.subTest(before=before, after=after):
                 folder = self.folder / f"on-and-on-{number}"
-                process = start(before, *self.arguments(folder))
+                process = start(math.prod(before), *self.arguments(folder), *grid_words(before))
                 self.assertTrue(self.wait_for_step(process, folder, rng.randrange(1, self.steps - 3)), process.poll())
                 process.send_signal(signal.SIGUSR1)
                 said = process.communicate(timeout=60)[1]
                 self.assertEqual(process.returncode, 130, said)
                 self.assertIn("interrupted after step", said)
-                self.train(after, folder, "--resume")
+                self.train(math.prod(after), folder, "--resume", *grid_words(after))
                 self.expect_the_same_run(folder)
 
     def test_a_killed_rank_ends_the_job_which_goes_on_to_the_same_bits(self):
         rng = random.Random(7)
         for number in range(50 if IS_LONG else 2):
-            ranks = rng.choice((2, 4, 8)) if IS_LONG else 4
+            grid = rng.choice([grid for grid in grids(8) if grid != (1, 1, 1)]) if IS_LONG else [(4, 1, 1), (1, 2, 2)][number]
+            ranks = math.prod(grid)
             folder = self.folder / f"killed-{number}"
-            process = start(ranks, *self.arguments(folder))
+            process = start(ranks, *self.arguments(folder), *grid_words(grid))
             # Also while a checkpoint is written: every fourth step.
             self.assertTrue(self.wait_for_step(process, folder, rng.randrange(1, self.steps - 2)))
             time.sleep(rng.random() * 0.1)
@@ -207,9 +229,9 @@ class Ranks(unittest.TestCase):
             self.assertIn("is no run folder", millrace(command, self.folder, code=2).stderr)
 
     def test_a_rank_that_hangs_is_named_and_ends_the_job(self):
-        for ranks, victim in ((2, 0), (4, 2)) if IS_LONG else ((4, 2),):
+        for grid, victim in (((2, 1, 1), 0), ((4, 1, 1), 2), ((1, 2, 2), 3)) if IS_LONG else (((1, 2, 2), 2),):
             folder = self.folder / f"hangs-{victim}"
-            process = start(ranks, *self.arguments(folder, "--set", "train.stall_seconds=5"))
+            process = start(math.prod(grid), *self.arguments(folder, "--set", "train.stall_seconds=5"), *grid_words(grid))
             self.assertTrue(self.wait_for_step(process, folder, 2))
             all_ranks = processes_of(process)
             self.addCleanup(lambda: is_there(all_ranks[victim]) and os.kill(all_ranks[victim], signal.SIGKILL))
@@ -228,13 +250,14 @@ class Ranks(unittest.TestCase):
     def test_what_does_not_fit_is_said_by_rank_0_before_anything_is_made(self):
         for ranks, more, message in [
             (3, [], f"grid: data 3 does not divide train.lanes = {LANES}. Use data 2 or 1"),
-            (2, ["--grid", "expert=2"], "grid: expert 2 does not divide train.expert_lanes = 1"),
-            (2, ["--grid", "pipeline=2"], "grid: pipeline 2: only data ranks are built yet"),
+            (4, ["--grid", "expert=4"], "grid: expert 4 does not divide train.expert_lanes = 2"),
+            (3, ["--grid", "pipeline=3"], "grid: pipeline 3, the model has 2 layers"),
+            (2, ["--grid", "tensor=2"], "grid: tensor 2: ranks that share a stage are not built"),
             (2, ["--grid", "data=4"], "is 4 ranks, but 2 were started. With 2: data 2 x expert 1"),
             (2, ["--grid", "rows=4"], "--grid has \"rows=4\", expected data=N"),
             (1, ["--grid", "data=4"], "--grid arranges several ranks, and this process is alone"),
         ]:
-            if IS_LONG and "expert_lanes" in message:
+            if IS_LONG and ("expert_lanes" in message or "layers" in message):
                 continue
             with self.subTest(message=message):
                 folder = self.folder / "refused"

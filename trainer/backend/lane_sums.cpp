@@ -63,6 +63,10 @@ void LaneSums::end(std::size_t micro_batch, std::size_t micro_batches) {
   for (std::size_t half = shape_.expert_lanes / 2; half > 0; half /= 2) {
     for (std::size_t i = 0; i < half; ++i) add(shared(i + half), shared(i).column_range(0, shared_size));
   }
+  if (done_) {
+    const std::ptrdiff_t place = bytes_between(memory_.whole_gradients(0), lane);
+    done_({.shared = place, .experts = place});
+  }
   // As a binary counter: two sums of equally many lanes become one.
   Tensor sum = lane;
   for (std::size_t lanes = micro_batch / in_a_lane; lanes % 2 == 1; lanes /= 2) {

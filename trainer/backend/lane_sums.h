@@ -2,6 +2,8 @@
 
 #include <bit>
 #include <cstddef>
+#include <functional>
+#include <utility>
 #include <vector>
 
 #include "model/device/device.h"
@@ -32,6 +34,10 @@ void add_numbers(Device& device, const Tensor& from, const Tensor& to);
 /// With 1 and 1: all from left to right. Lanes whose sum is complete are kept until their neighbours are.
 class LaneSums {
  public:
+  /// Is told where a lane's sum lies once it is complete, and may add to it what others have: it is summed up with
+  /// other lanes afterwards.
+  using LaneDone = std::function<void(const GradientPlace&)>;
+
   /// `memory` has room for shape.more(). Both outlive this.
   LaneSums(Device& device, const ParameterMemory& memory, LaneShape shape);
 
@@ -40,6 +46,7 @@ class LaneSums {
   /// REQUIRES: `micro_batches` is a multiple of lanes x expert_lanes.
   GradientPlace begin(std::size_t micro_batch, std::size_t micro_batches);
   void end(std::size_t micro_batch, std::size_t micro_batches);
+  void tell(LaneDone done) { done_ = std::move(done); }
 
  private:
   Tensor shared(std::size_t sub_lane) const;
@@ -49,6 +56,7 @@ class LaneSums {
   Device& device_;
   const ParameterMemory& memory_;
   LaneShape shape_;
+  LaneDone done_;
   std::size_t complete_ = 0;  ///< Sums of complete lanes that wait for others: the current lane's place is behind them.
 };
 

@@ -15,16 +15,23 @@ LaneShape lanes_of(const TrainConfig& train) {
 
 }  // namespace
 
+ModelPart whole_model(const ModelConfig& model) {
+  return {all_layers(model), {0, model.num_experts}};
+}
+
 LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train)
-    : LocalBackend(std::move(device), model, train, {whole_parameters(parameter_specs(model)), nullptr}) {}
+    : LocalBackend(std::move(device), model, train, whole_model(model),
+                   {whole_parameters(parameter_specs(model)), nullptr}) {}
 
 LocalBackend::LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train,
-                           const OwnedParts& owned)
+                           const ModelPart& part, const OwnedParts& owned)
     : device_(std::move(device)),
-      memory_(*device_, parameter_specs(model), ParameterMemory::Gradients::allocated, lanes_of(train).more()),
+      memory_(*device_, parameter_specs(model, part.layers, part.experts), ParameterMemory::Gradients::allocated,
+              lanes_of(train).more()),
+      parameters_(as_whole(parameter_specs(model), memory_.views())),
       sums_(*device_, memory_, lanes_of(train)),
-      optimizer_(make_optimizer(train, *device_, memory_.views(), owned)),
-      model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no) {
+      optimizer_(make_optimizer(train, *device_, parameters_, owned)),
+      model_(*device_, model, memory_.views(), train.recompute ? Recompute::yes : Recompute::no, part.layers) {
   refuse_what_it_cannot(*device_, model);
 }
 

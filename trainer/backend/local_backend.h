@@ -11,32 +11,45 @@
 
 namespace millrace {
 
-/// The whole model on one device of this process.
+/// What of a model a process has.
+struct ModelPart {
+  LayerRange layers;
+  ExpertRange experts;
+};
+ModelPart whole_model(const ModelConfig& model);
+
+/// The whole model, or a part of it, on one device of this process.
 class LocalBackend : public TrainingBackend {
  public:
-  /// Weights are 0. The optimizer updates everything, or what is owned here. Throws ConfigError as make_optimizer.
+  /// Weights are 0. The optimizer updates everything, or what is owned here of `part`. Throws ConfigError as
+  /// make_optimizer. Of a part, this makes no passes: the passes of its transformer() are made.
   LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train);
   LocalBackend(std::unique_ptr<Device> device, const ModelConfig& model, const TrainConfig& train,
-               const OwnedParts& owned);
+               const ModelPart& part, const OwnedParts& owned);
 
   void forward_backward(const MicroBatches& batches) override;
   double gradient_norm() override { return optimizer_->gradient_norm(); }
   UpdateNorms update(double learning_rate, double gradient_factor) override {
     return optimizer_->update(learning_rate, gradient_factor);
   }
-  TokenScores score(const TokenBatch& batch) override { return model_.score(batch); }
+  void score(const ScoredBatches& batches) override { score_batches(model_, batches); }
   void follow(const ModelConfig& model, const TrainConfig& train) override;
   void measure(Profile* profile) override;
 
   Device& device() override { return *device_; }
-  const Parameters& parameters() const override { return memory_.views(); }
+  /// Of the whole model: what is not here has no memory (as_whole()).
+  const Parameters& parameters() const override { return parameters_; }
   Optimizer& optimizer() override { return *optimizer_; }
   void initialize(const UniformNumbers& uniform) override { memory_.initialize(uniform); }
   void values_changed() override { memory_.round_values(); }
 
+  Transformer& transformer() { return model_; }
+  LaneSums& sums() { return sums_; }
+
  private:
   std::unique_ptr<Device> device_;
   ParameterMemory memory_;
+  Parameters parameters_;
   LaneSums sums_;
   std::unique_ptr<Optimizer> optimizer_;
   Transformer model_;

@@ -10,6 +10,7 @@
 #include "model/parameters/parameter.h"
 #include "model/profile.h"
 #include "model/transformer/transformer.h"
+#include "trainer/backend/scored_batches.h"
 #include "trainer/config/train_config.h"
 
 namespace millrace {
@@ -39,7 +40,7 @@ class TrainingBackend {
   /// As Optimizer::update. REQUIRES: gradient_norm() was asked for.
   virtual UpdateNorms update(double learning_rate, double gradient_factor) = 0;
   /// Loss per position, eval capacity, no gradients.
-  virtual TokenScores score(const TokenBatch& batch) = 0;
+  virtual void score(const ScoredBatches& batches) = 0;
   /// From the next step on: the settings that may change while a model is trained. Of `model` the factors of losses and
   /// the dropout rate, of `train` the optimizer's settings. Throws ConfigError as make_optimizer.
   virtual void follow(const ModelConfig& model, const TrainConfig& train) = 0;

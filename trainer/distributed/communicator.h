@@ -55,11 +55,11 @@ class Communicator {
   virtual Pending broadcast(Out bytes, int from) = 0;
   virtual void wait(Pending begun) = 0;
 
-  virtual const Traffic& traffic() const = 0;  ///< Of this rank.
+  virtual const Traffic& traffic() const = 0;  ///< Of this rank, here and in all groups.
   /// What this rank does with the others, as those say who use this.
   Activity& activity() { return activity_; }
   const Activity& activity() const { return activity_; }
-  /// The ranks that the oldest unfinished work still waits for. Any thread.
+  /// The ranks, as the whole job numbers them, that the oldest unfinished work still waits for. Any thread.
   virtual std::vector<int> awaited() const = 0;
 
  private:

@@ -33,6 +33,7 @@ void end_all_ranks(int exit_code) {
 #include <cstdlib>
 #include <functional>
 #include <list>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -277,26 +278,34 @@ void for_messages(std::size_t bytes, Each&& each) {
     each(first, static_cast<int>(std::min(kLargestMessage, bytes - first)));
 }
 
-void post_send(std::vector<Transfer>& transfers, Communicator::In bytes, int to, MPI_Comm ranks) {
+/// Another rank: in its communicator, and in the job.
+struct Peer {
+  int rank = 0;
+  int of_job = 0;
+};
+
+void post_send(std::vector<Transfer>& transfers, Communicator::In bytes, const Peer& to, MPI_Comm ranks) {
   for_messages(bytes.size(), [&](std::size_t first, int count) {
-    Transfer& one = transfers.emplace_back(Transfer{.peer = to, .bytes = count});
-    MPI_Isend(bytes.data() + first, count, MPI_BYTE, to, kTag, ranks, &one.request);
+    Transfer& one = transfers.emplace_back(Transfer{.peer = to.of_job, .bytes = count});
+    MPI_Isend(bytes.data() + first, count, MPI_BYTE, to.rank, kTag, ranks, &one.request);
   });
 }
 
-void post_receive(std::vector<Transfer>& transfers, Communicator::Out bytes, int from, MPI_Comm ranks) {
+void post_receive(std::vector<Transfer>& transfers, Communicator::Out bytes, const Peer& from, MPI_Comm ranks) {
   for_messages(bytes.size(), [&](std::size_t first, int count) {
-    Transfer& one = transfers.emplace_back(Transfer{.peer = from, .bytes = count, .receives = true});
-    MPI_Irecv(bytes.data() + first, count, MPI_BYTE, from, kTag, ranks, &one.request);
+    Transfer& one = transfers.emplace_back(Transfer{.peer = from.of_job, .bytes = count, .receives = true});
+    MPI_Irecv(bytes.data() + first, count, MPI_BYTE, from.rank, kTag, ranks, &one.request);
   });
 }
 
 class MpiCommunicator : public Communicator {
  public:
-  explicit MpiCommunicator(Engine& mpi, MPI_Comm ranks) : mpi_(mpi), ranks_(ranks) {
+  MpiCommunicator(Engine& mpi, MPI_Comm ranks, std::shared_ptr<Traffic> traffic)
+      : mpi_(mpi), ranks_(ranks), traffic_(std::move(traffic)) {
     mpi_.call([this] {
       MPI_Comm_rank(ranks_, &rank_);
       MPI_Comm_size(ranks_, &size_);
+      find_peers();
     });
   }
 
@@ -306,7 +315,7 @@ class MpiCommunicator : public Communicator {
   std::unique_ptr<Communicator> group(int color, int key) override {
     MPI_Comm part = MPI_COMM_NULL;
     mpi_.call([&] { MPI_Comm_split(ranks_, color, key, &part); });
-    return std::make_unique<MpiCommunicator>(mpi_, part);
+    return std::make_unique<MpiCommunicator>(mpi_, part, traffic_);
   }
 
   Pending all_to_all(std::span<const In> to, std::span<const Out> from) override {
@@ -318,12 +327,16 @@ class MpiCommunicator : public Communicator {
       moved.sent += to[static_cast<std::size_t>(i)].size();
       moved.received += from[static_cast<std::size_t>(i)].size();
     }
-    return begin(Operation::all_to_all, [this, outgoing = std::vector<In>(to.begin(), to.end()),
-                                         incoming = std::vector<Out>(from.begin(), from.end())](
-                                            std::vector<Transfer>& transfers) {
-      each_other([&](int peer) { post_receive(transfers, incoming[static_cast<std::size_t>(peer)], peer, ranks_); });
-      each_other([&](int peer) { post_send(transfers, outgoing[static_cast<std::size_t>(peer)], peer, ranks_); });
-    });
+    return begin(Operation::all_to_all,
+                 [this, outgoing = std::vector<In>(to.begin(), to.end()),
+                  incoming = std::vector<Out>(from.begin(), from.end())](std::vector<Transfer>& transfers) {
+                   each_other([&](int peer) {
+                     post_receive(transfers, incoming[static_cast<std::size_t>(peer)], peer_of(peer), ranks_);
+                   });
+                   each_other([&](int peer) {
+                     post_send(transfers, outgoing[static_cast<std::size_t>(peer)], peer_of(peer), ranks_);
+                   });
+                 });
   }
 
   Pending all_gather(In mine, std::span<const Out> all) override {
@@ -334,23 +347,26 @@ class MpiCommunicator : public Communicator {
       moved.sent += mine.size();
       moved.received += all[static_cast<std::size_t>(i)].size();
     }
-    return begin(Operation::all_gather, [this, mine, incoming = std::vector<Out>(all.begin(), all.end())](
-                                            std::vector<Transfer>& transfers) {
-      each_other([&](int peer) { post_receive(transfers, incoming[static_cast<std::size_t>(peer)], peer, ranks_); });
-      each_other([&](int peer) { post_send(transfers, mine, peer, ranks_); });
-    });
+    return begin(Operation::all_gather,
+                 [this, mine, incoming = std::vector<Out>(all.begin(), all.end())](std::vector<Transfer>& transfers) {
+                   each_other([&](int peer) {
+                     post_receive(transfers, incoming[static_cast<std::size_t>(peer)], peer_of(peer), ranks_);
+                   });
+                   each_other([&](int peer) { post_send(transfers, mine, peer_of(peer), ranks_); });
+                 });
   }
 
   Pending send(In bytes, int to) override {
     count(Operation::send).sent += bytes.size();
-    return begin(Operation::send,
-                 [this, bytes, to](std::vector<Transfer>& transfers) { post_send(transfers, bytes, to, ranks_); });
+    return begin(Operation::send, [this, bytes, to](std::vector<Transfer>& transfers) {
+      post_send(transfers, bytes, peer_of(to), ranks_);
+    });
   }
 
   Pending receive(Out bytes, int from) override {
     count(Operation::receive).received += bytes.size();
     return begin(Operation::receive, [this, bytes, from](std::vector<Transfer>& transfers) {
-      post_receive(transfers, bytes, from, ranks_);
+      post_receive(transfers, bytes, peer_of(from), ranks_);
     });
   }
 
@@ -360,13 +376,13 @@ class MpiCommunicator : public Communicator {
     return begin(Operation::broadcast, [this, bytes, from](std::vector<Transfer>& transfers) {
       if (bytes.size() <= kSmall) {  // Straight, so that it is plain who waits for whom.
         if (from != rank_)
-          post_receive(transfers, bytes, from, ranks_);
+          post_receive(transfers, bytes, peer_of(from), ranks_);
         else
-          each_other([&](int peer) { post_send(transfers, bytes, peer, ranks_); });
+          each_other([&](int peer) { post_send(transfers, bytes, peer_of(peer), ranks_); });
         return;
       }
       for_messages(bytes.size(), [&](std::size_t first, int size) {
-        Transfer& one = transfers.emplace_back(Transfer{.peer = from, .bytes = size});
+        Transfer& one = transfers.emplace_back(Transfer{.peer = peer_of(from).of_job, .bytes = size});
         MPI_Ibcast(bytes.data() + first, size, MPI_BYTE, from, ranks_, &one.request);
       });
     });
@@ -375,16 +391,30 @@ class MpiCommunicator : public Communicator {
   void wait(Pending begun) override {
     const Clock::time_point start = Clock::now();
     mpi_.wait(begun / kOperationNames.size());
-    traffic_.by_operation[begun % kOperationNames.size()].waited +=
+    traffic_->by_operation[begun % kOperationNames.size()].waited +=
         std::chrono::duration<double>(Clock::now() - start).count();
   }
 
-  const Traffic& traffic() const override { return traffic_; }
+  const Traffic& traffic() const override { return *traffic_; }
   std::vector<int> awaited() const override { return mpi_.awaited(); }
 
  private:
+  void find_peers() {
+    std::vector<int> here;
+    for (int i = 0; i < size_; ++i) here.push_back(i);
+    of_job_.resize(here.size());
+    MPI_Group group = MPI_GROUP_NULL;
+    MPI_Group job = MPI_GROUP_NULL;
+    MPI_Comm_group(ranks_, &group);
+    MPI_Comm_group(MPI_COMM_WORLD, &job);
+    MPI_Group_translate_ranks(group, size_, here.data(), job, of_job_.data());
+    MPI_Group_free(&group);
+    MPI_Group_free(&job);
+  }
+  Peer peer_of(int rank) const { return {rank, of_job_[static_cast<std::size_t>(rank)]}; }
+
   Traffic::Count& count(Operation operation) {
-    Traffic::Count& moved = traffic_.of(operation);
+    Traffic::Count& moved = traffic_->of(operation);
     ++moved.begun;
     return moved;
   }
@@ -403,7 +433,8 @@ class MpiCommunicator : public Communicator {
   MPI_Comm ranks_;
   int rank_ = 0;
   int size_ = 1;
-  Traffic traffic_;
+  std::shared_ptr<Traffic> traffic_;
+  std::vector<int> of_job_;  ///< Of each rank.
 };
 
 }  // namespace
@@ -415,7 +446,7 @@ bool has_mpi() {
 std::unique_ptr<Communicator> start_mpi() {
   if (engine != nullptr) throw std::logic_error("MPI starts once");
   engine = new Engine;  // Lives as long as MPI: finish_mpi().
-  return std::make_unique<MpiCommunicator>(*engine, engine.load()->world());
+  return std::make_unique<MpiCommunicator>(*engine, engine.load()->world(), std::make_shared<Traffic>());
 }
 
 void finish_mpi() {

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "trainer/distributed/communicator.h"
@@ -11,9 +12,14 @@ namespace millrace {
 /// A rank that is alone: copies what it has for itself, at once.
 class OneRank : public Communicator {
  public:
+  OneRank() : OneRank(std::make_shared<Traffic>()) {}
+  explicit OneRank(std::shared_ptr<Traffic> traffic) : traffic_(std::move(traffic)) {}
+
   int rank() const override { return 0; }
   int size() const override { return 1; }
-  std::unique_ptr<Communicator> group(int /*color*/, int /*key*/) override { return std::make_unique<OneRank>(); }
+  std::unique_ptr<Communicator> group(int /*color*/, int /*key*/) override {
+    return std::make_unique<OneRank>(traffic_);
+  }
 
   Pending all_to_all(std::span<const In> to, std::span<const Out> from) override;
   Pending all_gather(In mine, std::span<const Out> all) override;
@@ -23,11 +29,11 @@ class OneRank : public Communicator {
   Pending broadcast(Out bytes, int from) override;
   void wait(Pending /*begun*/) override {}
 
-  const Traffic& traffic() const override { return traffic_; }
+  const Traffic& traffic() const override { return *traffic_; }
   std::vector<int> awaited() const override { return {}; }
 
  private:
-  Traffic traffic_;
+  std::shared_ptr<Traffic> traffic_;
 };
 
 /// Copies what a rank has for itself. Throws std::logic_error if it expects another number of bytes.

@@ -15,6 +15,7 @@ enum class OrderKind : std::uint32_t {
   settings,  ///< Likewise, of the next phase.
   values,    ///< Take rank 0's weights and optimizer state.
   step,      ///< `count` micro-batches, each `size` bytes on the wire and `a` of the step.
+  score,     ///< A batch of `size` bytes on the wire for each.
   norm,
   update,  ///< With learning rate `a`, gradients times `b`.
   home,    ///< Bring weights and optimizer state to rank 0.

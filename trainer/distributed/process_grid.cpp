@@ -198,12 +198,9 @@ ProcessGrid process_grid(const GridWish& wish, int ranks, const ModelConfig& mod
 }
 
 std::string fault_of_grid(const ProcessGrid& grid) {
-  for (const auto& [name, width] :
-       {std::pair("expert", grid.expert), {"tensor", grid.tensor}, {"pipeline", grid.pipeline}})
-    if (width > 1)
-      return fmt::format("grid: {} {}: only data ranks are built yet; use {}=1, and lanes for all ranks", name, width,
-                         name);
-  return {};
+  if (grid.tensor == 1) return {};
+  return fmt::format("grid: tensor {}: ranks that share a stage are not built; use tensor=1 and more of the others",
+                     grid.tensor);
 }
 
 std::string bubble_warning(const ProcessGrid& grid, const TrainConfig& train) {

@@ -24,9 +24,7 @@ Json score_json(const EvaluationScore& score, const std::string& objective) {
   return json;
 }
 
-/// Scores rows as one batch.
-void add_batch(EvaluationScore& sum, const Scorer& score, const TokenBatch& batch, const UnigramCounts* unigram) {
-  const TokenScores scores = score(batch);
+void add_batch(EvaluationScore& sum, const TokenBatch& batch, const TokenScores& scores, const UnigramCounts* unigram) {
   for (std::size_t i = 0; i < scores.cross_entropy.size(); ++i) {
     if (batch.loss_weights[i] == 0) continue;
     ++sum.tokens;
@@ -34,6 +32,10 @@ void add_batch(EvaluationScore& sum, const Scorer& score, const TokenBatch& batc
     sum.correct += scores.correct[i];
     if (unigram != nullptr) sum.unigram_nats = sum.unigram_nats.value_or(0) + unigram->loss(batch.labels[i]);
   }
+}
+
+std::size_t batches_of(int rows, int batch_rows) {
+  return static_cast<std::size_t>((rows + batch_rows - 1) / batch_rows);
 }
 
 }  // namespace
@@ -90,8 +92,14 @@ Evaluation evaluate(const Scorer& score, const std::vector<HeldOutTokens>& held_
     EvaluationScore sum;
     sum.text_bytes = corpus.text_bytes;
     const RowArrays rows = causal_rows(corpus.ids, length, pad);
-    for (int row = 0; row < rows.rows; row += batch_rows)
-      add_batch(sum, score, batch_of(rows, row, std::min(batch_rows, rows.rows - row)), unigram);
+    score({.count = batches_of(rows.rows, batch_rows),
+           .rows =
+               [&](std::size_t i) {
+                 const int row = static_cast<int>(i) * batch_rows;
+                 return batch_of(rows, row, std::min(batch_rows, rows.rows - row));
+               },
+           .done = [&](std::size_t, const TokenBatch& batch,
+                       const TokenScores& scores) { add_batch(sum, batch, scores, unigram); }});
     evaluation.add(corpus.corpus, sum);
   }
   return evaluation;
@@ -102,13 +110,17 @@ Evaluation evaluate(const Scorer& score, const ObjectiveRows& rows, int batch_ro
   evaluation.objective = rows.objective;
   for (const ObjectiveRows::OfCorpus& corpus : rows.corpora) {
     EvaluationScore sum;
-    for (std::size_t row = 0; row < corpus.rows.size(); row += static_cast<std::size_t>(batch_rows)) {
-      const RowArrays batch =
-          rows_of(std::span(corpus.rows)
-                      .subspan(row)
-                      .first(std::min(static_cast<std::size_t>(batch_rows), corpus.rows.size() - row)));
-      add_batch(sum, score, batch_of(batch, 0, batch.rows), unigram);
-    }
+    const auto most = static_cast<std::size_t>(batch_rows);
+    RowArrays asked;
+    score({.count = batches_of(static_cast<int>(corpus.rows.size()), batch_rows),
+           .rows =
+               [&](std::size_t i) {
+                 const auto rest = std::span(corpus.rows).subspan(i * most);
+                 asked = rows_of(rest.first(std::min(most, rest.size())));
+                 return batch_of(asked, 0, asked.rows);
+               },
+           .done = [&](std::size_t, const TokenBatch& batch,
+                       const TokenScores& scores) { add_batch(sum, batch, scores, unigram); }});
     evaluation.add(corpus.corpus, sum);
   }
   return evaluation;

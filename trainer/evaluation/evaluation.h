@@ -9,6 +9,7 @@
 #include <nlohmann/json_fwd.hpp>
 
 #include "model/transformer/transformer.h"
+#include "trainer/backend/scored_batches.h"
 #include "trainer/evaluation/held_out_tokens.h"
 #include "trainer/evaluation/unigram_counts.h"
 
@@ -64,8 +65,8 @@ struct Evaluation {
   nlohmann::ordered_json line(std::uint64_t step) const;
 };
 
-/// What a model gives for a batch: see Transformer::score.
-using Scorer = std::function<TokenScores(const TokenBatch&)>;
+/// Passes a model over batches: TrainingBackend::score, or score_batches().
+using Scorer = std::function<void(const ScoredBatches&)>;
 
 /// Loss and accuracy on CausalLM rows of `length` (see causal_rows), with the eval capacity, `batch_rows`
 /// rows at a time: because of the experts' capacity the result depends on `batch_rows`. `unigram` may be null. Throws

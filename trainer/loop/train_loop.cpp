@@ -51,7 +51,7 @@ std::unique_ptr<TrainingBackend> backend_of(TrainSetup& setup) {
   std::unique_ptr<Device> device = open_device(train.device, device_settings(train), "train.device");
   if (train.device == "cuda") setup.identity.processor = device->name();
   if (setup.ranks != nullptr)
-    return std::make_unique<RankedBackend>(*setup.ranks, std::move(device), setup.model, train);
+    return std::make_unique<RankedBackend>(*setup.ranks, setup.layout, std::move(device), setup.model, train);
   return std::make_unique<LocalBackend>(std::move(device), setup.model, train);
 }
 
@@ -374,7 +374,7 @@ StepStatistics TrainLoop::forward_backward(const Batch& batch) {
 void TrainLoop::evaluate_now(const Hooks& hooks) {
   if (setup_.held_out.empty()) return;
   const Clock::time_point start = Clock::now();
-  const Scorer score = [this](const TokenBatch& rows) { return backend_->score(rows); };
+  const Scorer score = [this](const ScoredBatches& batches) { backend_->score(batches); };
   const Evaluation causal =
       evaluate(score, setup_.held_out, setup_.sequence_length, setup_.train.micro_rows, setup_.pad, &unigram_);
   std::optional<Evaluation> own;  // Nothing is recorded unless all was computed.

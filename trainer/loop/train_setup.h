@@ -15,6 +15,7 @@
 #include "trainer/distributed/communicator.h"
 #include "trainer/evaluation/evaluation.h"
 #include "trainer/metrics/event_log.h"
+#include "trainer/ranked/rank_groups.h"
 
 namespace millrace {
 
@@ -47,6 +48,7 @@ struct TrainSetup {
   RunSettings settings;           ///< Told to TensorBoard.
   double save_again_after = 30;   ///< Seconds; a save that failed is tried again then, or when the next one is due.
   Communicator* ranks = nullptr;  ///< All that train, of which this is number 0; null: this process alone.
+  RankLayout layout;              ///< Theirs.
   bool profile = false;  ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.

@@ -11,7 +11,7 @@
 
 #include "stages/errors.h"
 #include "trainer/cluster/stage_cut.h"
-#include "trainer/plan/rank_groups.h"
+#include "trainer/ranked/rank_groups.h"
 
 namespace millrace {
 namespace {

@@ -8,8 +8,8 @@
 
 #include "model/pass/capacity.h"
 #include "trainer/cluster/stage_cut.h"
-#include "trainer/plan/rank_groups.h"
 #include "trainer/ranked/ownership.h"
+#include "trainer/ranked/rank_groups.h"
 
 namespace millrace {
 namespace {

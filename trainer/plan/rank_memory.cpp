@@ -7,9 +7,9 @@
 
 #include "model/bf16.h"
 #include "trainer/plan/optimizer_memory.h"
-#include "trainer/plan/rank_groups.h"
 #include "trainer/ranked/number_exchange.h"
 #include "trainer/ranked/ownership.h"
+#include "trainer/ranked/rank_groups.h"
 
 namespace millrace {
 namespace {

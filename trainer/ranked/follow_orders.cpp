@@ -19,6 +19,18 @@
 namespace millrace {
 namespace {
 
+/// Whether the step goes on.
+bool give_results(Communicator& ranks, const StepResults& results) {
+  ranks.activity().begin(Activity::Kind::exchanges, "rank 0 to take results");
+  const std::vector<std::byte> bytes = bytes_of_results(results);
+  const auto size = static_cast<std::uint64_t>(bytes.size());
+  ranks.wait(ranks.send(bytes_of_value(size), 0));
+  ranks.wait(ranks.send(bytes, 0));
+  std::uint64_t is_stopped = 0;
+  ranks.wait(ranks.broadcast(writable_bytes_of_value(is_stopped), 0));
+  return is_stopped == 0;
+}
+
 /// This rank's part of a step: RankedBackend::forward_backward().
 void step(Replica& replica, const Order& order) {
   Communicator& ranks = replica.ranks();
@@ -38,14 +50,18 @@ void step(Replica& replica, const Order& order) {
                                                    },
                                                .done = {}});
   for (std::size_t i = 0; i < coming.size(); ++i) wait_for(i);
-  ranks.activity().begin(Activity::Kind::exchanges, "rank 0 to take results");
-  const std::vector<std::byte> bytes = bytes_of_results(results);
-  const auto size = static_cast<std::uint64_t>(bytes.size());
-  ranks.wait(ranks.send(bytes_of_value(size), 0));
-  ranks.wait(ranks.send(bytes, 0));
-  std::uint64_t is_stopped = 0;
-  ranks.wait(ranks.broadcast(writable_bytes_of_value(is_stopped), 0));
-  if (is_stopped == 0) replica.add_up();
+  if (give_results(ranks, results)) replica.add_up();
+}
+
+/// This rank's part of a round: RankedBackend::score().
+void score(Replica& replica, const Order& order) {
+  Communicator& ranks = replica.ranks();
+  ranks.activity().begin(Activity::Kind::exchanges, "rows");
+  std::vector<std::byte> rows(order.size);
+  ranks.wait(ranks.receive(rows, 0));
+  StepResults results;
+  results.micro_batches.push_back({{}, replica.score(batch_in(rows))});
+  give_results(ranks, results);
 }
 
 /// An update that is refused is so on all ranks: rank 0 says it.
@@ -57,10 +73,10 @@ void update(Replica& replica, const Order& order) {
 }
 
 std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text, const FollowerHooks& hooks) {
-  const auto [model, train] = training_in(text);
+  const auto [model, train, layout] = training_in(text);
   std::unique_ptr<Device> device =
       hooks.device ? hooks.device(train) : open_device(train.device, device_settings(train), "train.device");
-  return std::make_unique<Replica>(ranks, std::move(device), model, train);
+  return std::make_unique<Replica>(ranks, layout, std::move(device), model, train);
 }
 
 }  // namespace
@@ -82,7 +98,7 @@ void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
         replica = make(ranks, text, hooks);
         break;
       case OrderKind::settings: {
-        const auto [model, train] = training_in(text);
+        const auto [model, train, layout] = training_in(text);
         made().follow(model, train);
         break;
       }
@@ -91,6 +107,9 @@ void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
         break;
       case OrderKind::step:
         step(made(), order);
+        break;
+      case OrderKind::score:
+        score(made(), order);
         break;
       case OrderKind::norm:
         made().gradient_norm();

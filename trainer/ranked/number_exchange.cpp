@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <span>
 #include <utility>
 
@@ -84,17 +85,28 @@ struct SumRound {
 };
 
 /// from[i]: rank i's part. The sum ends up in that of `own`.
-void add_tree(Device& device, std::vector<std::vector<float>>& from, std::size_t own) {
-  for (std::size_t step = 1; step < from.size(); step *= 2) {
-    for (std::size_t left = 0; left < from.size(); left += 2 * step) {
-      // Each half's sum stands in the first of it, or in `own` where that is in it. Either order of two numbers gives
+void add_tree(Device& device, std::vector<std::vector<float>>& from, std::size_t own, SumOrder order) {
+  // In the order in which neighbours come first.
+  std::vector<std::size_t> sums(from.size());
+  const int bits = std::countr_zero(from.size());
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    sums[i] = i;
+    for (int bit = 0; bit < bits && order == SumOrder::halves_first; ++bit) {
+      const std::size_t one = (i >> bit) & 1U;
+      sums[i] = bit == 0 ? one << (bits - 1) : sums[i] | (one << (bits - 1 - bit));
+    }
+  }
+  while (sums.size() > 1) {
+    for (std::size_t i = 0; i < sums.size() / 2; ++i) {
+      // A sum stands in the first of its parts, or in `own` where that is among them. Either order of two numbers gives
       // the same bits.
-      const auto place = [&](std::size_t first) { return own >= first && own < first + step ? own : first; };
-      std::size_t to = place(left);
-      std::size_t add = place(left + step);
+      std::size_t to = sums[2 * i];
+      std::size_t add = sums[2 * i + 1];
       if (add == own) std::swap(to, add);
       add_numbers(device, tensor_of(from[add]), tensor_of(from[to]));
+      sums[i] = to;
     }
+    sums.resize(sums.size() / 2);
   }
 }
 
@@ -104,7 +116,7 @@ std::size_t numbers_of_a_bucket(std::size_t ranks) {
   return std::max<std::size_t>(kBucket / ranks, 1);
 }
 
-void add_up_shares(Communicator& ranks, Device& device, const Shares& shares) {
+void add_up_shares(Communicator& ranks, Device& device, const Shares& shares, SumOrder order) {
   const auto count = static_cast<std::size_t>(ranks.size());
   const auto own = static_cast<std::size_t>(ranks.rank());
   if (count == 1) return;
@@ -129,7 +141,7 @@ void add_up_shares(Communicator& ranks, Device& device, const Shares& shares) {
     SumRound& round = both[number % 2];
     if (number + 1 < rounds.count()) begin(both[(number + 1) % 2], number + 1);
     ranks.wait(round.pending);
-    add_tree(device, round.from, own);
+    add_tree(device, round.from, own, order);
     unpack(round.from[own], shares[own], rounds.first(number));
   }
 }

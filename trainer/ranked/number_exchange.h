@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -19,10 +20,15 @@ using Shares = std::vector<std::vector<Piece>>;
 /// So many numbers of each share go at once among so many ranks.
 std::size_t numbers_of_a_bucket(std::size_t ranks);
 
-/// Adds up each share over all ranks at the rank that owns it, as neighbouring ranks, neighbouring pairs of them, and
-/// so on: the order of LaneSums. Other ranks' numbers stay as they are. By buckets of some megabytes, so that memory is
-/// bounded. REQUIRES: the number of ranks is a power of two.
-void add_up_shares(Communicator& ranks, Device& device, const Shares& shares);
+/// The order in which ranks' numbers are added up: that of LaneSums.
+enum class SumOrder : std::uint8_t {
+  neighbours_first,  ///< Neighbouring ranks, neighbouring pairs of them, and so on: lanes.
+  halves_first,      ///< Ranks whose numbers differ in the highest bit, down to neighbours: sub-lanes.
+};
+
+/// Adds up each share over all ranks at the rank that owns it. Other ranks' numbers stay as they are. By buckets of
+/// some megabytes, so that memory is bounded. REQUIRES: the number of ranks is a power of two.
+void add_up_shares(Communicator& ranks, Device& device, const Shares& shares, SumOrder order);
 
 /// Gives each share from its owner to all ranks.
 void give_shares(Communicator& ranks, const Shares& shares);

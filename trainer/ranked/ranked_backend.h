@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <memory>
 #include <vector>
 
@@ -10,32 +11,37 @@
 namespace millrace {
 
 /// Rank 0's side of a model that several ranks train: it has the data, computes its own part of the micro-batches,
-/// hands the others out as orders, and gets their results back. The same bits as LocalBackend with the same lanes. The
-/// others run follow_orders() meanwhile.
+/// hands rows out as orders, and gets results back. The same bits as LocalBackend with the same lanes. The others run
+/// follow_orders() meanwhile.
 class RankedBackend : public TrainingBackend {
  public:
   /// Tells the others to make their part of the model. Weights are 0. Throws ConfigError as make_optimizer.
-  RankedBackend(Communicator& ranks, std::unique_ptr<Device> device, const ModelConfig& model,
+  RankedBackend(Communicator& ranks, const RankLayout& layout, std::unique_ptr<Device> device, const ModelConfig& model,
                 const TrainConfig& train);
 
   void forward_backward(const MicroBatches& batches) override;
   double gradient_norm() override;
   UpdateNorms update(double learning_rate, double gradient_factor) override;
-  TokenScores score(const TokenBatch& batch) override { return replica_.local().score(batch); }
+  void score(const ScoredBatches& batches) override;
   void follow(const ModelConfig& model, const TrainConfig& train) override;
   void measure(Profile* profile) override { replica_.local().measure(profile); }
 
   Device& device() override { return replica_.local().device(); }
-  const Parameters& parameters() const override { return replica_.local().parameters(); }
+  const Parameters& parameters() const override { return replica_.parameters(); }
   Optimizer& optimizer() override { return replica_.optimizer(); }
-  void initialize(const UniformNumbers& uniform) override { replica_.local().initialize(uniform); }
+  void initialize(const UniformNumbers& uniform) override { replica_.initialize(uniform); }
   void values_changed() override;
   void bring_home() override;
 
   std::vector<double> compute_seconds() const override { return compute_seconds_; }
 
  private:
+  /// What each rank gave, rank 0 in front; `stop`: one of them, or this one, was asked to stop.
+  std::vector<StepResults> gather_results(StepResults mine);
+  void score_round(std::span<const TokenBatch> round, const ScoredBatches& batches, std::size_t first);
+
   Communicator& ranks_;
+  ModelConfig model_;
   Replica replica_;
   std::vector<double> compute_seconds_;
 };

@@ -1,5 +1,7 @@
 #include "trainer/ranked/training_text.h"
 
+#include <vector>
+
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "trainer/config/model_keys.h"
@@ -7,20 +9,33 @@
 
 namespace millrace {
 
-std::string text_of_training(const ModelConfig& model, const TrainConfig& train) {
+std::string text_of_training(const RankedTraining& training) {
   Json json;
-  model_keys().write_all(model, json["model"]);
-  for (const KeyTable<TrainConfig>& keys : train_keys()) keys.write_all(train, json[keys.name()]);
+  model_keys().write_all(training.model, json["model"]);
+  for (const KeyTable<TrainConfig>& keys : train_keys()) keys.write_all(training.train, json[keys.name()]);
+  const ProcessGrid& grid = training.layout.grid;
+  json["ranks"] = {{"data", grid.data}, {"expert", grid.expert}, {"tensor", grid.tensor}, {"pipeline", grid.pipeline}};
+  Json& stages = json["stages"] = Json::array();  // Where each ends.
+  for (const LayerRange& stage : training.layout.stages) stages.push_back(stage.end);
   return json_line(json);
 }
 
-std::pair<ModelConfig, TrainConfig> training_in(const std::string& text) {
+RankedTraining training_in(const std::string& text) {
   const JsonValue json = JsonValue::parse(text, {.name = "what rank 0 says", .line = 0, .remedy = ""});
-  ModelConfig model;
-  TrainConfig train;
-  model_keys().read(json.at("model"), model);
-  for (const KeyTable<TrainConfig>& keys : train_keys()) keys.read(json.at(keys.name()), train);
-  return {model, train};
+  RankedTraining training;
+  model_keys().read(json.at("model"), training.model);
+  for (const KeyTable<TrainConfig>& keys : train_keys()) keys.read(json.at(keys.name()), training.train);
+  const JsonValue grid = json.at("ranks");
+  training.layout.grid = {.data = grid.get<int>("data"),
+                          .expert = grid.get<int>("expert"),
+                          .tensor = grid.get<int>("tensor"),
+                          .pipeline = grid.get<int>("pipeline")};
+  int first = 0;
+  for (const int end : json.get<std::vector<int>>("stages")) {
+    training.layout.stages.push_back({first, end});
+    first = end;
+  }
+  return training;
 }
 
 }  // namespace millrace

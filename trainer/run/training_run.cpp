@@ -235,7 +235,7 @@ void TrainingRun::arrange_ranks() {
         fmt::format("{}: [train] device is \"{}\": several ranks train on processors only, since a card a "
                     "rank was never tried; use one process, or device = \"cpu\"",
                     run_.file.string(), run_.train.device));
-  train_of_rank_ = training_of_rank(run_.train, grid_->data);
+  train_of_rank_ = training_of_rank(run_.train, *grid_);
 }
 
 /// Throws ConfigError with what each machine's ranks take, and what it has.
@@ -357,6 +357,7 @@ TrainSetup TrainingRun::setup() {
   setup.settings = {.files = run_.resolved, .keys = keys_of(run_)};
   setup.profile = options_.profile;
   setup.ranks = options_.ranks.ranks;
+  if (grid_) setup.layout = rank_layout(*grid_, run_.model, run_.stream.sequence_length);
   return setup;
 }
 

@@ -63,8 +63,9 @@ class Meeting {
 /// One rank of them, or of a group of them.
 class ThreadRank : public Communicator {
  public:
-  ThreadRank(Meeting& meeting, int rank, int size, std::vector<int> name)
-      : meeting_(meeting), rank_(rank), size_(size), name_(std::move(name)) {}
+  ThreadRank(Meeting& meeting, int rank, int size, std::vector<int> name,
+             std::shared_ptr<Traffic> traffic = std::make_shared<Traffic>())
+      : meeting_(meeting), rank_(rank), size_(size), name_(std::move(name)), traffic_(std::move(traffic)) {}
 
   int rank() const override { return rank_; }
   int size() const override { return size_; }
@@ -85,7 +86,7 @@ class ThreadRank : public Communicator {
       rank += std::tie(other.key, other.rank) < std::tie(key, rank_) ? 1 : 0;
     }
     place.push_back(color);
-    return std::make_unique<ThreadRank>(meeting_, rank, size, place);
+    return std::make_unique<ThreadRank>(meeting_, rank, size, place, traffic_);
   }
 
   Pending all_to_all(std::span<const In> to, std::span<const Out> from) override {
@@ -125,8 +126,8 @@ class ThreadRank : public Communicator {
     } else {
       for (int i = 0; i < size_; ++i)
         if (i != rank_) put(work, bytes, i);
-      traffic_.of(Operation::broadcast).sent -= bytes.size() * static_cast<std::size_t>(size_ - 1);
-      traffic_.of(Operation::broadcast).sent += bytes.size();
+      traffic_->of(Operation::broadcast).sent -= bytes.size() * static_cast<std::size_t>(size_ - 1);
+      traffic_->of(Operation::broadcast).sent += bytes.size();
     }
     return begin(std::move(work));
   }
@@ -139,7 +140,7 @@ class ThreadRank : public Communicator {
     });
   }
 
-  const Traffic& traffic() const override { return traffic_; }
+  const Traffic& traffic() const override { return *traffic_; }
   std::vector<int> awaited() const override {
     const std::unique_lock lock(meeting_.mutex_);
     std::vector<int> ranks;
@@ -157,16 +158,16 @@ class ThreadRank : public Communicator {
   std::size_t own() const { return static_cast<std::size_t>(rank_); }
 
   void put(Work& work, In bytes, int to) {
-    traffic_.of(work.operation).sent += bytes.size();
+    traffic_->of(work.operation).sent += bytes.size();
     if (bytes.empty()) return;
     work.sent.emplace_back(to, std::make_shared<Meeting::Letter>(Meeting::Letter{bytes}));
   }
   void expect(Work& work, Out bytes, int from) {
-    traffic_.of(work.operation).received += bytes.size();
+    traffic_->of(work.operation).received += bytes.size();
     if (!bytes.empty()) work.expected.emplace_back(bytes, from);
   }
   Pending begin(Work work) {
-    ++traffic_.of(work.operation).begun;
+    ++traffic_->of(work.operation).begun;
     const std::unique_lock lock(meeting_.mutex_);
     for (const auto& [to, letter] : work.sent) post().from_to[{rank_, to}].push_back(letter);
     works_.emplace(++last_, std::move(work));
@@ -217,7 +218,7 @@ class ThreadRank : public Communicator {
   int groups_ = 0;
   Pending last_ = 0;
   std::map<Pending, Work> works_;
-  Traffic traffic_;
+  std::shared_ptr<Traffic> traffic_;
 };
 
 /// Runs work(rank) on as many threads as there are ranks. Throws what the first of them threw.

@@ -66,7 +66,7 @@ class EvaluationTest : public testing::Test {
   CpuDevice device_{Precision::f32};
   ParameterMemory memory_{device_, config_, ParameterMemory::Gradients::none};
   Transformer model_{device_, config_, memory_.views()};
-  const Scorer score_ = [this](const TokenBatch& batch) { return model_.score(batch); };
+  const Scorer score_ = [this](const ScoredBatches& batches) { score_batches(model_, batches); };
 };
 
 TEST_F(EvaluationTest, OfAModelOfZerosIsUniform) {

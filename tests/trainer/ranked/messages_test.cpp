@@ -121,7 +121,14 @@ TEST(Messages, EveryKeyOfModelAndTraining) {
   train.lanes = 16;
   train.recompute = true;
   train.tokens = 1'100'000'000'000;
-  const auto [same_model, same_train] = training_in(text_of_training(model, train));
+  const RankLayout layout{{.data = 4, .expert = 2, .tensor = 1, .pipeline = 3}, {{0, 7}, {7, 15}, {15, 24}}};
+  const auto [same_model, same_train, same_layout] = training_in(text_of_training({model, train, layout}));
+  EXPECT_EQ(same_layout.grid, layout.grid);
+  ASSERT_EQ(same_layout.stages.size(), layout.stages.size());
+  for (std::size_t i = 0; i < layout.stages.size(); ++i) {
+    EXPECT_EQ(same_layout.stages[i].first, layout.stages[i].first);
+    EXPECT_EQ(same_layout.stages[i].end, layout.stages[i].end);
+  }
   EXPECT_TRUE(model_keys().differences(model, same_model).empty());
   for (const auto& keys : train_keys()) EXPECT_TRUE(keys.differences(train, same_train).empty());
 }

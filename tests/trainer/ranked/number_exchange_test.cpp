@@ -30,26 +30,36 @@ struct Numbers {
   }
 };
 
-std::vector<float> tree(const std::vector<std::vector<float>>& parts, std::size_t first, std::size_t count) {
+/// Of parts `step` apart: neighbours first, or those first that differ in the highest bit.
+std::vector<float> tree(const std::vector<std::vector<float>>& parts, SumOrder order, std::size_t first,
+                        std::size_t count, std::size_t step = 1) {
   if (count == 1) return parts[first];
-  std::vector<float> sum = tree(parts, first, count / 2);
-  const std::vector<float> right = tree(parts, first + count / 2, count / 2);
+  const bool are_neighbours = order == SumOrder::neighbours_first;
+  const std::size_t of_half = are_neighbours ? step : 2 * step;
+  std::vector<float> sum = tree(parts, order, first, count / 2, of_half);
+  const std::vector<float> right =
+      tree(parts, order, are_neighbours ? first + count / 2 * step : first + step, count / 2, of_half);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += right[i];
   return sum;
 }
 
 TEST(NumberExchange, AddsInTheTreesOrderAtTheOwnersAndGivesToAll) {
   constexpr std::size_t kCount = 100'003;
-  for (const int ranks : {1, 2, 4, 8}) {
+  for (const auto& [ranks, order] : {std::pair(1, SumOrder::neighbours_first),
+                                     {2, SumOrder::neighbours_first},
+                                     {4, SumOrder::neighbours_first},
+                                     {8, SumOrder::neighbours_first},
+                                     {2, SumOrder::halves_first},
+                                     {8, SumOrder::halves_first}}) {
     SCOPED_TRACE(ranks);
     std::vector<std::vector<float>> parts;
     for (int rank = 0; rank < ranks; ++rank)
       parts.push_back(Numbers(ranks, kCount, static_cast<std::uint64_t>(rank)).all);
-    const std::vector<float> expected = tree(parts, 0, parts.size());
+    const std::vector<float> expected = tree(parts, order, 0, parts.size());
     with_ranks(ranks, [&](Communicator& all) {
       CpuDevice device(Precision::f32);
       Numbers numbers(ranks, kCount, static_cast<std::uint64_t>(all.rank()));
-      add_up_shares(all, device, numbers.shares);
+      add_up_shares(all, device, numbers.shares, order);
       for (const Piece& piece : numbers.shares[static_cast<std::size_t>(all.rank())]) {
         const auto place = static_cast<std::size_t>(piece.data() - numbers.all.data());
         EXPECT_EQ(std::memcmp(piece.data(), expected.data() + place, piece.size_bytes()), 0);

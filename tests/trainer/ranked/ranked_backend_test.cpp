@@ -61,6 +61,24 @@ std::unique_ptr<Device> device_for(const TrainConfig& train) {
                                    : std::make_unique<CpuDevice>(Precision::f32);
 }
 
+/// Batches of an evaluation, the last of them shorter.
+void add_scores(Trained& all, TrainingBackend& backend, const Kind& kind) {
+  std::vector<test::RandomBatch> rows;
+  for (int i = 0; i < 5; ++i)
+    rows.emplace_back(i < 4 ? 2 : 1, kLength, kind.model.vocab_size, static_cast<std::uint64_t>(1000 + i));
+  std::size_t next = 0;
+  backend.score({.count = rows.size(),
+                 .rows = [&](std::size_t i) { return rows[i].view(); },
+                 .done =
+                     [&](std::size_t i, const TokenBatch& batch, const TokenScores& scores) {
+                       EXPECT_EQ(i, next++);
+                       EXPECT_EQ(batch.tokens[0], rows[i].view().tokens[0]);
+                       add(all, std::span<const float>(scores.cross_entropy));
+                       add(all, std::span<const std::uint8_t>(scores.correct));
+                     }});
+  EXPECT_EQ(next, rows.size());
+}
+
 /// Trains some steps, whose rows depend on nothing but their number.
 Trained train_on(TrainingBackend& backend, const Kind& kind) {
   Trained all;
@@ -68,7 +86,7 @@ Trained train_on(TrainingBackend& backend, const Kind& kind) {
   backend.values_changed();
   for (int step = 0; step < kSteps; ++step) {
     std::vector<test::RandomBatch> rows;
-    for (int i = 0; i < kRows; ++i)
+    for (int i = 0; i < kind.train.batch_rows; ++i)
       rows.emplace_back(1, kLength, kind.model.vocab_size, static_cast<std::uint64_t>(100 * step + i));
     const auto micro_batch = [&](std::size_t i) {
       TokenBatch batch = rows[i].view();
@@ -79,8 +97,8 @@ Trained train_on(TrainingBackend& backend, const Kind& kind) {
       return batch;
     };
     std::size_t next = 0;
-    backend.forward_backward({.count = kRows,
-                              .share = 1.0 / kRows,
+    backend.forward_backward({.count = rows.size(),
+                              .share = 1.0 / static_cast<double>(rows.size()),
                               .rows = micro_batch,
                               .done = [&](std::size_t i, const Losses& losses, const TokenScores& scores) {
                                 EXPECT_EQ(i, next++);
@@ -90,7 +108,7 @@ Trained train_on(TrainingBackend& backend, const Kind& kind) {
                                 add(all, std::span<const float>(scores.cross_entropy));
                                 add(all, std::span<const std::uint8_t>(scores.correct));
                               }});
-    EXPECT_EQ(next, static_cast<std::size_t>(kRows));
+    EXPECT_EQ(next, rows.size());
     const double norm = backend.gradient_norm();
     const UpdateNorms norms = backend.update(0.01, norm > 1 ? 1 / norm : 1);
     for (const double number : {norm, norms.values, norms.change}) add(all, std::span(&number, 1));
@@ -102,6 +120,7 @@ Trained train_on(TrainingBackend& backend, const Kind& kind) {
       backend.follow(model, train);
     }
   }
+  add_scores(all, backend, kind);
   backend.bring_home();
   for (const Parameter& parameter : backend.parameters().all) add_tensor(all, parameter.value);
   for (const StateTensor& tensor : backend.optimizer().state()) add_tensor(all, tensor.data);
@@ -114,36 +133,41 @@ Trained train_alone(const Kind& kind) {
 }
 
 /// `work` has rank 0's backend; the others follow.
-void with_backend(int ranks, const Kind& kind, const std::function<void(RankedBackend&)>& work) {
-  test::with_ranks(ranks, [&](Communicator& all) {
+void with_backend(const ProcessGrid& grid, const Kind& kind, const std::function<void(RankedBackend&)>& work) {
+  test::with_ranks(grid.ranks(), [&](Communicator& all) {
     omp_set_num_threads(1);
     if (all.rank() != 0) {
       follow_orders(all, {.device = device_for});
       return;
     }
     {
-      RankedBackend backend(all, device_for(kind.train), kind.model, kind.train);
+      RankedBackend backend(all, rank_layout(grid, kind.model, kLength), device_for(kind.train), kind.model,
+                            kind.train);
       work(backend);
     }
     give_order(all, {.kind = OrderKind::end});
   });
 }
 
-Trained train_ranks(int ranks, const Kind& kind) {
+Trained train_ranks(const ProcessGrid& grid, const Kind& kind) {
   Trained trained;
-  with_backend(ranks, kind, [&](RankedBackend& backend) {
+  with_backend(grid, kind, [&](RankedBackend& backend) {
     trained = train_on(backend, kind);
-    EXPECT_EQ(backend.compute_seconds().size(), static_cast<std::size_t>(ranks));
+    EXPECT_EQ(backend.compute_seconds().size(), static_cast<std::size_t>(grid.ranks()));
   });
   return trained;
 }
 
-void expect_the_same_bits(const std::vector<Kind>& kinds, const std::vector<int>& ranks) {
+void expect_the_same_bits(const std::vector<Kind>& kinds, const std::vector<ProcessGrid>& grids) {
   for (const Kind& kind : kinds) {
     const Trained alone = train_alone(kind);
-    for (const int count : ranks)
-      EXPECT_TRUE(train_ranks(count, kind) == alone) << kind.name << " on " << count << " ranks";
+    for (const ProcessGrid& grid : grids)
+      EXPECT_TRUE(train_ranks(grid, kind) == alone) << kind.name << " in " << grid.text();
   }
+}
+
+ProcessGrid data(int ranks) {
+  return {.data = ranks};
 }
 
 Kind adamw_in_bf16() {
@@ -156,8 +180,38 @@ Kind adamw_in_bf16() {
 }
 
 TEST(RankedBackend, GivesTheBitsOfOneRank) {
-  expect_the_same_bits({kind("Adafactor in f32")}, {2, 8});
-  expect_the_same_bits({adamw_in_bf16()}, {4});
+  expect_the_same_bits({kind("Adafactor in f32")}, {data(2), data(8)});
+  expect_the_same_bits({adamw_in_bf16()}, {data(4)});
+}
+
+/// All that may be a rank's alone: four layers, the second and the fourth with eight experts.
+Kind spread(const std::string& name, const std::function<void(ModelConfig&, TrainConfig&)>& change = {}) {
+  return kind(name, [&](ModelConfig& model, TrainConfig& train) {
+    model.num_hidden_layers = 4;
+    model.num_experts = 8;
+    train.lanes = 4;
+    train.expert_lanes = 4;
+    if (change) change(model, train);
+  });
+}
+
+TEST(RankedBackend, GivesTheBitsOfOneRankWithSpreadExperts) {
+  expect_the_same_bits({spread("Adafactor in f32")}, {{.expert = 2}, {.data = 2, .expert = 4}});
+}
+
+TEST(RankedBackend, GivesTheBitsOfOneRankInStages) {
+  expect_the_same_bits({spread("Adafactor in f32")}, {{.pipeline = 2}, {.data = 2, .pipeline = 4}});
+}
+
+TEST(RankedBackend, GivesTheBitsOfOneRankInStagesWithSpreadExperts) {
+  const Kind adamw = spread("AdamW in bf16", [](ModelConfig& model, TrainConfig& train) {
+    model.dropout_rate = 0.1;
+    model.capacity_rule = CapacityRule::colossalai;
+    train.optimizer = "adamw";
+    train.precision = "bf16";
+    train.recompute = true;
+  });
+  expect_the_same_bits({adamw}, {{.data = 2, .expert = 2, .pipeline = 2}});
 }
 
 TEST(RankedBackend, GivesTheBitsOfOneRankWhateverIsTrainedLong) {
@@ -175,7 +229,31 @@ TEST(RankedBackend, GivesTheBitsOfOneRankWhateverIsTrainedLong) {
                                    train.expert_lanes = expert_lanes;
                                    train.recompute = recompute;
                                  }));
-  expect_the_same_bits(kinds, {1, 2, 4, 8});
+  expect_the_same_bits(kinds, {data(1), data(2), data(4), data(8)});
+}
+
+/// data x expert x pipeline with a product of 1, 2, 4 and 8.
+TEST(RankedBackend, GivesTheBitsOfOneRankInAllTwentyGridsLong) {
+  std::vector<ProcessGrid> grids;
+  for (int product = 1; product <= 8; product *= 2)
+    for (int expert = 1; expert <= product; expert *= 2)
+      for (int pipeline = 1; pipeline * expert <= product; pipeline *= 2)
+        grids.push_back({.data = product / expert / pipeline, .expert = expert, .pipeline = pipeline});
+  ASSERT_EQ(grids.size(), 20U);
+  std::vector<Kind> kinds;
+  for (const char* const optimizer : {"adafactor", "adamw"})
+    for (const std::string& precision : {std::string("f32"), std::string("bf16")})
+      for (const CapacityRule rule : {CapacityRule::flaxformer, CapacityRule::colossalai, CapacityRule::dropless})
+        kinds.push_back(spread(std::string(optimizer) + " " + precision, [&](ModelConfig& model, TrainConfig& train) {
+          model.num_hidden_layers = 8;
+          model.capacity_rule = rule;
+          train.batch_rows = 64;
+          train.lanes = 8;
+          train.expert_lanes = 8;
+          train.optimizer = optimizer;
+          train.precision = precision;
+        }));
+  expect_the_same_bits(kinds, grids);
 }
 
 /// The micro-batches of a step, all alike.
@@ -191,9 +269,9 @@ MicroBatches alike(const test::RandomBatch& rows, const std::function<void(std::
 }
 
 TEST(RankedBackend, RefusesAnUpdateOnAllRanksAndGoesOn) {
-  const Kind run = kind("Adafactor");
+  const Kind run = spread("Adafactor");
   const test::RandomBatch rows(1, kLength, run.model.vocab_size, 3);
-  with_backend(2, run, [&](RankedBackend& backend) {
+  with_backend({.expert = 2}, run, [&](RankedBackend& backend) {
     backend.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
     backend.values_changed();
     backend.forward_backward(alike(rows));
@@ -205,10 +283,12 @@ TEST(RankedBackend, RefusesAnUpdateOnAllRanksAndGoesOn) {
   });
 }
 
-TEST(RankedBackend, StopsOnAllRanksAndCanGoOn) {
-  const Kind run = kind("Adafactor");
+class StoppedRanks : public testing::TestWithParam<ProcessGrid> {};
+
+TEST_P(StoppedRanks, StopAllTogetherAndCanGoOn) {
+  const Kind run = spread("Adafactor");
   const test::RandomBatch rows(1, kLength, run.model.vocab_size, 3);
-  with_backend(4, run, [&](RankedBackend& backend) {
+  with_backend(GetParam(), run, [&](RankedBackend& backend) {
     backend.initialize([](std::uint64_t tensor, std::uint64_t element) { return test::uniform(tensor, element); });
     backend.values_changed();
     EXPECT_THROW(backend.forward_backward(alike(rows,
@@ -222,6 +302,11 @@ TEST(RankedBackend, StopsOnAllRanksAndCanGoOn) {
     EXPECT_GT(backend.gradient_norm(), 0);
   });
 }
+
+INSTANTIATE_TEST_SUITE_P(, StoppedRanks,
+                         testing::Values(ProcessGrid{.data = 4}, ProcessGrid{.expert = 4}, ProcessGrid{.pipeline = 4},
+                                         ProcessGrid{.data = 2, .expert = 2, .pipeline = 2}),
+                         [](const auto& of) { return "Of" + std::to_string(of.index); });
 
 }  // namespace
 }  // namespace millrace

@@ -1,7 +1,12 @@
-#include "trainer/plan/rank_groups.h"
+#include "trainer/ranked/rank_groups.h"
 
+#include <algorithm>
 #include <cstddef>
+#include <tuple>
 #include <utility>
+
+#include "trainer/cluster/stage_cut.h"
+#include "trainer/ranked/ownership.h"
 
 namespace millrace {
 namespace {
@@ -15,6 +20,10 @@ std::vector<int> ranks_of(const ProcessGrid& grid, int stage, int first_expert, 
 }
 
 }  // namespace
+
+RankLayout rank_layout(const ProcessGrid& grid, const ModelConfig& model, int sequence_length) {
+  return {grid, cut_layers(layer_operations(model, sequence_length, 1), grid.pipeline)};
+}
 
 std::vector<RankGroup> rank_groups(const ProcessGrid& grid, const ModelConfig& model,
                                    const std::vector<LayerRange>& stages) {
@@ -32,6 +41,27 @@ std::vector<RankGroup> rank_groups(const ProcessGrid& grid, const ModelConfig& m
     }
   }
   return groups;
+}
+
+std::vector<std::vector<ParameterPart>> owners_of_ranks(const std::vector<RankGroup>& groups, int ranks) {
+  std::vector<std::vector<ParameterPart>> of_rank(static_cast<std::size_t>(ranks));
+  for (const RankGroup& group : groups) {
+    const auto owners = ownership(group.specs, static_cast<int>(group.ranks.size()));
+    for (std::size_t owner = 0; owner < owners.size(); ++owner) {
+      for (ParameterPart part : owners[owner]) {
+        const ParameterSpec& spec = group.specs[part.parameter];
+        const Tensor shape = parameter_tensor(spec, nullptr, Type::f32);
+        part.parameter = spec.number;
+        part.first_matrix += spec.first_element / (shape.rows * shape.columns);
+        of_rank[static_cast<std::size_t>(group.ranks[owner])].push_back(part);
+      }
+    }
+  }
+  for (std::vector<ParameterPart>& parts : of_rank)
+    std::ranges::sort(parts, {}, [](const ParameterPart& part) {
+      return std::tuple(part.parameter, part.first_matrix, part.first_row);
+    });
+  return of_rank;
 }
 
 }  // namespace millrace
