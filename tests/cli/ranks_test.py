@@ -211,7 +211,8 @@ class Ranks(unittest.TestCase):
 
     def test_millrace_stop_ends_a_run_after_a_step_and_status_shows_its_ranks(self):
         folder = self.folder / "asked"
-        process = start(2, *self.arguments(folder))
+        tokens = 400 * 128 * LENGTH  # It does not end by itself.
+        process = start(2, *self.arguments(folder, *words(f"train.tokens={tokens}", f"phase.1.until={tokens}")))
         self.assertTrue(self.wait_for_step(process, folder, 2))
         shown = json.loads(millrace("status", folder, "--json").stdout)["ranks"]
         self.assertEqual([one["rank"] for one in shown], [0, 1])
@@ -222,8 +223,8 @@ class Ranks(unittest.TestCase):
         self.assertIn("interrupted after step", said)
         self.assertEqual({one["doing"] for one in json.loads(millrace("status", folder, "--json").stdout)["ranks"]},
                          {"has ended"})
-        self.train(4, folder, "--resume")
-        self.expect_the_same_run(folder)
+        last = metrics(folder)[-1]["step"]
+        self.assertTrue((folder / "checkpoints" / f"step-{last:06}").is_dir())
         self.assertIn("never trained it", millrace("status", self.whole).stdout)
         for command in ("stop", "status"):  # A folder that holds folders of runs.
             self.assertIn("is no run folder", millrace(command, self.folder, code=2).stderr)
