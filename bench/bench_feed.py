@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How fast rows come to a PyTorch trainer that does nothing, what processors that takes, and what ranks and workers cost.
 
-usage: bench_feed.py MILLRACE VOCAB SHARD.jsonl.zst... [--rounds 5] [--seconds 10] [--rows 2048 34816] [--only feeds|grid]
+usage: bench_feed.py MILLRACE VOCAB SHARD.jsonl.zst... [--rounds 5] [--seconds 10] [--rows 2048 34816] [--batches 4 16] [--only feeds|grid]
 
 Run by a Python that has torch, sentencepiece and tokenizers, with the module millrace on its PYTHONPATH. All feeds give the same
 documents of the same plain JSON lines as causal rows of 2048 positions, in batches of 8 rows; one after the other, in each round.
@@ -24,7 +24,6 @@ BATCH = 8
 CORES = len(os.sched_getaffinity(0))
 FEEDS = ["millrace.Stream", "millrace.torch", "millrace.torch, 1 worker", "sentencepiece", "tokenizers"]
 PEERS = FEEDS[3:]
-STEP_ROWS = 32  # Of all ranks together.
 A_TRAINER = 100_000  # Tokens a second.
 
 
@@ -150,27 +149,27 @@ def measure_feed(kind, folder, vocabulary, seconds):
     os._exit(0)
 
 
-def measure_rank(folder, rank, ranks, workers, few, many):
-    """Takes its part of so many rows, and waits for a word after each number of them."""
+def measure_rank(folder, rank, ranks, workers, step_rows, few, many):
+    """Takes its part of so many rows, in steps of all ranks' rows, and waits for a word after each number of them."""
     import millrace.torch
     from torch.utils.data import DataLoader
 
-    each = STEP_ROWS // ranks
+    each = step_rows // ranks
     dataset = millrace.torch.IterableDataset(folder / "run.toml", batch_rows=each, rank=rank, world_size=ranks,
                                              group=f"bench-{os.getppid()}")
     batches = iter(DataLoader(dataset, batch_size=None, num_workers=workers))
     for count in few, many - few:
-        for _ in range(count // STEP_ROWS):
+        for _ in range(count // step_rows):
             assert len(next(batches)["tokens"]) == each
         print("there", flush=True)
         sys.stdin.readline()
     del batches  # Ends the workers.
 
 
-def measure_grid(script, folder, ranks, workers, few, many):
+def measure_grid(script, folder, ranks, workers, step_rows, few, many):
     """Processor seconds of all processes between `few` rows and `many`. At both they rest with all queues full."""
     adopt_orphans()
-    started = [subprocess.Popen([sys.executable, "-W", "ignore", script, "rank", folder, *map(str, (rank, ranks, workers, few, many))],
+    started = [subprocess.Popen([sys.executable, "-W", "ignore", script, "rank", folder, *map(str, (rank, ranks, workers, step_rows, few, many))],
                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for rank in range(ranks)]
     seconds = []
     for _ in range(2):
@@ -216,16 +215,19 @@ def compare_feeds(folder, vocabulary, rounds, seconds):
             print(f"{kind} / {other}: {spread(ratios)} times as fast")
 
 
-def compare_grids(folder, rounds, few, many):
-    found = {(1, 0): [], (8, 4): []}
-    for number in range(rounds):
+def compare_grids(folder, rounds, batches, few, many):
+    """One rank without workers beside eight with four each, which take as many rows a step: of so many rows are their batches."""
+    for each in batches:
+        found = {(1, 0): [], (8, 4): []}
+        for number in range(rounds):
+            for (ranks, workers), costs in found.items():
+                costs.append(ask("grid", folder, ranks, workers, 8 * each, few, many) / (many - few) * 1e3)
+                print(f"round {number + 1}, {ranks} x {workers}: {costs[-1]:.3f} s of a core per thousand rows", file=sys.stderr, flush=True)
         for (ranks, workers), costs in found.items():
-            costs.append(ask("grid", folder, ranks, workers, few, many) / (many - few) * 1e3)
-            print(f"round {number + 1}, {ranks} x {workers}: {costs[-1]:.3f} s of a core per thousand rows", file=sys.stderr, flush=True)
-    for (ranks, workers), costs in found.items():
-        print(f"{ranks} ranks x {workers} workers: {spread(costs, '{:.3f}')} s of a core per thousand rows, beyond the start")
-    ratios = [wide / narrow for wide, narrow in zip(found[8, 4], found[1, 0])]
-    print(f"8 x 4 / 1 x 0: {spread(ratios, '{:.2f}')} times the processor time")
+            print(f"{ranks} ranks x {workers} workers, batches of {8 * each // ranks} rows: {spread(costs, '{:.3f}')} s of a core per "
+                  "thousand rows, beyond the start")
+        ratios = [wide / narrow for wide, narrow in zip(found[8, 4], found[1, 0])]
+        print(f"8 x 4 / 1 x 0: {spread(ratios, '{:.2f}')} times the processor time")
 
 
 def main():
@@ -241,6 +243,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--rows", type=int, nargs=2, default=(2048, 34816))
+    parser.add_argument("--batches", type=int, nargs="+", default=(4, 16))
     parser.add_argument("--only", choices=("feeds", "grid"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as name:
@@ -249,7 +252,7 @@ def main():
         if options.only != "grid":
             compare_feeds(folder, os.path.abspath(options.vocabulary), options.rounds, options.seconds)
         if options.only != "feeds":
-            compare_grids(folder, options.rounds, *options.rows)
+            compare_grids(folder, options.rounds, options.batches, *options.rows)
 
 
 if __name__ == "__main__":

@@ -5,13 +5,12 @@ A step has world_size x batch_rows rows that follow each other in the stream: th
 ones rank 1's. A rank's steps go to its workers in turn, as DataLoader asks them. So the place where all ranks stand is one
 row of the stream, and there they can go on in any number.
 
-Reader and feeder talk through a Unix socket in Linux's abstract namespace, so that nothing is left behind by whoever ends
-how. The reader that comes first begins to listen there and starts the feeder. If a reader crashes, the feeder tells the others
-and ends; if the feeder crashes, the readers raise.
+Rows go through memory that each reader shares with the feeder (memory.py). What else there is to say goes through a Unix socket in
+Linux's abstract namespace, so that nothing is left behind by whoever ends how. The reader that comes first begins to listen there
+and starts the feeder. If a reader crashes, the feeder tells the others and ends; if the feeder crashes, the readers raise.
 """
 
 import asyncio
-import collections
 import dataclasses
 import errno
 import json
@@ -22,18 +21,19 @@ import subprocess
 import sys
 import time
 from multiprocessing.util import Finalize, register_after_fork
-from typing import Any, Callable, Deque, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 import numpy
 
 from . import ARRAYS, Batch, ConfigError, DataError, Stream
+from .memory import FeederError, Memory, Slot, SlotWriter
 
 _HELLO = struct.Struct("<I")  # What a reader says first: bytes of JSON that follow.
-_HEADER = struct.Struct("<QIII")  # What the feeder says: first row, rows, positions of a row, bytes of text that follow; then the
-#                                 arrays. With rows the text is the state behind them, without an error, or empty at the end.
+_HEADER = struct.Struct("<QQIII")  # What the feeder says: first row, where their slot begins, rows, positions of a row, bytes of
+#                       text that follow. With rows the text is the state behind them, without an error, or empty at the end.
+_TAKEN = b"+"  # What a reader says for each batch that came: one more can be made ready.
 _BYE = b"."  # What a reader says before it leaves.
-_QUEUED = 2  # Batches that are ready for a reader at most, beside those on their way.
-_BYTES_A_POSITION = 4 * len(ARRAYS)
+_READY = 2  # Batches that are ready for a reader at most.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,30 +53,25 @@ class Job:
 
 
 class FedBatch:
-    """A rank's rows of one step; arrays as in Batch."""
+    """A rank's rows of one step; arrays as in Batch. Made of all in their order, int32 (5, rows, T), of loss_weights the bits."""
 
     first_row: int
-    values: numpy.ndarray  #: All arrays in their order, int32 (5, rows, T); of loss_weights the bits.
     tokens: numpy.ndarray
     labels: numpy.ndarray
     loss_weights: numpy.ndarray
     segment_ids: numpy.ndarray
     positions: numpy.ndarray
 
-    __slots__ = ("first_row", "values", *ARRAYS)
+    __slots__ = ("first_row", *ARRAYS)
 
     def __init__(self, first_row: int, values: numpy.ndarray) -> None:
-        self.first_row, self.values = first_row, values
+        self.first_row = first_row
         self.tokens, self.labels, bits, self.segment_ids, self.positions = values
         self.loss_weights = bits.view(numpy.float32)
 
     def items(self) -> Iterator[Tuple[str, numpy.ndarray]]:
         """The arrays by their names."""
         return ((name, getattr(self, name)) for name in ARRAYS)
-
-
-class FeederError(RuntimeError):
-    """The feeder, or another reader, ended before it should."""
 
 
 # The reader's side.
@@ -130,7 +125,7 @@ def _connect(name: str, timeout: float) -> socket.socket:
 
 
 class Reader:
-    """A reader's rows, as an iterator of FedBatch. `name` tells feeders of a node apart."""
+    """A reader's rows, as an iterator of FedBatch, or of slots. `name` tells feeders of a node apart."""
 
     def __init__(self, name: str, job: Job, rank: int, worker: int, start: Optional[Dict[str, Any]]) -> None:
         self._name, self._place = name, {"worker": worker, "workers": job.workers}
@@ -138,20 +133,25 @@ class Reader:
         self._text: Optional[bytearray] = None
         self._ended = False
         self._failure: Optional[Exception] = None
+        self._memory = Memory.create()
         self._connection = _connect(name, job.timeout)
         self._process = os.getpid()
         register_after_fork(self, Reader._leave_to_parent)
         # Also at the end of a process of multiprocessing, as DataLoader's workers are; not in one forked from here.
         self._say_bye = Finalize(self, _say_bye, args=(self._connection,), exitpriority=0)
-        hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(), "start": start})
-        try:
-            self._connection.sendall(_HELLO.pack(len(hello.encode())) + hello.encode())
-        except OSError:
-            pass  # Why is told when it is read from.
+        hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(),
+                            "memory": self._memory.number, "start": start}).encode()
+        self._say(_HELLO.pack(len(hello)) + hello)
 
     def _leave_to_parent(self) -> None:
         """In a child of multiprocessing: so that the feeder sees the parent's end."""
         self._connection.close()
+
+    def _say(self, word: bytes) -> None:
+        try:
+            self._connection.sendall(word)
+        except OSError:
+            pass  # Why is told when it is read from.
 
     def _receive(self, into: memoryview) -> None:
         while into:
@@ -164,48 +164,53 @@ class Reader:
                                   "the standard error of the process that started it")
             into = into[count:]
 
-    def _next(self) -> Optional[FedBatch]:
+    def _next(self) -> Optional[Slot]:
         header = bytearray(_HEADER.size)
         self._receive(memoryview(header))
-        first_row, rows, length, size = _HEADER.unpack(header)
+        first_row, offset, rows, length, size = _HEADER.unpack(header)
         text = bytearray(size)
         self._receive(memoryview(text))
         if rows > 0:
-            values = numpy.empty((len(ARRAYS), rows, length), numpy.int32)
-            self._receive(values.data.cast("B"))
+            self._say(_TAKEN)
             self._text = text
-            return FedBatch(first_row, values)
+            return Slot(self._memory, offset, first_row, rows, length)
         if text:
             told = json.loads(text)
             kinds = {"ConfigError": ConfigError, "DataError": DataError, "OSError": OSError}
             raise kinds.get(told["error"], FeederError)(told["message"])
         return None
 
-    def __iter__(self) -> "Reader":
-        return self
-
-    def __next__(self) -> FedBatch:
+    def next_slot(self) -> Optional[Slot]:
+        """The next rows, where they are. None at the end."""
         if self._process != os.getpid():
             raise RuntimeError(f"these rows were begun in process {self._process}, of which {os.getpid()} is a fork: begin a new "
                                "iterator here")
         if self._failure is not None:
             raise self._failure
         if self._ended:
-            raise StopIteration
+            return None
         try:
-            batch = self._next()
+            slot = self._next()
         except Exception as error:
             self._failure = error
             self.close()
             raise
-        except BaseException:  # Ctrl-C: a part of a batch may have come.
+        except BaseException:  # Ctrl-C: a part of a message may have come.
             self._failure = FeederError(f"millrace: this reader of the feeder {self._name} was interrupted: begin a new iterator")
             self.close()
             raise
-        if batch is None:
+        if slot is None:
             self.close()
+        return slot
+
+    def __iter__(self) -> "Reader":
+        return self
+
+    def __next__(self) -> FedBatch:
+        slot = self.next_slot()
+        if slot is None:
             raise StopIteration
-        return batch
+        return FedBatch(slot.first_row, slot.read())
 
     def state(self) -> Optional[Dict[str, Any]]:
         """Behind the last batch: {"row", "worker", "workers", "stream"}. None at the stream's beginning."""
@@ -223,60 +228,74 @@ class Reader:
 # The feeder's side.
 
 
-class _Link:
+class _Link(asyncio.Protocol):
     """A reader, as the feeder sees it."""
 
-    def __init__(self, hello: Dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.rank, self.worker, self.process = hello["rank"], hello["worker"], hello["process"]
-        self.start = hello["start"]
-        self.reader, self.writer = reader, writer
-        self.queue: Deque[Optional[List[Any]]] = collections.deque()
-        self.changed = asyncio.Event()  # The queue, or that the reader has left.
-        self.left = asyncio.Event()
-        writer.transport.set_write_buffer_limits(high=0)  # So that drain() waits until all is out.
+    def __init__(self, feeder: "_Feeder") -> None:
+        self._feeder = feeder
+        self._heard = b""  # Of its first message.
+        self._ready = 0  # Batches that it was told of and has not taken.
+        self._changed = asyncio.Event()  # That number, or that it has left.
+        self.rank: Optional[int] = None
+        self.left = False
+        self.closed = asyncio.Event()
 
     def __str__(self) -> str:
         return f"the reader of rank {self.rank}, worker {self.worker} (process {self.process})"
 
-    async def said_bye(self) -> bool:
-        """Waits until the reader leaves. False if it did without a word."""
-        try:
-            return await self.reader.read(1) == _BYE
-        except ConnectionError:
-            return False
-        finally:
-            self.left.set()
-            self.changed.set()
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
 
-    async def wait_while(self, condition: Callable[[], bool]) -> None:
-        while condition():
-            self.changed.clear()
-            await self.changed.wait()
-
-    async def send(self) -> None:
-        """What is queued, up to None."""
-        while True:
-            await self.wait_while(lambda: not self.queue)
-            pieces = self.queue.popleft()
-            self.changed.set()
-            if pieces is None:
+    def data_received(self, data: bytes) -> None:
+        if self.rank is None:
+            self._heard += data
+            end = _HELLO.size + _HELLO.unpack_from(self._heard)[0] if len(self._heard) >= _HELLO.size else len(self._heard) + 1
+            if len(self._heard) < end:
                 return
-            if not self.left.is_set():
-                try:
-                    self.writer.writelines(pieces)
-                    await self.writer.drain()
-                except ConnectionError:
-                    pass  # Why is watch()'s to say.
+            hello, data = json.loads(self._heard[_HELLO.size:end]), self._heard[end:]
+            self.rank, self.worker, self.process, self.start = (hello[key] for key in ("rank", "worker", "process", "start"))
+            self._feeder.welcome(self, hello["job"])
+            try:
+                self._slots = SlotWriter(Memory.of(self.process, hello["memory"]), hello["job"]["batch_rows"])
+            except OSError as failure:
+                self._feeder.fail(f"millrace: the memory of {self} cannot be opened: {failure}; it ended, or the processes of this "
+                                  "node do not see each other under /proc")
+        self._ready -= data.count(_TAKEN)
+        if _BYE in data:
+            self._leave(True)
+            self._transport.abort()
+        self._changed.set()
 
-    async def put(self, pieces: Optional[List[Any]]) -> None:
-        """Waits for room, or until the reader has left."""
-        await self.wait_while(lambda: len(self.queue) >= _QUEUED and not self.left.is_set())
-        self.queue.append(pieces)
-        self.changed.set()
+    def connection_lost(self, error: Optional[Exception]) -> None:
+        self._leave(False)
+        self.closed.set()
 
+    def _leave(self, with_a_word: bool) -> None:
+        if not self.left:
+            self.left = True
+            self._changed.set()
+            if self.rank is not None:
+                self._feeder.miss(self, with_a_word)
 
-def _message(text: bytes, first_row: int = 0, rows: int = 0, length: int = 0, arrays: Sequence[Any] = ()) -> List[Any]:
-    return [_HEADER.pack(first_row, rows, length, len(text)) + text, *arrays]
+    async def put(self, first_row: int, arrays: Sequence[numpy.ndarray], state: bytes) -> None:
+        """Waits until it takes another batch, or has left."""
+        while self._ready >= _READY and not self.left:
+            self._changed.clear()
+            await self._changed.wait()
+        if not self.left:
+            self._ready += 1
+            offset = self._slots.write(first_row, arrays)
+            self._transport.write(_HEADER.pack(first_row, offset, *arrays[0].shape, len(state)) + state)
+
+    def tell(self, text: bytes) -> None:
+        """An error, or, without one, the end."""
+        if not self.left:
+            self._transport.write(_HEADER.pack(0, 0, 0, 0, len(text)) + text)
+
+    async def close(self) -> None:
+        """Once it has all that it was told."""
+        self._transport.close()
+        await self.closed.wait()
 
 
 def _first_worker(links: List[_Link], workers: int) -> Tuple[Optional[Dict[str, Any]], int]:
@@ -297,46 +316,34 @@ class _Feeder:
         self.links: Dict[Tuple[int, int], _Link] = {}
         self.all_here = asyncio.Event()
         self.over: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()  # All have left, or something failed.
-        self.tasks: List["asyncio.Future[Any]"] = []
 
     def fail(self, message: str) -> None:
         if not self.over.done():
             self.over.set_exception(FeederError(message))
 
-    def begin(self, work: Any) -> "asyncio.Future[Any]":
-        """A task whose failure is the feeder's."""
-        task: "asyncio.Future[Any]" = asyncio.ensure_future(work)
-        task.add_done_callback(lambda done: None if done.cancelled() or done.exception() is None else self.fail(str(done.exception())))
-        self.tasks.append(task)
-        return task
-
-    async def watch(self, link: _Link) -> None:
-        """Waits until a reader leaves, which none does before all are there, nor without a word."""
-        if not await link.said_bye():
-            self.fail(f"millrace: {link} crashed or was killed")
-            return
-        link.writer.transport.abort()
-        if not self.all_here.is_set():
-            self.fail(f"millrace: {link} left before all readers were there")
-        elif all(other.left.is_set() for other in self.links.values()) and not self.over.done():
-            self.over.set_result(None)
-
-    async def welcome(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        size = _HELLO.unpack(await reader.readexactly(_HELLO.size))[0]
-        hello = json.loads(await reader.readexactly(size))
-        link = _Link(hello, reader, writer)
-        self.job = self.job or hello["job"]
-        key = (link.rank, link.worker)
-        if hello["job"] != self.job:
-            changed = [name for name, value in self.job.items() if hello["job"][name] != value]
+    def welcome(self, link: _Link, job: Dict[str, Any]) -> None:
+        assert link.rank is not None
+        self.job = self.job or job
+        key: Tuple[Any, ...] = (link.rank, link.worker)
+        if job != self.job:
+            changed = [name for name, value in self.job.items() if job[name] != value]
             self.fail(f"millrace: {link} wants another stream than the readers before it: {', '.join(changed)} differ")
         elif key in self.links:
             self.fail(f"millrace: {link} is there twice, as process {self.links[key].process}, too: each rank of a node has a "
                       "number of its own")
-        self.links[key if key not in self.links else (*key, link.process)] = link  # type: ignore[index]
-        self.begin(self.watch(link))
+            key = (*key, link.process)
+        self.links[key] = link
         if len(self.links) == self.job["local_world_size"] * self.job["workers"]:
             self.all_here.set()
+
+    def miss(self, link: _Link, with_a_word: bool) -> None:
+        """A reader has left, which none does before all are there, nor without a word."""
+        if not with_a_word:
+            self.fail(f"millrace: {link} crashed or was killed")
+        elif not self.all_here.is_set():
+            self.fail(f"millrace: {link} left before all readers were there")
+        elif all(other.left for other in self.links.values()) and not self.over.done():
+            self.over.set_result(None)
 
     async def gather(self) -> None:
         """Waits for all readers."""
@@ -362,45 +369,37 @@ class _Feeder:
         loop = asyncio.get_running_loop()
         stream = await loop.run_in_executor(None, lambda: Stream(
             job["run"], data=job["data"], sets=job["sets"], batch_rows=step_rows, threads=job["threads"], start=start))
-        length = stream.sequence_length
-        senders = [self.begin(link.send()) for link in links.values()]
         worker = first_worker
         while True:
             batch: Optional[Batch] = await loop.run_in_executor(None, lambda: next(stream, None))
             if batch is None or (len(batch) < step_rows and job["drop_last"]):
                 break
             state = stream._core.state().encode()
-            arrays = [array for _, array in batch.items()]
             for rank in ranks:
                 rows = slice(rank * each, min((rank + 1) * each, len(batch)))
                 if rows.start < rows.stop:
-                    await links[rank, worker].put(_message(state, batch.first_row + rows.start, rows.stop - rows.start, length,
-                                                           [array[rows].data.cast("B") for array in arrays]))
+                    await links[rank, worker].put(batch.first_row + rows.start, [array[rows] for _, array in batch.items()], state)
             worker = (worker + 1) % job["workers"]
         stream.close()
         for link in links.values():
-            await link.put(_message(b""))
-            await link.put(None)
-        await asyncio.gather(*senders)
+            link.tell(b"")
         await self.over
 
     async def tell(self, error: BaseException) -> None:
         """All readers that are there, behind what is on its way to them."""
         kind = next((name for name, kind in (("ConfigError", ConfigError), ("DataError", DataError), ("OSError", OSError))
                      if isinstance(error, kind)), "FeederError")
-        here = [link for link in self.links.values() if not link.left.is_set()]
-        for task in self.tasks:
-            task.cancel()
-        await asyncio.sleep(0)
+        self.over.cancel()  # Who leaves from here on is not missed.
+        here = [link for link in self.links.values() if not link.left]
         for link in here:
-            link.writer.writelines(_message(json.dumps({"error": kind, "message": str(error)}).encode()))
+            link.tell(json.dumps({"error": kind, "message": str(error)}).encode())
         try:
-            await asyncio.wait_for(asyncio.gather(*(link.writer.drain() for link in here), return_exceptions=True), 60)
+            await asyncio.wait_for(asyncio.gather(*(link.close() for link in here)), 60)
         except asyncio.TimeoutError:
             pass
 
     async def work(self, listener: socket.socket) -> int:
-        server = await asyncio.start_unix_server(self.welcome, sock=listener)
+        server = await asyncio.get_running_loop().create_unix_server(lambda: _Link(self), sock=listener)
         try:
             for step in (self.gather, self.feed):
                 task = asyncio.ensure_future(step())
@@ -418,11 +417,11 @@ class _Feeder:
         return 0
 
 
-async def _main(listener: socket.socket) -> int:
-    return await _Feeder().work(listener)
+async def _main(listener: socket.socket) -> None:
+    code = await _Feeder().work(listener)
+    sys.stderr.flush()
+    os._exit(code)  # Without waiting for a thread that makes rows which nobody wants.
 
 
 if __name__ == "__main__":
-    code = asyncio.run(_main(socket.socket(fileno=int(sys.argv[1]))))
-    sys.stderr.flush()
-    os._exit(code)  # Without waiting for a thread that makes rows which nobody wants.
+    asyncio.run(_main(socket.socket(fileno=int(sys.argv[1]))))

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, Dict, Iterator, Optional, Sequence, Tuple
 import numpy
 
 from . import Path
-from .feeder import FeederError, Reader
+from .feeder import Reader
+from .memory import FeederError
 from .ranks import RankRows
 
 __all__ = ["DatasetIterator", "FeederError"]

@@ -1,13 +1,15 @@
 """Millrace's rows as a PyTorch dataset, for one process or many."""
 
 import os
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
 import torch
 from torch.utils.data import get_worker_info
 
-from . import ARRAYS, Path
-from .feeder import FeederError
+from . import Path
+from .feeder import FedBatch
+from .memory import FeederError, Slot, borrow
 from .ranks import RankRows
 
 __all__ = ["FeederError", "IterableDataset"]
@@ -17,23 +19,47 @@ def _of_launcher(name: str, given: Optional[int], fallback: int) -> int:
     return given if given is not None else int(os.environ.get(name, fallback))
 
 
-class _Tensors(Dict[str, "torch.Tensor"]):
-    """The tensors of a batch by their names, over one of all. As long as they are, they go from a worker to its loader as that
-    one: for each tensor that goes, PyTorch has the loader ask the worker for a file descriptor."""
+def _tensors(batch: FedBatch) -> Dict[str, "torch.Tensor"]:
+    return {name: torch.from_numpy(array) for name, array in batch.items()}
 
-    def __init__(self, whole: "torch.Tensor") -> None:
-        if not isinstance(whole, torch.Tensor):
-            raise TypeError("made of one tensor alone")  # Where a copy of another content is wanted, it is a plain dict.
-        super().__init__((name, whole[i].view(torch.float32) if name == "loss_weights" else whole[i])
-                         for i, name in enumerate(ARRAYS))
-        self._whole, self._places = whole, self._places_now()
 
-    def _places_now(self) -> List[Any]:
-        return [(name, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if isinstance(tensor, torch.Tensor) else name
-                for name, tensor in self.items()]
+class _SlotTensors(Dict[str, "torch.Tensor"]):
+    """A worker's batch, where the feeder put it. As long as it is that, what goes to the worker's loader is the slot's number: for
+    each tensor that goes, PyTorch makes shared memory, and has the loader ask the worker for a file descriptor."""
 
-    def __reduce__(self) -> Tuple[Any, ...]:
-        return (_Tensors, (self._whole,)) if self._places == self._places_now() else (dict, (dict(self),))
+    def __init__(self, slot: Slot, tensors: Dict[str, "torch.Tensor"], places: List[Any]) -> None:
+        super().__init__(tensors)
+        self.slot, self.places = slot, places
+
+    def __copy__(self) -> "_SlotTensors":
+        return _SlotTensors(self.slot, self, self.places)
+
+    def __reduce__(self) -> Tuple[Any, ...]:  # Anything else than a loader takes the tensors.
+        return dict, (dict(self),)
+
+
+def _places(tensors: Dict[str, Any]) -> List[Any]:
+    return [(name, tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype) if isinstance(tensor, torch.Tensor) else name
+            for name, tensor in tensors.items()]
+
+
+def _lendable(slot: Slot) -> _SlotTensors:
+    tensors = _tensors(FedBatch(slot.first_row, slot.view()))
+    return _SlotTensors(slot, tensors, _places(tensors))
+
+
+def _borrowed(*place: int) -> Dict[str, "torch.Tensor"]:
+    slot = borrow(*place)
+    return _tensors(FedBatch(slot.first_row, slot.read()))
+
+
+def _hand_over(batch: _SlotTensors) -> Tuple[Any, ...]:
+    if batch.slot.lent or _places(batch) != batch.places:
+        return batch.__reduce__()
+    return _borrowed, batch.slot.lend()
+
+
+ForkingPickler.register(_SlotTensors, _hand_over)
 
 
 class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
@@ -75,8 +101,10 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         """Goes on where the dataset stands: at the start, behind what load_state_dict() was given, or behind the last batch
         that an earlier iterator of this object gave."""
         info = get_worker_info()
-        reader = self._rows.read(info.id, info.num_workers) if info is not None else self._rows.read()
-        return (_Tensors(torch.from_numpy(batch.values)) for batch in reader)
+        if info is None:
+            return (_tensors(batch) for batch in self._rows.read())
+        slots = iter(self._rows.read(info.id, info.num_workers).next_slot, None)
+        return map(_lendable, slots)
 
     def state_dict(self) -> Dict[str, Any]:
         """Where the dataset stands: {"row", "stream", ...}, the same on all ranks at the same step; JSON, a few KB. Empty at

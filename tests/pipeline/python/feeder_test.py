@@ -18,7 +18,8 @@ from python_run import inspected
 
 import millrace
 import tiny_run
-from millrace.feeder import FeederError, Job, Reader
+from millrace.feeder import FedBatch, FeederError, Job, Reader
+from millrace.memory import borrow
 
 ROWS = 240
 MARK = "MILLRACE_FEEDER_TEST"
@@ -40,6 +41,15 @@ def reader_that_dies(name, job, rank):
     reader = Reader(name, job, rank, 0, None)
     next(reader)
     os.kill(os.getpid(), signal.SIGKILL)
+
+
+def reader_that_lends_and_waits(name, job, places):
+    slot = Reader(name, job, 0, 0, None).next_slot()
+    view = slot.view()
+    for _ in range(2):
+        places.put(slot.lend())
+    time.sleep(600)
+    del view
 
 
 def feeders():
@@ -184,6 +194,79 @@ class Feeder(unittest.TestCase):
         with self.assertRaisesRegex(FeederError, "crashed or was killed"):
             for _ in reader:
                 pass
+
+    def endless(self, **changes):
+        return job(self.run_file, sets=("phase.1.until=9e9",), **changes)
+
+    def test_rows_that_are_held_are_not_written_over_and_others_slots_are_used_again(self):
+        reader = Reader(self.name(), job(self.run_file), 0, 0, None)
+        held, let_go = [], set()
+        for number, slot in enumerate(iter(reader.next_slot, None)):
+            batch = FedBatch(slot.first_row, slot.view())
+            self.expect_rows(batch, 4 * number)
+            if number % 10 == 3:
+                held.append((slot.offset, batch.tokens[1:], batch.first_row + 1))  # A part keeps the whole.
+            else:
+                let_go.add(slot.offset)
+            del batch
+        self.assertEqual(number, ROWS // 4 - 1)
+        self.assertLessEqual(len(let_go), 4 + len(held))
+        for offset, tokens, first in held:
+            self.assertEqual(tokens.tolist(), [row["tokens"] for row in self.rows[first:first + 3]])
+        self.assertEqual(len({offset for offset, _, _ in held}), len(held))
+
+    def test_rows_that_were_lent_are_not_written_over_until_they_are_taken(self):
+        reader = Reader(self.name(), job(self.run_file), 0, 0, None)
+        places = {}
+        for number in range(20):
+            slot = reader.next_slot()
+            view = slot.view()
+            if number % 5 == 0:
+                places[slot.first_row] = slot.lend()
+            del view
+        for first, place in places.items():
+            self.expect_rows(FedBatch(first, borrow(*place).read()), first)
+            with self.assertRaisesRegex(FeederError, "can be taken once"):
+                borrow(*place).read()
+        others = {reader.next_slot().offset for _ in range(10)}  # Unread, so each has another one.
+        self.assertEqual(len(others), 10)
+        self.assertTrue({place[2] for place in places.values()} <= others)
+
+    def test_lent_rows_outlive_the_reader_object_that_had_them(self):
+        reader = Reader(self.name(), job(self.run_file), 0, 0, None)
+        slot = reader.next_slot()
+        view = slot.view()
+        place = slot.lend()
+        reader.close()
+        del reader, slot, view
+        other = Reader(self.name() + "-other", job(self.run_file), 0, 0, None)
+        self.expect_rows(next(other), 0)
+        self.expect_rows(FedBatch(0, borrow(*place).read()), 0)
+        other.close()
+
+    def test_a_feeder_that_is_killed_leaves_the_rows_that_are_in_use(self):
+        reader = Reader(self.name(), self.endless(), 0, 0, None)
+        kept, lent = reader.next_slot(), reader.next_slot()
+        batch, place, view = FedBatch(0, kept.view()), lent.lend(), lent.view()
+        (feeder,) = feeders()
+        os.kill(feeder, signal.SIGKILL)
+        with self.assertRaisesRegex(FeederError, "crashed or was killed"):
+            while reader.next_slot() is not None:
+                pass
+        self.assertEqual(batch.tokens.tolist(), [row["tokens"] for row in self.rows[:4]])
+        self.assertEqual(borrow(*place).read()[0].tolist(), view[0].tolist())
+
+    def test_a_reader_that_is_killed_is_named_to_who_takes_what_it_lent(self):
+        context = multiprocessing.get_context("spawn")
+        places = context.Queue()
+        process = context.Process(target=reader_that_lends_and_waits, args=(self.name(), self.endless(), places))
+        process.start()
+        place, again = places.get(timeout=120), places.get(timeout=120)
+        self.expect_rows(FedBatch(0, borrow(*place).read()), 0)
+        process.kill()
+        process.join()
+        with self.assertRaisesRegex(FeederError, f"process {process.pid} ended"):
+            borrow(*again)
 
     def test_a_reader_that_leaves_early_leaves_the_others_their_rows(self):
         readers = self.open_all(job(self.run_file, world_size=2), None)

@@ -1,11 +1,13 @@
 """The PyTorch dataset: torch_test.py MILLRACE      skipped where this Python has no PyTorch"""
 
+import copy
 import itertools
 import json
 import os
 import pathlib
 import pickle
 import shutil
+import signal
 import sys
 import tempfile
 import unittest
@@ -69,13 +71,62 @@ class Torch(unittest.TestCase):
         self.assertEqual(set(batch), {*millrace.ARRAYS, "more"})
         self.assertEqual(batch["tokens"].tolist(), [row["tokens"][:10] for row in self.rows[:4]])
         self.assertEqual(batch["labels"].tolist(), [[label + 1 for label in row["labels"]] for row in self.rows[:4]])
-        for change in (lambda batch: batch["labels"].add_(1), lambda batch: batch.pop("labels"),
-                       lambda batch: batch.update(labels=batch["labels"][:, ::2])):
-            batch = next(iter(self.dataset()))
+        changes = (lambda batch: None, lambda batch: batch["labels"].add_(1), lambda batch: batch.pop("labels"),
+                   lambda batch: batch.update(labels=batch["labels"][:, ::2]))
+        sends = (lambda batch: batch), copy.copy, (lambda batch: pickle.loads(pickle.dumps(batch)))
+        ways = list(itertools.product(changes, sends))
+        left = itertools.cycle(ways)
+
+        def change_and_send(batch):
+            change, send = next(left)
             change(batch)
-            again = pickle.loads(pickle.dumps(batch))
-            self.assertEqual({name: tensor.tolist() for name, tensor in again.items()},
-                             {name: tensor.tolist() for name, tensor in batch.items()})
+            return send(batch)
+
+        changed = DataLoader(self.dataset(), batch_size=None, num_workers=1, collate_fn=change_and_send)
+        for (change, _), expected, batch in zip(ways, self.dataset(), changed):
+            change(expected)
+            self.assertEqual({name: tensor.tolist() for name, tensor in batch.items()},
+                             {name: tensor.tolist() for name, tensor in expected.items()})
+
+    def test_batches_that_are_kept_stay_as_they_are(self):
+        kept_there = []
+
+        def keep(batch):  # In the worker.
+            kept_there.append(batch["tokens"])
+            return {**batch, "before": kept_there[-3:][0].clone()} if len(kept_there) % 2 else batch
+
+        for collate, context in (None, "fork"), (keep, "fork"), (None, "spawn"):
+            batches = list(DataLoader(self.dataset(), batch_size=None, num_workers=2, collate_fn=collate,
+                                      multiprocessing_context=context))
+            at = 0
+            for number, batch in enumerate(batches):
+                at = self.expect(batch, at)
+                if "before" in batch:
+                    self.assertEqual(batch["before"].tolist(), batches[max(number % 2, number - 4)]["tokens"].tolist())
+            self.assertEqual(at, ROWS)
+
+    def test_workers_that_stay_begin_anew_though_batches_were_on_their_way(self):
+        loader = DataLoader(self.dataset(), batch_size=None, num_workers=2, prefetch_factor=4, persistent_workers=True)
+        for _ in range(3):
+            at = None
+            for batch in itertools.islice(loader, 4):  # Twelve were asked for: the next one is the first worker's.
+                at = self.first_of(batch) if at is None else at
+                at = self.expect(batch, at)
+
+    def first_of(self, batch):
+        tokens = batch["tokens"].tolist()
+        return next(row["row"] for row in self.rows if [after["tokens"] for after in self.rows[row["row"]:row["row"] + 4]] == tokens)
+
+    def test_a_worker_that_is_killed_is_told_and_nothing_hangs(self):
+        before = set(os.listdir("/dev/shm"))
+        loader = iter(DataLoader(self.dataset(sets=("phase.1.until=9e9",)), batch_size=None, num_workers=2))
+        next(loader)
+        os.kill(loader._workers[1].pid, signal.SIGKILL)
+        with self.assertRaisesRegex(RuntimeError, "exited unexpectedly|killed|ended"):
+            for _ in loader:
+                pass
+        del loader
+        self.assertEqual({name for name in set(os.listdir("/dev/shm")) - before if name.startswith(("torch", "millrace"))}, set())
 
     def test_ranks_have_their_part_of_each_step(self):
         group = f"torch-{os.getpid()}"
