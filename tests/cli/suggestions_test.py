@@ -1,6 +1,7 @@
 """Commands suggested by messages, --help and docs work as printed: suggestions_test.py MILLRACE messages|pages"""
 
 import array
+import contextlib
 import json
 import os
 import pathlib
@@ -28,8 +29,15 @@ def shell(command, folder, code=0):
     """Runs a command line in a folder, where `millrace` is the program under test."""
     environment = {key: value for key, value in os.environ.items() if key != "MILLRACE_DATA"}
     environment["PATH"] = f"{pathlib.Path(MILLRACE).parent}:{environment['PATH']}"
-    done = subprocess.run(["sh", "-c", command], cwd=folder, capture_output=True, text=True, env=environment, timeout=600)
-    assert done.returncode == code, f"{command}: exit code {done.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    process = subprocess.Popen(["sh", "-c", command], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                               env=environment, start_new_session=True)
+    try:
+        done = subprocess.CompletedProcess(command, code, *process.communicate(timeout=600))
+    except BaseException:  # Whatever the shell began ends with it.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == code, f"{command}: exit code {process.returncode}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
     return done
 
 
