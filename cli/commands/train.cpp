@@ -34,6 +34,7 @@
 #include "trainer/distributed/run_folder_check.h"
 #include "trainer/metrics/process_memory.h"
 #include "trainer/plan/machine_memory.h"
+#include "trainer/plan/ranks_fit.h"
 #include "trainer/ranked/follow_orders.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/training_run.h"
@@ -89,7 +90,11 @@ std::string profile_table(const Profile& profile) {
 
 void log_what_was_found(const TrainingRun& run) {
   for (const std::string& description : run.shards().descriptions) spdlog::info("{}", description);
-  spdlog::info("{}", memory_line(run.memory(), run.machine()));
+  const std::vector<RankMemory> memories = run.memory_by_rank();
+  spdlog::info("{}", memory_line(memories.front().plan, run.machine()));
+  for (std::size_t i = 1; i < memories.size(); ++i)
+    spdlog::info("memory of rank {}: {} planned", memories[i].rank,
+                 human_bytes(static_cast<double>(memories[i].needed())));
   if (run.shards().taken_on_trust)
     spdlog::warn("this run was begun by a program that did not record its shards: the present ones are used unchecked");
 }
@@ -128,7 +133,7 @@ RankedRun meet(Communicator& ranks, const TrainOptions& options) {
   mine.program = fmt::format("{} ({})", MILLRACE_VERSION, mine.program);
   mine.processor = this_processor();
   mine.threads = options.threads;
-  mine.memory = machine_memory().bytes;
+  add_memory(mine);
   return {&ranks, exchange_facts(ranks, mine)};
 }
 
@@ -221,8 +226,12 @@ void train(const TrainOptions& asked) {
                        const MachineMemory& machine) { refuse_what_does_not_fit(run.file.string(), memory, machine); },
        .interrupted = interrupt_requested});
   if (options.dry_run) {
-    const DryRun plan{training.run(), training.run_dir(), training.origin(),
-                      options.resume, training.memory(),  training.machine()};
+    const DryRun plan{training.run(),
+                      training.run_dir(),
+                      training.origin(),
+                      options.resume,
+                      training.memory_by_rank().front().plan,
+                      training.machine()};
     print_results(options.json ? plan.json() : plan.text());
     return;
   }

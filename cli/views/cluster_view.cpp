@@ -40,7 +40,7 @@ std::string grids_table(const std::vector<const GridPlan*>& plans) {
   columns.push_back({"with --set", Align::left});
   TextTable table(columns);
   for (const GridPlan* plan : plans) {
-    std::vector<std::string> cells{grid_text(plan->grid), human_bytes(static_cast<double>(plan->memory.needed())),
+    std::vector<std::string> cells{grid_text(plan->grid), human_bytes(static_cast<double>(plan->memory().needed())),
                                    seconds_text(plan->step), seconds_text(plan->compute), seconds_text(plan->bubble)};
     for (const ExchangePlan& exchange : plan->exchanges) cells.push_back(seconds_text(exchange.seconds));
     cells.push_back(seconds_text(plan->update));
@@ -64,7 +64,7 @@ std::string exchanges_table(const GridPlan& plan) {
 
 std::string details(const GridPlan& plan) {
   std::string text = fmt::format("\n{}: the memory of the rank that takes most\n{}", plan.grid.text(),
-                                 memory_parts_table(plan.memory.plan, plan.memory.exchange));
+                                 memory_parts_table(plan.memory().plan));
   if (plan.grid.ranks() > 1) text += fmt::format("\nbytes of a step, of all ranks together\n{}", exchanges_table(plan));
   if (!plan.not_built.empty()) text += fmt::format("\nmillrace cannot run it yet: {}\n", plan.not_built);
   return text;
@@ -87,9 +87,13 @@ Json plan_json(const GridPlan& plan) {
             {"not_built", plan.not_built.empty() ? Json() : Json(plan.not_built)},
             {"set", plan.settings}};
   if (plan.step == 0) return json;
-  json["memory"] = memory_parts_json(plan.memory.plan);
-  json["memory"]["exchange"] = plan.memory.exchange;
-  json["memory"]["needed"] = plan.memory.needed();
+  json["memory"] = memory_parts_json(plan.memory().plan);
+  json["memory"]["needed"] = plan.memory().needed();
+  json["memory_of_ranks"] = Json::array();
+  for (const RankMemory& one : plan.memories) {
+    json["memory_of_ranks"].push_back({{"rank", one.rank}, {"needed", one.needed()}});
+    json["memory_of_ranks"].back().update(memory_parts_json(one.plan));
+  }
   for (const ExchangePlan& exchange : plan.exchanges)
     json["bytes"][exchange.name] = {{"inside", exchange.inside}, {"between", exchange.between}};
   Json seconds{{"step", plan.step}, {"compute", plan.compute}, {"bubble", plan.bubble}, {"update", plan.update}};
@@ -139,6 +143,33 @@ std::string ClusterView::json() const {
                       {"operations", cluster.operations}}},
                     {"grids", std::move(grids)},
                     {"excluded", std::move(excluded)}});
+}
+
+std::string MeasuredClusterView::text() const {
+  std::string text = fmt::format("# Measured by millrace {}: {}.\n", MILLRACE_VERSION, ranks);
+  for (const std::string& line : found.not_measured) text += fmt::format("# Not measured: {}.\n", line);
+  return text + cluster_toml(found.cluster);
+}
+
+std::string MeasuredClusterView::json() const {
+  const Cluster& cluster = found.cluster;
+  const auto link_json = [](const Link& link) {
+    return link.is_known() ? Json{{"latency", link.latency}, {"bandwidth", link.bandwidth}} : Json();
+  };
+  return json_page({{"ranks", ranks},
+                    {"cluster",
+                     {{"ranks_per_machine", cluster.ranks_per_machine},
+                      {"device", cluster.device},
+                      {"precision", cluster.precision},
+                      {"threads", cluster.threads},
+                      {"memory", cluster.memory},
+                      {"operations", cluster.operations},
+                      {"memory_bandwidth", cluster.memory_bandwidth},
+                      {"copy_bandwidth", cluster.copy_bandwidth},
+                      {"fresh_bandwidth", cluster.fresh_bandwidth},
+                      {"inside", link_json(cluster.inside)},
+                      {"between", link_json(cluster.between)}}},
+                    {"not_measured", found.not_measured}});
 }
 
 }  // namespace millrace

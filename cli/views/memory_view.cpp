@@ -1,6 +1,7 @@
 #include "cli/views/memory_view.h"
 
 #include <array>
+#include <vector>
 
 #include <fmt/format.h>
 
@@ -17,38 +18,46 @@ struct PlanPart {
   std::uint64_t MemoryPlan::*bytes;
   const char* of;
 };
-constexpr std::array<PlanPart, 7> kParts{{{"weights", &MemoryPlan::weights, "and their bf16 images"},
+constexpr std::array<PlanPart, 8> kParts{{{"weights", &MemoryPlan::weights, "and their bf16 images"},
                                           {"gradients", &MemoryPlan::gradients, ""},
                                           {"optimizer", &MemoryPlan::optimizer, "state and scratch"},
                                           {"activations", &MemoryPlan::activations, "of a micro-batch, and evaluation"},
                                           {"checkpoint", &MemoryPlan::checkpoint, "copied, to be written meanwhile"},
                                           {"pipeline", &MemoryPlan::pipeline, "text and rows on their way"},
+                                          {"exchange", &MemoryPlan::exchange, "MPI, and on its way between ranks"},
                                           {"program", &MemoryPlan::program, "libraries and vocabulary"}}};
 
 std::string human(std::uint64_t bytes) {
   return human_bytes(static_cast<double>(bytes));
 }
 
+/// Those that one process has, too, and ranks' where there are any.
+std::vector<PlanPart> parts_of(const MemoryPlan& plan) {
+  std::vector<PlanPart> parts(kParts.begin(), kParts.end());
+  if (plan.exchange == 0)
+    std::erase_if(parts, [](const PlanPart& part) { return part.bytes == &MemoryPlan::exchange; });
+  return parts;
+}
+
 }  // namespace
 
-std::string memory_parts_table(const MemoryPlan& plan, std::uint64_t exchange) {
+std::string memory_parts_table(const MemoryPlan& plan) {
   TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
-  for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
-  if (exchange > 0) table.add({"exchange", human(exchange), "on its way to other ranks and from them"});
-  table.add({"together", human(plan.total() + exchange), ""});
+  for (const PlanPart& part : parts_of(plan)) table.add({part.name, human(plan.*part.bytes), part.of});
+  table.add({"together", human(plan.total()), ""});
   if (plan.on_card) table.add({"on the card", human(plan.card()), "the first four"});
   return table.text();
 }
 
 Json memory_parts_json(const MemoryPlan& plan) {
   Json json;
-  for (const PlanPart& part : kParts) json[part.name] = plan.*part.bytes;
+  for (const PlanPart& part : parts_of(plan)) json[part.name] = plan.*part.bytes;
   return json;
 }
 
 std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
   TextTable table({{"memory", Align::left}, {"planned"}, {"", Align::left}});
-  for (const PlanPart& part : kParts) table.add({part.name, human(plan.*part.bytes), part.of});
+  for (const PlanPart& part : parts_of(plan)) table.add({part.name, human(plan.*part.bytes), part.of});
   table.add({"together", human(plan.total()), ""});
   if (plan.on_card) {
     table.add({"on the card", human(plan.card()), "the first four"});
@@ -61,7 +70,7 @@ std::string memory_table(const MemoryPlan& plan, const MachineMemory& machine) {
 
 std::string memory_line(const MemoryPlan& plan, const MachineMemory& machine) {
   std::string parts;
-  for (const PlanPart& part : kParts)
+  for (const PlanPart& part : parts_of(plan))
     parts += fmt::format("{}{} {}", parts.empty() ? "" : ", ", part.name, human(plan.*part.bytes));
   const std::string card = plan.on_card ? fmt::format("{} of it on the card, which has {} free, ", human(plan.card()),
                                                       machine.card > 0 ? human(machine.card) : "an unknown part")

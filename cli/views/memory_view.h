@@ -10,9 +10,9 @@
 
 namespace millrace {
 
-/// One line per part, and together. `exchange`: bytes on their way between ranks.
-std::string memory_parts_table(const MemoryPlan& plan, std::uint64_t exchange);
-/// {"weights", .., "program"}: bytes.
+/// One line per part, and together.
+std::string memory_parts_table(const MemoryPlan& plan);
+/// {"weights", .., "program"}: bytes; "exchange" among them for one of several ranks.
 nlohmann::ordered_json memory_parts_json(const MemoryPlan& plan);
 
 /// One line per part, then the total and the memory of the machine.

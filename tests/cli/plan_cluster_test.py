@@ -40,6 +40,12 @@ def planned(run, *arguments):
     return json.loads(plan(run, *arguments, "--json").stdout)
 
 
+def measured(*arguments, code=0):
+    done = subprocess.run([MILLRACE, "plan-cluster", "--measure", *map(str, arguments)], capture_output=True, text=True)
+    assert done.returncode == code, f"{arguments}: exit code {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done
+
+
 class PlanCluster(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -64,7 +70,7 @@ class PlanCluster(unittest.TestCase):
             self.assertAlmostEqual(sum(value for name, value in seconds.items() if name != "step"), seconds["step"], 9)
             grid = one["grid"]
             self.assertEqual(grid["data"] * grid["expert"] * grid["pipeline"], 4)
-            self.assertEqual(one["not_built"] is None, grid["data"] == 4)
+            self.assertIsNone(one["not_built"])
         data = next(one for one in result["grids"] if one["grid"]["data"] == 4)
         self.assertEqual(data["set"], ["train.lanes=4"])
         # Two machines of two: of three others one is inside.
@@ -72,8 +78,9 @@ class PlanCluster(unittest.TestCase):
 
     def test_the_text_names_grid_memory_bytes_and_what_is_not_built(self):
         text = plan(*self.tiny, "--ranks", 4).stdout
+        self.assertIn("not yet", plan(self.run_file, "--ranks", 2, "--cluster", "h100-8x400g").stdout)
         for words in ("data x expert x pipeline", "positions/s", "with --set", "train.lanes=4", "memory of the rank that takes most",
-                      "bytes of a step, of all ranks together", "not yet"):
+                      "bytes of a step, of all ranks together"):
             self.assertIn(words, text)
 
     def test_one_grid(self):
@@ -91,11 +98,37 @@ class PlanCluster(unittest.TestCase):
             (("--ranks", 4, "--cluster", "cpu-10g", "--grid", "rows=2"), "expected data=N"),
             (("--ranks", 4, "--cluster", "cpu-10g", "--grid", "data=3"), "is no grid of 4 ranks"),
             (("--ranks", 0, "--cluster", "cpu-10g"), "--ranks"),
+            (("--cluster", "cpu-10g"), "--ranks is required"),
+            (("--ranks", 4), "--cluster is required"),
+            (("--ranks", 4, "--cluster", "cpu-10g", "--out", "x.toml"), "there is no --measure"),
+            (("--measure",), "no RUN, --ranks or --cluster goes with it"),
         ]:
             with self.subTest(words=words):
                 self.assertIn(words, plan(self.run_file, *arguments, code=2).stderr)
         said = plan(RUNS / "openmoe-8b.toml", "--ranks", 4, "--cluster", "cpu-10g", code=2).stderr
         self.assertIn("--set model.vocab_size=256384", said)
+
+    def test_one_process_measures_what_it_can_and_says_what_it_did_not(self):
+        file = self.cluster.parent / "measured.toml"
+        done = measured("--out", file, "--threads", 1)
+        self.assertEqual(done.stdout, file.read_text())
+        for link in ("[inside]", "[between]"):
+            self.assertIn(f"not measured: {link}", done.stderr)
+            self.assertIn(f"# Not measured: {link}", done.stdout)
+        self.assertIn("measuring", done.stderr)
+        self.assertIn("--cluster", done.stderr)
+        alone = planned(self.run_file, "--ranks", 1, "--cluster", file)
+        self.assertEqual(alone["cluster"]["ranks_per_machine"], 1)
+        self.assertIn("no [between]", plan(self.run_file, "--ranks", 2, "--cluster", file, code=2).stderr)
+        as_json = json.loads(measured("--json", "--precision", "f32").stdout)
+        self.assertEqual(as_json["cluster"]["precision"], "f32")
+        self.assertIsNone(as_json["cluster"]["inside"])
+        self.assertEqual(len(as_json["not_measured"]), 2)
+
+    def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(self):
+        said = measured("--out", self.cluster.parent / "no" / "cluster.toml", code=2).stderr
+        self.assertIn("there is no folder", said)
+        self.assertNotIn("measuring", said)
 
     def test_the_tables_of_the_documentation_are_what_it_says(self):
         """Each row: | 8B | ranks | grid | GB a rank | s a step | M positions/s | days |"""

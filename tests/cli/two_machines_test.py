@@ -69,6 +69,27 @@ class Link:
             subprocess.run(["ip", "netns", "del", machine], capture_output=True)
 
 
+def on_both(link, folder, ranks_a_machine, program):
+    """The command that starts so many ranks of a program on each; `folder` is for its files."""
+    agent = folder / "agent"
+    agent.write_text(AGENT.format(prefix=link.prefix))
+    agent.chmod(0o755)
+    hosts = folder / "hosts"
+    hosts.write_text("".join(f"{NETWORK}.{number} slots={ranks_a_machine}\n" for number in (1, 2)))
+    launcher = ["mpirun", "-n", 2 * ranks_a_machine, "--hostfile", hosts, "--bind-to", "none",
+                "--mca", "plm_rsh_agent", agent, "--mca", "oob_tcp_if_include", f"{NETWORK}.0/24",
+                "--mca", "btl_tcp_if_include", f"{NETWORK}.0/24"]
+    words = " ".join(f"'{word}'" for word in [*launcher, *program])
+    return ["ip", "netns", "exec", link.machines[0], "unshare", "-u", "bash", "-c", f"hostname node1; exec {words}"]
+
+
+def skip_unless_there_can_be_machines():
+    missing = [name for name in ("mpirun", "ip", "tc", "unshare") if shutil.which(name) is None]
+    if os.geteuid() != 0 or missing:
+        print("skipped: needs root, mpirun, ip, tc and unshare" + (f"; missing: {', '.join(missing)}" if missing else ""))
+        sys.exit(77)
+
+
 class TwoMachines(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -83,20 +104,11 @@ class TwoMachines(unittest.TestCase):
     def setUp(self):
         self.link = Link()
         self.addCleanup(self.link.close)
-        agent = self.folder / "agent"
-        agent.write_text(AGENT.format(prefix=self.link.prefix))
-        agent.chmod(0o755)
 
     def start(self, ranks_a_machine, folder, *more):
-        hosts = self.folder / "hosts"
-        hosts.write_text("".join(f"{NETWORK}.{number} slots={ranks_a_machine}\n" for number in (1, 2)))
-        launcher = ["mpirun", "-n", 2 * ranks_a_machine, "--hostfile", hosts, "--bind-to", "none",
-                    "--mca", "plm_rsh_agent", self.folder / "agent", "--mca", "oob_tcp_if_include", f"{NETWORK}.0/24",
-                    "--mca", "btl_tcp_if_include", f"{NETWORK}.0/24"]
-        words = " ".join(f"'{word}'" for word in [*launcher, os.path.abspath(train_test.MILLRACE), *ranks_test.Ranks.arguments(folder, *more)])
-        return subprocess.Popen(["ip", "netns", "exec", self.link.machines[0], "unshare", "-u", "bash", "-c",
-                                 f"hostname node1; exec {words}"],
-                                env=ENVIRONMENT, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        program = [os.path.abspath(train_test.MILLRACE), *ranks_test.Ranks.arguments(folder, *more)]
+        return subprocess.Popen(on_both(self.link, self.folder, ranks_a_machine, program), env=ENVIRONMENT, text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def test_they_give_the_bits_of_one_process(self):
         for ranks in (1, 2):
@@ -131,8 +143,5 @@ class TwoMachines(unittest.TestCase):
 
 if __name__ == "__main__":
     train_test.MILLRACE = sys.argv.pop(1)
-    missing = [name for name in ("mpirun", "ip", "tc", "unshare") if shutil.which(name) is None]
-    if os.geteuid() != 0 or missing:
-        print("skipped: needs root, mpirun, ip, tc and unshare" + (f"; missing: {', '.join(missing)}" if missing else ""))
-        sys.exit(77)
+    skip_unless_there_can_be_machines()
     unittest.main()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <iterator>
+#include <limits>
 #include <map>
 #include <memory>
 #include <span>
@@ -22,8 +23,6 @@
 namespace millrace {
 namespace {
 
-constexpr double kGigabyte = 1e9;
-
 /// Programs of one version may be compiled for different processors.
 std::string hash_of_program() {
   InputFile file("/proc/self/exe");
@@ -33,18 +32,6 @@ std::string hash_of_program() {
   while (const std::size_t bytes = file.read(block.data(), block.size()))
     XXH3_64bits_update(state.get(), block.data(), bytes);
   return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
-}
-
-/// Machines in the order of their first rank, with their ranks.
-std::vector<std::pair<std::string, std::vector<int>>> machines_of(const std::vector<RankFacts>& all) {
-  std::vector<std::pair<std::string, std::vector<int>>> machines;
-  for (int rank = 0; rank < static_cast<int>(all.size()); ++rank) {
-    const std::string& host = all[static_cast<std::size_t>(rank)].host;
-    auto known = std::ranges::find(machines, host, &std::pair<std::string, std::vector<int>>::first);
-    if (known == machines.end()) known = machines.insert(known, {host, {}});
-    known->second.push_back(rank);
-  }
-  return machines;
 }
 
 /// The rank whose text is another one's than that of most; none: all say the same.
@@ -61,9 +48,10 @@ int odd_one(const std::vector<RankFacts>& all, Text&& text) {
 }  // namespace
 
 void to_json(Json& json, const RankFacts& facts) {
-  json = {{"host", facts.host},           {"process", facts.process}, {"program", facts.program},
-          {"processor", facts.processor}, {"cores", facts.cores},     {"allowed", facts.allowed},
-          {"threads", facts.threads},     {"memory", facts.memory}};
+  json = {{"host", facts.host},           {"process", facts.process},      {"program", facts.program},
+          {"processor", facts.processor}, {"cores", facts.cores},          {"allowed", facts.allowed},
+          {"threads", facts.threads},     {"memory", facts.memory},        {"memory_limit", facts.memory_limit},
+          {"held", facts.held},           {"own_memory", facts.own_memory}};
 }
 
 void from_json(const JsonValue& json, RankFacts& facts) {
@@ -75,6 +63,9 @@ void from_json(const JsonValue& json, RankFacts& facts) {
   facts.allowed = json.get<int>("allowed");
   facts.threads = json.get<int>("threads");
   facts.memory = json.get<std::uint64_t>("memory");
+  facts.memory_limit = json.get<std::string>("memory_limit");
+  facts.held = json.get<std::uint64_t>("held");
+  facts.own_memory = json.get<std::uint64_t>("own_memory");
 }
 
 RankFacts facts_of_this_rank() {
@@ -171,28 +162,32 @@ std::string text_of_ranks(const std::vector<RankFacts>& all) {
   std::vector<int> threads;
   for (int rank = 0; rank < static_cast<int>(all.size()); ++rank) threads.push_back(threads_of(all, rank));
   const auto [few, many] = std::ranges::minmax(threads);
-  return fmt::format("{} ranks on {} machine{} ({}), {}, {} thread{} each", all.size(), machines.size(),
-                     machines.size() == 1 ? "" : "s", hosts, all.front().processor,
+  return fmt::format("{} rank{} on {} machine{} ({}), {}, {} thread{} each", all.size(), all.size() == 1 ? "" : "s",
+                     machines.size(), machines.size() == 1 ? "" : "s", hosts, all.front().processor,
                      few == many ? fmt::format("{}", few) : fmt::format("{} to {}", few, many), many == 1 ? "" : "s");
 }
 
-std::string fault_of_memory(const std::vector<RankFacts>& all, std::uint64_t a_rank, std::uint64_t more) {
-  std::string table;
-  bool fits = true;
-  for (const auto& [host, ranks] : machines_of(all)) {
-    const std::uint64_t needs = a_rank * ranks.size() + (ranks.front() == 0 ? more : 0);
-    std::uint64_t has = all[static_cast<std::size_t>(ranks.front())].memory;
-    for (const int rank : ranks) has = std::min(has, all[static_cast<std::size_t>(rank)].memory);
-    table += fmt::format("\n  {}: {} ranks take {:.1f} GB, it has {:.1f} GB", host, ranks.size(),
-                         static_cast<double>(needs) / kGigabyte, static_cast<double>(has) / kGigabyte);
-    fits = fits && needs <= has;
+std::vector<RankMachine> machines_of(const std::vector<RankFacts>& all) {
+  std::vector<RankMachine> machines;
+  for (int rank = 0; rank < static_cast<int>(all.size()); ++rank) {
+    const std::string& host = all[static_cast<std::size_t>(rank)].host;
+    auto known = std::ranges::find(machines, host, &RankMachine::host);
+    if (known == machines.end()) known = machines.insert(known, {host, {}});
+    known->ranks.push_back(rank);
   }
-  if (fits) return {};
-  return fmt::format(
-      "the run takes {:.1f} GB of memory a rank, and {:.1f} GB more at rank 0:{}\nTake fewer ranks a machine, a "
-      "smaller "
-      "train.micro_rows, or train.recompute=true",
-      static_cast<double>(a_rank) / kGigabyte, static_cast<double>(more) / kGigabyte, table);
+  return machines;
+}
+
+/// Each rank says what is left, and what it holds itself.
+std::uint64_t memory_of_machine(const RankMachine& machine, const std::vector<RankFacts>& all) {
+  std::uint64_t left = std::numeric_limits<std::uint64_t>::max();
+  std::uint64_t held = 0;
+  for (const int rank : machine.ranks) {
+    const RankFacts& one = all[static_cast<std::size_t>(rank)];
+    left = std::min(left, one.memory - std::min(one.memory, one.held));
+    held += one.held;
+  }
+  return left + std::min(held, std::numeric_limits<std::uint64_t>::max() - left);
 }
 
 }  // namespace millrace

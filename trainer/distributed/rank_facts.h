@@ -16,12 +16,15 @@ class JsonValue;
 struct RankFacts {
   std::string host;
   std::int64_t process = 0;
-  std::string program;       ///< Version and hash of the program's file.
-  std::string processor;     ///< Instruction set and model.
-  int cores = 0;             ///< Of its machine.
-  int allowed = 0;           ///< Of them, those that it may run on.
-  int threads = 0;           ///< That --threads asks for; 0: it does not.
-  std::uint64_t memory = 0;  ///< Bytes that its machine has for it.
+  std::string program;            ///< Version and hash of the program's file.
+  std::string processor;          ///< Instruction set and model.
+  int cores = 0;                  ///< Of its machine.
+  int allowed = 0;                ///< Of them, those that it may run on.
+  int threads = 0;                ///< That --threads asks for; 0: it does not.
+  std::uint64_t memory = 0;       ///< Bytes that its machine has for it and others, with those that it holds.
+  std::string memory_limit = {};  ///< What sets them: "memory available", "limit of cgroup /x".
+  std::uint64_t held = 0;         ///< Bytes that it holds.
+  std::uint64_t own_memory = 0;   ///< Bytes that its own limits leave it (ulimit -v); 0: it has none.
 };
 void to_json(nlohmann::ordered_json& json, const RankFacts& facts);
 void from_json(const JsonValue& json, RankFacts& facts);
@@ -51,7 +54,14 @@ std::string text_of_ranks(const std::vector<RankFacts>& all);
 /// "rank 3 of 8 (node1)"
 std::string name_of_rank(const std::vector<RankFacts>& all, int rank);
 
-/// Why so many bytes a rank, and `more` for rank 0, are too many for some machine; empty: they fit.
-std::string fault_of_memory(const std::vector<RankFacts>& all, std::uint64_t a_rank, std::uint64_t more);
+/// A machine and its ranks.
+struct RankMachine {
+  std::string host;
+  std::vector<int> ranks;  ///< Rising.
+};
+/// In the order of their first ranks.
+std::vector<RankMachine> machines_of(const std::vector<RankFacts>& all);
+/// Bytes that it has for all of its ranks together, with those that they hold.
+std::uint64_t memory_of_machine(const RankMachine& machine, const std::vector<RankFacts>& all);
 
 }  // namespace millrace

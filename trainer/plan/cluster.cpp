@@ -1,6 +1,7 @@
 #include "trainer/plan/cluster.h"
 
 #include <filesystem>
+#include <utility>
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
@@ -13,6 +14,8 @@ namespace {
 
 constexpr int kMostRanksPerMachine = 1024;
 constexpr int kMostThreads = 1024;
+constexpr double kOneThreadCopies = 10e9;  ///< Of a processor's presets.
+constexpr double kOneThreadTakes = 3e9;
 constexpr NumberRange kAboveNothing{.least = 0, .least_excluded = true};
 
 /// What matrix products and links reach, which is less than data sheets say: 400 of an H100's 989 TFLOP/s in bf16, 300
@@ -39,6 +42,8 @@ Cluster processors(const char* name, Link between) {
           .memory = 256e9,
           .operations = 7e12,
           .memory_bandwidth = 200e9,
+          .copy_bandwidth = kOneThreadCopies,
+          .fresh_bandwidth = kOneThreadTakes,
           .inside = {2e-6, 10e9},
           .between = between};
 }
@@ -58,6 +63,8 @@ KeyTable<Cluster> top_keys() {
   keys.add({.name = "memory", .range = kAboveNothing, .required = true}, &Cluster::memory);
   keys.add({.name = "operations", .range = kAboveNothing, .required = true}, &Cluster::operations);
   keys.add({.name = "memory_bandwidth", .range = kAboveNothing, .required = true}, &Cluster::memory_bandwidth);
+  keys.add({.name = "copy_bandwidth", .range = NumberRange{}}, &Cluster::copy_bandwidth);
+  keys.add({.name = "fresh_bandwidth", .range = NumberRange{}}, &Cluster::fresh_bandwidth);
   return keys;
 }
 
@@ -86,8 +93,8 @@ Cluster read_cluster(const std::string& name_or_file) {
   Cluster cluster;
   cluster.name = name_or_file;
   top_keys().read(table, cluster);
-  link_keys("inside").read(table.table("inside"), cluster.inside);
-  link_keys("between").read(table.table("between"), cluster.between);
+  for (const auto& [name, link] : {std::pair("inside", &cluster.inside), std::pair("between", &cluster.between)})
+    if (table.has(name)) link_keys(name).read(table.table(name), *link);
   table.refuse_unknown_keys();
   return cluster;
 }
@@ -95,8 +102,8 @@ Cluster read_cluster(const std::string& name_or_file) {
 std::string cluster_toml(const Cluster& cluster) {
   TomlWriter toml;
   top_keys().write(cluster, toml);
-  link_keys("inside").write_table(cluster.inside, toml);
-  link_keys("between").write_table(cluster.between, toml);
+  if (cluster.inside.is_known()) link_keys("inside").write_table(cluster.inside, toml);
+  if (cluster.between.is_known()) link_keys("between").write_table(cluster.between, toml);
   return toml.text();
 }
 

@@ -91,17 +91,30 @@ void plan_time(const ClusterQuestion& question, const TrainConfig& train, const 
   plan.days = question.positions / plan.positions_per_second / kSecondsOfADay;
 }
 
-void plan_rank_memory(const ClusterQuestion& question, const TrainConfig& train, const std::vector<LayerRange>& stages,
-                      GridPlan& plan) {
+void plan_rank_memory(const ClusterQuestion& question, const TrainConfig& train, GridPlan& plan) {
   const MemoryQuestion& run = question.run;
-  const MemoryQuestion asked{.model = run.model,
-                             .train = train,
-                             .sequence_length = run.sequence_length,
-                             .corpora = run.corpora,
-                             .threads = run.threads,
-                             .pipeline = run.pipeline,
-                             .vocabulary = run.vocabulary};
-  plan.memory = rank_memory(asked, plan.grid, stages);
+  plan.memories = memory_of_ranks({.model = run.model,
+                                   .train = train,
+                                   .sequence_length = run.sequence_length,
+                                   .corpora = run.corpora,
+                                   .threads = run.threads,
+                                   .pipeline = run.pipeline,
+                                   .vocabulary = run.vocabulary},
+                                  plan.grid);
+}
+
+/// Throws ConfigError where ranks would meet over a link that the cluster does not tell.
+void check_links(const ClusterQuestion& question) {
+  const Cluster& cluster = question.cluster;
+  const auto check = [&](const Link& link, bool is_needed, const char* name, const char* where) {
+    if (is_needed && !link.is_known())
+      throw ConfigError(fmt::format(
+          "{}: no [{}], the link {}, which {} ranks with {} a machine need; measure it with ranks there (mpirun -n N "
+          "millrace plan-cluster --measure), or write it",
+          cluster.name, name, where, question.ranks, cluster.ranks_per_machine));
+  };
+  check(cluster.inside, std::min(question.ranks, cluster.ranks_per_machine) > 1, "inside", "of a machine's ranks");
+  check(cluster.between, question.ranks > cluster.ranks_per_machine, "between", "of machines");
 }
 
 }  // namespace
@@ -118,15 +131,15 @@ GridPlan plan_grid(const ClusterQuestion& question, const ProcessGrid& grid) {
   const std::vector<LayerRange> stages =
       cut_layers(layer_operations(question.run.model, question.run.sequence_length, 1), grid.pipeline);
   const auto memory = static_cast<std::uint64_t>(question.cluster.memory);
-  plan_rank_memory(question, train, stages, plan);
-  if (plan.memory.needed() > memory && !train.recompute) {
+  plan_rank_memory(question, train, plan);
+  if (plan.memory().needed() > memory && !train.recompute) {
     train.recompute = true;
     plan.settings.emplace_back("train.recompute=true");
-    plan_rank_memory(question, train, stages, plan);
+    plan_rank_memory(question, train, plan);
   }
-  if (plan.memory.needed() > memory)
+  if (plan.memory().needed() > memory)
     plan.excluded = fmt::format("a rank takes {:.1f} GB, with layers recomputed; it has {:.1f} GB",
-                                static_cast<double>(plan.memory.needed()) / 1e9, question.cluster.memory / 1e9);
+                                static_cast<double>(plan.memory().needed()) / 1e9, question.cluster.memory / 1e9);
   plan_time(question, train, stages, plan);
   return plan;
 }
@@ -134,6 +147,7 @@ GridPlan plan_grid(const ClusterQuestion& question, const ProcessGrid& grid) {
 std::vector<GridPlan> plan_cluster(const ClusterQuestion& question, const std::optional<GridWish>& wish) {
   if (wish && wish->tensor > 1)
     throw ConfigError("--grid: tensor parallelism is neither built nor planned yet; tensor=1");
+  check_links(question);
   std::vector<GridPlan> plans;
   const auto wanted = [&](int asked, int is) { return !wish || asked == 0 || asked == is; };
   for (int expert = 1; expert <= question.ranks; ++expert) {

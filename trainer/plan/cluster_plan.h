@@ -26,7 +26,7 @@ struct GridPlan {
   /// Keys of [train] that it needs and the run does not have: "train.lanes=8".
   std::vector<std::string> settings;
 
-  RankMemory memory;  ///< Of the rank that takes most.
+  std::vector<RankMemory> memories;  ///< memory_of_ranks()
   std::vector<ExchangePlan> exchanges;
   double compute = 0;  ///< Seconds a step of products, as if the pipeline were always full.
   double bubble = 0;   ///< Of waiting for its other stages.
@@ -39,6 +39,7 @@ struct GridPlan {
   std::string not_built;  ///< What of it this program cannot do yet; empty: nothing.
 
   bool fits() const { return excluded.empty(); }
+  const RankMemory& memory() const { return largest_memory(memories); }  ///< REQUIRES: there are some.
 };
 
 /// Seconds, by part:
@@ -51,7 +52,8 @@ struct GridPlan {
 GridPlan plan_grid(const ClusterQuestion& question, const ProcessGrid& grid);
 
 /// All grids of so many ranks without tensor parallelism, or the one that is wished for: those that fit first, the
-/// fastest of them before others, then the excluded ones. Throws ConfigError for a wish that is no grid of the ranks.
+/// fastest of them before others, then the excluded ones. Throws ConfigError for a wish that is no grid of the ranks,
+/// and for a link that the cluster does not tell.
 std::vector<GridPlan> plan_cluster(const ClusterQuestion& question, const std::optional<GridWish>& wish = {});
 
 }  // namespace millrace

@@ -89,6 +89,22 @@ void add_own_limit(Least& least, decltype(RLIMIT_AS) resource, std::uint64_t map
 }  // namespace
 
 MachineMemory machine_memory(const fs::path& root) {
+  const MachineMemory own = own_memory();
+  const MachineMemory shared = shared_memory(root);
+  return own.bytes < shared.bytes ? own : shared;
+}
+
+MachineMemory own_memory() {
+  const std::uint64_t held = resident_memory();
+  const std::uint64_t mapped =
+      number_in("/proc/self/statm").value_or(0) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
+  Least least;
+  add_own_limit(least, RLIMIT_AS, mapped, held, "ulimit -v");
+  add_own_limit(least, RLIMIT_DATA, held, held, "ulimit -d");
+  return least.value();
+}
+
+MachineMemory shared_memory(const fs::path& root) {
   constexpr std::uint64_t kKilobyte = 1024;
   const std::uint64_t held = resident_memory();
   Least least;
@@ -109,10 +125,6 @@ MachineMemory machine_memory(const fs::path& root) {
     if (controllers.find(",memory,") != std::string::npos)
       least.add_cgroup(root / "sys/fs/cgroup/memory", path, kVersion1, held);
   }
-  const std::uint64_t mapped =
-      number_in("/proc/self/statm").value_or(0) * static_cast<std::uint64_t>(sysconf(_SC_PAGESIZE));
-  add_own_limit(least, RLIMIT_AS, mapped, held, "ulimit -v");
-  add_own_limit(least, RLIMIT_DATA, held, held, "ulimit -d");
   return least.value();
 }
 

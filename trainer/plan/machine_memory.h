@@ -19,4 +19,8 @@ struct MachineMemory {
 /// nothing is known there is no limit.
 MachineMemory machine_memory(const std::filesystem::path& root = "/");
 
+/// Its two halves: what all processes of the machine share, and what this one's own limits leave it.
+MachineMemory shared_memory(const std::filesystem::path& root = "/");
+MachineMemory own_memory();
+
 }  // namespace millrace

@@ -11,6 +11,11 @@
 #include "trainer/plan/optimizer_memory.h"
 
 namespace millrace {
+
+int micro_rows_of(const TrainConfig& train) {
+  return train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
+}
+
 namespace {
 
 /// Memory of the process before a run's own allocations, including the libraries used by then.
@@ -22,16 +27,6 @@ constexpr std::uint64_t kCudaContext = std::uint64_t{1} << 29;
 constexpr std::uint64_t kPackedPerThread = std::uint64_t{8} << 20;
 /// Memory of a vocabulary with its search structures, as a multiple of its file size.
 constexpr std::uint64_t kVocabularyTimes = 9;
-
-/// From the largest: the divisors of the rows that share a divisor of the loss, that make whole lanes.
-std::vector<int> possible_micro_rows(const TrainConfig& train) {
-  const int loss_rows = train.loss_rows == 0 ? train.batch_rows : train.loss_rows;
-  std::vector<int> possible;
-  for (int rows = loss_rows; rows >= 1; --rows)
-    if (loss_rows % rows == 0 && train.batch_rows / rows % (train.lanes * train.expert_lanes) == 0)
-      possible.push_back(rows);
-  return possible;
-}
 
 /// The gradients of all parameters, and what lanes keep beside them.
 std::uint64_t gradients(const TrainConfig& train, const ModelConfig& model) {
@@ -53,10 +48,6 @@ int scored_rows(const MemoryQuestion& question, int micro_rows) {
       question.train.eval_tokens / corpora + (question.train.eval_tokens % corpora != 0 ? 1 : 0);
   const std::uint64_t rows = tokens / length + (tokens % length != 0 ? 1 : 0);
   return static_cast<int>(std::min<std::uint64_t>(rows, static_cast<std::uint64_t>(micro_rows)));
-}
-
-int micro_rows_of(const TrainConfig& train) {
-  return train.micro_rows == 0 ? train.batch_rows : train.micro_rows;
 }
 
 bool on_card(const TrainConfig& train) {
@@ -109,6 +100,15 @@ MemoryPlan plan_memory(const MemoryQuestion& question) {
   plan.on_card = on_card(train);
   if (plan.on_card) plan.program += kCudaProgram;
   return plan;
+}
+
+std::vector<int> possible_micro_rows(const TrainConfig& train) {
+  const int loss_rows = train.loss_rows == 0 ? train.batch_rows : train.loss_rows;
+  std::vector<int> possible;
+  for (int rows = loss_rows; rows >= 1; --rows)
+    if (loss_rows % rows == 0 && train.batch_rows / rows % (train.lanes * train.expert_lanes) == 0)
+      possible.push_back(rows);
+  return possible;
 }
 
 std::uint64_t stage_activations(const MemoryQuestion& question, const LayerRange& layers, int at_once) {

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "model/config/model_config.h"
 #include "model/parameters/parameter_spec.h"
@@ -30,12 +31,13 @@ struct MemoryPlan {
   std::uint64_t activations = 0;  ///< Of a micro-batch, and of evaluation.
   std::uint64_t checkpoint = 0;   ///< The copy that is written in the background.
   std::uint64_t pipeline = 0;     ///< Text and rows in flight.
+  std::uint64_t exchange = 0;     ///< Of one of several ranks: MPI's, what is on its way to others, what is theirs.
   std::uint64_t program = 0;      ///< The program itself, its libraries, the vocabulary.
 
   bool on_card = false;  ///< The first four lie on a card.
 
   std::uint64_t total() const {
-    return weights + gradients + optimizer + activations + checkpoint + pipeline + program;
+    return weights + gradients + optimizer + activations + checkpoint + pipeline + exchange + program;
   }
   std::uint64_t card() const { return on_card ? weights + gradients + optimizer + activations : 0; }
   std::uint64_t host() const { return total() - card(); }
@@ -52,6 +54,13 @@ std::uint64_t stage_activations(const MemoryQuestion& question, const LayerRange
 /// Settings with which the run fits into the machine, as command-line options: the largest possible micro_rows, and
 /// recompute only if needed. Nothing: no setting fits.
 std::optional<std::string> settings_that_fit(const MemoryQuestion& question, const MachineMemory& machine);
+
+/// Rows of a micro-batch; 0 stands for the whole step's.
+int micro_rows_of(const TrainConfig& train);
+
+/// Possible values of micro_rows, from the largest: divisors of the rows that share a divisor of the loss, that make
+/// whole lanes.
+std::vector<int> possible_micro_rows(const TrainConfig& train);
 
 /// The smallest total that other values of micro_rows and recompute could reach.
 MemoryPlan least_memory(const MemoryQuestion& question);

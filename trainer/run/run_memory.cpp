@@ -8,18 +8,13 @@ namespace millrace {
 
 MemoryQuestion memory_question(const RunConfig& run, const std::vector<RunCorpus>& corpora,
                                const std::filesystem::path& vocabulary, int threads) {
-  return memory_question(run, corpora, vocabulary, threads, run.train);
-}
-
-MemoryQuestion memory_question(const RunConfig& run, const std::vector<RunCorpus>& corpora,
-                               const std::filesystem::path& vocabulary, int threads, const TrainConfig& of_rank) {
   const StreamConfig stream = trained_stream(run);
   std::error_code none;
   const std::uintmax_t vocabulary_bytes = std::filesystem::file_size(vocabulary, none);
   const std::uint64_t pipeline =
       pipeline_bytes(stream, corpora, {.threads = threads, .batch_rows = run.train.batch_rows});
   return {.model = run.model,
-          .train = of_rank,
+          .train = run.train,
           .sequence_length = run.stream.sequence_length,
           .corpora = static_cast<int>(corpora.size()),
           .threads = threads,

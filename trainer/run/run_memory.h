@@ -14,8 +14,5 @@ namespace millrace {
 /// vocabulary size is filled in. The result refers to `run`; the vocabulary's file may be missing.
 MemoryQuestion memory_question(const RunConfig& run, const std::vector<RunCorpus>& corpora,
                                const std::filesystem::path& vocabulary, int threads);
-/// Likewise of one rank of several, which trains as `of_rank` says; the result refers to that, too.
-MemoryQuestion memory_question(const RunConfig& run, const std::vector<RunCorpus>& corpora,
-                               const std::filesystem::path& vocabulary, int threads, const TrainConfig& of_rank);
 
 }  // namespace millrace

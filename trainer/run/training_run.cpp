@@ -25,7 +25,8 @@
 #include "trainer/config/train_keys.h"
 #include "trainer/distributed/run_folder_check.h"
 #include "trainer/optimizer/learning_rate.h"
-#include "trainer/ranked/replica.h"
+#include "trainer/plan/ranks_fit.h"
+#include "trainer/ranked/rank_groups.h"
 #include "trainer/run/compute_threads.h"
 #include "trainer/run/held_out_set.h"
 #include "trainer/run/open_files.h"
@@ -201,10 +202,9 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
   require_threads(2 * compute_threads() + kOtherThreads);
   shards_ = find_run_shards(run_.stream, run_dir_, options_.resume);
   arrange_ranks();
-  memory_.emplace(memory_question(run_, shards_.corpora, vocabulary_path_, compute_threads(), train_of_rank_));
+  memory_.emplace(memory_question(run_, shards_.corpora, vocabulary_path_, compute_threads()));
   const bool has_stored_rows = !options_.rows.empty();
-  if (!has_stored_rows) hooks_.on_memory(run_, *memory_, machine_);
-  refuse_what_ranks_have_no_memory_for();
+  if (!has_stored_rows) check_memory();
   require_open_files(kOtherFiles + open_shards(run_.stream, shards_.corpora));
   if (!has_stored_rows) return;
   const auto batch_rows = static_cast<std::uint64_t>(run_.train.batch_rows);
@@ -215,12 +215,11 @@ TrainingRun::TrainingRun(Options options, Hooks hooks)
                                                                            .rows = own_steps(run_) * batch_rows,
                                                                            .batch_rows = run_.train.batch_rows});
   memory_->pipeline = stored_->memory_bytes();
-  hooks_.on_memory(run_, *memory_, machine_);
+  check_memory();
 }
 
 /// Throws ConfigError if the ranks do not fit the run.
 void TrainingRun::arrange_ranks() {
-  train_of_rank_ = run_.train;
   const RankedRun& job = options_.ranks;
   if (job.ranks == nullptr) {
     if (!options_.grid.empty())
@@ -235,17 +234,21 @@ void TrainingRun::arrange_ranks() {
         fmt::format("{}: [train] device is \"{}\": several ranks train on processors only, since a card a "
                     "rank was never tried; use one process, or device = \"cpu\"",
                     run_.file.string(), run_.train.device));
-  train_of_rank_ = training_of_rank(run_.train, *grid_);
 }
 
-/// Throws ConfigError with what each machine's ranks take, and what it has.
-void TrainingRun::refuse_what_ranks_have_no_memory_for() const {
-  if (options_.ranks.ranks == nullptr) return;
-  const MemoryPlan plan = memory();
-  const std::uint64_t at_rank_0 = plan.checkpoint + plan.pipeline;
-  if (const std::string fault = fault_of_memory(options_.ranks.facts, plan.total() - at_rank_0, at_rank_0);
-      !fault.empty())
+/// Throws ConfigError with what each machine's ranks take, and what it has; of one process what the hook throws.
+void TrainingRun::check_memory() const {
+  if (!grid_) {
+    hooks_.on_memory(run_, *memory_, machine_);
+    return;
+  }
+  if (const std::string fault = fault_of_memory(*memory_, *grid_, options_.ranks.facts); !fault.empty())
     throw ConfigError(fmt::format("{}: {}", run_.file.string(), fault));
+}
+
+std::vector<RankMemory> TrainingRun::memory_by_rank() const {
+  return grid_ ? memory_of_ranks(*memory_, *grid_)
+               : std::vector<RankMemory>{{.rank = 0, .plan = plan_memory(*memory_)}};
 }
 
 std::uint64_t TrainingRun::total_steps() const {

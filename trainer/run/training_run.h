@@ -21,6 +21,7 @@
 #include "trainer/loop/train_loop.h"
 #include "trainer/plan/machine_memory.h"
 #include "trainer/plan/memory_plan.h"
+#include "trainer/plan/rank_memory.h"
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_origin.h"
 #include "trainer/run/run_shards.h"
@@ -55,7 +56,8 @@ class TrainingRun {
     std::function<Vocabulary(const std::filesystem::path&)> open_vocabulary = [](const std::filesystem::path& file) {
       return Vocabulary(file);
     };
-    /// Called with the memory plan and the machine's memory, before anything is allocated. May throw.
+    /// Called with the memory plan of a process that trains alone and the machine's memory, before anything is
+    /// allocated. May throw.
     std::function<void(const RunConfig&, const MemoryQuestion&, const MachineMemory&)> on_memory =
         [](const RunConfig&, const MemoryQuestion&, const MachineMemory&) {};
     /// Called between steps, and while there is no batch: true ends the run with a checkpoint.
@@ -77,7 +79,8 @@ class TrainingRun {
   const RunConfig& run() const { return run_; }  ///< Its stream is trained_stream(), its vocabulary size filled in.
   const std::filesystem::path& run_dir() const { return run_dir_; }
   const RunShards& shards() const { return shards_; }
-  MemoryPlan memory() const { return plan_memory(*memory_); }
+  /// This process's; of several ranks those that memory_of_ranks() tells, rank 0 first.
+  std::vector<RankMemory> memory_by_rank() const;
   const MachineMemory& machine() const { return machine_; }
   const RunOrigin& origin() const { return origin_; }
   const RankedRun& ranks() const { return options_.ranks; }
@@ -107,7 +110,7 @@ class TrainingRun {
  private:
   const RunConfig& begun_as();
   void arrange_ranks();
-  void refuse_what_ranks_have_no_memory_for() const;
+  void check_memory() const;
   std::vector<HeldOutTokens> held_out();
   TrainSetup setup();
   void load_origin();
@@ -127,7 +130,6 @@ class TrainingRun {
   RunOrigin asked_origin_;  ///< As --from says.
   RunOrigin origin_;        ///< Of the run: when it is resumed, as its folder says.
   std::optional<ProcessGrid> grid_;
-  TrainConfig train_of_rank_;  ///< As rank 0 trains: with its part of the lanes.
   std::optional<MemoryQuestion> memory_;
   RunShards shards_;
   std::unique_ptr<StoredRows> stored_;  ///< Empty once they are the source.

@@ -82,13 +82,16 @@ TEST(RankFacts, TellOfALauncherThatBinds) {
       "none");
 }
 
-TEST(RankFacts, SumMemoryByMachine) {
-  const std::vector<RankFacts> all = alike(4, 2);
-  EXPECT_EQ(fault_of_memory(all, 30'000'000'000, 4'000'000'000), "");
-  const std::string fault = fault_of_memory(all, 30'000'000'000, 5'000'000'000);
-  EXPECT_THAT(fault, HasSubstr("takes 30.0 GB of memory a rank, and 5.0 GB more at rank 0"));
-  EXPECT_THAT(fault, HasSubstr("node1: 2 ranks take 65.0 GB, it has 64.0 GB"));
-  EXPECT_THAT(fault, HasSubstr("node2: 2 ranks take 60.0 GB, it has 64.0 GB"));
+/// Each says what is left, and what it holds itself.
+TEST(RankFacts, AddUpWhatAMachineHasForItsRanks) {
+  std::vector<RankFacts> all = alike(4, 2);
+  for (RankFacts& one : all) one.held = 1'000'000'000;
+  all[3].memory = 30'000'000'000;
+  const std::vector<RankMachine> machines = machines_of(all);
+  ASSERT_EQ(machines.size(), 2U);
+  EXPECT_EQ(machines[1].ranks, (std::vector<int>{2, 3}));
+  EXPECT_EQ(memory_of_machine(machines[0], all), 65'000'000'000U);
+  EXPECT_EQ(memory_of_machine(machines[1], all), 31'000'000'000U);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <utility>
 
 #include <gmock/gmock.h>
@@ -10,6 +11,7 @@
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
 #include "trainer/plan/cluster.h"
+#include "trainer/plan/expert_slots.h"
 
 namespace millrace {
 namespace {
@@ -66,7 +68,7 @@ TEST_F(ClusterPlanTest, HasEveryGridOnceTheFastestFirst) {
 TEST_F(ClusterPlanTest, OfOneRankIsThePlanOfOneProcess) {
   const GridPlan plan = only(1, {});
   const MemoryQuestion run{.model = model_, .train = train_, .sequence_length = 128};
-  EXPECT_EQ(plan.memory.needed(), plan_memory(run).total());
+  EXPECT_EQ(plan.memory().needed(), plan_memory(run).total());
   EXPECT_TRUE(plan.settings.empty());
   EXPECT_EQ(plan.not_built, "");
   for (const ExchangePlan& exchange : plan.exchanges) EXPECT_EQ(exchange.bytes(), 0);
@@ -96,7 +98,8 @@ TEST_F(ClusterPlanTest, DividesExpertsMemoryByTheirRanks) {
   double experts = 0;
   for (const ParameterSpec& spec : parameter_specs(model_))
     experts += spec.per_expert ? static_cast<double>(spec.size()) : 0;
-  const double saved = static_cast<double>(data.memory.plan.weights) - static_cast<double>(expert.memory.plan.weights);
+  const double saved =
+      static_cast<double>(data.memory().plan.weights) - static_cast<double>(expert.memory().plan.weights);
   EXPECT_DOUBLE_EQ(saved, experts * 7 / 8 * 4);
   EXPECT_GT(exchange(expert, "experts").bytes(), 0);
   EXPECT_EQ(expert.not_built, "");
@@ -116,13 +119,13 @@ TEST_F(ClusterPlanTest, RecomputesLayersWhereNothingElseFitsAndExcludesWhatNever
   train_.recompute = true;
   const GridPlan least = only(2, {.data = 2});
   train_.recompute = false;
-  ASSERT_LT(least.memory.needed(), roomy.memory.needed());
-  cluster_.memory = static_cast<double>(roomy.memory.needed() - 1);
+  ASSERT_LT(least.memory().needed(), roomy.memory().needed());
+  cluster_.memory = static_cast<double>(roomy.memory().needed() - 1);
   const GridPlan tight = only(2, {.data = 2});
   EXPECT_TRUE(tight.fits());
   EXPECT_THAT(tight.settings, testing::Contains("train.recompute=true"));
   EXPECT_GT(tight.compute, roomy.compute);
-  cluster_.memory = static_cast<double>(least.memory.needed() - 1);
+  cluster_.memory = static_cast<double>(least.memory().needed() - 1);
   EXPECT_THAT(only(2, {.data = 2}).excluded, HasSubstr("a rank takes"));
 }
 
@@ -136,10 +139,86 @@ TEST_F(ClusterPlanTest, HasTheBubbleOfOneForwardOneBackward) {
 
 TEST_F(ClusterPlanTest, SharesAMachinesLinkAmongItsRanks) {
   const std::vector<int> two{0, 4};
-  EXPECT_DOUBLE_EQ(all_to_all_seconds(cluster_, two, 1e6, 1), 1e-5 + 1e-3);
-  EXPECT_DOUBLE_EQ(all_to_all_seconds(cluster_, two, 1e6, 4), 1e-5 + 4e-3);
+  EXPECT_DOUBLE_EQ(all_to_all(cluster_, two, 1e6, 1).seconds(), 1e-5 + 1e-3);
+  EXPECT_DOUBLE_EQ(all_to_all(cluster_, two, 1e6, 4).seconds(), 1e-5 + 4e-3);
   const std::vector<int> all{0, 1, 2, 3, 4, 5, 6, 7};
-  EXPECT_DOUBLE_EQ(all_to_all_seconds(cluster_, all, 1e6, 4), 3 * (1e-6 + 1e-4) + 4 * (1e-5 + 4e-3));
+  const AllToAll of_all = all_to_all(cluster_, all, 1e6, 4, 2);
+  EXPECT_DOUBLE_EQ(of_all.inside, 3 * (2e-6 + 1e-4));
+  EXPECT_DOUBLE_EQ(of_all.between, 4 * (2e-5 + 4e-3));
+}
+
+/// Two ranks, 2^24 + 2 numbers, half for each: a bucket has 2^23, so that there are two rounds.
+TEST_F(ClusterPlanTest, AddsWhatRanksDoThemselvesToPackAndAddUp) {
+  cluster_.copy_bandwidth = 1e10;
+  cluster_.fresh_bandwidth = 4e9;
+  const double own = (1 << 23) + 1;
+  const ShareSizes sizes{.ranks = 2, .all = 2 * own, .own = own, .longest = own, .first = 1 << 24};
+  EXPECT_EQ(sizes.rounds(), 2);
+  EXPECT_EQ(sizes.numbers_to_add(), 2 * ((1 << 24) + 2 * (1 << 23)));
+  EXPECT_EQ(sizes.numbers_to_give(), 1 << 24);
+  EXPECT_DOUBLE_EQ(seconds_to_add(cluster_, sizes), 8 * 4 * own / 1e10 + 12 * own / 1e11 + 4.0 * (1 << 26) / 4e9);
+  EXPECT_DOUBLE_EQ(seconds_to_give(cluster_, sizes), 8 * 2 * own / 1e10 + 4.0 * (1 << 24) / 4e9);
+  cluster_.copy_bandwidth = cluster_.fresh_bandwidth = 0;  // Not known: as all threads.
+  EXPECT_DOUBLE_EQ(seconds_to_give(cluster_, sizes), 8 * 2 * own / 1e11 + 4.0 * (1 << 24) / 1e11);
+}
+
+/// One layer of E experts, 4 members. A member sends 10 slots and takes 30.
+TEST_F(ClusterPlanTest, CountsWhatSharedExpertsSend) {
+  const double hidden = model_.hidden_size;
+  const double told = 3 * 8 * (model_.num_experts + 2.0);
+  train_.precision = "f32";
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), told + hidden * 4 * (10 + 30) + hidden * 4 * (10 + 30));
+  train_.precision = "bf16";
+  const double forward = told + hidden * 2 * (10 + 30);
+  const double backward = hidden * (2 * 10 + 4 * 30);
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), forward + backward);
+  train_.recompute = true;
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), 2 * forward + backward);
+  model_.dropout_rate = 0.1;
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), 2 * (forward + 4 * 10) + backward);
+  EXPECT_EQ(slots_for(train_, 33), 64);
+  train_.precision = "f32";
+  EXPECT_EQ(slots_for(train_, 33), 33);
+}
+
+TEST_F(ClusterPlanTest, TellsWhatEachRankSends) {
+  for (const GridPlan& plan : plans(8)) {
+    if (!plan.fits()) continue;
+    for (const ExchangePlan& exchange : plan.exchanges) {
+      ASSERT_EQ(exchange.sent.size(), 8U);
+      EXPECT_NEAR(std::accumulate(exchange.sent.begin(), exchange.sent.end(), 0.0), exchange.bytes(),
+                  1e-9 * exchange.bytes())
+          << exchange.name;
+    }
+  }
+}
+
+TEST_F(ClusterPlanTest, TellsTheMemoryOfRank0OfAnotherAndOfEachStage) {
+  const GridPlan plan = only(8, {.data = 4, .pipeline = 2});
+  ASSERT_EQ(plan.memories.size(), 3U);
+  EXPECT_EQ(plan.memories[0].rank, 0);
+  EXPECT_EQ(plan.memories[1].rank, 1);
+  EXPECT_EQ(plan.memories[2].rank, 4);
+  EXPECT_GT(plan.memories[0].needed(), plan.memories[1].needed());
+  EXPECT_EQ(plan.memories[1].plan.checkpoint, 0U);
+  EXPECT_EQ(plan.memories[1].plan.pipeline, 0U);
+  EXPECT_EQ(memory_of_rank(plan.memories, plan.grid, 3).rank, 1);
+  EXPECT_EQ(memory_of_rank(plan.memories, plan.grid, 7).rank, 4);
+}
+
+TEST_F(ClusterPlanTest, RefusesALinkThatIsNotKnown) {
+  cluster_.between = {};
+  EXPECT_EQ(only(4, {.data = 4}).excluded, "");
+  try {
+    plans(8);
+    FAIL();
+  } catch (const ConfigError& error) {
+    EXPECT_THAT(error.what(), HasSubstr("no [between]"));
+    EXPECT_THAT(error.what(), HasSubstr("--measure"));
+  }
+  cluster_.inside = {};
+  EXPECT_EQ(only(1, {}).excluded, "");
+  EXPECT_THROW(plans(4), ConfigError);
 }
 
 TEST_F(ClusterPlanTest, RefusesAWishThatIsNoGridOfTheRanks) {
@@ -191,7 +270,9 @@ TEST(ClusterFile, IsRefusedWithPlaceAndReason) {
   const std::string whole = cluster_toml(read_cluster("cpu-10g"));
   EXPECT_EQ(complaint_of(whole), "");
   EXPECT_THAT(complaint_of("bandwith = 1\n" + whole), HasSubstr("bandwith"));
-  EXPECT_THAT(complaint_of(whole.substr(0, whole.find("[between]"))), HasSubstr("latency"));
+  EXPECT_EQ(complaint_of(whole.substr(0, whole.find("[between]"))), "");
+  EXPECT_THAT(complaint_of(whole.substr(0, whole.rfind("bandwidth"))), HasSubstr("bandwidth"));
+  EXPECT_THAT(complaint_of("inside = 3\n" + whole.substr(0, whole.find("[inside]"))), HasSubstr("inside"));
   try {
     read_cluster("h100");
     FAIL();

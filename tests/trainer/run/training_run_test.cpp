@@ -96,7 +96,7 @@ TEST_F(TrainingRunTest, WritesNothingBeforeItIsBegun) {
   const TrainingRun run(options("run"), {});
   EXPECT_EQ(run.total_steps(), kSteps);
   EXPECT_EQ(run.shards().corpora.at(0).shards, std::vector<std::string>{"a/part.jsonl"});
-  EXPECT_GT(run.memory().total(), 0U);
+  EXPECT_GT(run.memory_by_rank().front().plan.total(), 0U);
   EXPECT_FALSE(fs::exists(run.run_dir()));
 }
 
