@@ -44,7 +44,7 @@ void export_hugging_face(const HuggingFaceExport& what, const std::function<void
   const WeightFiles weights(what.checkpoint);
   const std::vector<TensorView> tensors = weights.tensors_of(parameter_specs(config));
   AtomicFolder folder(what.folder);
-  write_converted(folder.path() / "model.safetensors", tensors, what.type, written);
+  write_converted(folder.path(), tensors, what.type, written);
   write_file_atomically(folder.path() / "config.json", config_json(config, what.type));
   write_file_atomically(folder.path() / "generation_config.json", generation_config_json());
   for (const char* name : {"configuration_openmoe.py", "modeling_openmoe.py"})

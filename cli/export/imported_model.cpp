@@ -46,7 +46,7 @@ ImportedModel import_model(const ModelImport& what, const ImportProgress& progre
     imported.bytes += bytes_of(tensor, what.type);
   }
   AtomicFolder folder(what.checkpoint);
-  write_converted(folder.path() / "model.safetensors", tensors, what.type,
+  write_converted(folder.path(), tensors, what.type,
                   [&](std::uint64_t written) { progress("writing", "weights", written, imported.weights); });
   write_file_atomically(folder.path() / "config.json", model_config_json(config, told_type(tensors, what.type)));
   folder.publish();

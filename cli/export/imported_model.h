@@ -23,7 +23,7 @@ struct ImportedModel {
 /// Is told what is being done, "checking" or "writing", in which unit, how much is done, and of how much. May throw.
 using ImportProgress = std::function<void(const char* what, const char* unit, std::uint64_t done, std::uint64_t total)>;
 
-/// Writes a model as a checkpoint: one model.safetensors, and config.json without what Millrace passes over. PyTorch's
+/// Writes a model as a checkpoint: its tensor files, and config.json without what Millrace passes over. PyTorch's
 /// files are first compared with their checksums. Throws as load_model_config, WeightFiles, PyTorchFile::check and
 /// write_converted do.
 ImportedModel import_model(const ModelImport& what, const ImportProgress& progress);

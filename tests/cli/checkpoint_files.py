@@ -67,6 +67,23 @@ def new_folder(folder, config, tensors, shards=1):
     return folder
 
 
+def cut(checkpoint, stem, shards):
+    """Makes several files and their index of one; the manifest, if there is one, then covers only the others."""
+    single = checkpoint / f"{stem}.safetensors"
+    tensors = read_safetensors(single)
+    names = [f"{stem}-{shard + 1:05}-of-{shards:05}.safetensors" for shard in range(shards)]
+    weight_map = {tensor: names[i * shards // len(tensors)] for i, tensor in enumerate(tensors)}
+    for name in names:
+        write_safetensors(checkpoint / name, {t: tensors[t] for t in tensors if weight_map[t] == name})
+    (checkpoint / f"{single.name}.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    single.unlink()
+    manifest = checkpoint / "manifest.json"
+    if manifest.exists():
+        said = json.loads(manifest.read_text())
+        said["files"].pop(single.name, None)
+        manifest.write_text(json.dumps(said))
+
+
 class _Storage:
     def __init__(self, kind, key, count):
         self.kind, self.key, self.count = kind, key, count

@@ -13,6 +13,7 @@ import time
 import unittest
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
+import checkpoint_files
 import tiny_run
 import train_test
 from train_test import STEPS, metrics, millrace
@@ -86,6 +87,17 @@ class From(unittest.TestCase):
         self.assertEqual(state["position"]["row"], 4 * OWN_STEPS)
         drawn = next(float(line["loss"]) for line in metrics(self.first) if "loss" in line)
         self.assertLess(float(steps[0]["loss"]), 0.8 * drawn)
+
+    def test_a_checkpoint_in_several_files_is_taken_and_gone_on_with(self):
+        cut = self.copy_of("in-files")
+        checkpoint_files.cut(cut, "model", 3)
+        checkpoint_files.cut(cut, "optimizer", 2)
+        self.train("from-files", cut)
+        last = pathlib.Path("checkpoints") / f"step-{LAST:06}"
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            self.assertEqual((self.folder / "from-files" / last / file).read_bytes(), (self.begun / last / file).read_bytes())
+        (cut / "optimizer-00002-of-00002.safetensors").unlink()
+        self.expect_refused(cut, "names optimizer-00002-of-00002.safetensors, which is not there")
 
     def test_it_is_said_what_is_taken(self):
         taken = f"weights, optimizer (adafactor) and step {STEPS} of {self.checkpoint.resolve()}, stream version 4"

@@ -22,19 +22,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr const char* kOptimizer = "optimizer.safetensors";
 constexpr const char* kUnigram = "unigram.safetensors";
 constexpr const char* kState = "state.json";
 constexpr const char* kCounts = "counts";
 
-void load_optimizer(const fs::path& path, const TrainedParts& parts) {
-  const SafetensorsFile file(path);
+void load_optimizer(const fs::path& folder, const TrainedParts& parts) {
+  const TensorFiles files(folder, kOptimizerFiles);
   const std::vector<StateTensor> state = parts.backend.optimizer().state();
-  if (file.tensors().size() != state.size())
+  if (files.tensors().size() != state.size())
     throw ConfigError(fmt::format("{}: {} tensors, this optimizer has {}; a run keeps its train.optimizer",
-                                  path.string(), file.tensors().size(), state.size()));
+                                  files.path().string(), files.tensors().size(), state.size()));
   for (const StateTensor& tensor : state) {
-    const TensorView& saved = file.tensor(tensor.name);
+    const auto& [path, saved] = files.tensor(tensor.name);
     if (saved.shape != tensor.shape)
       throw ConfigError(fmt::format("{}: tensor \"{}\" has shape {}; this optimizer's has {}", path.string(),
                                     tensor.name, saved.shape, tensor.shape));
@@ -77,7 +76,7 @@ void load_tensors(const fs::path& folder, const TrainedParts& parts) {
   if (const std::string difference = model_difference(load_model_config(folder), parts.config); !difference.empty())
     throw ConfigError(fmt::format("{}: config.json is not the run's model: {}", folder.string(), difference));
   load_parameters(parts.backend.device(), folder, parts.backend.parameters());
-  load_optimizer(folder / kOptimizer, parts);
+  load_optimizer(folder, parts);
   for (const std::string& bad : {not_finite_in(parts.backend.device(), parts.backend.parameters()),
                                  not_finite_in(parts.backend.device(), parts.backend.optimizer().state())})
     if (!bad.empty()) throw NotFiniteCheckpoint(bad);
@@ -116,12 +115,13 @@ void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity
   identity_ = identity;
 }
 
-fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy, const CheckpointTexts& texts) {
+fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy, const CheckpointTexts& texts,
+                         std::uint64_t most_bytes) {
   const TrainProgress place{copy.state().step, copy.state().ledger.positions()};
   return publish_checkpoint(parent, place, [&](const fs::path& folder) {
     write_file_atomically(folder / "config.json", model_config_json(copy.config()));
-    save_parameters(folder, copy.parameters());
-    write_safetensors(folder / kOptimizer, copy.optimizer());
+    write_tensor_files(folder, kModelFiles, copy.parameters(), append_from_memory, most_bytes);
+    write_tensor_files(folder, kOptimizerFiles, copy.optimizer(), append_from_memory, most_bytes);
     save_unigram(folder / kUnigram, copy.unigram());
     for (const auto& [name, text] : texts) write_file_atomically(folder / name, text);
     write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
@@ -189,11 +189,8 @@ std::optional<CheckpointSteps> load_steps(const fs::path& folder) {
 }
 
 std::optional<std::uint64_t> optimizer_bytes(const fs::path& folder) {
-  if (!fs::exists(folder / kOptimizer)) return std::nullopt;
-  const SafetensorsFile file(folder / kOptimizer);
-  std::uint64_t bytes = 0;
-  for (const TensorView& tensor : file.tensors()) bytes += tensor.bytes();
-  return bytes;
+  if (!holds_tensor_files(folder, kOptimizerFiles)) return std::nullopt;
+  return TensorFiles(folder, kOptimizerFiles).bytes();
 }
 
 }  // namespace millrace

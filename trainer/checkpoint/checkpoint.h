@@ -14,12 +14,13 @@
 #include "trainer/checkpoint/checkpoint_folder.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/evaluation/unigram_counts.h"
-#include "trainer/weights/safetensors.h"
+#include "trainer/weights/tensor_files.h"
 
 namespace millrace {
 /// What a checkpoint folder holds:
 ///   config.json, model.safetensors   the model, in OpenMoE's names: opens in the Python ecosystem
 ///   optimizer.safetensors            the optimizer's state, one F32 tensor per StateTensor
+///   (each of the two, if it is large, is several files and an index: see tensor_files.h)
 ///   unigram.safetensors              "counts" (vocab_size) I64
 ///   state.json                       TrainState and RunIdentity
 ///   clock.json                       the run's times and failed saves: what other machines or grids would have
@@ -63,9 +64,9 @@ class CheckpointCopy {
 /// Files of a checkpoint that other programs want and this one does not read: name, text.
 using CheckpointTexts = std::vector<std::pair<std::string, std::string>>;
 
-/// Publishes `parent`/step-NNNNNN. Throws std::system_error.
+/// Publishes `parent`/step-NNNNNN, its tensors cut into files of at most so many bytes. Throws std::system_error.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy,
-                                      const CheckpointTexts& texts);
+                                      const CheckpointTexts& texts, std::uint64_t most_bytes = kMostTensorBytes);
 
 /// An undamaged checkpoint that holds numbers that are not finite; what() names their tensors.
 struct NotFiniteCheckpoint : std::runtime_error {

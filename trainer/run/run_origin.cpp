@@ -41,6 +41,15 @@ fs::path path_to_keep(const fs::path& checkpoint) {
   return path;
 }
 
+/// Bytes of its state, if it is there.
+std::optional<std::uint64_t> optimizer_of(const fs::path& checkpoint) {
+  try {
+    return optimizer_bytes(checkpoint);
+  } catch (const ConfigError& error) {
+    refuse_all_but_weights(checkpoint, error.what());
+  }
+}
+
 /// By the size of its state: AdamW has two numbers a parameter, Adafactor has fewer.
 void refuse_another_optimizer(const fs::path& checkpoint, std::uint64_t bytes, const RunConfig& run) {
   const std::uint64_t expected = optimizer_memory(run.train, run.model).state;
@@ -67,7 +76,7 @@ RunOrigin origin_of(const fs::path& checkpoint, TakeFrom take, const RunConfig& 
     if (const std::string damage = damage_of(checkpoint); !damage.empty()) refuse_all_but_weights(checkpoint, damage);
   }
   const std::optional<CheckpointSteps> steps = load_steps(checkpoint);
-  const std::optional<std::uint64_t> optimizer = optimizer_bytes(checkpoint);
+  const std::optional<std::uint64_t> optimizer = optimizer_of(checkpoint);
   if (!steps && !optimizer) return origin;
   if (!optimizer) refuse_all_but_weights(checkpoint, "it has state.json, but no optimizer.safetensors");
   if (!steps) refuse_all_but_weights(checkpoint, "it has optimizer.safetensors, but no state.json");

@@ -9,6 +9,7 @@
 
 #include "model/bf16.h"
 #include "stages/errors.h"
+#include "trainer/weights/tensor_files.h"
 
 namespace millrace {
 namespace {
@@ -42,7 +43,7 @@ void append(AtomicFile& out, const TensorView& part, TensorType type) {
 
 }  // namespace
 
-void write_converted(const std::filesystem::path& file, const std::vector<TensorView>& tensors,
+void write_converted(const std::filesystem::path& folder, const std::vector<TensorView>& tensors,
                      std::optional<TensorType> type, const std::function<void(std::uint64_t)>& written) {
   std::map<std::string, TensorView> stored;
   std::vector<TensorView> wanted;
@@ -51,7 +52,7 @@ void write_converted(const std::filesystem::path& file, const std::vector<Tensor
     wanted.push_back({tensor.name, type.value_or(tensor.type), tensor.shape, nullptr});
   }
   std::uint64_t done = 0;
-  write_safetensors(file, std::move(wanted), {{"format", "pt"}}, [&](const TensorView& tensor, AtomicFile& out) {
+  write_tensor_files(folder, kModelFiles, wanted, [&](const TensorView& tensor, AtomicFile& out) {
     const TensorView& from = stored.at(tensor.name);
     for (std::int64_t first = 0; first < from.elements(); first += kWeightsAtOnce) {
       const TensorView part = part_of(from, first, std::min(kWeightsAtOnce, from.elements() - first));

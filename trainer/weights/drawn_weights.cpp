@@ -9,6 +9,7 @@
 #include "model/bf16.h"
 #include "model/parallel.h"
 #include "stages/philox.h"
+#include "trainer/weights/tensor_files.h"
 
 namespace millrace {
 namespace {
@@ -45,21 +46,20 @@ void write_drawn_weights(const std::filesystem::path& folder, const ModelConfig&
   std::uint64_t done = 0;
   std::vector<float> values;
   std::vector<Bf16> images;
-  write_safetensors(folder / "model.safetensors", std::move(tensors), {{"format", "pt"}},
-                    [&](const TensorView& tensor, AtomicFile& file) {
-                      const std::size_t place = places.at(tensor.name);
-                      for (std::int64_t first = 0; first < tensor.elements(); first += kPiece) {
-                        values.resize(static_cast<std::size_t>(std::min(kPiece, tensor.elements() - first)));
-                        draw_values<float>(specs[place], place, first, values, uniform);
-                        if (type == TensorType::bf16) {
-                          round_all(values, images);
-                          file.write(images.data(), images.size() * sizeof(Bf16));
-                        } else {
-                          file.write(values.data(), values.size() * sizeof(float));
-                        }
-                        drawn(done += values.size());
-                      }
-                    });
+  write_tensor_files(folder, kModelFiles, tensors, [&](const TensorView& tensor, AtomicFile& file) {
+    const std::size_t place = places.at(tensor.name);
+    for (std::int64_t first = 0; first < tensor.elements(); first += kPiece) {
+      values.resize(static_cast<std::size_t>(std::min(kPiece, tensor.elements() - first)));
+      draw_values<float>(specs[place], place, first, values, uniform);
+      if (type == TensorType::bf16) {
+        round_all(values, images);
+        file.write(images.data(), images.size() * sizeof(Bf16));
+      } else {
+        file.write(values.data(), values.size() * sizeof(float));
+      }
+      drawn(done += values.size());
+    }
+  });
 }
 
 }  // namespace millrace

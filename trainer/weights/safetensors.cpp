@@ -231,13 +231,14 @@ const TensorView& SafetensorsFile::tensor(const std::string& name) const {
 
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata) {
-  write_safetensors(path, std::move(tensors), metadata,
-                    [](const TensorView& tensor, AtomicFile& file) { file.write(tensor.data, tensor.bytes()); });
+  write_safetensors(path, std::move(tensors), metadata, append_from_memory);
 }
 
-void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
-                       const std::map<std::string, std::string>& metadata,
-                       const std::function<void(const TensorView& tensor, AtomicFile& file)>& write) {
+void append_from_memory(const TensorView& tensor, AtomicFile& file) {
+  file.write(tensor.data, tensor.bytes());
+}
+
+SafetensorsLayout layout_of(std::vector<TensorView> tensors, const std::map<std::string, std::string>& metadata) {
   std::sort(tensors.begin(), tensors.end(), [](const TensorView& a, const TensorView& b) {
     return a.type != b.type ? row_of(a.type) < row_of(b.type) : a.name < b.name;
   });
@@ -253,10 +254,17 @@ void write_safetensors(const std::filesystem::path& path, std::vector<TensorView
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   const std::uint64_t length = text.size();
+  std::string head(kLengthField, '\0');
+  std::memcpy(head.data(), &length, kLengthField);
+  return {head + text, std::move(tensors)};
+}
+
+void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
+                       const std::map<std::string, std::string>& metadata, const TensorWriter& write) {
+  const SafetensorsLayout layout = layout_of(std::move(tensors), metadata);
   AtomicFile file(path);
-  file.write(&length, sizeof length);
-  file.write(text);
-  for (const TensorView& tensor : tensors) write(tensor, file);
+  file.write(layout.head);
+  for (const TensorView& tensor : layout.tensors) write(tensor, file);
   file.commit();
 }
 

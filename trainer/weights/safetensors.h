@@ -66,14 +66,22 @@ class SafetensorsFile {
 void copy_as_f32(const TensorView& tensor, float* out);
 void copy_as_i32(const TensorView& tensor, std::int32_t* out);
 
-/// Writes `path` atomically. Tensors are laid out by type then name, as the reference writer does.
-/// REQUIRES: distinct names.
+/// How tensors lie in a file.
+struct SafetensorsLayout {
+  std::string head;                 ///< What stands before the tensors' bytes.
+  std::vector<TensorView> tensors;  ///< In the order of the file, one behind the other.
+};
+/// By type then name, as the reference writer does. REQUIRES: distinct names.
+SafetensorsLayout layout_of(std::vector<TensorView> tensors, const std::map<std::string, std::string>& metadata);
+
+/// Writes `path` atomically. Tensors are laid out as by layout_of.
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
                        const std::map<std::string, std::string>& metadata = {});
-/// The same for tensors that are not in memory: `write` is called with each, in the order of the file, and must append
-/// its bytes.
+/// Appends a tensor's bytes.
+using TensorWriter = std::function<void(const TensorView& tensor, AtomicFile& file)>;
+void append_from_memory(const TensorView& tensor, AtomicFile& file);
+/// The same for tensors that are not in memory: `write` is called with each, in the order of the file.
 void write_safetensors(const std::filesystem::path& path, std::vector<TensorView> tensors,
-                       const std::map<std::string, std::string>& metadata,
-                       const std::function<void(const TensorView& tensor, AtomicFile& file)>& write);
+                       const std::map<std::string, std::string>& metadata, const TensorWriter& write);
 
 }  // namespace millrace

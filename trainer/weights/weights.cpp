@@ -1,7 +1,6 @@
 #include "trainer/weights/weights.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "model/parameters/parameter_spec.h"
 #include "trainer/weights/weight_files.h"
@@ -26,10 +25,6 @@ void load_parameters(Device& device, const std::filesystem::path& folder, const 
   for (const Parameter& parameter : parameters.all) specs.push_back(parameter.spec);
   const std::vector<TensorView> tensors = files.tensors_of(specs);
   for (std::size_t i = 0; i < tensors.size(); ++i) load_tensor(device, tensors[i], parameters.all[i].value);
-}
-
-void save_parameters(const std::filesystem::path& folder, std::vector<TensorView> parameters) {
-  write_safetensors(folder / "model.safetensors", std::move(parameters), {{"format", "pt"}});
 }
 
 }  // namespace millrace

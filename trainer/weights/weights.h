@@ -16,7 +16,4 @@ void load_tensor(Device& device, const TensorView& from, const Tensor& to);
 /// everything fits. Throws as WeightFiles does. To read a model without training it, see mapped_weights.h.
 void load_parameters(Device& device, const std::filesystem::path& folder, const Parameters& parameters);
 
-/// Writes model.safetensors into `folder`, atomically. `parameters` are in f32 and have the released names.
-void save_parameters(const std::filesystem::path& folder, std::vector<TensorView> parameters);
-
 }  // namespace millrace

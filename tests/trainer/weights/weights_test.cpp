@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/trainer/weights/weights_fixture.h"
+#include "trainer/weights/tensor_files.h"
 
 namespace millrace {
 namespace {
@@ -35,7 +36,7 @@ class Weights : public WeightsTest {
 };
 
 TEST_F(Weights, LoadWhatWasSaved) {
-  save_parameters(folder_.path(), tensors());
+  write_tensor_files(folder_.path(), kModelFiles, tensors(), append_from_memory);
   expect_loads();
 }
 
