@@ -13,6 +13,7 @@
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
+#include "trainer/checkpoint/checkpoint_part.h"
 #include "trainer/weights/model_json.h"
 #include "trainer/weights/safetensors.h"
 #include "trainer/weights/weights.h"
@@ -84,6 +85,20 @@ void load_tensors(const fs::path& folder, const TrainedParts& parts) {
 
 }  // namespace
 
+CheckpointRecord record_of(const TrainedParts& parts, const RunIdentity& identity) {
+  return {parts.config, parts.unigram.counts(), parts.state, identity};
+}
+
+void write_record(const fs::path& folder, const CheckpointRecord& record, const std::vector<TensorFile>& files,
+                  const CheckpointTexts& texts) {
+  write_file_atomically(folder / "config.json", model_config_json(record.config));
+  for (const TensorFileNames& names : {kModelFiles, kOptimizerFiles}) write_index(folder, names, files);
+  save_unigram(folder / kUnigram, record.unigram);
+  for (const auto& [name, text] : texts) write_file_atomically(folder / name, text);
+  write_file_atomically(folder / kState, json_page(state_json(record.state, record.identity)));
+  write_file_atomically(folder / kClockFile, json_page(clock_json(record.state)));
+}
+
 void CheckpointCopy::allocate(const TrainedParts& parts) {
   std::int64_t size = 0;
   for (const Parameter& parameter : parts.backend.parameters().all) size += parameter.spec.size();
@@ -109,23 +124,17 @@ void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity
   };
   for (const Parameter& parameter : parts.backend.parameters().all) take(parameter.value, parameter.spec.size());
   for (const StateTensor& tensor : parts.backend.optimizer().state()) take(tensor.data, tensor.size());
-  config_ = parts.config;
-  unigram_ = parts.unigram.counts();
-  state_ = parts.state;
-  identity_ = identity;
+  record_ = record_of(parts, identity);
 }
 
 fs::path save_checkpoint(const fs::path& parent, const CheckpointCopy& copy, const CheckpointTexts& texts,
                          std::uint64_t most_bytes) {
-  const TrainProgress place{copy.state().step, copy.state().ledger.positions()};
-  return publish_checkpoint(parent, place, [&](const fs::path& folder) {
-    write_file_atomically(folder / "config.json", model_config_json(copy.config()));
-    write_tensor_files(folder, kModelFiles, copy.parameters(), append_from_memory, most_bytes);
-    write_tensor_files(folder, kOptimizerFiles, copy.optimizer(), append_from_memory, most_bytes);
-    save_unigram(folder / kUnigram, copy.unigram());
-    for (const auto& [name, text] : texts) write_file_atomically(folder / name, text);
-    write_file_atomically(folder / kState, json_page(state_json(copy.state(), copy.identity())));
-    write_file_atomically(folder / kClockFile, json_page(clock_json(copy.state())));
+  const std::vector<TensorFile> files = checkpoint_files(copy.parameters(), copy.optimizer(), most_bytes);
+  return publish_checkpoint(parent, copy.record().place(), [&](const fs::path& folder) {
+    std::vector<FileSum> sums;
+    for (const TensorFile& file : files) sums.push_back(write_summed(folder, file));
+    write_record(folder, copy.record(), files, texts);
+    return sums;
   });
 }
 

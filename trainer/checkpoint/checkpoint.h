@@ -35,6 +35,25 @@ struct TrainedParts {
   TrainState& state;
 };
 
+/// What a checkpoint holds beside the tensors of model and optimizer.
+struct CheckpointRecord {
+  ModelConfig config;
+  std::vector<std::int64_t> unigram;
+  TrainState state;
+  RunIdentity identity;
+
+  TrainProgress place() const { return {state.step, state.ledger.positions()}; }
+};
+CheckpointRecord record_of(const TrainedParts& parts, const RunIdentity& identity);
+
+/// Files of a checkpoint that other programs want and this one does not read: name, text.
+using CheckpointTexts = std::vector<std::pair<std::string, std::string>>;
+
+/// Writes all files of a checkpoint but those of tensors and the manifest: the record, the texts, and the indexes of
+/// `files`, which are all of checkpoint_files(). Throws std::system_error.
+void write_record(const std::filesystem::path& folder, const CheckpointRecord& record,
+                  const std::vector<TensorFile>& files, const CheckpointTexts& texts);
+
 /// A snapshot of all parts in the host's memory, saved in the background while training continues. As large as
 /// parameters (not gradients) and optimizer state together; the first take() allocates the memory, which is reused.
 class CheckpointCopy {
@@ -42,27 +61,18 @@ class CheckpointCopy {
   /// Copies. REQUIRES: parts of the same run each time.
   void take(const TrainedParts& parts, const RunIdentity& identity);
 
-  const ModelConfig& config() const { return config_; }
+  const CheckpointRecord& record() const { return record_; }
   const std::vector<TensorView>& parameters() const { return parameters_; }
   const std::vector<TensorView>& optimizer() const { return optimizer_; }
-  const std::vector<std::int64_t>& unigram() const { return unigram_; }
-  const TrainState& state() const { return state_; }
-  const RunIdentity& identity() const { return identity_; }
 
  private:
   void allocate(const TrainedParts& parts);
 
-  ModelConfig config_;
+  CheckpointRecord record_;
   std::unique_ptr<float[]> memory_;
   std::vector<TensorView> parameters_;
   std::vector<TensorView> optimizer_;
-  std::vector<std::int64_t> unigram_;
-  TrainState state_;
-  RunIdentity identity_;
 };
-
-/// Files of a checkpoint that other programs want and this one does not read: name, text.
-using CheckpointTexts = std::vector<std::pair<std::string, std::string>>;
 
 /// Publishes `parent`/step-NNNNNN, its tensors cut into files of at most so many bytes. Throws std::system_error.
 std::filesystem::path save_checkpoint(const std::filesystem::path& parent, const CheckpointCopy& copy,

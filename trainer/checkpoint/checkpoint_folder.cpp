@@ -2,19 +2,18 @@
 
 #include <algorithm>
 #include <charconv>
-#include <memory>
 #include <set>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
 
 #include <fmt/format.h>
-#include <unistd.h>
-#include <xxhash.h>
 
 #include "pipeline/json_text.h"
 #include "pipeline/json_value.h"
 #include "stages/errors.h"
 #include "stages/io/atomic_file.h"
 #include "stages/io/disk.h"
-#include "stages/io/input_file.h"
 #include "stages/io/whole_file.h"
 
 namespace millrace {
@@ -30,18 +29,6 @@ constexpr std::string_view kDamaged = "damaged-";
 constexpr std::string_view kUnfinished = ".unfinished-";
 constexpr std::string_view kRemoved = ".removed-";
 
-/// Reads the file instead of mapping it: a bad sector is then a read error, for which the checkpoint is skipped, and
-/// not SIGBUS.
-std::string hash_of(const fs::path& path) {
-  InputFile file(path.string());
-  const std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state(XXH3_createState(), XXH3_freeState);
-  XXH3_64bits_reset(state.get());
-  std::vector<char> block(std::size_t{1} << 20);
-  while (const std::size_t bytes = file.read(block.data(), block.size()))
-    XXH3_64bits_update(state.get(), block.data(), bytes);
-  return fmt::format("{:016x}", XXH3_64bits_digest(state.get()));
-}
-
 std::set<std::string> files_in(const fs::path& folder) {
   std::set<std::string> names;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder))
@@ -51,10 +38,23 @@ std::set<std::string> files_in(const fs::path& folder) {
   return names;
 }
 
-void write_manifest(const fs::path& folder, const TrainProgress& place) {
+/// Of a file that another writer told of, perhaps on another machine.
+void require_there(const fs::path& folder, const FileSum& known) {
+  const fs::path file = folder / known.name;
+  if (!fs::is_regular_file(file) || fs::file_size(file) != known.bytes)
+    throw std::runtime_error(
+        fmt::format("{}: was written with {} bytes, but is not so here: do all machines share the folder?",
+                    file.string(), known.bytes));
+}
+
+void write_manifest(const fs::path& folder, const TrainProgress& place, const std::vector<FileSum>& known) {
   Json files = Json::object();
-  for (const std::string& name : files_in(folder))
-    files[name] = {{"bytes", fs::file_size(folder / name)}, {"xxh3", hash_of(folder / name)}};
+  for (const FileSum& sum : known) require_there(folder, sum);
+  for (const std::string& name : files_in(folder)) {
+    const auto told = std::ranges::find(known, name, &FileSum::name);
+    const FileSum sum = told != known.end() ? *told : sum_of(folder / name);
+    files[name] = {{"bytes", sum.bytes}, {"xxh3", sum.xxh3}};
+  }
   const Json manifest{{"format", kManifestFormat},
                       {"version", kManifestVersion},
                       {"step", place.step},
@@ -87,7 +87,7 @@ std::string damage_of_file(const fs::path& path, const JsonValue& expected) {
   const auto bytes = expected.get<std::uint64_t>("bytes");
   if (fs::file_size(path) != bytes)
     return fmt::format("{} has {} bytes, the manifest says {}", name, fs::file_size(path), bytes);
-  if (hash_of(path) != expected.get<std::string>("xxh3"))
+  if (sum_of(path).xxh3 != expected.get<std::string>("xxh3"))
     return fmt::format("{} is damaged: its checksum is not the manifest's", name);
   return "";
 }
@@ -101,28 +101,35 @@ void remove_at_once(const fs::path& folder) {
 
 }  // namespace
 
+UnfinishedCheckpoint::UnfinishedCheckpoint(fs::path parent, const TrainProgress& place)
+    : parent_(std::move(parent)), place_(place) {
+  fs::create_directories(parent_);
+  const std::string name = checkpoint_path(parent_, place.step).filename().string();
+  folder_ = parent_ / fmt::format("{}{}", kUnfinished, name);
+  fs::remove_all(folder_);
+  fs::create_directory(folder_);
+}
+
+UnfinishedCheckpoint::~UnfinishedCheckpoint() {
+  std::error_code ignored;
+  fs::remove_all(folder_, ignored);
+}
+
+fs::path UnfinishedCheckpoint::publish(const std::vector<FileSum>& known) {
+  fs::path name = checkpoint_path(parent_, place_.step);
+  write_manifest(folder_, place_, known);
+  fs::remove_all(name);
+  fs::rename(folder_, name);
+  sync_to_disk(parent_);
+  return name;
+}
+
 fs::path publish_checkpoint(const fs::path& parent, const TrainProgress& place,
-                            const std::function<void(const fs::path&)>& fill) {
-  const fs::path folder = checkpoint_path(parent, place.step);
-  if (fs::exists(folder)) {
-    if (damage_of(folder).empty()) return folder;
-    fs::remove_all(folder);
-  }
-  fs::create_directories(parent);
-  const fs::path unfinished = parent / fmt::format("{}{}", kUnfinished, folder.filename().string());
-  fs::remove_all(unfinished);
-  fs::create_directory(unfinished);
-  try {
-    fill(unfinished);
-    write_manifest(unfinished, place);
-    fs::rename(unfinished, folder);
-  } catch (...) {
-    std::error_code ignored;
-    fs::remove_all(unfinished, ignored);
-    throw;
-  }
-  sync_to_disk(parent);
-  return folder;
+                            const std::function<std::vector<FileSum>(const fs::path&)>& fill) {
+  fs::path there = checkpoint_path(parent, place.step);
+  if (fs::exists(there) && damage_of(there).empty()) return there;
+  UnfinishedCheckpoint unfinished(parent, place);
+  return unfinished.publish(fill(unfinished.folder()));
 }
 
 std::string damage_of(const fs::path& folder) {

@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "trainer/checkpoint/file_sum.h"
+
 namespace millrace {
 
 /// Checkpoints on disk, independent of their contents: folders "step-000123" in one parent folder, each complete or
@@ -25,10 +27,30 @@ struct TrainProgress {
   std::uint64_t tokens = 0;  ///< Positions trained on; part of the manifest.
 };
 
-/// Calls `fill` with an empty folder, adds the manifest and publishes the folder as "step-NNNNNN" in `parent`. A valid
+/// A checkpoint that is being written: an empty folder in `parent` under a temporary name, which is removed unless it
+/// is published. All throw std::system_error if the disk fails.
+class UnfinishedCheckpoint {
+ public:
+  UnfinishedCheckpoint(std::filesystem::path parent, const TrainProgress& place);
+  ~UnfinishedCheckpoint();
+  UnfinishedCheckpoint(const UnfinishedCheckpoint&) = delete;
+  UnfinishedCheckpoint& operator=(const UnfinishedCheckpoint&) = delete;
+
+  const std::filesystem::path& folder() const { return folder_; }
+  /// Adds the manifest and gives the folder its name, "step-NNNNNN", replacing what has it. Files of `known` are not
+  /// read again. Throws std::runtime_error if one of these is not there, or not of its size. Call once.
+  std::filesystem::path publish(const std::vector<FileSum>& known = {});
+
+ private:
+  std::filesystem::path parent_;
+  TrainProgress place_;
+  std::filesystem::path folder_;
+};
+
+/// Calls `fill` with an unfinished checkpoint's folder, and publishes it with the sums that `fill` returns. A valid
 /// folder of that name is not replaced. Throws what `fill` throws, std::system_error if the disk fails.
 std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const TrainProgress& place,
-                                         const std::function<void(const std::filesystem::path&)>& fill);
+                                         const std::function<std::vector<FileSum>(const std::filesystem::path&)>& fill);
 
 /// Why `folder` is not a valid checkpoint; empty if it is. Reads every byte.
 std::string damage_of(const std::filesystem::path& folder);

@@ -37,7 +37,7 @@ std::optional<CheckpointWriter::Outcome> CheckpointWriter::wait() {
 CheckpointWriter::Outcome CheckpointWriter::write(const std::function<void()>& before) const {
   const auto start = std::chrono::steady_clock::now();
   Outcome outcome;
-  outcome.step = copy_.state().step;
+  outcome.step = copy_.record().state.step;
   try {
     before();
     outcome.folder = save_checkpoint(parent_, copy_, texts_);

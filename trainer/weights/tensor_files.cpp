@@ -142,23 +142,26 @@ std::vector<TensorFile> cut_into_files(const TensorFileNames& names, const std::
   return files;
 }
 
-std::string index_of(const std::vector<TensorFile>& files) {
+void write_index(const fs::path& folder, const TensorFileNames& names, const std::vector<TensorFile>& files) {
   std::uint64_t total = 0;
   std::map<std::string, std::string> map;
   for (const TensorFile& file : files) {
+    if (!names.is_shard(file.name)) continue;
     for (const TensorView& tensor : file.tensors) {
       map[tensor.name] = file.name;
       total += tensor.bytes();
     }
   }
-  return json_page({{"metadata", {{"total_size", total}}}, {"weight_map", map}});
+  if (map.empty()) return;
+  write_file_atomically(folder / names.index(),
+                        json_page({{"metadata", {{"total_size", total}}}, {"weight_map", map}}));
 }
 
 void write_tensor_files(const fs::path& folder, const TensorFileNames& names, const std::vector<TensorView>& tensors,
                         const TensorWriter& write, std::uint64_t most_bytes) {
   const std::vector<TensorFile> files = cut_into_files(names, tensors, most_bytes);
   for (const TensorFile& file : files) write_safetensors(folder / file.name, file.tensors, file.metadata, write);
-  if (files.size() > 1) write_file_atomically(folder / names.index(), index_of(files));
+  write_index(folder, names, files);
 }
 
 }  // namespace millrace

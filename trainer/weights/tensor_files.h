@@ -84,8 +84,9 @@ inline constexpr std::uint64_t kMostTensorBytes = std::uint64_t{4} << 30;
 std::vector<TensorFile> cut_into_files(const TensorFileNames& names, const std::vector<TensorView>& tensors,
                                        std::uint64_t most_bytes = kMostTensorBytes);
 
-/// The index of several files.
-std::string index_of(const std::vector<TensorFile>& files);
+/// Writes the index of those of `files` that are shards of these names; nothing if none is. Throws as disk_failure.
+void write_index(const std::filesystem::path& folder, const TensorFileNames& names,
+                 const std::vector<TensorFile>& files);
 
 /// Writes the files of cut_into_files, then their index, each atomically; `write` as in write_safetensors.
 void write_tensor_files(const std::filesystem::path& folder, const TensorFileNames& names,

@@ -14,9 +14,10 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void fill(const fs::path& folder) {
+std::vector<FileSum> fill(const fs::path& folder) {
   write_text(folder / "a", "some bytes");
   write_text(folder / "b", "others");
+  return {};
 }
 
 void flip_a_byte(const fs::path& file) {
@@ -72,12 +73,29 @@ TEST(CheckpointFolder, SetsDamagedOnesAside) {
 
 TEST(CheckpointFolder, DoesNotExistBeforeItIsWhole) {
   const TemporaryFolder folder;
-  const auto killed = [](const fs::path& unfinished) {
+  const auto killed = [](const fs::path& unfinished) -> std::vector<FileSum> {
     fill(unfinished);
     throw std::runtime_error("killed");
   };
   EXPECT_THROW(publish_checkpoint(folder.path(), {5, 0}, killed), std::runtime_error);
   EXPECT_TRUE(checkpoint_steps(folder.path()).empty());
+}
+
+TEST(CheckpointFolder, TakesTheSumsOfFilesThatAnotherMachineWroteAndSeesThatTheyAreThere) {
+  const TemporaryFolder folder;
+  UnfinishedCheckpoint unfinished(folder.path(), {5, 50});
+  fill(unfinished.folder());
+  const FileSum a = sum_of(unfinished.folder() / "a");
+  EXPECT_THROW((void)unfinished.publish({a, {"c", 3, "0123456789abcdef"}}), std::runtime_error);
+  EXPECT_THROW((void)unfinished.publish({{"a", a.bytes + 1, a.xxh3}}), std::runtime_error);
+  EXPECT_TRUE(checkpoint_steps(folder.path()).empty());
+  EXPECT_EQ(damage_of(unfinished.publish({a})), "");
+  EXPECT_EQ(damage_of(publish_checkpoint(folder.path(), {6, 60},
+                                         [&](const fs::path& other) {
+                                           fill(other);
+                                           return std::vector<FileSum>{{"a", a.bytes, "0123456789abcdef"}};
+                                         })),
+            "a is damaged: its checksum is not the manifest's");
 }
 
 TEST(CheckpointFolder, RemovesWhatAKilledProcessLeft) {

@@ -35,6 +35,7 @@ void put_into(const fs::path& checkpoint, const char* file, const std::string& t
                          if (entry.path().filename() != "manifest.json")
                            fs::copy(entry.path(), folder / entry.path().filename());
                        write_text(folder / file, bytes);
+                       return std::vector<FileSum>();
                      });
   fs::remove_all(moved);
 }
