@@ -1,18 +1,14 @@
 #include "cli/report/report_data.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <exception>
 #include <map>
 #include <optional>
 
-#include <fcntl.h>
 #include <fmt/chrono.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/console/messages.h"
 #include "cli/report/report_metrics.h"
@@ -68,17 +64,8 @@ RunOrigin read_origin(const fs::path& folder) {
   }
 }
 
-/// A training process holds the lock of its run folder as long as it lives.
-bool is_running(const fs::path& folder) {
-  const int lock = ::open((folder / ".lock").c_str(), O_RDONLY | O_CLOEXEC);
-  if (lock < 0) return false;
-  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-  ::close(lock);
-  return held;
-}
-
 std::string status_of(const fs::path& folder, const Summary& summary, const RunMetrics& metrics) {
-  if (is_running(folder)) return "running";
+  if (is_held(folder)) return "running";
   const bool through = summary.end == "complete" || summary.end == "stream_ended";
   return through && summary.steps >= metrics.step ? "complete" : "interrupted";
 }

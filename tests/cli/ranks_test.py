@@ -217,7 +217,7 @@ class Ranks(unittest.TestCase):
         shown = json.loads(millrace("status", folder, "--json").stdout)["ranks"]
         self.assertEqual([one["rank"] for one in shown], [0, 1])
         self.assertIn("does, or waits for", millrace("status", folder).stdout)
-        millrace("stop", folder)
+        self.assertIn("it has ended", millrace("stop", folder, "--wait", "--timeout", 60).stdout)
         said = process.communicate(timeout=60)[1]
         self.assertEqual(process.returncode, 130, said)
         self.assertIn("interrupted after step", said)
@@ -225,7 +225,7 @@ class Ranks(unittest.TestCase):
                          {"has ended"})
         last = metrics(folder)[-1]["step"]
         self.assertTrue((folder / "checkpoints" / f"step-{last:06}").is_dir())
-        self.assertIn("never trained it", millrace("status", self.whole).stdout)
+        self.assertIn("nobody trains it", millrace("status", self.whole).stdout)
         for command in ("stop", "status"):  # A folder that holds folders of runs.
             self.assertIn("is no run folder", millrace(command, self.folder, code=2).stderr)
 

@@ -115,6 +115,44 @@ class Stopping(unittest.TestCase):
         self.assertLess(time.monotonic() - started, 2.5)
         self.assertIn("once more ends at once", said)
 
+    def test_stop_ends_a_run_after_its_step_and_status_says_where_it_stands(self):
+        folder = self.folder / "asked"
+        process = self.train(folder)
+        log = folder / "metrics.jsonl"
+        self.wait_for(process, lambda: log.exists() and b'"loss"' in log.read_bytes())
+        said = json.loads(millrace("status", folder, "--json").stdout)
+        self.assertTrue(said["being_trained"])
+        self.assertGreater(said["tokens_per_s"], 0)
+        self.assertEqual(said["ranks"], [])
+        self.assertIn("being trained, step", millrace("status", folder).stdout)
+        self.assertIn("it has ended; the newest checkpoint is that of step", millrace("stop", folder, "--wait").stdout)
+        output = process.communicate(timeout=60)[1]
+        self.assertEqual(process.returncode, 130, output)
+        now = json.loads(millrace("status", folder, "--json").stdout)
+        steps = [line for line in map(json.loads, log.read_text().splitlines()) if "loss" in line]
+        self.assertFalse(now["being_trained"])
+        self.assertEqual((now["step"], now["checkpoint"]), (steps[-1]["step"], steps[-1]["step"]))
+        self.assertEqual((now["loss"], now["tokens"]), (steps[-1]["loss"], steps[-1]["tokens"]))
+        self.assertIn("nobody trains it: there is nothing to stop", millrace("stop", folder, code=2).stderr)
+        self.assertIn("is no run folder", millrace("stop", self.folder, code=2).stderr)
+
+    def test_stop_gives_up_waiting_when_it_is_to_and_can_be_interrupted(self):
+        folder = self.folder / "slow"
+        process = self.train(folder, *LARGE, "eval.tokens=100")
+        log = folder / "metrics.jsonl"
+        self.wait_for(process, lambda: log.exists() and len(log.read_bytes().splitlines()) == 2)
+        time.sleep(1)
+        said = millrace("stop", folder, "--wait", "--timeout", 0.3, code=1).stderr
+        self.assertRegex(said, "was asked to end 0 s ago and is still being trained")
+        (folder / "stop").unlink()
+        waiting = self.start("stop", folder, "--wait")
+        self.wait_for(waiting, lambda: (folder / "stop").exists())
+        waiting.send_signal(signal.SIGINT)
+        self.assertEqual(waiting.wait(timeout=10), 130)
+        self.assertIsNone(process.poll(), "a step takes minutes")
+        process.kill()
+        process.communicate()
+
     def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(self):
         whole, stopped = self.folder / "whole", self.folder / "stopped"
         sets = ("train.tokens=7680", "eval.every_steps=4")

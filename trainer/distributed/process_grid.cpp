@@ -60,8 +60,9 @@ std::string fault_of_width(const char* width, int value, const char* key, int la
     return fmt::format("grid: {} {} does not divide train.{} = {}. Use {} {}", width, value, key, lanes, width,
                        smaller);
   return fmt::format(
-      "grid: {0} {1} does not divide train.{2} = {3}. Use {0} {4}, or go on with --set train.{2}={1} --accept-changes "
-      "(last digits change)",
+      "grid: {0} {1} does not divide train.{2} = {3}. Use {0} {4}, or --set train.{2}={1}: a new run just takes it, "
+      "one "
+      "that was begun goes on with --accept-changes as well (its last digits change)",
       width, value, key, lanes, smaller);
 }
 

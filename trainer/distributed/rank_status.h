@@ -19,7 +19,9 @@ struct RankStatus {
   int ranks = 1;
   std::string host;
   std::int64_t process = 0;
-  double time = 0;           ///< Seconds since 1970 when it was written.
+  double time = 0;           ///< Seconds since 1970 when it was written, by its own clock: for people alone.
+  std::uint64_t beats = 0;   ///< How often this process wrote it.
+  bool has_ended = false;    ///< It is not written any more.
   std::uint64_t step = 0;    ///< Being made.
   std::string doing;         ///< What it does, or waits for.
   double for_seconds = 0;    ///< Since when.

@@ -21,27 +21,50 @@ std::string place(int rank, const std::string& host) {
   return fmt::format("rank {} ({})", rank, host);
 }
 
+bool is_waiting(const RankStatus& status) {
+  return !status.awaits.empty();
+}
+
+/// Whether all other ranks wait, too, and have for long: one that just began to may still be served.
+bool all_wait(const RankStatus& mine, const std::vector<HeardRank>& others, double stall_seconds) {
+  return static_cast<int>(others.size()) + 1 == mine.ranks && std::ranges::all_of(others, [&](const HeardRank& one) {
+           return is_waiting(one.status) && one.status.for_seconds + one.silent > stall_seconds / 2;
+         });
+}
+
 }  // namespace
 
-std::string stall_of(const RankStatus& mine, Activity::Kind kind, const std::vector<RankStatus>& others, double now,
-                     double began, double stall_seconds) {
-  const auto silent = [&](const RankStatus& one) { return now - std::max(one.time, began) > stall_seconds; };
-  const auto quiet = std::ranges::find_if(others, silent);
-  const bool is_long = kind == Activity::Kind::exchanges && mine.for_seconds > stall_seconds;
+std::string stall_of(const RankStatus& mine, Activity::Kind kind, const std::vector<HeardRank>& others,
+                     double stall_seconds) {
+  const bool is_long = waits_long(mine, kind, stall_seconds);
+  // A wait may be as long as a silence and noticed first: what then was silent for half of it is to blame.
+  const double silence = is_long ? stall_seconds / 2 : stall_seconds;
+  const auto quiet = std::ranges::find_if(others, [&](const HeardRank& one) { return one.silent > silence; });
   if (quiet == others.end() && !is_long) return {};
   const std::string me = place(mine.rank, mine.host);
   const std::string waits = kind == Activity::Kind::works
                                 ? fmt::format("{}: {}, in step {}; it misses", me, mine.doing, mine.step)
                                 : fmt::format("{} waits in step {} for {} of", me, mine.step, mine.doing);
-  if (quiet != others.end())
+  if (quiet != others.end()) {
+    const RankStatus& status = quiet->status;
     return fmt::format("{} {}, which was last heard {:.0f} s ago: {}, in step {}", waits,
-                       place(quiet->rank, quiet->host), now - quiet->time, quiet->doing, quiet->step);
+                       place(status.rank, status.host), quiet->silent, status.doing, status.step);
+  }
+  const std::string since = fmt::format("{} others since {:.0f} s", waits, mine.for_seconds);
+  if (all_wait(mine, others, stall_seconds))
+    return fmt::format(
+        "{}. All ranks are there and wait for each other, this one for {}: is the network between them gone?", since,
+        fmt::join(mine.awaits, ", "));
   std::vector<std::string> whom;
-  for (const RankStatus& one : others)
-    if (std::ranges::find(mine.awaits, one.rank) != mine.awaits.end())
-      whom.push_back(fmt::format("{}: {}, in step {}, for {:.0f} s", place(one.rank, one.host), one.doing, one.step,
-                                 one.for_seconds + now - one.time));
-  return fmt::format("{} others since {:.0f} s. {}", waits, mine.for_seconds, fmt::join(whom, "; "));
+  for (const auto& [status, silent, is_beating] : others)
+    if (std::ranges::find(mine.awaits, status.rank) != mine.awaits.end())
+      whom.push_back(fmt::format("{}: {}, in step {}, for {:.0f} s", place(status.rank, status.host), status.doing,
+                                 status.step, status.for_seconds + silent));
+  return fmt::format("{}. {}", since, fmt::join(whom, "; "));
+}
+
+bool waits_long(const RankStatus& mine, Activity::Kind kind, double stall_seconds) {
+  return kind == Activity::Kind::exchanges && mine.for_seconds > stall_seconds;
 }
 
 RankWatch::RankWatch(const Communicator& ranks, std::vector<RankFacts> facts, Options options)
@@ -57,25 +80,28 @@ RankWatch::~RankWatch() {
 }
 
 /// Rank 0 is the one that hears all: a rank that has stopped need not be one that is waited for. The others hear rank
-/// 0.
-std::vector<int> RankWatch::watched(const RankStatus& mine) const {
+/// 0, and all when they have waited for long.
+std::vector<int> RankWatch::watched(const RankStatus& mine, bool is_long) const {
   std::vector<int> whom = mine.awaits;
-  if (mine.rank == 0) {
+  if (mine.rank == 0 || is_long) {
     whom.clear();
-    for (int rank = 1; rank < mine.ranks; ++rank) whom.push_back(rank);
+    for (int rank = 0; rank < mine.ranks; ++rank)
+      if (rank != mine.rank) whom.push_back(rank);
   } else if (std::ranges::find(whom, 0) == whom.end()) {
     whom.push_back(0);
   }
   return whom;
 }
 
-RankStatus RankWatch::status(const Activity::State& state) const {
+RankStatus RankWatch::status(const Activity::State& state) {
   const RankFacts& facts = facts_[static_cast<std::size_t>(ranks_.rank())];
   return {.rank = ranks_.rank(),
           .ranks = ranks_.size(),
           .host = facts.host,
           .process = facts.process,
           .time = seconds_since_1970(),
+          .beats = ++beats_,
+          .has_ended = false,
           .step = state.step,
           .doing = state.doing,
           .for_seconds = std::chrono::duration<double>(Activity::Clock::now() - state.since).count(),
@@ -83,9 +109,18 @@ RankStatus RankWatch::status(const Activity::State& state) const {
           .memory = options_.memory()};
 }
 
+RankStatus RankWatch::unheard(int rank) const {
+  RankStatus status;
+  status.rank = rank;
+  status.ranks = ranks_.size();
+  status.host = facts_[static_cast<std::size_t>(rank)].host;
+  status.doing = "has told nothing yet";
+  return status;
+}
+
 void RankWatch::run() {
   const std::filesystem::path file = rank_file(options_.run_folder, ranks_.rank(), "status");
-  const double began = seconds_since_1970();
+  RankListener listener(options_.run_folder);
   bool was_told = false;
   std::unique_lock lock(mutex_);
   while (!ends_) {
@@ -97,11 +132,10 @@ void RankWatch::run() {
     } catch (const std::exception& error) {
       if (!std::exchange(was_told, true)) spdlog::warn("{}; the run goes on without it", error.what());
     }
-    std::vector<RankStatus> others;
-    for (const int rank : watched(mine))
-      if (const std::optional<RankStatus> other = read_status(rank_file(options_.run_folder, rank, "status")))
-        others.push_back(*other);
-    const std::string stall = stall_of(mine, state.kind, others, mine.time, began, options_.stall_seconds);
+    std::vector<HeardRank> others;
+    for (const int rank : watched(mine, waits_long(mine, state.kind, options_.stall_seconds)))
+      others.push_back(listener.hear(rank, unheard(rank)));
+    const std::string stall = stall_of(mine, state.kind, others, options_.stall_seconds);
     if (!stall.empty()) {
       options_.on_stall(stall);
       return;
@@ -115,7 +149,9 @@ void RankWatch::run() {
     ended.kind = Activity::Kind::works;
     ended.doing = "has ended";
     ended.since = Activity::Clock::now();
-    write_status(file, status(ended));
+    RankStatus last = status(ended);
+    last.has_ended = true;
+    write_status(file, last);
   } catch (const std::exception&) {  // Nobody waits for it.
   }
 }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <condition_variable>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <mutex>
@@ -11,6 +12,7 @@
 #include "trainer/distributed/activity.h"
 #include "trainer/distributed/communicator.h"
 #include "trainer/distributed/rank_facts.h"
+#include "trainer/distributed/rank_listener.h"
 #include "trainer/distributed/rank_status.h"
 
 namespace millrace {
@@ -33,21 +35,26 @@ class RankWatch {
 
  private:
   void run();
-  RankStatus status(const Activity::State& state) const;
-  std::vector<int> watched(const RankStatus& mine) const;
+  RankStatus status(const Activity::State& state);
+  RankStatus unheard(int rank) const;  ///< What stands for a rank that wrote nothing yet.
+  std::vector<int> watched(const RankStatus& mine, bool is_long) const;
 
   const Communicator& ranks_;
   const std::vector<RankFacts> facts_;
   const Options options_;
+  std::uint64_t beats_ = 0;
   std::mutex mutex_;
   std::condition_variable wake_;
   bool ends_ = false;
   std::thread thread_;
 };
 
+/// Whether a rank whose activity is of this kind waits longer than it may.
+bool waits_long(const RankStatus& mine, Activity::Kind kind, double stall_seconds);
+
 /// What is wrong, in words; empty: nothing. `mine`: of the rank that asks, whose activity is of this kind; `others`: of
-/// those that it hears, by rank, as far as they have a file; `began`: when the watch did.
-std::string stall_of(const RankStatus& mine, Activity::Kind kind, const std::vector<RankStatus>& others, double now,
-                     double began, double stall_seconds);
+/// those that it listens to, all where it waits long. No two machines' clocks are compared.
+std::string stall_of(const RankStatus& mine, Activity::Kind kind, const std::vector<HeardRank>& others,
+                     double stall_seconds);
 
 }  // namespace millrace

@@ -31,6 +31,7 @@ constexpr const char* kIdentity = "run.json";
 constexpr const char* kShards = "shards.jsonl";
 constexpr const char* kChanges = "changes.jsonl";
 constexpr const char* kStop = "stop";
+constexpr const char* kLock = ".lock";
 
 /// Empty if there is no such file.
 std::string read(const fs::path& path) {
@@ -48,13 +49,13 @@ int lock_run(const fs::path& path) {
   std::error_code error;
   fs::create_directories(through_links(path), error);
   if (error) throw ConfigError(fmt::format("run folder {}: cannot create it: {}", path.string(), error.message()));
-  const fs::path file = path / ".lock";
+  const fs::path file = path / kLock;
   const int descriptor = ::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
   if (descriptor < 0) {
     const std::error_code reason(errno, std::generic_category());
     throw ConfigError(fmt::format("run folder {}: cannot write to it: {}", path.string(), reason.message()));
   }
-  // A report takes the lock for an instant to see whether it is held.
+  // Others take the lock for an instant to see whether it is held.
   bool locked = false;
   for (int attempt = 0; attempt < 10 && !locked; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(std::chrono::milliseconds(10));
@@ -175,6 +176,14 @@ void ask_to_stop(const fs::path& run_folder) {
 bool is_asked_to_stop(const fs::path& run_folder) {
   std::error_code none;
   return fs::exists(run_folder / kStop, none);
+}
+
+bool is_held(const fs::path& run_folder) {
+  const int lock = ::open((run_folder / kLock).c_str(), O_RDONLY | O_CLOEXEC);
+  if (lock < 0) return false;
+  const bool held = ::flock(lock, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  ::close(lock);
+  return held;
 }
 
 bool holds_run(const fs::path& run_folder) {

@@ -84,6 +84,9 @@ class RunFolder {
 void ask_to_stop(const std::filesystem::path& run_folder);
 bool is_asked_to_stop(const std::filesystem::path& run_folder);
 
+/// True while a process of this machine, or of one that shares locks with it, holds the folder.
+bool is_held(const std::filesystem::path& run_folder);
+
 /// True if a run was begun in this folder.
 bool holds_run(const std::filesystem::path& run_folder);
 

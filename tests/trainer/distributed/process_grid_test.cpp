@@ -81,16 +81,17 @@ TEST(ProcessGrid, RefusesAProductThatIsNotTheNumberOfRanks) {
 
 TEST(ProcessGrid, RefusesWidthsThatLanesDoNotHave) {
   EXPECT_EQ(refusal_of({}, 16, run_of(1024, 2, 8, 1)),
-            "grid: data 16 does not divide train.lanes = 8. Use data 8, 4, 2 or 1, or go on with --set train.lanes=16 "
-            "--accept-changes (last digits change)");
+            "grid: data 16 does not divide train.lanes = 8. Use data 8, 4, 2 or 1, or --set train.lanes=16: a new run "
+            "just takes it, one that was begun goes on with --accept-changes as well (its last digits change)");
   EXPECT_EQ(refusal_of({}, 6, run_of(1024, 2, 8, 1)),
             "grid: data 6 does not divide train.lanes = 8. Use data 4, 2 or 1");
   EXPECT_EQ(refusal_of({}, 2, run_of(1024, 2, 1, 1)),
-            "grid: data 2 does not divide train.lanes = 1. Use data 1, or go on with --set train.lanes=2 "
-            "--accept-changes (last digits change)");
+            "grid: data 2 does not divide train.lanes = 1. Use data 1, or --set train.lanes=2: a new run just takes "
+            "it, one that was begun goes on with --accept-changes as well (its last digits change)");
   EXPECT_EQ(refusal_of({.expert = 8}, 8, run_of(1024, 2, 8, 4)),
-            "grid: expert 8 does not divide train.expert_lanes = 4. Use expert 4, 2 or 1, or go on with --set "
-            "train.expert_lanes=8 --accept-changes (last digits change)");
+            "grid: expert 8 does not divide train.expert_lanes = 4. Use expert 4, 2 or 1, or --set "
+            "train.expert_lanes=8: a new run just takes it, one that was begun goes on with --accept-changes as well "
+            "(its last digits change)");
 }
 
 TEST(ProcessGrid, RefusesLanesThatTheMicroBatchesDoNotFill) {

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <gmock/gmock.h>
@@ -21,55 +22,108 @@ using testing::HasSubstr;
 using Kind = Activity::Kind;
 
 constexpr double kStall = 600;
-constexpr double kNow = 10'000;
 
-RankStatus status(int rank, double heard, const std::string& doing, double for_seconds) {
+RankStatus status(int rank, const std::string& doing, double for_seconds, std::vector<int> awaits = {4, 5}) {
   return {.rank = rank,
           .ranks = 8,
           .host = "node" + std::to_string(rank),
           .process = 7,
-          .time = heard,
+          .time = 1e9 * rank,  // Clocks of machines have nothing in common.
+          .beats = 9,
+          .has_ended = false,
           .step = 417,
           .doing = doing,
           .for_seconds = for_seconds,
-          .awaits = {4, 5},
+          .awaits = std::move(awaits),
           .memory = 5};
 }
 
+HeardRank heard(double silent, RankStatus status) {
+  return {std::move(status), silent, true};
+}
+
 TEST(RankWatch, SaysWhoWaitsForWhom) {
-  const RankStatus mine = status(3, kNow, "gradients", 601);
-  EXPECT_EQ(
-      stall_of(mine, Kind::exchanges, {status(5, kNow - 1, "computes micro-batch 1 of 8", 620)}, kNow, 0, kStall),
-      "rank 3 (node3) waits in step 417 for gradients of others since 601 s. rank 5 (node5): computes micro-batch 1 of "
-      "8, in step 417, for 621 s");
-  EXPECT_EQ(
-      stall_of(mine, Kind::exchanges,
-               {status(4, kNow - 2, "gradients", 601), status(5, kNow - 640, "computes micro-batch 1 of 8", 3)}, kNow,
-               0, kStall),
-      "rank 3 (node3) waits in step 417 for gradients of rank 5 (node5), which was last heard 640 s ago: computes "
-      "micro-batch 1 of 8, in step 417");
+  const RankStatus mine = status(3, "gradients", 601);
+  EXPECT_EQ(stall_of(mine, Kind::exchanges, {heard(1, status(5, "computes micro-batch 1 of 8", 620, {}))}, kStall),
+            "rank 3 (node3) waits in step 417 for gradients of others since 601 s. rank 5 (node5): computes "
+            "micro-batch 1 of 8, in step 417, for 621 s");
+  EXPECT_EQ(stall_of(mine, Kind::exchanges,
+                     {heard(2, status(4, "gradients", 601)), heard(640, status(5, "computes micro-batch 1 of 8", 3))},
+                     kStall),
+            "rank 3 (node3) waits in step 417 for gradients of rank 5 (node5), which was last heard 640 s ago: "
+            "computes micro-batch 1 of 8, in step 417");
+}
+
+TEST(RankWatch, BlamesOneThatIsSilentForHalfOfALongWait) {
+  const std::vector<HeardRank> others = {heard(1, status(4, "gradients", 601)), heard(301, status(5, "computes", 3))};
+  EXPECT_THAT(stall_of(status(3, "gradients", 601), Kind::exchanges, others, kStall),
+              HasSubstr("of rank 5 (node5), which was last heard 301 s ago"));
+  EXPECT_EQ(stall_of(status(3, "gradients", 599), Kind::exchanges, others, kStall), "");
 }
 
 TEST(RankWatch, LetsRanksWaitAsLongAsTheyMay) {
-  const RankStatus other = status(5, kNow - 2, "computes", 5000);
-  EXPECT_EQ(stall_of(status(3, kNow, "gradients", 599), Kind::exchanges, {other}, kNow, 0, kStall), "");
-  EXPECT_EQ(stall_of(status(3, kNow, "orders", 5000), Kind::listens, {other}, kNow, 0, kStall), "");
-  EXPECT_EQ(stall_of(status(3, kNow, "computes", 5000), Kind::works, {other}, kNow, 0, kStall), "");
-  // What a job before left behind says nothing.
-  EXPECT_EQ(stall_of(status(3, kNow, "orders", 1), Kind::listens, {status(0, 5, "", 5)}, kNow, kNow - 10, kStall), "");
+  const HeardRank other = heard(2, status(5, "computes", 5000));
+  EXPECT_EQ(stall_of(status(3, "gradients", 599), Kind::exchanges, {other}, kStall), "");
+  EXPECT_EQ(stall_of(status(3, "orders", 5000), Kind::listens, {other}, kStall), "");
+  EXPECT_EQ(stall_of(status(3, "computes", 5000), Kind::works, {other}, kStall), "");
 }
 
 TEST(RankWatch, MissesRanksThatNobodyWaitsFor) {
-  EXPECT_EQ(
-      stall_of(status(0, kNow, "saves", 5), Kind::works, {status(4, kNow - 650, "orders", 3)}, kNow, 0, kStall),
-      "rank 0 (node0): saves, in step 417; it misses rank 4 (node4), which was last heard 650 s ago: orders, in step "
-      "417");
+  EXPECT_EQ(stall_of(status(0, "saves", 5), Kind::works, {heard(650, status(4, "orders", 3))}, kStall),
+            "rank 0 (node0): saves, in step 417; it misses rank 4 (node4), which was last heard 650 s ago: orders, in "
+            "step 417");
 }
 
 TEST(RankWatch, HearsOfRank0WhileItListens) {
-  EXPECT_THAT(
-      stall_of(status(3, kNow, "orders", 700), Kind::listens, {status(0, kNow - 650, "reads", 5)}, kNow, 0, kStall),
-      HasSubstr("of rank 0 (node0), which was last heard 650 s ago"));
+  EXPECT_THAT(stall_of(status(3, "orders", 700), Kind::listens, {heard(650, status(0, "reads", 5))}, kStall),
+              HasSubstr("of rank 0 (node0), which was last heard 650 s ago"));
+}
+
+TEST(RankWatch, SaysWhenAllRanksWaitForEachOther) {
+  const RankStatus mine = status(0, "gradients", 601);
+  std::vector<HeardRank> others;
+  for (int rank = 1; rank < 8; ++rank) others.push_back(heard(1, status(rank, "gradients", 600)));
+  EXPECT_EQ(stall_of(mine, Kind::exchanges, others, kStall),
+            "rank 0 (node0) waits in step 417 for gradients of others since 601 s. All ranks are there and wait for "
+            "each other, this one for 4, 5: is the network between them gone?");
+  others[3] = heard(1, status(4, "gradients", 3));
+  EXPECT_THAT(stall_of(mine, Kind::exchanges, others, kStall),
+              HasSubstr("rank 4 (node4): gradients, in step 417, for 4"))
+      << "it came a moment ago and may still be served";
+  others[3] = heard(1, status(4, "computes", 600, {}));
+  EXPECT_THAT(stall_of(mine, Kind::exchanges, others, kStall), HasSubstr("rank 4 (node4): computes"));
+}
+
+TEST(RankListener, GoesByItsOwnClockAlone) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "ranks");
+  const auto write = [&](int rank, std::uint64_t beats, bool has_ended = false) {
+    RankStatus one = status(rank, "computes", 5);
+    one.ranks = 3;
+    one.beats = beats;
+    one.has_ended = has_ended;
+    write_status(rank_file(folder.path(), rank, "status"), one);
+  };
+  constexpr std::chrono::milliseconds kMoment(50);
+  write(1, 7);
+  RankListener listener(folder.path());
+  EXPECT_EQ(listener.hear(2, status(2, "has told nothing yet", 0)).status.doing, "has told nothing yet");
+  EXPECT_FALSE(listener.hear(1, {}).is_beating) << "a job before may have left it";
+  std::this_thread::sleep_for(kMoment);
+  EXPECT_GE(listener.hear(1, {}).silent, 0.05);
+  EXPECT_GE(listener.hear(2, {}).silent, 0.05);
+  write(1, 8);
+  EXPECT_LT(listener.hear(1, {}).silent, 0.05);
+  EXPECT_TRUE(listener.hear(1, {}).is_beating);
+  write(0, 3);
+  write(2, 5, true);
+  const auto began = std::chrono::steady_clock::now();
+  const std::vector<HeardRank> all = listen_to_ranks(folder.path(), 4 * kMoment);
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 4 * kMoment);
+  ASSERT_EQ(all.size(), 3U);
+  for (const HeardRank& one : all) EXPECT_FALSE(one.is_beating);
+  for (int rank = 0; rank < 2; ++rank) write(rank, 9, true);
+  EXPECT_EQ(listen_to_ranks(folder.path(), std::chrono::hours(1)).size(), 3U) << "nobody is left to listen to";
 }
 
 TEST(RankWatch, FindsARankThatDoesNotCome) {
@@ -98,6 +152,8 @@ TEST(RankWatch, FindsARankThatDoesNotCome) {
   const std::vector<RankStatus> all = read_statuses(folder.path());
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[1].doing, "has ended");
+  EXPECT_TRUE(all[1].has_ended);
+  EXPECT_GE(all[1].beats, 2U);
 }
 
 TEST(RunFolderCheck, NamesWhoDoesNotSeeTheFolder) {
