@@ -143,6 +143,12 @@ class Ranks(unittest.TestCase):
                 self.assertEqual(len(list((folder / "ranks").glob("*.log"))), ranks - 1)
                 first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[2])
                 self.assertEqual(len(first["ranks"]["compute_s"]), 3)
+                self.assertEqual(sorted(first["exchange_s"]), ["experts", "gradients", "pipeline", "rows", "weights"])
+                self.assertTrue(0 < first["exchange_s"]["gradients"] < first["step_s"], first)
+                shared = json.loads((folder / "summary.json").read_text())["ranks"]
+                self.assertEqual((shared["grid"]["data"], list(shared["machines"].values())), (ranks, [ranks]))
+                self.assertGreater(shared["compute_s"], 0)
+                self.assertGreater(shared["exchange_s"]["weights"], 0)
 
     def test_experts_and_layers_spread_over_processes_give_the_bits_of_one(self):
         for data, expert, pipeline in grids(8) if IS_LONG else [(1, 2, 1), (1, 1, 2), (2, 2, 2)]:
@@ -226,6 +232,7 @@ class Ranks(unittest.TestCase):
         last = metrics(folder)[-1]["step"]
         self.assertTrue((folder / "checkpoints" / f"step-{last:06}").is_dir())
         self.assertIn("nobody trains it", millrace("status", self.whole).stdout)
+        self.assertIsNone(json.loads((self.whole / "summary.json").read_text())["ranks"])
         for command in ("stop", "status"):  # A folder that holds folders of runs.
             self.assertIn("is no run folder", millrace(command, self.folder, code=2).stderr)
 

@@ -15,7 +15,8 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import tiny_run
 
 MILLRACE = None
-CLOCK = ("tokens_per_s", "step_s", "data_wait_s", "limit_share", "memory_bytes", "ranks")
+CLOCK = ("tokens_per_s", "step_s", "data_wait_s", "limit_share", "memory_bytes", "ranks",
+         "exchange_s")
 STEPS = 60
 
 

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "model/config/model_config.h"
@@ -57,6 +59,9 @@ class TrainingBackend {
   virtual void bring_home() {}
   /// Seconds that each rank computed in the last forward_backward(); empty: this process alone did.
   virtual std::vector<double> compute_seconds() const { return {}; }
+  /// Seconds that this process waited for other ranks, since it began, by what was exchanged: "gradients", "weights",
+  /// "experts", "pipeline", "rows"; empty: it is alone.
+  virtual std::map<std::string, double> exchange_seconds() const { return {}; }
 };
 
 }  // namespace millrace

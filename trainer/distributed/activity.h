@@ -2,8 +2,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 
 namespace millrace {
 
@@ -26,13 +28,21 @@ class Activity {
 
   void begin(Kind kind, std::string doing) {
     const std::unique_lock lock(mutex_);
+    const Clock::time_point now = Clock::now();
+    if (state_.kind == Kind::exchanges)
+      exchanged_[state_.doing] += std::chrono::duration<double>(now - state_.since).count();
     state_.kind = kind;
     state_.doing = std::move(doing);
-    state_.since = Clock::now();
+    state_.since = now;
   }
   void begin_step(std::uint64_t step) {
     const std::unique_lock lock(mutex_);
     state_.step = step;
+  }
+  /// Seconds spent in exchanges that are over, by what was done.
+  std::map<std::string, double> exchanged() const {
+    const std::unique_lock lock(mutex_);
+    return exchanged_;
   }
   State state() const {
     const std::unique_lock lock(mutex_);
@@ -42,6 +52,7 @@ class Activity {
  private:
   mutable std::mutex mutex_;
   State state_;
+  std::map<std::string, double> exchanged_;
 };
 
 }  // namespace millrace

@@ -1,5 +1,6 @@
 #include "trainer/loop/train_loop.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <span>
@@ -66,7 +67,8 @@ TrainLoop::TrainLoop(TrainSetup setup)
               .texts = setup_.checkpoint_texts,
               .identity = setup_.identity,
               .again_after = setup_.save_again_after},
-             parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }) {}
+             parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }),
+      slow_ranks_(setup_.hosts) {}
 
 TrainLoop::~TrainLoop() = default;
 
@@ -248,6 +250,7 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
   const PhaseTraining& training = phases_->at(phase);
   if (followed_ != phase) backend_->follow(training.model, training.train);
   followed_ = phase;
+  exchanged_ = backend_->exchange_seconds();
   const std::size_t phases_before = state_.longest_example.size();
   const Profile before = profile_;
   Profile* const profile = setup_.profile ? &profile_ : nullptr;
@@ -308,12 +311,25 @@ void TrainLoop::train_step(const Batch& batch, double data_wait, Details details
     metrics.limit_share = operations / metrics.seconds / product_rate_;
   }
   metrics.memory = resident_memory();
-  metrics.rank_seconds = backend_->compute_seconds();
+  take_rank_times(metrics);
   if (profile != nullptr) metrics.profile = profile_.since(before);
   if (details == Details::yes) metrics.ledger = ledger_counts(state_.ledger, setup_.corpora, setup_.denoisers);
   log_->metrics(with_keys(training_line(metrics), changed));
   hooks.on_step({state_.step, state_.ledger.positions(), losses.total, rate, metrics.positions_per_second(),
                  data_wait / metrics.seconds});
+}
+
+/// What of the step was computing and what exchange, of several ranks; tells of a rank that is slow.
+void TrainLoop::take_rank_times(StepMetrics& metrics) {
+  metrics.rank_seconds = backend_->compute_seconds();
+  metrics.exchange_seconds = backend_->exchange_seconds();
+  for (auto& [name, seconds] : metrics.exchange_seconds) {
+    seconds -= exchanged_[name];
+    rank_times_.exchanges[name] += seconds;
+  }
+  if (metrics.rank_seconds.empty()) return;
+  rank_times_.compute += std::ranges::max(metrics.rank_seconds);
+  for (const std::string& line : slow_ranks_.add(metrics.step, metrics.rank_seconds)) spdlog::warn("{}", line);
 }
 
 /// The step's rows are consumed, whether it is skipped or not.

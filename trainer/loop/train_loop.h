@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -21,6 +22,8 @@
 #include "trainer/loop/train_setup.h"
 #include "trainer/loop/trained_phases.h"
 #include "trainer/metrics/run_log.h"
+#include "trainer/metrics/slow_rank.h"
+#include "trainer/metrics/step_metrics.h"
 #include "trainer/metrics/step_statistics.h"
 #include "trainer/rows_to_batch.h"
 
@@ -95,6 +98,13 @@ class TrainLoop {
   void compare_with(double product_rate) { product_rate_ = product_rate; }
   /// Seconds of each part, over the steps of this session; zero if not asked for.
   const Profile& profile() const { return profile_; }
+  /// Seconds of this session's steps that the slowest rank computed, and that this process waited for other ranks, by
+  /// what was exchanged; nothing of one process.
+  struct RankTimes {
+    double compute = 0;
+    std::map<std::string, double> exchanges;
+  };
+  const RankTimes& rank_times() const { return rank_times_; }
   std::uint64_t dropped_rows() const { return dropped_rows_; }  ///< Of a last, incomplete batch.
   /// The position at the stream's end, after the rows of a last, incomplete batch; nothing if the end was not reached.
   const std::optional<StreamPosition>& end_of_stream() const { return end_of_stream_; }
@@ -125,6 +135,7 @@ class TrainLoop {
   void enter(const Batch& batch, const Losses& losses, double data_wait);
   void skip(const Batch& batch, const std::string& why, double seconds, double data_wait,
             const nlohmann::ordered_json& changed);
+  void take_rank_times(StepMetrics& metrics);
   void evaluate_now(const Hooks& hooks);
   const std::optional<ObjectiveRows>& objective_rows();
   TrainedParts parts() { return {setup_.model, *backend_, unigram_, state_}; }
@@ -147,6 +158,9 @@ class TrainLoop {
   std::uint64_t dropped_rows_ = 0;
   std::optional<StreamPosition> end_of_stream_;
   RejectNotices notices_;
+  RankTimes rank_times_;
+  std::map<std::string, double> exchanged_;  ///< TrainingBackend::exchange_seconds() when the step began.
+  SlowRanks slow_ranks_;
 };
 
 }  // namespace millrace

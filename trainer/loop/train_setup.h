@@ -45,10 +45,11 @@ struct TrainSetup {
   std::filesystem::path checkpoints;
   CheckpointTexts checkpoint_texts;  ///< Go along with every checkpoint.
   RunIdentity identity;
-  RunSettings settings;           ///< Told to TensorBoard.
-  double save_again_after = 30;   ///< Seconds; a save that failed is tried again then, or when the next one is due.
-  Communicator* ranks = nullptr;  ///< All that train, of which this is number 0; null: this process alone.
-  RankLayout layout;              ///< Theirs.
+  RunSettings settings;            ///< Told to TensorBoard.
+  double save_again_after = 30;    ///< Seconds; a save that failed is tried again then, or when the next one is due.
+  Communicator* ranks = nullptr;   ///< All that train, of which this is number 0; null: this process alone.
+  RankLayout layout;               ///< Theirs.
+  std::vector<std::string> hosts;  ///< Of the ranks, by number.
   bool profile = false;  ///< Measure where the time goes: "profile" in metrics.jsonl, and TrainLoop::profile().
 
   /// Whole steps in `positions`.

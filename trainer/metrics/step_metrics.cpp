@@ -103,6 +103,7 @@ Json training_line(const StepMetrics& step) {
             {"data_wait_s", step.data_wait},
             {"memory_bytes", step.memory}};
   if (!step.rank_seconds.empty()) line["ranks"] = ranks_json(step.rank_seconds);
+  if (!step.exchange_seconds.empty()) line["exchange_s"] = step.exchange_seconds;
   if (step.limit_share) line["limit_share"] = *step.limit_share;
   if (step.profile) {
     for (std::size_t i = 0; i < kPartNames.size(); ++i) line["profile"][kPartNames[i]] = step.profile->seconds[i];

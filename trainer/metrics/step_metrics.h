@@ -43,6 +43,8 @@ struct StepMetrics {
   std::optional<double> limit_share;  ///< Achieved FLOP/s as a share of this machine's peak.
   std::uint64_t memory = 0;           ///< Bytes.
   std::vector<double> rank_seconds;   ///< That each rank computed; empty: there is one.
+  /// Seconds that this process waited for other ranks, by what was exchanged; empty: it is alone.
+  std::map<std::string, double> exchange_seconds;
 
   std::optional<Profile> profile;      ///< The step's seconds by part.
   std::optional<LedgerCounts> ledger;  ///< Present if details are due: the line then has the experts' details, too.

@@ -1,6 +1,8 @@
 #include "trainer/ranked/ranked_backend.h"
 
 #include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -15,6 +17,18 @@
 namespace millrace {
 
 namespace {
+
+/// What of a step the communicator's activities are part of, by how their names begin.
+constexpr std::array<std::pair<const char*, const char*>, 8> kExchanges{{
+    {"rows", "rows"},
+    {"results", "rows"},
+    {"gradients", "gradients"},
+    {"sums of gradients", "gradients"},
+    {"weights", "weights"},
+    {"sums of the update", "weights"},
+    {"tokens for experts", "experts"},
+    {"the stage ", "pipeline"},
+}};
 
 /// The others make their model while this rank makes its own.
 Communicator& tell_to_make(Communicator& ranks, const RankLayout& layout, const ModelConfig& model,
@@ -165,6 +179,15 @@ void RankedBackend::follow(const ModelConfig& model, const TrainConfig& train) {
 void RankedBackend::values_changed() {
   const Together together(ranks_, {.kind = OrderKind::values});
   replica_.take_values();
+}
+
+std::map<std::string, double> RankedBackend::exchange_seconds() const {
+  std::map<std::string, double> seconds;
+  for (const auto& [begin, name] : kExchanges) seconds[name] += 0;
+  for (const auto& [activity, spent] : ranks_.activity().exchanged())
+    for (const auto& [begin, name] : kExchanges)
+      if (activity.starts_with(begin)) seconds[name] += spent;
+  return seconds;
 }
 
 void RankedBackend::bring_home() {

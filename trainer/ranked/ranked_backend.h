@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstddef>
+#include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "trainer/backend/training_backend.h"
@@ -34,6 +36,7 @@ class RankedBackend : public TrainingBackend {
   void bring_home() override;
 
   std::vector<double> compute_seconds() const override { return compute_seconds_; }
+  std::map<std::string, double> exchange_seconds() const override;
 
  private:
   /// What each rank gave, rank 0 in front; `stop`: one of them, or this one, was asked to stop.

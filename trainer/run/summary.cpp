@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "pipeline/corpora/reject_json.h"
 #include "pipeline/json_text.h"
@@ -80,6 +81,19 @@ Json records_json(const std::optional<StreamPosition>& position) {
                               {"lost_content", corpus.records.lost.bytes}};
   }
   return corpora;
+}
+
+/// {"grid": {"data", ..}, "machines": {HOST: ranks}, "compute_s", "exchange_s": {"gradients", ..}}
+Json shared_json(const std::optional<SharedWork>& shared) {
+  if (!shared) return nullptr;
+  const ProcessGrid& grid = shared->grid;
+  std::map<std::string, int> machines;
+  for (const std::string& host : shared->hosts) ++machines[host];
+  return {
+      {"grid", {{"data", grid.data}, {"expert", grid.expert}, {"tensor", grid.tensor}, {"pipeline", grid.pipeline}}},
+      {"machines", machines},
+      {"compute_s", shared->times.compute},
+      {"exchange_s", shared->times.exchanges}};
 }
 
 /// The last evaluation relative to the unigram bound: by what share of it the model's loss is lower. null if one of
@@ -162,6 +176,7 @@ Json summary_json(const SummaryInputs& inputs) {
           {"tokens_per_s", static_cast<double>(state.ledger.positions()) / wall},
           {"peak_memory_bytes", peak_memory()},
           {"threads", inputs.threads},
+          {"ranks", shared_json(inputs.shared)},
           {"versions",
            {{"millrace", inputs.identity.program_version},
             {"stream", inputs.identity.stream_version},

@@ -9,6 +9,7 @@
 
 #include "pipeline/config/stream_config.h"
 #include "pipeline/rows/stream_row.h"
+#include "trainer/distributed/process_grid.h"
 #include "trainer/loop/train_loop.h"
 #include "trainer/run/run_origin.h"
 
@@ -34,6 +35,13 @@ struct PhaseShares {
 std::vector<PhaseShares> realised_shares(const TrainState& state, const StreamConfig& stream,
                                          const std::vector<std::string>& corpora);
 
+/// How several ranks shared the run in this session.
+struct SharedWork {
+  ProcessGrid grid;
+  std::vector<std::string> hosts;  ///< By rank.
+  TrainLoop::RankTimes times;
+};
+
 /// What summary.json says: ledger, shares, rejects, losses, evaluations, times, memory, versions.
 struct SummaryInputs {
   const TrainState& state;
@@ -46,6 +54,7 @@ struct SummaryInputs {
   std::uint64_t dropped_rows = 0;
   std::optional<StreamPosition> end_of_stream = {};  ///< As TrainLoop::end_of_stream().
   int threads = 0;
+  std::optional<SharedWork> shared = {};  ///< None: one process trained.
 };
 nlohmann::ordered_json summary_json(const SummaryInputs& inputs);
 

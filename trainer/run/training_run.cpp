@@ -361,6 +361,7 @@ TrainSetup TrainingRun::setup() {
   setup.profile = options_.profile;
   setup.ranks = options_.ranks.ranks;
   if (grid_) setup.layout = rank_layout(*grid_, run_.model, run_.stream.sequence_length);
+  setup.hosts = hosts();
   return setup;
 }
 
@@ -427,6 +428,17 @@ void TrainingRun::train(const Told& told) {
   source_->stop();
 }
 
+std::vector<std::string> TrainingRun::hosts() const {
+  std::vector<std::string> hosts;
+  for (const RankFacts& facts : options_.ranks.facts) hosts.push_back(facts.host);
+  return hosts;
+}
+
+std::optional<SharedWork> TrainingRun::shared_work() const {
+  if (!grid_) return std::nullopt;
+  return SharedWork{*grid_, hosts(), loop_->rank_times()};
+}
+
 TrainingRun::Outcome TrainingRun::sum_up() {
   if (end_ == TrainEnd::stream_ended)
     spdlog::info("the stream ended after {} of {} steps", loop_->state().step, total_steps());
@@ -442,7 +454,8 @@ TrainingRun::Outcome TrainingRun::sum_up() {
                                                              .total_steps = total_steps(),
                                                              .dropped_rows = loop_->dropped_rows(),
                                                              .end_of_stream = loop_->end_of_stream(),
-                                                             .threads = compute_threads()})),
+                                                             .threads = compute_threads(),
+                                                             .shared = shared_work()})),
                   ""};
   try {
     write_file_atomically(folder_->summary(), json_page(*outcome.summary));

@@ -25,6 +25,7 @@
 #include "trainer/run/run_folder.h"
 #include "trainer/run/run_origin.h"
 #include "trainer/run/run_shards.h"
+#include "trainer/run/summary.h"
 
 namespace millrace {
 
@@ -111,6 +112,8 @@ class TrainingRun {
   const RunConfig& begun_as();
   void arrange_ranks();
   void check_memory() const;
+  std::vector<std::string> hosts() const;  ///< Of the ranks.
+  std::optional<SharedWork> shared_work() const;
   std::vector<HeldOutTokens> held_out();
   TrainSetup setup();
   void load_origin();
