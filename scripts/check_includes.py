@@ -62,7 +62,7 @@ ROOMS = {
     "trainer/distributed": "stages stages/io pipeline pipeline/keys model model/config trainer/config",
     "trainer/ranked": "stages pipeline pipeline/keys model model/config model/kernels model/device model/parameters "
                       "model/pass model/optimizer model/transformer trainer/config trainer/optimizer trainer/backend "
-                      "trainer/cluster trainer/distributed",
+                      "trainer/cluster trainer/distributed trainer/weights trainer/checkpoint",
     "trainer/evaluation": "stages pipeline model/transformer trainer trainer/weights trainer/backend",
     "trainer/metrics": "stages/io pipeline pipeline/corpora pipeline/rows model model/transformer model/optimizer "
                        "model/cost",

@@ -6,6 +6,7 @@ import math
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import subprocess
@@ -214,6 +215,40 @@ class Ranks(unittest.TestCase):
                     time.sleep(0.01)
                 self.train(rng.choice((1, 2, 4)), folder, "--resume")
                 self.expect_the_same_run(folder)
+
+    def test_a_full_disk_of_one_rank_makes_that_save_void_and_the_run_goes_on(self):
+        folder = self.folder / "full"
+        process = start(2, *self.arguments(folder))
+        log = folder / "metrics.jsonl"
+        while process.poll() is None and not log.exists():
+            time.sleep(0.002)
+        writer = processes_of(process)[1]
+        limit = lambda size: resource.prlimit(writer, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+        limit(3000)  # Its status file is smaller.
+        said = ""
+        with process:
+            for line in process.stderr:
+                said += line
+                if "WAS NOT SAVED" in line:
+                    limit(resource.RLIM_INFINITY)
+        self.assertEqual(process.returncode, 0, said)
+        self.assertRegex(said, r"THE STATE OF STEP \d+ WAS NOT SAVED: rank 1 \(\S+\): \S+/.unfinished-step-\d+/\S+: .*File too large")
+        self.assertGreater(json.loads((folder / "summary.json").read_text())["failed_saves"], 0)
+        self.assertFalse(any((folder / "checkpoints").glob(".unfinished-*")))
+        self.expect_the_same_run(folder)
+
+    def test_each_rank_looks_for_damage_and_all_pass_over_what_one_finds(self):
+        folder = self.folder / "damaged"
+        self.train(2, folder)
+        for name in ("model.safetensors", "optimizer.safetensors"):
+            damaged = folder / "checkpoints" / f"step-{self.steps:06}" / name
+            content = bytearray(damaged.read_bytes())
+            content[-1] ^= 1
+            damaged.write_bytes(content)
+            said = self.train(2, folder, "--resume")
+            self.assertIn(f"{name} is damaged: its checksum is not the manifest's", said)
+            self.assertIn(f"resumed from {folder}/checkpoints/step-{self.steps - 4:06}", said)
+            self.expect_the_same_run(folder)
 
     def test_millrace_stop_ends_a_run_after_a_step_and_status_shows_its_ranks(self):
         folder = self.folder / "asked"

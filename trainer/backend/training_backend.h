@@ -49,14 +49,13 @@ class TrainingBackend {
   /// From now on adds each pass's seconds to `profile`; null: stops timing.
   virtual void measure(Profile* profile) = 0;
 
-  /// What this process holds, and where: for checkpoints. Whoever writes to values calls values_changed().
+  /// Where a checkpoint is loaded into. Whoever writes to values calls values_changed(). Of one process, this is what
+  /// it trains; several ranks train what each has, and save that.
   virtual Device& device() = 0;
   virtual const Parameters& parameters() const = 0;
   virtual Optimizer& optimizer() = 0;
   virtual void initialize(const UniformNumbers& uniform) = 0;
   virtual void values_changed() = 0;
-  /// What this process holds is what was trained: to be called before values and state are read.
-  virtual void bring_home() {}
   /// Seconds that each rank computed in the last forward_backward(); empty: this process alone did.
   virtual std::vector<double> compute_seconds() const { return {}; }
   /// Seconds that this process waited for other ranks, since it began, by what was exchanged: "gradients", "weights",

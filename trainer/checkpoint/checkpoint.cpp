@@ -116,7 +116,6 @@ void CheckpointCopy::allocate(const TrainedParts& parts) {
 
 void CheckpointCopy::take(const TrainedParts& parts, const RunIdentity& identity) {
   if (memory_ == nullptr) allocate(parts);
-  parts.backend.bring_home();
   float* at = memory_.get();
   const auto take = [&](const Tensor& there, std::int64_t count) {
     parts.backend.device().to_host(at, there.data, static_cast<std::size_t>(count) * sizeof(float));
@@ -155,9 +154,9 @@ CheckpointSteps load_weights_and_optimizer(const fs::path& folder, const Trained
 }
 
 std::optional<Restored> restore_newest(const fs::path& parent, const TrainedParts& parts,
-                                       std::vector<DamagedCheckpoint>& damaged) {
+                                       std::vector<DamagedCheckpoint>& damaged, const DamageCheck& check) {
   for (std::size_t told = 0;;) {
-    const auto newest = newest_valid_checkpoint(parent, damaged);
+    const auto newest = newest_valid_checkpoint(parent, damaged, check);
     for (; told < damaged.size(); ++told)
       spdlog::warn("damaged checkpoint passed over: {}: {}", damaged[told].folder.string(), damaged[told].damage);
     if (!newest) return std::nullopt;

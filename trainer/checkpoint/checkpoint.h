@@ -98,9 +98,11 @@ struct Restored {
 };
 
 /// Restores the newest checkpoint that is whole and finite, and returns what was restored; empty: there is none.
-/// `damaged` gets the newer ones, which are named in the log. Throws as load_checkpoint.
+/// `damaged` gets the newer ones, which are named in the log; `check` as in newest_valid_checkpoint(). Throws as
+/// load_checkpoint.
 std::optional<Restored> restore_newest(const std::filesystem::path& parent, const TrainedParts& parts,
-                                       std::vector<DamagedCheckpoint>& damaged);
+                                       std::vector<DamagedCheckpoint>& damaged,
+                                       const DamageCheck& check = whole_damage_of);
 
 /// Parts that a checkpoint of another program lacks: empty then. Throw ConfigError if present but damaged.
 std::optional<UnigramCounts> load_unigram_counts(const std::filesystem::path& folder, int vocab_size);

@@ -132,14 +132,17 @@ fs::path publish_checkpoint(const fs::path& parent, const TrainProgress& place,
   return unfinished.publish(fill(unfinished.folder()));
 }
 
-std::string damage_of(const fs::path& folder) {
+std::string damage_of(const fs::path& folder, const FileShare& share) {
   if (!fs::exists(folder / kManifest)) return fmt::format("{} is missing", kManifest);
   try {
     const JsonValue manifest = JsonValue::parse(read_whole_file(folder / kManifest), {kManifest, 0, ""});
     if (manifest.get<std::string>("format") != kManifestFormat || manifest.get<int>("version") != kManifestVersion)
       return fmt::format("{} is not of \"{}\" version {}", kManifest, kManifestFormat, kManifestVersion);
-    for (const auto& [name, expected] : manifest.at("files").members())
+    std::size_t number = 0;
+    for (const auto& [name, expected] : manifest.at("files").members()) {
+      if (number++ % share.of != share.first) continue;
       if (std::string damage = damage_of_file(folder / name, expected); !damage.empty()) return damage;
+    }
     return "";
   } catch (const ConfigError& error) {
     return error.what();
@@ -162,12 +165,13 @@ fs::path checkpoint_path(const fs::path& parent, std::uint64_t step) {
   return parent / fmt::format("{}{:06}", kPrefix, step);
 }
 
-std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<DamagedCheckpoint>& damaged) {
+std::optional<fs::path> newest_valid_checkpoint(const fs::path& parent, std::vector<DamagedCheckpoint>& damaged,
+                                                const DamageCheck& check) {
   const std::vector<std::uint64_t> steps = checkpoint_steps(parent);
   for (auto step = steps.rbegin(); step != steps.rend(); ++step) {
     fs::path folder = checkpoint_path(parent, *step);
     if (std::ranges::find(damaged, folder, &DamagedCheckpoint::folder) != damaged.end()) continue;
-    std::string damage = damage_of(folder);
+    std::string damage = check(folder);
     if (damage.empty()) return folder;
     damaged.push_back({std::move(folder), std::move(damage)});
   }

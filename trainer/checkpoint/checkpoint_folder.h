@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -52,8 +53,20 @@ class UnfinishedCheckpoint {
 std::filesystem::path publish_checkpoint(const std::filesystem::path& parent, const TrainProgress& place,
                                          const std::function<std::vector<FileSum>(const std::filesystem::path&)>& fill);
 
-/// Why `folder` is not a valid checkpoint; empty if it is. Reads every byte.
-std::string damage_of(const std::filesystem::path& folder);
+/// Of the files of a checkpoint every `of`-th, beginning with this one: what one of several readers looks at.
+struct FileShare {
+  std::size_t first = 0;
+  std::size_t of = 1;
+};
+
+/// Why `folder` is not a valid checkpoint; empty if it is. Reads every byte, or those of a share of the files.
+std::string damage_of(const std::filesystem::path& folder, const FileShare& share = {});
+
+/// Who looks for damage: one process, or several together.
+using DamageCheck = std::function<std::string(const std::filesystem::path& folder)>;
+inline std::string whole_damage_of(const std::filesystem::path& folder) {
+  return damage_of(folder);
+}
 
 /// Steps of the folders named like checkpoints in `parent`, ascending; valid or not.
 std::vector<std::uint64_t> checkpoint_steps(const std::filesystem::path& parent);
@@ -66,7 +79,8 @@ struct DamagedCheckpoint {
 
 /// The newest valid checkpoint not in `damaged`; the newer, damaged ones that were skipped are added to `damaged`.
 std::optional<std::filesystem::path> newest_valid_checkpoint(const std::filesystem::path& parent,
-                                                             std::vector<DamagedCheckpoint>& damaged);
+                                                             std::vector<DamagedCheckpoint>& damaged,
+                                                             const DamageCheck& check = whole_damage_of);
 
 /// Renames a damaged checkpoint to "damaged-step-NNNNNN" (replacing a folder of that name) and returns its path. It no
 /// longer counts as a checkpoint, so no good one is removed for it.

@@ -1,7 +1,6 @@
 #include "trainer/checkpoint/checkpoint_writer.h"
 
 #include <chrono>
-#include <exception>
 #include <stdexcept>
 #include <utility>
 
@@ -35,23 +34,10 @@ std::optional<CheckpointWriter::Outcome> CheckpointWriter::wait() {
 }
 
 CheckpointWriter::Outcome CheckpointWriter::write(const std::function<void()>& before) const {
-  const auto start = std::chrono::steady_clock::now();
-  Outcome outcome;
-  outcome.step = copy_.record().state.step;
-  try {
+  return ended(copy_.record().state.step, Clock::now(), keep_, [&] {
     before();
-    outcome.folder = save_checkpoint(parent_, copy_, texts_);
-  } catch (const std::exception& error) {
-    outcome.error = error.what();
-    return outcome;
-  }
-  try {
-    prune_checkpoints(parent_, keep_);
-  } catch (const std::exception& error) {
-    outcome.warning = error.what();
-  }
-  outcome.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  return outcome;
+    return save_checkpoint(parent_, copy_, texts_);
+  });
 }
 
 }  // namespace millrace

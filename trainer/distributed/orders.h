@@ -18,7 +18,9 @@ enum class OrderKind : std::uint32_t {
   score,     ///< A batch of `size` bytes on the wire for each.
   norm,
   update,  ///< With learning rate `a`, gradients times `b`.
-  home,    ///< Bring weights and optimizer state to rank 0.
+  save,    ///< Begin to write a checkpoint's tensors: text, JSON.
+  report,  ///< Say how that stands.
+  check,   ///< Look for damage in a share of a checkpoint's files; its folder: text.
   end,     ///< All is done.
 };
 

@@ -15,7 +15,7 @@ StateSaver::StateSaver(Options options, TrainedParts parts, std::function<void()
 
 void StateSaver::open(RunLog& log) {
   log_ = &log;
-  writer_ = std::make_unique<CheckpointWriter>(options_.checkpoints, options_.keep, options_.texts);
+  writer_ = options_.saver();
 }
 
 void StateSaver::poll() {
@@ -31,7 +31,7 @@ void StateSaver::save_if_due() {
   try {
     begin_save();
   } catch (const std::system_error& error) {
-    CheckpointWriter::Outcome outcome;
+    CheckpointSaver::Outcome outcome;
     outcome.step = parts_.state.step;
     outcome.error = error.what();
     take_note(outcome);
@@ -49,7 +49,7 @@ void StateSaver::begin_save() {
   parts_.state.times.checkpoint += save_pause_;
 }
 
-void StateSaver::take_note(const CheckpointWriter::Outcome& outcome) {
+void StateSaver::take_note(const CheckpointSaver::Outcome& outcome) {
   if (!outcome.warning.empty()) spdlog::warn("older checkpoints were not removed: {}", outcome.warning);
   if (outcome.error.empty()) {
     saved_at_ = outcome.step;
@@ -73,7 +73,7 @@ void StateSaver::save_last() {
   std::string why;
   try {
     begin_save();
-    const std::optional<CheckpointWriter::Outcome> outcome = writer_->wait();
+    const std::optional<CheckpointSaver::Outcome> outcome = writer_->wait();
     why = outcome->error;
     if (why.empty()) take_note(*outcome);
   } catch (const std::system_error& error) {

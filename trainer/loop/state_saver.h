@@ -2,28 +2,25 @@
 
 #include <chrono>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "trainer/checkpoint/checkpoint.h"
-#include "trainer/checkpoint/checkpoint_writer.h"
+#include "trainer/checkpoint/checkpoint_saver.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/metrics/run_log.h"
 
 namespace millrace {
 
 /// Decides when a run's state is saved, and reports the outcome: a due save starts between two steps, is written in the
-/// background (see CheckpointWriter), is logged, and is retried if it fails. Only the last save must succeed. One
+/// background (see CheckpointSaver), is logged, and is retried if it fails. Only the last save must succeed. One
 /// thread, the trainer's.
 class StateSaver {
  public:
   struct Options {
-    std::filesystem::path checkpoints;
-    KeepRule keep;
-    CheckpointTexts texts;
+    std::function<std::unique_ptr<CheckpointSaver>()> saver;  ///< Makes one.
     RunIdentity identity;
     double again_after = 30;  ///< Seconds; see TrainSetup::save_again_after.
   };
@@ -54,13 +51,13 @@ class StateSaver {
  private:
   using Clock = std::chrono::steady_clock;
   void begin_save();
-  void take_note(const CheckpointWriter::Outcome& outcome);
+  void take_note(const CheckpointSaver::Outcome& outcome);
 
   Options options_;
   TrainedParts parts_;
   std::function<void()> check_;
   RunLog* log_ = nullptr;
-  std::unique_ptr<CheckpointWriter> writer_;
+  std::unique_ptr<CheckpointSaver> writer_;
   std::optional<std::uint64_t> saved_at_;
   std::optional<Clock::time_point> save_from_;  ///< A checkpoint is due from this time on.
   double save_pause_ = 0;                       ///< Seconds that training paused for the latest save.

@@ -19,6 +19,7 @@
 #include "trainer/backend/local_backend.h"
 #include "trainer/backend/open_device.h"
 #include "trainer/checkpoint/checkpoint_folder.h"
+#include "trainer/checkpoint/checkpoint_writer.h"
 #include "trainer/loop/bad_step.h"
 #include "trainer/loop/restored_check.h"
 #include "trainer/loop/seconds_since.h"
@@ -26,6 +27,7 @@
 #include "trainer/metrics/process_memory.h"
 #include "trainer/metrics/step_metrics.h"
 #include "trainer/ranked/ranked_backend.h"
+#include "trainer/ranked/ranked_saver.h"
 #include "trainer/weights/drawn_weights.h"
 #include "trainer/weights/weights.h"
 
@@ -61,16 +63,21 @@ std::unique_ptr<TrainingBackend> backend_of(TrainSetup& setup) {
 TrainLoop::TrainLoop(TrainSetup setup)
     : setup_(checked(std::move(setup))),
       backend_(backend_of(setup_)),
+      ranked_(dynamic_cast<RankedBackend*>(backend_.get())),
       unigram_(setup_.model.vocab_size),
-      saver_({.checkpoints = setup_.checkpoints,
-              .keep = {.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens},
-              .texts = setup_.checkpoint_texts,
+      saver_({.saver = [this] { return make_saver(); },
               .identity = setup_.identity,
               .again_after = setup_.save_again_after},
              parts(), [this] { check_ledger(state_, seen_, setup_.corpora); }),
       slow_ranks_(setup_.hosts) {}
 
 TrainLoop::~TrainLoop() = default;
+
+std::unique_ptr<CheckpointSaver> TrainLoop::make_saver() const {
+  const KeepRule keep{.last = setup_.train.keep_last, .every_tokens = setup_.train.keep_every_tokens};
+  if (ranked_ == nullptr) return std::make_unique<CheckpointWriter>(setup_.checkpoints, keep, setup_.checkpoint_texts);
+  return std::make_unique<RankedSaver>(*ranked_, setup_.hosts, setup_.checkpoints, keep, setup_.checkpoint_texts);
+}
 
 void TrainLoop::start_with_weights(const fs::path& checkpoint) {
   Device& device = backend_->device();
@@ -100,7 +107,10 @@ void TrainLoop::draw_weights() {
 void TrainLoop::resume() {
   remove_unfinished_checkpoints(setup_.checkpoints);
   std::vector<DamagedCheckpoint> damaged;
-  const std::optional<Restored> restored = restore_newest(setup_.checkpoints, parts(), damaged);
+  const DamageCheck check = [this](const fs::path& folder) {
+    return ranked_ != nullptr ? ranked_->damage_of_checkpoint(folder) : damage_of(folder);
+  };
+  const std::optional<Restored> restored = restore_newest(setup_.checkpoints, parts(), damaged, check);
   if (!restored) {
     if (!damaged.empty()) {
       throw ConfigError(

@@ -15,6 +15,7 @@
 #include "model/transformer/transformer.h"
 #include "pipeline/rows/stream_row.h"
 #include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_saver.h"
 #include "trainer/checkpoint/ledger_check.h"
 #include "trainer/checkpoint/train_state.h"
 #include "trainer/evaluation/evaluation.h"
@@ -25,6 +26,7 @@
 #include "trainer/metrics/slow_rank.h"
 #include "trainer/metrics/step_metrics.h"
 #include "trainer/metrics/step_statistics.h"
+#include "trainer/ranked/ranked_backend.h"
 #include "trainer/rows_to_batch.h"
 
 namespace millrace {
@@ -126,6 +128,7 @@ class TrainLoop {
   using Clock = std::chrono::steady_clock;
   enum class Details : std::uint8_t { no, yes };
   void draw_weights();
+  std::unique_ptr<CheckpointSaver> make_saver() const;
   TrainEnd make_steps(std::uint64_t total_steps, const Hooks& hooks, const std::function<void()>& clock);
   std::optional<Batch> next_batch(const Hooks& hooks);
   void take_end(const std::optional<Batch>& incomplete, const Hooks& hooks);
@@ -144,6 +147,7 @@ class TrainLoop {
   std::optional<TrainedPhases> phases_;    ///< Known once the steps before the run's own are.
   std::optional<std::uint32_t> followed_;  ///< Phase whose settings the backend was given.
   std::unique_ptr<TrainingBackend> backend_;
+  RankedBackend* ranked_;  ///< Null: this process trains alone.
   double product_rate_ = 0;
   bool has_weights_ = false;
   UnigramCounts unigram_;

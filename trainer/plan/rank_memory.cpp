@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <numeric>
 #include <span>
 
 #include "model/bf16.h"
@@ -12,6 +13,7 @@
 #include "trainer/plan/optimizer_memory.h"
 #include "trainer/ranked/ownership.h"
 #include "trainer/ranked/rank_groups.h"
+#include "trainer/ranked/rank_save.h"
 
 namespace millrace {
 namespace {
@@ -119,6 +121,10 @@ std::vector<RankMemory> memory_of_ranks(const MemoryQuestion& question, const Pr
   if (grid.replicas() > 1) ranks.push_back(1);
   for (int stage = 1; stage < grid.pipeline; ++stage)
     ranks.push_back(grid.rank({.data = 0, .expert = 0, .tensor = 0, .pipeline = stage}));
+  const std::vector<std::uint64_t> saved =
+      bytes_of_writers(parameter_specs(question.model), question.train, grid.ranks());
+  const std::uint64_t of_all = std::accumulate(saved.begin(), saved.end(), std::uint64_t{0});
+  const std::uint64_t most_of_others = saved.size() > 1 ? *std::max_element(saved.begin() + 1, saved.end()) : 0;
   std::vector<RankMemory> memories;
   for (const int rank : ranks) {
     const int stage = grid.place(rank).pipeline;
@@ -129,9 +135,10 @@ std::vector<RankMemory> memory_of_ranks(const MemoryQuestion& question, const Pr
     memory.plan.activations = grid.pipeline == 1 ? alone.activations : stage_activations(question, layers, at_once);
     if (grid.pipeline > 1) memory.plan.activations += sent_between_stages(question, layers);
     memory.plan.activations += activations_of_shared_experts(question, grid, layers, at_once);
+    memory.plan.checkpoint = rank == 0 ? saved.front() : most_of_others;
     memory.plan.program = rank == 0 ? alone.program : other.program - kReading;
     if (rank != 0) continue;
-    memory.plan.checkpoint = alone.checkpoint;
+    memory.plan.checkpoint += alone.checkpoint - of_all;  // What is no tensor's.
     if (grid.ranks() > 1) memory.plan.optimizer += alone.optimizer;
     memory.plan.pipeline = alone.pipeline;
     if (grid.expert > 1 || grid.pipeline > 1)

@@ -22,7 +22,8 @@ struct RankMemory {
 /// the run's, as one process would ask it. Every rank has all of its stage's values and gradients (of experts' tensors,
 /// its experts'), the optimizer's state of what it owns (trainer/ranked/ownership.h), the rows of its micro-batches,
 /// and as many micro-batches in work as there are stages from its own on. Rank 0 has the data, too, all rows of a step,
-/// room for the state of all, and the copy that is saved, of everything.
+/// room for the state of all. Each has a copy of the tensors that it saves; of ranks other than 0, what the one that
+/// saves most has.
 std::vector<RankMemory> memory_of_ranks(const MemoryQuestion& question, const ProcessGrid& grid);
 
 /// The one of a rank, or of one like it: ranks of a stage differ by what they own, which is little.

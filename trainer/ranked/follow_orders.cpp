@@ -12,6 +12,7 @@
 #include "trainer/backend/open_device.h"
 #include "trainer/distributed/orders.h"
 #include "trainer/ranked/batch_feed.h"
+#include "trainer/ranked/rank_save.h"
 #include "trainer/ranked/replica.h"
 #include "trainer/ranked/step_results.h"
 #include "trainer/ranked/training_text.h"
@@ -72,6 +73,12 @@ void update(Replica& replica, const Order& order) {
   }
 }
 
+/// This rank's part of a checkpoint: RankedBackend::begin_save().
+void save(Replica& replica, std::optional<RankSave>& saves, const SharedSave& order) {
+  if (!saves) saves.emplace(replica, order);
+  saves->begin(order);
+}
+
 std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text, const FollowerHooks& hooks) {
   const auto [model, train, layout] = training_in(text);
   std::unique_ptr<Device> device =
@@ -83,6 +90,7 @@ std::unique_ptr<Replica> make(Communicator& ranks, const std::string& text, cons
 
 void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
   std::unique_ptr<Replica> replica;
+  std::optional<RankSave> saves;
   const auto made = [&]() -> Replica& {
     if (!replica) throw std::logic_error("an order for a model that was not made");
     return *replica;
@@ -117,8 +125,14 @@ void follow_orders(Communicator& ranks, const FollowerHooks& hooks) {
       case OrderKind::update:
         update(made(), order);
         break;
-      case OrderKind::home:
-        made().bring_home();
+      case OrderKind::save:
+        save(made(), saves, save_in(text));
+        break;
+      case OrderKind::report:
+        gather_texts(ranks, report_text(saves.value().report()));
+        break;
+      case OrderKind::check:
+        check_share(ranks, text);
         break;
       case OrderKind::end:
         return;

@@ -165,17 +165,6 @@ void give_shares(Communicator& ranks, const Shares& shares) {
   }
 }
 
-void bring_shares_home(Communicator& ranks, const Shares& shares) {
-  if (ranks.rank() != 0) {
-    for (const Piece& piece : shares[static_cast<std::size_t>(ranks.rank())])
-      ranks.wait(ranks.send(std::as_bytes(piece), 0));
-    return;
-  }
-  for (int owner = 1; owner < ranks.size(); ++owner)
-    for (const Piece& piece : shares[static_cast<std::size_t>(owner)])
-      ranks.wait(ranks.receive(std::as_writable_bytes(piece), owner));
-}
-
 void send_shares_out(Communicator& ranks, const Shares& shares) {
   if (ranks.rank() != 0) {
     for (const Piece& piece : shares[static_cast<std::size_t>(ranks.rank())])

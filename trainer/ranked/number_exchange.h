@@ -33,9 +33,6 @@ void add_up_shares(Communicator& ranks, Device& device, const Shares& shares, Su
 /// Gives each share from its owner to all ranks.
 void give_shares(Communicator& ranks, const Shares& shares);
 
-/// Gives each share from its owner to rank 0.
-void bring_shares_home(Communicator& ranks, const Shares& shares);
-
 /// Gives what rank 0 has of each share to its owner.
 void send_shares_out(Communicator& ranks, const Shares& shares);
 

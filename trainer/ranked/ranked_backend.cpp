@@ -190,9 +190,29 @@ std::map<std::string, double> RankedBackend::exchange_seconds() const {
   return seconds;
 }
 
-void RankedBackend::bring_home() {
-  const Together together(ranks_, {.kind = OrderKind::home});
-  replica_.bring_home();
+void RankedBackend::begin_save(const SharedSave& save,
+                               const std::function<void(const std::vector<TensorFile>&)>& first) {
+  const Together together(ranks_, {.kind = OrderKind::save}, text_of_save(save));
+  if (!save_) save_.emplace(replica_, save);
+  save_->begin(save, [this, first] { first(save_->files()); });
+}
+
+std::vector<PartReport> RankedBackend::reports_of_save() {
+  const Together together(ranks_, {.kind = OrderKind::report});
+  std::vector<PartReport> reports;
+  for (const std::string& text : gather_texts(ranks_, report_text(save_->report()))) reports.push_back(report_in(text));
+  return reports;
+}
+
+void RankedBackend::wait_for_own_save() {
+  if (save_) save_->wait();
+}
+
+std::string RankedBackend::damage_of_checkpoint(const std::filesystem::path& folder) {
+  const Together together(ranks_, {.kind = OrderKind::check}, std::filesystem::absolute(folder).string());
+  for (const std::string& damage : check_share(ranks_, folder))
+    if (!damage.empty()) return damage;
+  return "";
 }
 
 }  // namespace millrace

@@ -1,13 +1,17 @@
 #pragma once
 
 #include <cstddef>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "trainer/backend/training_backend.h"
 #include "trainer/distributed/communicator.h"
+#include "trainer/ranked/rank_save.h"
 #include "trainer/ranked/replica.h"
 
 namespace millrace {
@@ -33,7 +37,14 @@ class RankedBackend : public TrainingBackend {
   Optimizer& optimizer() override { return replica_.optimizer(); }
   void initialize(const UniformNumbers& uniform) override { replica_.initialize(uniform); }
   void values_changed() override;
-  void bring_home() override;
+
+  /// All ranks begin to write a checkpoint's tensors (RankSave); this one calls `first` with all their files before.
+  /// REQUIRES: the reports of the save before were not busy.
+  void begin_save(const SharedSave& save, const std::function<void(const std::vector<TensorFile>&)>& first);
+  std::vector<PartReport> reports_of_save();  ///< Of all ranks, by number.
+  void wait_for_own_save();                   ///< Of this rank alone.
+  /// As damage_of(): each rank reads its share of the files.
+  std::string damage_of_checkpoint(const std::filesystem::path& folder);
 
   std::vector<double> compute_seconds() const override { return compute_seconds_; }
   std::map<std::string, double> exchange_seconds() const override;
@@ -46,6 +57,7 @@ class RankedBackend : public TrainingBackend {
   Communicator& ranks_;
   ModelConfig model_;
   Replica replica_;
+  std::optional<RankSave> save_;  ///< From the first save on.
   std::vector<double> compute_seconds_;
 };
 

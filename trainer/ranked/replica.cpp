@@ -40,9 +40,10 @@ Replica::Replica(Communicator& ranks, const RankLayout& layout, std::unique_ptr<
     : ranks_(ranks),
       layout_(layout),
       place_(layout.grid.place(ranks.rank())),
+      specs_(parameter_specs(model)),
       train_(train),
       owners_(owners_of_ranks(rank_groups(layout.grid, model, layout.stages), ranks.size())),
-      sums_(ranks, parameter_specs(model), owners_),
+      sums_(ranks, specs_, owners_),
       data_(ranks.group(place_.pipeline * layout.grid.expert + place_.expert, place_.data)),
       experts_(ranks.group(place_.pipeline * layout.grid.data + place_.data, place_.expert)),
       stage_(ranks.group(place_.pipeline, ranks.rank())),
@@ -116,7 +117,17 @@ std::vector<Piece> Replica::own_state() {
   return pieces;
 }
 
-/// What state an owner has is told by an optimizer of its parts that has no memory.
+/// Told by optimizers on a device that has no memory.
+std::vector<std::vector<StateTensor>> Replica::state_of_owners() {
+  std::vector<std::vector<StateTensor>> all;
+  for (const std::vector<ParameterPart>& parts : owners_) {
+    CountingDevice device(local_.device().precision(), true);
+    const ParameterMemory whole(device, specs_, ParameterMemory::Gradients::none);
+    all.push_back(make_optimizer(train_, device, whole.views(), {parts, &sums_})->state());
+  }
+  return all;
+}
+
 Shares Replica::state_shares() {
   Shares shares(owners_.size());
   if (!is_home()) {
@@ -125,14 +136,12 @@ Shares Replica::state_shares() {
   }
   std::map<std::string, Piece> whole;
   for (const StateTensor& tensor : whole_->state()) whole[tensor.name] = numbers_of(tensor.data);
-  for (std::size_t owner = 0; owner < owners_.size(); ++owner) {
-    CountingDevice device(local_.device().precision(), true);
-    const auto optimizer = make_optimizer(train_, device, parameters(), {owners_[owner], &sums_});
-    for (const StateTensor& tensor : optimizer->state())
+  const std::vector<std::vector<StateTensor>> owned = state_of_owners();
+  for (std::size_t owner = 0; owner < owned.size(); ++owner)
+    for (const StateTensor& tensor : owned[owner])
       shares[owner].push_back(
           whole.at(tensor.name)
               .subspan(static_cast<std::size_t>(tensor.first), static_cast<std::size_t>(tensor.size())));
-  }
   return shares;
 }
 
@@ -232,19 +241,6 @@ void Replica::take_values() {
   send_shares_out(ranks_, state);
   if (is_home()) copy(state[0], own_state());
   give_values();
-}
-
-void Replica::bring_home() {
-  ranks_.activity().begin(Activity::Kind::exchanges, "weights");
-  if (layout_.spreads_model()) {
-    const Shares values = value_shares();
-    bring_shares_home(ranks_, values);
-    if (is_home()) copy(own_shares({{0}}, &Parameter::value, TensorKind::all).front(), values[0]);
-  }
-  ranks_.activity().begin(Activity::Kind::exchanges, "the optimizer's state");
-  const Shares state = state_shares();
-  bring_shares_home(ranks_, state);
-  if (is_home()) copy(own_state(), state[0]);
 }
 
 }  // namespace millrace

@@ -38,8 +38,8 @@ class Replica {
   const RankLayout& layout() const { return layout_; }
   const ProcessGrid::Place& place() const { return place_; }
   LocalBackend& local() { return local_; }
-  /// At rank 0: all values and all state, as of the last bring_home() or for the next take_values(), and the count of
-  /// updates. Where each rank has the whole model, values are those that it trains.
+  /// At rank 0: all values and all state, for the next take_values(), and the count of updates. Where each rank has the
+  /// whole model, values are those that it trains.
   const Parameters& parameters() const { return home_ ? home_->views() : local_.parameters(); }
   Optimizer& optimizer() { return *whole_; }
   void initialize(const UniformNumbers& uniform);
@@ -57,8 +57,12 @@ class Replica {
   void follow(const ModelConfig& model, const TrainConfig& train);
   /// Rank 0's weights and optimizer state go to all who need them.
   void take_values();
-  /// Weights and the optimizer's state come to rank 0.
-  void bring_home();
+
+  const std::vector<ParameterSpec>& specs() const { return specs_; }  ///< Of the whole model.
+  const TrainConfig& train() const { return train_; }
+  /// What each rank owns: parameters, and what state its optimizer keeps, which at others has no memory.
+  const std::vector<std::vector<ParameterPart>>& owners() const { return owners_; }
+  std::vector<std::vector<StateTensor>> state_of_owners();
 
  private:
   bool is_home() const { return ranks_.rank() == 0; }
@@ -83,6 +87,7 @@ class Replica {
   Communicator& ranks_;
   RankLayout layout_;
   ProcessGrid::Place place_;
+  std::vector<ParameterSpec> specs_;
   TrainConfig train_;
   std::vector<std::vector<ParameterPart>> owners_;  ///< Of each rank.
   PartSums sums_;

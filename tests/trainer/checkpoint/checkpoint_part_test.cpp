@@ -1,7 +1,6 @@
 #include "trainer/checkpoint/checkpoint_part.h"
 
 #include <algorithm>
-#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <memory>
@@ -11,11 +10,11 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
-#include <sys/resource.h>
 
 #include "model/cpu/cpu_device.h"
 #include "stages/errors.h"
 #include "tests/trainer/floats.h"
+#include "tests/trainer/full_disk.h"
 #include "tests/trainer/loop/train_loop_fixture.h"
 #include "trainer/backend/local_backend.h"
 #include "trainer/checkpoint/checkpoint.h"
@@ -28,26 +27,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 using State = PartReport::State;
-
-/// No file of this process may be larger while this lives: as if the disk were full.
-class FullDisk {
- public:
-  explicit FullDisk(std::uint64_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  rlimit before_{};
-  sighandler_t handler_;
-};
 
 /// A model whose tensors are owned by ranks in turn; they save it together, each in a thread of its own.
 class CheckpointPartTest : public TrainLoopTest {

@@ -12,6 +12,8 @@
 #include "tests/temporary_folder.h"
 #include "trainer/plan/cluster.h"
 #include "trainer/plan/expert_slots.h"
+#include "trainer/plan/optimizer_memory.h"
+#include "trainer/ranked/rank_save.h"
 
 namespace millrace {
 namespace {
@@ -200,7 +202,13 @@ TEST_F(ClusterPlanTest, TellsTheMemoryOfRank0OfAnotherAndOfEachStage) {
   EXPECT_EQ(plan.memories[1].rank, 1);
   EXPECT_EQ(plan.memories[2].rank, 4);
   EXPECT_GT(plan.memories[0].needed(), plan.memories[1].needed());
-  EXPECT_EQ(plan.memories[1].plan.checkpoint, 0U);
+  // One file of the model's and one of the optimizer's tensors, which two ranks write.
+  const std::vector<std::uint64_t> saved = bytes_of_writers(parameter_specs(model_), train_, 8);
+  EXPECT_EQ(saved[0], static_cast<std::uint64_t>(parameter_count(model_)) * sizeof(float));
+  EXPECT_EQ(saved[1], optimizer_memory(train_, model_).state);
+  EXPECT_EQ(saved[2], 0U);
+  EXPECT_GE(plan.memories[0].plan.checkpoint, saved[0]);
+  EXPECT_EQ(plan.memories[1].plan.checkpoint, saved[1]);
   EXPECT_EQ(plan.memories[1].plan.pipeline, 0U);
   EXPECT_EQ(memory_of_rank(plan.memories, plan.grid, 3).rank, 1);
   EXPECT_EQ(memory_of_rank(plan.memories, plan.grid, 7).rank, 4);

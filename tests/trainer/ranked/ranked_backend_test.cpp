@@ -2,26 +2,27 @@
 
 #include <cstring>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <gmock/gmock.h>
-#include <omp.h>
 
-#include "model/cpu/cpu_device.h"
 #include "model/stop.h"
 #include "stages/errors.h"
 #include "tests/model/test_support.h"
-#include "tests/trainer/distributed/thread_ranks.h"
-#include "trainer/distributed/orders.h"
-#include "trainer/ranked/follow_orders.h"
+#include "tests/temporary_folder.h"
+#include "tests/trainer/ranked/ranked_kinds.h"
+#include "trainer/checkpoint/checkpoint.h"
+#include "trainer/checkpoint/checkpoint_writer.h"
+#include "trainer/ranked/ranked_saver.h"
 
 namespace millrace {
 namespace {
 
-constexpr int kRows = 16;
-constexpr int kLength = 24;
 constexpr int kSteps = 3;
+constexpr std::uint64_t kMostBytes = 1 << 14;  ///< Of a file of a checkpoint: several.
 
 /// All that a few steps leave behind: the bytes of losses, scores, norms, values and optimizer state.
 using Trained = std::vector<std::byte>;
@@ -32,33 +33,27 @@ void add(Trained& all, std::span<const Value> values) {
   all.insert(all.end(), bytes.begin(), bytes.end());
 }
 
-void add_tensor(Trained& all, const Tensor& tensor) {
-  add(all, std::span<const float>(static_cast<const float*>(tensor.data), static_cast<std::size_t>(tensor.size())));
-}
-
-/// What is trained, and how.
-struct Kind {
-  std::string name;
-  ModelConfig model;
-  TrainConfig train;
-};
-
-Kind kind(const std::string& name, const std::function<void(ModelConfig&, TrainConfig&)>& change = {}) {
-  Kind kind{name, model_preset("openmoe-micro"), {}};
-  kind.model.capacity_rule = CapacityRule::flaxformer;
-  kind.train.batch_rows = kRows;
-  kind.train.micro_rows = 1;
-  kind.train.loss_rows = kRows;
-  kind.train.lanes = 8;
-  kind.train.precision = "f32";
-  if (change) change(kind.model, kind.train);
-  return kind;
-}
-
-/// In bf16 by plain loops, which any processor has.
-std::unique_ptr<Device> device_for(const TrainConfig& train) {
-  return train.precision == "bf16" ? std::make_unique<CpuDevice>(Precision::bf16, ProductSource::loops)
-                                   : std::make_unique<CpuDevice>(Precision::f32);
+/// The tensors of a checkpoint, in the order of their names.
+void add_saved(Trained& all, TrainingBackend& backend, const ModelConfig& model) {
+  const TemporaryFolder folder;
+  UnigramCounts unigram(model.vocab_size);
+  TrainState state;
+  std::unique_ptr<CheckpointSaver> saver;
+  if (auto* const ranked = dynamic_cast<RankedBackend*>(&backend)) {
+    const std::vector<std::string> hosts(backend.compute_seconds().size(), "node1");
+    saver = std::make_unique<RankedSaver>(*ranked, hosts, folder.path(), KeepRule{}, CheckpointTexts{}, kMostBytes);
+  } else {
+    saver = std::make_unique<CheckpointWriter>(folder.path(), KeepRule{});
+  }
+  saver->begin({model, backend, unigram, state}, RunIdentity{}, [] {});
+  const std::optional<CheckpointSaver::Outcome> outcome = saver->wait();
+  ASSERT_TRUE(outcome);
+  ASSERT_EQ(outcome->error, "");
+  for (const TensorFileNames& names : {kModelFiles, kOptimizerFiles}) {
+    const TensorFiles saved(outcome->folder, names);
+    for (const auto& [name, located] : saved.tensors())
+      add(all, std::span<const std::byte>(located.tensor.data, located.tensor.bytes()));
+  }
 }
 
 /// Batches of an evaluation, the last of them shorter.
@@ -121,32 +116,13 @@ Trained train_on(TrainingBackend& backend, const Kind& kind) {
     }
   }
   add_scores(all, backend, kind);
-  backend.bring_home();
-  for (const Parameter& parameter : backend.parameters().all) add_tensor(all, parameter.value);
-  for (const StateTensor& tensor : backend.optimizer().state()) add_tensor(all, tensor.data);
+  add_saved(all, backend, kind.model);
   return all;
 }
 
 Trained train_alone(const Kind& kind) {
   LocalBackend backend(device_for(kind.train), kind.model, kind.train);
   return train_on(backend, kind);
-}
-
-/// `work` has rank 0's backend; the others follow.
-void with_backend(const ProcessGrid& grid, const Kind& kind, const std::function<void(RankedBackend&)>& work) {
-  test::with_ranks(grid.ranks(), [&](Communicator& all) {
-    omp_set_num_threads(1);
-    if (all.rank() != 0) {
-      follow_orders(all, {.device = device_for});
-      return;
-    }
-    {
-      RankedBackend backend(all, rank_layout(grid, kind.model, kLength), device_for(kind.train), kind.model,
-                            kind.train);
-      work(backend);
-    }
-    give_order(all, {.kind = OrderKind::end});
-  });
 }
 
 Trained train_ranks(const ProcessGrid& grid, const Kind& kind) {
@@ -166,10 +142,6 @@ void expect_the_same_bits(const std::vector<Kind>& kinds, const std::vector<Proc
   }
 }
 
-ProcessGrid data(int ranks) {
-  return {.data = ranks};
-}
-
 Kind adamw_in_bf16() {
   return kind("AdamW in bf16", [](ModelConfig& model, TrainConfig& train) {
     model.dropout_rate = 0.1;
@@ -182,17 +154,6 @@ Kind adamw_in_bf16() {
 TEST(RankedBackend, GivesTheBitsOfOneRank) {
   expect_the_same_bits({kind("Adafactor in f32")}, {data(2), data(8)});
   expect_the_same_bits({adamw_in_bf16()}, {data(4)});
-}
-
-/// All that may be a rank's alone: four layers, the second and the fourth with eight experts.
-Kind spread(const std::string& name, const std::function<void(ModelConfig&, TrainConfig&)>& change = {}) {
-  return kind(name, [&](ModelConfig& model, TrainConfig& train) {
-    model.num_hidden_layers = 4;
-    model.num_experts = 8;
-    train.lanes = 4;
-    train.expert_lanes = 4;
-    if (change) change(model, train);
-  });
 }
 
 TEST(RankedBackend, GivesTheBitsOfOneRankWithSpreadExperts) {
@@ -297,7 +258,7 @@ TEST_P(StoppedRanks, StopAllTogetherAndCanGoOn) {
                                                 })),
                  Stopped);
     withdraw_stop();
-    backend.bring_home();
+    backend.values_changed();
     backend.forward_backward(alike(rows));
     EXPECT_GT(backend.gradient_norm(), 0);
   });
