@@ -138,11 +138,12 @@ class Planner {
   /// Of what an expert group's ranks all have: each of a rank's lanes among them, then the sums among data ranks.
   void add_up_by_lanes(const std::vector<int>& ranks, const std::vector<double>& sizes) {
     const auto members = static_cast<std::size_t>(grid_.expert);
+    const int lanes = train_.lanes / grid_.data;
     std::vector<double> of_member(members);
     for (std::size_t i = 0; i < sizes.size(); ++i) of_member[i % members] += sizes[i];
     for (std::size_t data = 0; data < sizes.size(); data += members) {
       const auto first = ranks.begin() + static_cast<std::ptrdiff_t>(data);
-      add_up({first, first + grid_.expert}, of_member, train_.lanes / grid_.data);
+      add_up({first, first + grid_.expert}, of_member, lanes);
     }
     for (std::size_t member = 0; member < members; ++member) {
       std::vector<int> data_ranks;

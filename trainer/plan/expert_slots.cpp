@@ -34,8 +34,8 @@ double slots_of_full_expert(const ModelConfig& model, const TrainConfig& train, 
   const auto chosen = static_cast<double>(positions * std::min(model.router_topk, model.num_experts));
   const double fair = std::ceil(chosen / model.num_experts);
   if (model.capacity_rule == CapacityRule::dropless) return slots_for(train, fair);
-  const auto places = static_cast<double>(positions / capacity.group * capacity.places());
-  return slots_for(train, std::min(fair, places));
+  const Index groups = positions / capacity.group;
+  return slots_for(train, std::min(fair, static_cast<double>(groups * capacity.places())));
 }
 
 double expert_bytes(const ModelConfig& model, const TrainConfig& train, int members, const ExpertSlots& slots) {

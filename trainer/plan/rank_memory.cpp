@@ -52,7 +52,8 @@ std::uint64_t row_bytes(const MemoryQuestion& question, int rows) {
 /// Two micro-batches' numbers on their way to each neighbour (StagePasses).
 std::uint64_t sent_between_stages(const MemoryQuestion& question, const LayerRange& layers) {
   const std::uint64_t neighbours = (layers.has_embedding() ? 0 : 1) + (layers.has_head(question.model) ? 0 : 1);
-  const auto positions = static_cast<std::uint64_t>(micro_rows_of(question.train) * question.sequence_length);
+  const auto positions =
+      static_cast<std::uint64_t>(micro_rows_of(question.train)) * static_cast<std::uint64_t>(question.sequence_length);
   return 2 * neighbours * positions * static_cast<std::uint64_t>(question.model.hidden_size) * sizeof(float);
 }
 

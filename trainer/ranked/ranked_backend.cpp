@@ -137,7 +137,8 @@ void RankedBackend::score_round(std::span<const TokenBatch> round, const ScoredB
   const ProcessGrid& grid = replica_.layout().grid;
   const auto replica_of = [&](int rank) {
     const ProcessGrid::Place place = grid.place(rank);
-    return static_cast<std::size_t>(place.data * grid.expert + place.expert);
+    const int replica = place.data * grid.expert + place.expert;
+    return static_cast<std::size_t>(replica);
   };
   std::vector<std::vector<std::byte>> rows;
   for (const TokenBatch& batch : round) rows.push_back(bytes_of_batch(batch));
