@@ -223,7 +223,9 @@ void check_attention(const AttentionCall& call, std::initializer_list<Tensor> mo
   bool fits = is_type && call.rows >= 0 && call.heads > 0 && call.start >= 0 && queries * call.rows == call.q.rows &&
               call.q.columns % call.heads == 0 && is_like(call.q, call.q.rows) && is_like(call.out, call.q.rows);
   for (const Tensor& tensor : more) fits = fits && is_like(tensor, call.q.rows);
-  for (const Tensor& tensor : {call.k, call.v}) fits = fits && is_like(tensor, call.rows * (call.start + queries));
+  const Index keys = call.rows * (call.start + queries);
+  for (const Tensor& tensor : {call.k, call.v})
+    fits = fits && is_like(tensor, call.rows == 1 ? std::max(tensor.rows, keys) : keys);
   fits = fits && call.log_sum.type == real_type_of(call.q.type) && call.log_sum.rows == call.heads &&
          call.log_sum.columns == call.q.rows && call.first_key.type == Type::i32 &&
          call.first_key.size() == call.q.rows;

@@ -9,6 +9,7 @@
 
 #include <cudnn_graph.h>
 
+#include "model/cuda/captured_work.h"
 #include "model/cuda/cuda_error.h"
 #include "model/cuda/launch.h"
 
@@ -67,7 +68,7 @@ CudaDevice::CudaDevice(const DeviceSettings& settings) : precision_(settings.pre
   products_ = std::make_unique<CublasProducts>(stream);
   staging_ = std::make_unique<Staging>(stream);
   returning_ = std::make_unique<Returning>(stream);
-  attention_ = std::make_unique<CudaAttention>(*this, stream, settings.deterministic);
+  attention_ = std::make_unique<CudnnAttention>(*this, stream, settings.deterministic);
 }
 
 CudaDevice::~CudaDevice() = default;
@@ -93,6 +94,7 @@ void* CudaDevice::allocate(std::size_t bytes) {
 void CudaDevice::release(void* memory) {
   const auto found = sizes_.find(memory);
   used_ -= found->second;
+  ++releases_;
   sizes_.erase(found);
   cudaFree(memory);  // Waits. An error of earlier work, which it may return, shows in the next call that can fail.
 }
@@ -102,7 +104,13 @@ void CudaDevice::clear(void* memory, std::size_t bytes) {
 }
 
 void CudaDevice::to_device(void* to, const void* from, std::size_t bytes) {
+  if (is_recording_) throw std::logic_error("copies to a card are not recorded");
   staging_->copy(to, from, bytes);
+}
+
+void CudaDevice::to_host_later(void* to, const void* from, std::size_t bytes) {
+  if (is_recording_) throw std::logic_error("copies from a card are not recorded");
+  returning_->copy(to, from, bytes);
 }
 
 void CudaDevice::to_host(void* to, const void* from, std::size_t bytes) {
@@ -128,6 +136,17 @@ void CudaDevice::multiply(const Product& product) {
   if (product.ragged != Product::Ragged::none || product.a.type == Type::f64)
     throw std::logic_error("cards do not multiply in f64, nor what is ragged and has many rows: " + shape_of(product));
   products_->multiply(product);
+}
+
+std::unique_ptr<Recording> CudaDevice::record(std::function<void()> work) {
+  struct Recorded {
+    bool& is_recording;
+    explicit Recorded(bool& flag) : is_recording(flag) { is_recording = true; }
+    ~Recorded() { is_recording = false; }
+    Recorded(const Recorded&) = delete;
+    Recorded& operator=(const Recorded&) = delete;
+  } const recorded(is_recording_);
+  return std::make_unique<CapturedWork>(stream_.get(), work, releases_);
 }
 
 std::uint64_t CudaDevice::free_bytes() {

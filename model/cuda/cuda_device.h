@@ -7,7 +7,7 @@
 
 #include "model/cuda/copies.h"
 #include "model/cuda/cublas_products.h"
-#include "model/cuda/cuda_attention.h"
+#include "model/cudnn/cudnn_attention.h"
 #include "model/device/device.h"
 #include "model/device/few_rows.h"
 
@@ -31,7 +31,7 @@ class CudaDevice : public Device {
   void clear(void* memory, std::size_t bytes) override;
   void to_device(void* to, const void* from, std::size_t bytes) override;
   void to_host(void* to, const void* from, std::size_t bytes) override;
-  void to_host_later(void* to, const void* from, std::size_t bytes) override { returning_->copy(to, from, bytes); }
+  void to_host_later(void* to, const void* from, std::size_t bytes) override;
   void run(const AnyKernel& kernel, Index blocks) override;
   void multiply(const Product& product) override;
   void attend(const AttentionCall& call) override { attention_->attend(call); }
@@ -39,6 +39,7 @@ class CudaDevice : public Device {
   std::string fault_of_attend_backward(Index rows, Index length, Index heads, Index width) override {
     return attention_->fault_of_attend_backward(rows, length, heads, width);
   }
+  std::unique_ptr<Recording> record(std::function<void()> work) override;
   LossChunk loss_chunk() const override { return kLossChunkOfACard; }
   bool has_ragged_products() const override { return false; }
   bool takes_ragged_rows(Index rows) const override { return rows <= kMostFewRows; }
@@ -61,7 +62,9 @@ class CudaDevice : public Device {
   std::unique_ptr<Returning> returning_;
   std::unordered_map<void*, std::size_t> sizes_;
   std::size_t used_ = 0;
-  std::unique_ptr<CudaAttention> attention_;  ///< Its memory is this device's.
+  std::size_t releases_ = 0;                   ///< So far.
+  bool is_recording_ = false;                  ///< Copies would be made of what staging memory holds then.
+  std::unique_ptr<CudnnAttention> attention_;  ///< Its memory is this device's.
 };
 
 }  // namespace millrace

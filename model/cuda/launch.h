@@ -15,5 +15,7 @@ cudaError_t launch(const Kernel& kernel, Precision precision, Index blocks, cuda
 
 /// Whether the current card can run what was compiled.
 cudaError_t kernels_fit_the_card();
+/// Whether the machine code that it runs was compiled to wait for the kernel before (launch_kernel.h).
+bool kernels_follow_each_other();
 
 }  // namespace millrace

@@ -15,7 +15,7 @@ template <>
 inline constexpr int kThreadsOf<QueuePairs> = 256;
 template <>
 inline constexpr int kThreadsOf<SumRouting> = 1024;
-/// One thread does it all.
+/// A lane an expert.
 template <>
 inline constexpr int kThreadsOf<PlaceSlots> = 32;
 

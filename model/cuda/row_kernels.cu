@@ -34,7 +34,7 @@ MILLRACE_COMPILE(EmbeddingGradient);
 MILLRACE_COMPILE(MultiplyRows);
 MILLRACE_COMPILE(CopyRows);
 MILLRACE_COMPILE(AddRows);
-MILLRACE_COMPILE(CopyLowRows);
+MILLRACE_COMPILE(ScatterLowRows);
 MILLRACE_COMPILE(RoundRows);
 MILLRACE_COMPILE(GatherRows);
 MILLRACE_COMPILE(ScatterRows);
@@ -56,6 +56,15 @@ MILLRACE_COMPILE(AddDropped);
 cudaError_t kernels_fit_the_card() {
   cudaFuncAttributes attributes;
   return cudaFuncGetAttributes(&attributes, block_of<CopyRows, NumbersOf<Precision::f32>>);
+}
+
+bool kernels_follow_each_other() {
+  static const bool kDo = [] {
+    cudaFuncAttributes attributes{};
+    cudaFuncGetAttributes(&attributes, block_of<CopyRows, NumbersOf<Precision::f32>>);
+    return attributes.ptxVersion >= 90;
+  }();
+  return kDo;
 }
 
 }  // namespace millrace

@@ -2,6 +2,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "model/bf16.h"
@@ -27,6 +29,14 @@ struct LossChunk {
 };
 /// On a card each chunk adds to the gradient of the whole vocabulary, in memory: few chunks read and write less.
 inline constexpr LossChunk kLossChunkOfACard{4096, Index{1} << 30};
+
+/// Work that a device was told of once, and does as often as it is asked.
+class Recording {
+ public:
+  virtual ~Recording() = default;
+  /// Gives it to the device, which does it as everything else in its turn.
+  virtual void play() = 0;
+};
 
 /// Memory and an ordered queue of work on it, in one precision. Work is done in the order in which it was given;
 /// to_host() waits for it. The same calls give the same bits on one kind of device, which name() tells, unless its
@@ -56,6 +66,12 @@ class Device {
   virtual std::string fault_of_attend_backward(Index /*rows*/, Index /*length*/, Index /*heads*/, Index /*width*/) {
     return {};
   }
+
+  /// What `work` gives the device, to be played: the same kernels and products, on the same memory, whose contents are
+  /// what they are by then. `work` allocates and releases nothing, copies nothing from or to the host, waits for
+  /// nothing, and stays valid as long as the recording; the device outlives both. It is called once, now, or by a
+  /// device to which that makes no difference, each time.
+  virtual std::unique_ptr<Recording> record(std::function<void()> work);
 
   /// How many positions' logits the head makes at once.
   virtual LossChunk loss_chunk() const { return {}; }

@@ -20,7 +20,7 @@ bool has_few_rows(const Product& product) {
 void multiply_few_rows(Device& device, const Product& product) {
   const bool is_turned = product.b_side == Product::Side::transposed;
   device.run(MultiplyRows{product.a, product.b, product.c, product.first, is_turned, added_to(product)},
-             product.c.rows * MultiplyRows::tiles(product.c.columns));
+             product.c.rows * MultiplyRows::tiles(product.c.columns, is_turned));
 }
 
 }  // namespace millrace

@@ -50,9 +50,10 @@ void KernelAttention::attend(const AttentionCall& call) {
     const AttentionCall part = part_of(call, first, std::min(most, call.rows - first));
     const AttentionSides sides = sides_of(part);
     const Index blocks = sides.rows * sides.heads * sides.queries;
-    const Index room = (sides.keys() + kKeysMore - 1) / kKeysMore * kKeysMore;
+    const Index keys = call.k.rows / call.rows;
+    const Index room = (keys + kKeysMore - 1) / kKeysMore * kKeysMore;
     device_.run(AttendQueries{sides, part.q, part.k, part.v, part.out, part.log_sum, ints(part.first_key),
-                              weights_.shaped(blocks, room, device_.real())},
+                              weights_.shaped(blocks, room, device_.real()), call.position},
                 blocks);
   }
 }

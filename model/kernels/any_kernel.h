@@ -22,7 +22,7 @@ namespace millrace {
 using AnyKernel =
     std::variant<EmbeddingRows, EmbeddingGradient, DropRows, DropKeys, DropSlots, AddDropped, NormRows,
                  NormRowsBackward, AddPieces, TurnHeads, SeeItself, AttendQueries, AttendQueriesBackward,
-                 AttendKeysBackward, SwigluRows, SwigluBackward, MultiplyRows, CopyRows, AddRows, CopyLowRows,
+                 AttendKeysBackward, SwigluRows, SwigluBackward, MultiplyRows, CopyRows, AddRows, ScatterLowRows,
                  RoundRows, GatherRows, ScatterRows, LossRow, RouteTokens, QueuePairs, PlaceSlots, EmptySlots,
                  FillSlots, SumRouting, RouteBackward, GatherSlots, GatherSlotsBackward, CombineSlots, CombineBackward,
                  SumSquares, AdafactorSums, AdafactorColumns, AdafactorRowSums, AdafactorFactors, AdafactorMoments,

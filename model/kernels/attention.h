@@ -87,6 +87,7 @@ struct AttendQueries {
   Tensor log_sum;                 ///< (heads, rows * queries) real
   const std::int32_t* first_key;  ///< (rows * queries)
   Tensor weights;                 ///< (blocks, keys) real
+  const std::int32_t* position;   ///< (rows * queries): of a query among the keys; null: start + its number.
 
   template <class Numbers, class Team>
   MILLRACE_HD void operator()(const Team& team, Index block) const {
@@ -97,7 +98,8 @@ struct AttendQueries {
     const Index width = sides.width;
     const Index at = place.row * sides.queries + place.number;
     const Index first = first_key[at];
-    const Index count = sides.start + place.number + 1 - first;
+    const Index last = position != nullptr ? Index{position[at]} : sides.start + place.number;
+    const Index count = last + 1 - first;
     Real* log = log_sum.row<Real>(column / width) + at;
     Low* to = out.row<Low>(at) + column;
     if (count <= 0) {
@@ -107,19 +109,31 @@ struct AttendQueries {
       });
       return;
     }
+    const Tensor key = k.row_range(place.row * sides.keys() + first, count).column_range(column, width);
+    const Tensor value = v.row_range(place.row * sides.keys() + first, count).column_range(column, width);
     const Low* query = q.row<Low>(at) + column;
-    const Tensor key = k.row_range(place.row * sides.keys() + first, count);
-    const Tensor value = v.row_range(place.row * sides.keys() + first, count);
     Real* weight = weights.row<Real>(block);
-    const bool is_whole = is_aligned(query) && is_aligned(key.row<Low>(0) + column) &&
-                          is_aligned(value.row<Low>(0) + column) && key.stride % 8 == 0 && value.stride % 8 == 0 &&
-                          width % 8 == 0;
+    const bool is_whole = is_aligned(query) && is_aligned(key.data) && is_aligned(value.data) && key.stride % 8 == 0 &&
+                          value.stride % 8 == 0 && width % 8 == 0;
+    // Loads are many at once where nothing is asked between them.
+    if (is_whole)
+      attend<true, Real>(team, query, key, value, weight, log, to);
+    else
+      attend<false, Real>(team, query, key, value, weight, log, to);
+  }
+
+ private:
+  template <bool kIsWhole, class Real, class Team, class Low>
+  MILLRACE_HD void attend(const Team& team, const Low* query, const Tensor& key, const Tensor& value, Real* weight,
+                          Real* log, Low* to) const {
+    const Index count = key.rows;
+    const Index width = key.columns;
     team.each(count, [=](Index j) {
-      const Low* other = key.row<Low>(j) + column;
+      const Low* other = key.row<Low>(j);
       Real score = 0;
       for (Index d = 0; d < width; d += 8) {
-        const Eight<Low> a = up_to_eight(query + d, width - d, is_whole);
-        const Eight<Low> b = up_to_eight(other + d, width - d, is_whole);
+        const Eight<Low> a = up_to_eight(query + d, width - d, kIsWhole);
+        const Eight<Low> b = up_to_eight(other + d, width - d, kIsWhole);
         for (int i = 0; i < 8; ++i) score += value_of(a.number[i]) * value_of(b.number[i]);
       }
       weight[j] = score;
@@ -135,7 +149,7 @@ struct AttendQueries {
         const Index d = tile + 8 * group;
         Eight<Real> numbers;
         if (d >= width) return numbers;
-        const Eight<Low> of_key = up_to_eight(value.row<Low>(j) + column + d, width - d, is_whole);
+        const Eight<Low> of_key = up_to_eight(value.row<Low>(j) + d, width - d, kIsWhole);
         for (int i = 0; i < 8; ++i) numbers.number[i] = weight[j] * value_of(of_key.number[i]);
         return numbers;
       };

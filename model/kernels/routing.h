@@ -115,20 +115,39 @@ struct PlaceSlots {
 
   template <class Numbers, class Team>
   MILLRACE_HD void operator()(const Team& team, Index /*block*/) const {
+    const PlaceSlots self = *this;
+    const Index share = (experts + Team::kLanes - 1) / Team::kLanes;  // Experts a lane, consecutive ones.
+    const auto of_lane = [&](int lane, auto work) {
+      const Index end = (lane + 1) * share < experts ? (lane + 1) * share : experts;
+      for (Index e = lane * share; e < end; ++e) work(e);
+    };
+    typename Team::template Each<std::int32_t> next;
+    team.lanes([&](int lane) { of_lane(lane, [&](Index e) { next[lane] += self.slots_of(e); }); });
+    const std::int32_t all = team.scan(next);
     team.lanes([&](int lane) {
-      if (lane != 0) return;
-      std::int32_t next = 0;
-      for (Index e = 0; e < experts; ++e) {
-        first[e] = next;
-        for (Index group = 0; group < groups; ++group) {
-          base[group * experts + e] = next;
-          const std::int32_t pairs = asked[group * experts + e];
-          next += multiple == 0 || pairs > capacity ? static_cast<std::int32_t>(capacity) : pairs;
+      of_lane(lane, [&](Index e) {
+        self.first[e] = next[lane];
+        std::int32_t place = next[lane];
+        for (Index group = 0; group < self.groups; ++group) {
+          self.base[group * self.experts + e] = place;
+          place += self.slots_of(group, e);
         }
-        if (multiple > 0) next = (next + multiple - 1) / multiple * multiple;
-      }
-      first[experts] = next;
+        next[lane] += self.slots_of(e);
+      });
+      if (lane == 0) self.first[self.experts] = all;
     });
+  }
+
+ private:
+  MILLRACE_HD std::int32_t slots_of(Index group, Index e) const {
+    const std::int32_t pairs = asked[group * experts + e];
+    return multiple == 0 || pairs > capacity ? static_cast<std::int32_t>(capacity) : pairs;
+  }
+  /// Of all groups, rounded up.
+  MILLRACE_HD std::int32_t slots_of(Index e) const {
+    std::int32_t slots = 0;
+    for (Index group = 0; group < groups; ++group) slots += slots_of(group, e);
+    return multiple > 0 ? (slots + multiple - 1) / multiple * multiple : slots;
   }
 };
 

@@ -31,16 +31,17 @@ struct AddRows {
   }
 };
 
-/// to = from, low to low; a row a block.
-struct CopyLowRows {
-  Tensor from, to;
+/// to[index[i]] = from[i], low to low; a row a block.
+struct ScatterLowRows {
+  Tensor from;                ///< (M, W)
+  const std::int32_t* index;  ///< (M), distinct
+  Tensor to;                  ///< (N, W)
 
   template <class Numbers, class Team>
-  MILLRACE_HD void operator()(const Team& team, Index row) const {
+  MILLRACE_HD void operator()(const Team& team, Index i) const {
     using Low = typename Numbers::Low;
-    const Low* in = from.row<Low>(row);
-    Low* out = to.row<Low>(row);
-    copy_numbers(team, from.columns, in, out);
+    const Low* in = from.row<Low>(i);
+    copy_numbers(team, from.columns, in, to.row<Low>(index[i]));
   }
 };
 

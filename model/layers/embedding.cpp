@@ -9,18 +9,22 @@
 
 namespace millrace {
 
-void Embedding::forward(const Pass& pass, const std::int32_t* tokens, Saved& saved, const Tensor& h) const {
+void Embedding::load(Device& device, const std::int32_t* tokens, Index count, Saved& saved) const {
   const Index vocabulary = weight_->value.rows;
-  for (Index t = 0; t < h.rows; ++t) {
+  for (Index t = 0; t < count; ++t) {
     if (tokens[t] < 0 || tokens[t] >= vocabulary) {
       throw std::out_of_range("token id " + std::to_string(tokens[t]) + " at position " + std::to_string(t) +
                               " of the micro-batch; the model has " + std::to_string(vocabulary) + " rows");
     }
   }
-  saved.on_host.assign(tokens, tokens + h.rows);
-  const Tensor there = saved.tokens.shaped(1, h.rows, Type::i32);
-  pass.device.to_device(there.data, tokens, saved.on_host.size() * sizeof(std::int32_t));
-  pass.device.run(EmbeddingRows{static_cast<const std::int32_t*>(there.data), weight_->value, h}, h.rows);
+  saved.on_host.assign(tokens, tokens + count);
+  const Tensor there = saved.tokens.shaped(1, count, Type::i32);
+  device.to_device(there.data, tokens, saved.on_host.size() * sizeof(std::int32_t));
+}
+
+void Embedding::forward(Device& device, const Saved& saved, const Tensor& h) const {
+  const auto* tokens = static_cast<const std::int32_t*>(saved.tokens.tensor().data);
+  device.run(EmbeddingRows{tokens, weight_->value, h}, h.rows);
 }
 
 void Embedding::backward(const Pass& pass, const Saved& saved, const Tensor& dh) {

@@ -21,8 +21,10 @@ class Embedding {
 
   Embedding(Device& device, const Parameter& weight) : weight_(&weight), order_(device) {}
 
-  /// Throws std::out_of_range for a token without a row.
-  void forward(const Pass& pass, const std::int32_t* tokens, Saved& saved, const Tensor& h) const;
+  /// Brings tokens to the device. Throws std::out_of_range for one without a row.
+  void load(Device& device, const std::int32_t* tokens, Index count, Saved& saved) const;
+  /// Of the tokens that were loaded.
+  void forward(Device& device, const Saved& saved, const Tensor& h) const;
   /// Adds the tokens' gradient; padding, whose gradient is zero, is left out.
   void backward(const Pass& pass, const Saved& saved, const Tensor& dh);
 

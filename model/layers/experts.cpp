@@ -61,7 +61,7 @@ void Experts::compute(const Pass& pass, const Work& work, Scratch& scratch, cons
   Device& device = pass.device;
   const Tensor hidden = scratch.slot_hidden.shaped(work.slots.rows, down_.inputs(), device.low());
   gate_up_.forward(device, work.slots, work.gated, work.rows);
-  device.run(SwigluRows{work.gated, hidden, work.count}, hidden.rows);
+  device.run(SwigluRows{work.gated, hidden, work.count}, SwigluRows::blocks(hidden));
   drop(pass, work, hidden);
   down_.forward(device, hidden, y, work.rows);
 }

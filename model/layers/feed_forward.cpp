@@ -21,7 +21,7 @@ void FeedForward::forward(const Pass& pass, const Tensor& h, Saved& saved, Scrat
   const Tensor gated = saved.gated.shaped(h.rows, gate_up_.outputs(), device.low());
   gate_up_.forward(device, x, gated);
   const Tensor hidden = scratch.hidden.shaped(h.rows, down_.inputs(), device.low());
-  device.run(SwigluRows{gated, hidden}, h.rows);
+  device.run(SwigluRows{gated, hidden}, SwigluRows::blocks(hidden));
   if (const DropoutMask inside = pass.dropout_mask(layer_, DropoutPlace::hidden))
     device.run(DropRows{hidden, hidden, inside}, h.rows);
   add_mapped(device, down_, hidden, h, pass.dropout_mask(layer_, DropoutPlace::dense), scratch, out);

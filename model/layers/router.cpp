@@ -51,9 +51,10 @@ void Router::forward(const Pass& pass, const Tensor& x, Routing& routing) const 
              range_count(tokens, RouteTokens::kTokens));
   device.run(QueuePairs{expert, pass.routed, place, asked, plan.capacity.group, plan.capacity.pairs, experts, choices},
              plan.groups * experts);
-  device.run(
-      SumRouting{logits, probabilities, log_sum.data, expert, place, pass.routed, sums, plan.capacity.group, choices},
-      plan.groups);
+  if (pass.has_router_sums)
+    device.run(
+        SumRouting{logits, probabilities, log_sum.data, expert, place, pass.routed, sums, plan.capacity.group, choices},
+        plan.groups);
   device.run(PlaceSlots{asked, base, first, plan.groups, experts, plan.capacity.places(), plan.slot_multiple}, 1);
   device.run(EmptySlots{pair, routing.most_slots}, range_count(routing.most_slots, EmptySlots::kSlots));
   device.run(FillSlots{expert, place, base, slot, pair, tokens, plan.capacity.group, experts, choices},

@@ -40,7 +40,6 @@ AttentionCall SelfAttention::call(const Pass& pass, const Saved& saved) const {
   call.out = saved.context.tensor();
   call.log_sum = saved.log_sum.tensor();
   call.first_key = pass.first_key;
-  call.is_causal = pass.is_causal;
   return call;
 }
 
@@ -62,11 +61,12 @@ void SelfAttention::feed(const Pass& pass, const Tensor& h, const KeyValueCache&
                          const Tensor& out) const {
   project(pass, h, saved);
   AttentionCall over_cache = call(pass, saved);
-  pass.device.run(CopyLowRows{over_cache.k, cache.keys.row_range(cache.fed, h.rows)}, h.rows);
-  pass.device.run(CopyLowRows{over_cache.v, cache.values.row_range(cache.fed, h.rows)}, h.rows);
+  const Tensor added = saved.qkv.tensor().column_range(width_, 2 * width_);
+  pass.device.run(ScatterLowRows{added, pass.position, cache.rows}, h.rows);
   over_cache.start = cache.fed;
-  over_cache.k = cache.keys.row_range(0, cache.fed + h.rows);
-  over_cache.v = cache.values.row_range(0, cache.fed + h.rows);
+  over_cache.k = cache.rows.column_range(0, width_);
+  over_cache.v = cache.rows.column_range(width_, width_);
+  over_cache.position = pass.position;
   attend(pass, over_cache, h, scratch, out);
 }
 

@@ -11,8 +11,8 @@ namespace millrace {
 
 /// Keys, after RoPE, and values of the positions that were fed before.
 struct KeyValueCache {
-  Tensor keys, values;  ///< (context, A) low
-  Index fed = 0;        ///< Positions.
+  Tensor rows;    ///< (context, 2A) low: keys | values
+  Index fed = 0;  ///< Positions.
 };
 
 /// Multi-head attention behind its norm, causal and within a segment, with RoPE on queries and keys; q k^T is not
@@ -34,7 +34,8 @@ class SelfAttention {
   /// Turns the gradient of out into that of h, in place; adds to the weights' gradients.
   void backward(const Pass& pass, const Tensor& h, Saved& saved, Scratch& scratch, const Tensor& dh) const;
 
-  /// The same for new positions of one row, which see those before through the cache, and are added to it.
+  /// The same for new positions of one row, which see those before through the cache, and are added to it. On a device
+  /// that records, the cache's rows are found by the pass's positions: `fed` is that of the first time.
   void feed(const Pass& pass, const Tensor& h, const KeyValueCache& cache, Saved& saved, Scratch& scratch,
             const Tensor& out) const;
 

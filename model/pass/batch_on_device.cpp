@@ -45,7 +45,9 @@ Pass BatchOnDevice::load_more(int count, std::int32_t fed, Profile* profile) {
   std::iota(layout_.position.begin(), layout_.position.end(), fed);
   layout_.first_key.assign(size, 0);
   layout_.real.assign(size, 1);
-  return loaded(Mode::eval, profile);
+  Pass pass = loaded(Mode::eval, profile);
+  pass.has_router_sums = false;
+  return pass;
 }
 
 Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
@@ -63,10 +65,10 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
           .routing = routing_,
           .position = upload(device_, layout_.position, position_, Type::i32),
           .first_key = first_key_.tensor(),
-          .is_causal = std::ranges::all_of(layout_.first_key, [](std::int32_t key) { return key == 0; }),
           .real = upload(device_, layout_.real, real_, Type::u8),
           .routed = upload(device_, routing_.routed, routed_, Type::u8),
           .group_weight = upload(device_, routing_.group_weight, group_weight_, Type::f64),
+          .has_router_sums = true,
           .cosine = rope_.cosine(),
           .sine = rope_.sine(),
           .dropout = {},

@@ -28,7 +28,8 @@ class BatchOnDevice {
   /// Of a batch. Throws std::out_of_range for a negative position.
   Pass load(const TokenBatch& batch, Mode mode, Profile* profile);
   Pass load(BatchLayout layout, Mode mode, Profile* profile);
-  /// Of `count` positions behind `fed` others of one row, none of which is padding.
+  /// Of `count` positions behind `fed` others of one row, none of which is padding; nobody asks for losses. Of as many
+  /// as before, it is the same pass but for what lies in memory.
   Pass load_more(int count, std::int32_t fed, Profile* profile);
 
   const BatchLayout& layout() const { return layout_; }

@@ -1,7 +1,7 @@
 #include "model/transformer/generator.h"
 
 #include <algorithm>
-#include <cmath>
+#include <bit>
 #include <stdexcept>
 #include <string>
 
@@ -13,6 +13,24 @@
 #include "model/transformer/sampling.h"
 
 namespace millrace {
+namespace {
+
+/// Whether all numbers are finite: in blocks without a branch, which a compiler makes vectors of.
+bool are_finite(const std::vector<float>& numbers) {
+  constexpr std::size_t kBlock = 1024;
+  for (std::size_t begin = 0; begin < numbers.size(); begin += kBlock) {
+    const std::size_t end = std::min(begin + kBlock, numbers.size());
+    std::uint32_t others = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto exponent = std::bit_cast<std::uint32_t>(numbers[i]) & 0x7f800000U;
+      others |= exponent == 0x7f800000U ? 1U : 0U;
+    }
+    if (others != 0) return false;
+  }
+  return true;
+}
+
+}  // namespace
 
 struct Generator::Impl {
   Impl(Device& computing, const ModelConfig& model, const Parameters& parameters, int most)
@@ -34,10 +52,7 @@ struct Generator::Impl {
     const Index width = Index{config.num_attention_heads} * config.head_dim;
     for (int layer = 0; layer < config.num_hidden_layers; ++layer) {
       blocks.emplace_back(config, parameters, layer);
-      for (auto* memory : {&keys, &values}) {
-        memory->emplace_back(computing);
-        memory->back().shaped(context, width, device.low());
-      }
+      caches.emplace_back(computing).shaped(context, 2 * width, device.low());
     }
   }
 
@@ -49,20 +64,36 @@ struct Generator::Impl {
                               " tokens");
     }
     const Pass pass = batch.load_more(static_cast<int>(count), static_cast<std::int32_t>(fed), nullptr);
-    const Tensor stream = h.shaped(count, config.hidden_size, device.real());
-    embedding.forward(pass, tokens.data(), looked_up, stream);
-    for (std::size_t i = 0; i < blocks.size(); ++i)
-      blocks[i].feed(pass, stream, {keys[i].tensor(), values[i].tensor(), fed}, saved, scratch, stream);
+    embedding.load(device, tokens.data(), count, looked_up);
+    if (count > 1) {
+      recording.reset();  // Its memory may be another's by then.
+      is_shaped = false;
+      compute(pass);
+    } else if (!is_shaped) {
+      compute(pass);
+      is_shaped = true;
+    } else {
+      if (!recording) recording = device.record([this, pass] { compute(pass); });
+      recording->play();
+    }
     fed += count;
+    logits.resize(static_cast<std::size_t>(config.vocab_size));
+    device.to_host(logits.data(), there.tensor().data, logits.size() * sizeof(float));
+    if (!are_finite(logits))
+      throw std::domain_error("the model's logits are not finite after " + std::to_string(fed) + " tokens");
+  }
+
+  /// The last position's logits, of the tokens that were loaded. For one token it is always the same work.
+  void compute(const Pass& pass) {
+    const Index count = pass.positions();
+    const Tensor stream = h.shaped(count, config.hidden_size, device.real());
+    embedding.forward(device, looked_up, stream);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      blocks[i].feed(pass, stream, {caches[i].tensor(), fed}, saved, scratch, stream);
     const Tensor last = stream.row_range(count - 1, 1);
     const Tensor normed = x.shaped(1, config.hidden_size, device.low());
     final_norm.forward(pass, last, normed, inverse.shaped(1, 1, device.real()));
-    const Tensor scores = there.shaped(1, config.vocab_size, device.real());
-    head.logits(device, normed, scores);
-    logits.resize(static_cast<std::size_t>(config.vocab_size));
-    device.to_host(logits.data(), scores.data, logits.size() * sizeof(float));
-    if (!std::ranges::all_of(logits, [](float number) { return std::isfinite(number); }))
-      throw std::domain_error("the model's logits are not finite after " + std::to_string(fed) + " tokens");
+    head.logits(device, normed, there.shaped(1, config.vocab_size, device.real()));
   }
 
   Device& device;
@@ -74,13 +105,15 @@ struct Generator::Impl {
   Head head;
   BatchOnDevice batch;
 
-  std::vector<Buffer> keys, values;  ///< (context, A) low, a layer each
+  std::vector<Buffer> caches;  ///< KeyValueCache's rows, a layer each.
   Index fed = 0;
   Embedding::Saved looked_up;
   Block::Saved saved;
   Scratch scratch;
   Buffer h, x, inverse, there;
   std::vector<float> logits;
+  bool is_shaped = false;                ///< All memory that a single token takes is there.
+  std::unique_ptr<Recording> recording;  ///< Of a single token's work. Behind the memory that it uses.
 };
 
 Generator::Generator(Device& device, const ModelConfig& config, const Parameters& parameters, int context)

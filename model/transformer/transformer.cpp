@@ -151,6 +151,8 @@ struct Transformer::Impl {
   bool is_settled =
       true;           ///< Whether the device has told all of the passes that were begun, those that failed among them.
   Block::Saved last;  ///< Of the layer that was last run, if layers are run again.
+  /// The pass whose last layer that is, if nothing was run since: that layer need not be run again.
+  const Activations::Impl* is_last_of = nullptr;
   Scratch scratch;
   Buffer a;                           ///< (N, H) low: the last norm
   Buffer inverse;                     ///< (1, N): of it
@@ -172,6 +174,7 @@ Head::PerPosition room_for(TokenScores* scores, Index positions) {
 
 Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input, Mode mode, Keep what,
                                   Activations::Impl& kept, const RoutingObserver& tell_to) {
+  is_last_of = nullptr;
   Pass& loaded = kept.pass.emplace(kept.batch.load(tokens, mode, profile));
   loaded.exchange = exchange;
   const Pass& pass = loaded;
@@ -182,7 +185,8 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
   };
   Tensor h = shaped(0);
   if (embedding) {
-    embedding->forward(pass, tokens.tokens, kept.tokens, h);
+    embedding->load(pass.device, tokens.tokens, h.rows, kept.tokens);
+    embedding->forward(pass.device, kept.tokens, h);
     drop(pass, ParameterSpec::kEmbedding, DropoutPlace::input, h);
   } else {
     device.run(CopyRows{input, h}, h.rows);
@@ -200,6 +204,7 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
     blocks[i].experts()->router().begin_reading(pass, saved.experts.routing, counts);
     if (tell_to) tell(tell_to, i, saved.experts.routing, counts);
   }
+  if (what == Keep::inputs) is_last_of = &kept;
   return h;
 }
 
@@ -332,7 +337,8 @@ Tensor Transformer::Impl::backward(const Tensor& d_output, double scale, Activat
     Block::Saved& saved = saved_of(kept, i, keep);
     const Tensor h = kept.stream[i].tensor();
     // What it makes again takes the place of the next layer's input, which is no longer needed.
-    if (keep == Keep::inputs) blocks[i].forward(pass, h, saved, scratch, kept.stream[i + 1].tensor());
+    if (keep == Keep::inputs && std::exchange(is_last_of, nullptr) != &kept)
+      blocks[i].forward(pass, h, saved, scratch, kept.stream[i + 1].tensor());
     blocks[i].backward(pass, h, saved, scratch, gradient);
     tell(layers.first + static_cast<int>(i));
   }

@@ -168,8 +168,11 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
   Verdict told;
   double worst = 0;
   bool same = true;
-  for (const Sides& sides : all) {
+  for (std::size_t i = 0; i < 2 * all.size(); ++i) {
+    const Sides& sides = all[i / 2];
     AttentionCase expected(sides.rows, sides.heads, sides.width, sides.length, 0, Type::bf16);
+    const bool is_one_segment = i % 2 == 1;
+    if (is_one_segment) expected.see_all();
     // The model's queries give scores of this size.
     expected.q.fill(1, 2 / std::sqrt(static_cast<double>(sides.width)));
     AttentionGradients expected_gradients(expected);
@@ -206,16 +209,16 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
     processor.attend_backward(expected_gradients.call);
     const std::array<const TypedNumbers*, 4> ours{&expected.out, &expected_gradients.dq, &expected_gradients.dk,
                                                   &expected_gradients.dv};
-    std::string line =
-        fmt::format("{} rows, {} heads of {}, length {}: apart", sides.rows, sides.heads, sides.width, sides.length);
+    std::string line = fmt::format("{} rows, {} heads of {}, length {}, {}: apart", sides.rows, sides.heads,
+                                   sides.width, sides.length, is_one_segment ? "of one segment" : "of segments");
     for (std::size_t which = 0; which < ours.size(); ++which) {
       const Tensor t = ours[which]->tensor();
       double apart = 0;
       double norm = 0;
-      for (Index i = 0; i < t.rows; ++i) {
+      for (Index at = 0; at < t.rows; ++at) {
         for (Index j = 0; j < t.columns; ++j) {
-          const double a = ours[which]->get(i, j);
-          apart += std::pow(number_in(once[which], Type::bf16, i * t.stride + j) - a, 2);
+          const double a = ours[which]->get(at, j);
+          apart += std::pow(number_in(once[which], Type::bf16, at * t.stride + j) - a, 2);
           norm += a * a;
         }
       }

@@ -56,6 +56,7 @@ struct TrainingCase {
   /// As OpenMoE's rows are on average: 67 % real, 30 % with loss. Else all are real, and all have a loss.
   bool is_padded = false;
   bool recompute = false;
+  bool deterministic = true;
 };
 /// Tokens a second of training steps, the share of the device's own rate of products, and milliseconds a part. Skips
 /// where memory is short.

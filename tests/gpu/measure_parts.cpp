@@ -135,7 +135,7 @@ Verdict measure_memory(const CheckSetup& setup) {
 }
 
 Verdict measure_training(const CheckSetup& setup, const TrainingCase& training) {
-  const std::unique_ptr<Device> device = setup.open({Precision::bf16});
+  const std::unique_ptr<Device> device = setup.open({Precision::bf16, training.deterministic});
   const ModelConfig config = model_of(training.preset);
   const auto parameters = static_cast<std::uint64_t>(parameter_count(config));
   const std::uint64_t bytes =
@@ -190,12 +190,24 @@ Verdict measure_generation(const CheckSetup& setup, const char* preset) {
   const ModelConfig config = model_of(preset);
   const auto all = static_cast<std::uint64_t>(parameter_count(config)) * sizeof(Bf16);
   if (const auto too_little = shortage(*device, all + (std::uint64_t{1} << 30U))) return *too_little;
-  // Matrices in the type that products read alone, as checkpoints are opened.
-  std::vector<Buffer> memory;
+  // Matrices in the type that products read alone, one behind another, as checkpoints are opened.
+  const auto type_of = [](const ParameterSpec& spec) {
+    return has_image(spec) || is_looked_up(spec) ? Type::bf16 : Type::f32;
+  };
+  const auto bytes_of_one = [&](const ParameterSpec& spec) {
+    return (static_cast<std::size_t>(spec.size()) * bytes_of(type_of(spec)) + 255) / 256 * 256;
+  };
+  const std::vector<ParameterSpec> specs = parameter_specs(config);
+  std::size_t bytes = 0;
+  for (const ParameterSpec& spec : specs) bytes += bytes_of_one(spec);
+  Buffer memory(*device);
+  memory.shaped(1, static_cast<Index>(bytes), Type::u8);
+  std::size_t filled = 0;
   Parameters weights;
-  for (const ParameterSpec& spec : parameter_specs(config)) {
-    const Type type = has_image(spec) || is_looked_up(spec) ? Type::bf16 : Type::f32;
-    const Tensor tensor = parameter_tensor(spec, memory.emplace_back(*device).shaped(1, spec.size(), type).data, type);
+  for (const ParameterSpec& spec : specs) {
+    const Type type = type_of(spec);
+    const Tensor tensor = parameter_tensor(spec, static_cast<std::byte*>(memory.tensor().data) + filled, type);
+    filled += bytes_of_one(spec);
     fill(*device, spec, tensor);
     weights.all.push_back({spec, has_image(spec) ? Tensor{} : tensor, {}, has_image(spec) ? tensor : Tensor{}});
   }

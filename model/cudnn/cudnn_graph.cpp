@@ -1,8 +1,8 @@
-#include "model/cuda/cudnn_graph.h"
+#include "model/cudnn/cudnn_graph.h"
 
 #include <array>
 
-#include "model/cuda/nvrtc.h"
+#include "model/cudnn/nvrtc.h"
 
 namespace millrace {
 namespace {

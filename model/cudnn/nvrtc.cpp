@@ -1,4 +1,4 @@
-#include "model/cuda/nvrtc.h"
+#include "model/cudnn/nvrtc.h"
 
 #include <string>
 

@@ -1,4 +1,4 @@
-#include "model/cuda/cuda_attention.h"
+#include "model/cudnn/cudnn_attention.h"
 
 #include <cstdint>
 #include <string>
@@ -22,7 +22,7 @@ void demand(cudnnStatus_t status, const char* what) {
 
 }  // namespace
 
-CudaAttention::CudaAttention(Device& device, cudaStream_t stream, bool deterministic)
+CudnnAttention::CudnnAttention(Device& device, cudaStream_t stream, bool deterministic)
     : device_(device),
       deterministic_(deterministic),
       workspace_(device),
@@ -36,12 +36,12 @@ CudaAttention::CudaAttention(Device& device, cudaStream_t stream, bool determini
   demand(cudnnSetStream(handle, stream), "take the stream");
 }
 
-bool CudaAttention::is_for_cudnn(const AttentionForm& form, Index start) const {
+bool CudnnAttention::is_for_cudnn(const AttentionForm& form, Index start) const {
   return device_.low() == Type::bf16 && start == 0 && form.length >= kLeastLength && millrace::is_for_cudnn(form);
 }
 
 /// first_key as cuDNN's graphs want it: softmax over nothing is not a number.
-void* CudaAttention::seen(const AttentionCall& call) {
+void* CudnnAttention::seen(const AttentionCall& call) {
   const Tensor to = first_key_.shaped(1, call.q.rows, Type::i32);
   device_.run(SeeItself{static_cast<const std::int32_t*>(call.first_key.data), static_cast<std::int32_t*>(to.data),
                         call.q.rows / call.rows},
@@ -49,11 +49,11 @@ void* CudaAttention::seen(const AttentionCall& call) {
   return to.data;
 }
 
-void* CudaAttention::workspace(const CudnnPlan& plan) {
+void* CudnnAttention::workspace(const CudnnPlan& plan) {
   return workspace_.shaped(1, static_cast<Index>(plan.workspace_bytes()), Type::u8).data;
 }
 
-void CudaAttention::attend(const AttentionCall& call) {
+void CudnnAttention::attend(const AttentionCall& call) {
   const AttentionForm form = form_of(call);
   if (!is_for_cudnn(form, call.start)) return by_kernels_.attend(call);
   auto found = forward_.find(form);
@@ -67,12 +67,12 @@ void CudaAttention::attend(const AttentionCall& call) {
                 {graph.k, call.k.data},
                 {graph.v, call.v.data},
                 {graph.out, call.out.data},
-                {graph.log_sum, call.log_sum.data}};
-  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(call));
+                {graph.log_sum, call.log_sum.data},
+                {graph.first_key, seen(call)}};
   plan.run(handle_.get(), memory, workspace(plan));
 }
 
-void CudaAttention::attend_backward(const AttentionGradient& call) {
+void CudnnAttention::attend_backward(const AttentionGradient& call) {
   const AttentionForm form = form_of(call);
   const AttentionCall& forward = call.forward;
   if (!is_for_cudnn(form, forward.start)) return by_kernels_.attend_backward(call);
@@ -93,7 +93,7 @@ void CudaAttention::attend_backward(const AttentionGradient& call) {
                 {graph.dk, call.dk.data},
                 {graph.dv, call.dv.data},
                 {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}};
-  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(forward));
+  memory.emplace_back(graph.first_key, seen(forward));
   if (graph.dq_sums != 0) {
     const Tensor sums = dq_sums_.shaped(forward.q.rows, forward.q.columns, Type::f32);
     device_.clear(sums.data, static_cast<std::size_t>(sums.size()) * sizeof(float));
@@ -102,13 +102,9 @@ void CudaAttention::attend_backward(const AttentionGradient& call) {
   plan.run(handle_.get(), memory, workspace(plan));
 }
 
-std::string CudaAttention::fault_of_attend_backward(Index rows, Index length, Index heads, Index width) const {
-  AttentionForm form = packed_form(rows, length, heads, width);
-  if (!is_for_cudnn(form, 0)) return {};
-  const std::string fault = fault_of_gradient(form, deterministic_, handle_.get());
-  if (!fault.empty()) return fault;
-  form.is_causal = true;
-  return fault_of_gradient(form, deterministic_, handle_.get());
+std::string CudnnAttention::fault_of_attend_backward(Index rows, Index length, Index heads, Index width) const {
+  const AttentionForm form = packed_form(rows, length, heads, width);
+  return is_for_cudnn(form, 0) ? fault_of_gradient(form, deterministic_, handle_.get()) : "";
 }
 
 }  // namespace millrace

@@ -7,7 +7,7 @@
 #include <cuda_runtime_api.h>
 #include <cudnn.h>
 
-#include "model/cuda/attention_graph.h"
+#include "model/cudnn/attention_graph.h"
 #include "model/device/buffer.h"
 #include "model/device/kernel_attention.h"
 
@@ -15,10 +15,10 @@ namespace millrace {
 
 /// Attention on a card: cuDNN's for bf16 without a cache and heads that it takes, else by kernels. Plans are made for
 /// the sizes that come, and kept. The same bits each time on one card with one cuDNN, if it is deterministic.
-class CudaAttention {
+class CudnnAttention {
  public:
   /// Works in `device`, whose stream it is.
-  CudaAttention(Device& device, cudaStream_t stream, bool deterministic);
+  CudnnAttention(Device& device, cudaStream_t stream, bool deterministic);
 
   /// Throws CudnnError where cuDNN has no plan for the card.
   void attend(const AttentionCall& call);
