@@ -151,7 +151,8 @@ struct Transformer::Impl {
   bool is_settled =
       true;           ///< Whether the device has told all of the passes that were begun, those that failed among them.
   Block::Saved last;  ///< Of the layer that was last run, if layers are run again.
-  /// The pass whose last layer that is, if nothing was run since: that layer need not be run again.
+  /// The pass whose last layer that is, if nothing was run since: that layer need not be run again. Behind the model's
+  /// last layer, backward follows at once.
   const Activations::Impl* is_last_of = nullptr;
   Scratch scratch;
   Buffer a;                           ///< (N, H) low: the last norm
@@ -204,7 +205,7 @@ Tensor Transformer::Impl::forward(const TokenBatch& tokens, const Tensor& input,
     blocks[i].experts()->router().begin_reading(pass, saved.experts.routing, counts);
     if (tell_to) tell(tell_to, i, saved.experts.routing, counts);
   }
-  if (what == Keep::inputs) is_last_of = &kept;
+  if (what == Keep::inputs && head) is_last_of = &kept;
   return h;
 }
 

@@ -195,28 +195,36 @@ class Planner {
   int micro_batches() const { return train_.batch_rows / train_.micro_rows / grid_.replicas(); }
 
   void plan_experts() {
-    ExchangePlan& experts = exchanges_[kExperts];
     const double others = grid_.expert - 1;
     const double to_each =
         slots_of_full_expert(model_, train_, Index{train_.micro_rows} * length_) * model_.num_experts / grid_.expert;
-    const double bytes =
-        expert_bytes(model_, train_, grid_.expert, {.sent = to_each * others, .taken = to_each * others}) / others;
-    // Counts, slots and results forward, with dropout the pairs, and two trips backward.
-    const double messages = (model_.dropout_rate > 0 ? 4 : 3) * (train_.recompute ? 2 : 1) + 2;
     for (std::size_t stage = 0; stage < stages_.size(); ++stage) {
-      double times = 0;
-      for (int layer = stages_[stage].first; layer < stages_[stage].end; ++layer)
-        times += model_.is_moe_layer(layer) ? micro_batches() : 0;
-      for (int data = 0; data < grid_.data; ++data) {
-        std::vector<int> ranks;
-        for (int expert = 0; expert < grid_.expert; ++expert)
-          ranks.push_back(
-              grid_.rank({.data = data, .expert = expert, .tensor = 0, .pipeline = static_cast<int>(stage)}));
-        const Machines machines(cluster_, ranks);
-        for (std::size_t i = 0; i < ranks.size(); ++i) send_to_others(machines, i, times * bytes, experts);
-        takes(experts, ranks, times * all_to_all(cluster_, ranks, bytes, sharing_, messages).seconds());
+      for (int layer = stages_[stage].first; layer < stages_[stage].end; ++layer) {
+        if (!model_.is_moe_layer(layer)) continue;
+        const int passes = forward_passes(model_, train_, layer);
+        const ExpertSlots slots{.sent = to_each * others, .taken = to_each * others};
+        const double bytes = expert_bytes(model_, train_, grid_.expert, slots, passes) / others;
+        // Counts, slots and results forward, with dropout the pairs, and two trips backward.
+        const double messages = (model_.dropout_rate > 0 ? 4 : 3) * passes + 2;
+        for (int data = 0; data < grid_.data; ++data)
+          plan_experts_of(expert_group(data, static_cast<int>(stage)), bytes, messages);
       }
     }
+  }
+
+  std::vector<int> expert_group(int data, int stage) const {
+    std::vector<int> ranks;
+    for (int expert = 0; expert < grid_.expert; ++expert)
+      ranks.push_back(grid_.rank({.data = data, .expert = expert, .tensor = 0, .pipeline = stage}));
+    return ranks;
+  }
+
+  /// What a group's ranks send each other for a layer, each so many bytes to each in a micro-batch.
+  void plan_experts_of(const std::vector<int>& ranks, double bytes, double messages) {
+    ExchangePlan& experts = exchanges_[kExperts];
+    const Machines machines(cluster_, ranks);
+    for (std::size_t i = 0; i < ranks.size(); ++i) send_to_others(machines, i, micro_batches() * bytes, experts);
+    takes(experts, ranks, micro_batches() * all_to_all(cluster_, ranks, bytes, sharing_, messages).seconds());
   }
 
   void plan_stages() {

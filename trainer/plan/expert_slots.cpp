@@ -38,14 +38,19 @@ double slots_of_full_expert(const ModelConfig& model, const TrainConfig& train, 
   return slots_for(train, std::min(fair, static_cast<double>(groups * capacity.places())));
 }
 
-double expert_bytes(const ModelConfig& model, const TrainConfig& train, int members, const ExpertSlots& slots) {
+int forward_passes(const ModelConfig& model, const TrainConfig& train, int layer) {
+  return train.recompute && layer + 1 < model.num_hidden_layers ? 2 : 1;
+}
+
+double expert_bytes(const ModelConfig& model, const TrainConfig& train, int members, const ExpertSlots& slots,
+                    int forward_passes) {
   const double hidden = model.hidden_size;
   const double low = train.precision == "bf16" ? sizeof(Bf16) : sizeof(float);
   const double told = (model.num_experts + 2.0) * sizeof(std::int64_t) * (members - 1);
   const double dropped = model.dropout_rate > 0 ? sizeof(std::int32_t) * slots.sent : 0;
   const double forward = told + dropped + hidden * low * (slots.sent + slots.taken);
   const double backward = hidden * (low * slots.sent + sizeof(float) * slots.taken);
-  return forward * (train.recompute ? 2 : 1) + backward;
+  return forward * forward_passes + backward;
 }
 
 }  // namespace millrace

@@ -33,7 +33,11 @@ struct ExpertSlots {
 ///              it sends, H numbers each, and what its experts made of those it took, both as products read them (bf16:
 ///              2 bytes); with dropout inside experts 4 bytes for each slot that it sends
 ///   backward   the gradient of what it was given, as products read it, and that of tokens, in f32
-/// `recompute` makes the forward pass twice.
-double expert_bytes(const ModelConfig& model, const TrainConfig& train, int members, const ExpertSlots& slots);
+/// and the forward pass so often.
+double expert_bytes(const ModelConfig& model, const TrainConfig& train, int members, const ExpertSlots& slots,
+                    int forward_passes);
+
+/// `recompute` runs each layer's forward pass twice, but the last one's once (model/transformer/transformer.cpp).
+int forward_passes(const ModelConfig& model, const TrainConfig& train, int layer);
 
 }  // namespace millrace

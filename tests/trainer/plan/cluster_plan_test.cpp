@@ -169,15 +169,19 @@ TEST_F(ClusterPlanTest, CountsWhatSharedExpertsSend) {
   const double hidden = model_.hidden_size;
   const double told = 3 * 8 * (model_.num_experts + 2.0);
   train_.precision = "f32";
-  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), told + hidden * 4 * (10 + 30) + hidden * 4 * (10 + 30));
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}, 1),
+                   told + hidden * 4 * (10 + 30) + hidden * 4 * (10 + 30));
   train_.precision = "bf16";
   const double forward = told + hidden * 2 * (10 + 30);
   const double backward = hidden * (2 * 10 + 4 * 30);
-  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), forward + backward);
-  train_.recompute = true;
-  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), 2 * forward + backward);
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}, 1), forward + backward);
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}, 2), 2 * forward + backward);
   model_.dropout_rate = 0.1;
-  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}), 2 * (forward + 4 * 10) + backward);
+  EXPECT_DOUBLE_EQ(expert_bytes(model_, train_, 4, {10, 30}, 2), 2 * (forward + 4 * 10) + backward);
+  for (const int layer : {0, model_.num_hidden_layers - 1}) EXPECT_EQ(forward_passes(model_, train_, layer), 1);
+  train_.recompute = true;
+  EXPECT_EQ(forward_passes(model_, train_, model_.num_hidden_layers - 2), 2);
+  EXPECT_EQ(forward_passes(model_, train_, model_.num_hidden_layers - 1), 1) << "it is still there";
   EXPECT_EQ(slots_for(train_, 33), 64);
   train_.precision = "f32";
   EXPECT_EQ(slots_for(train_, 33), 33);

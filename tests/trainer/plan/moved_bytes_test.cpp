@@ -211,7 +211,7 @@ TEST_P(SharedExpertsBytes, AreThoseOfThePlan) {
           here.sent += from[own][other];
           here.taken += from[other][own];
         }
-        planned += expert_bytes(model, train, members, here);
+        planned += expert_bytes(model, train, members, here, forward_passes(model, train, layer));
       }
       EXPECT_EQ(sent[own], planned) << members << " members, " << own;
     }
