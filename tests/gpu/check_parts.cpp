@@ -52,6 +52,49 @@ class Numbers {
   Tensor tensor_;
 };
 
+/// Three matrices of bf16 as windows on one.
+class Packed {
+ public:
+  Packed(Device& device, std::array<const TypedNumbers*, 3> from) : device_(device), from_(from), buffer_(device) {
+    const Tensor one = from[0]->tensor();
+    columns_ = one.columns;
+    all_ = buffer_.shaped(one.rows, 3 * columns_, Type::bf16);
+    std::vector<std::uint8_t> numbers(place(all_.size()));
+    for (std::size_t which = 0; which < from_.size(); ++which)
+      for_rows(which, [&](std::size_t packed, std::size_t apart, std::size_t count) {
+        std::memcpy(&numbers[packed], from_[which]->bytes().data() + apart, count);
+      });
+    device.to_device(all_.data, numbers.data(), numbers.size());
+  }
+  Tensor part(Index which) const { return all_.column_range(which * columns_, columns_); }
+  /// One of them, as it lies apart.
+  std::vector<std::uint8_t> bytes(std::size_t which) {
+    std::vector<std::uint8_t> numbers(place(all_.size()));
+    device_.to_host(numbers.data(), all_.data, numbers.size());
+    std::vector<std::uint8_t> alone(from_[which]->bytes().size());
+    for_rows(which, [&](std::size_t packed, std::size_t apart, std::size_t count) {
+      std::memcpy(&alone[apart], &numbers[packed], count);
+    });
+    return alone;
+  }
+
+ private:
+  static std::size_t place(Index number) { return static_cast<std::size_t>(number) * sizeof(Bf16); }
+  template <class Work>
+  void for_rows(std::size_t which, const Work& work) const {
+    const Tensor tensor = from_[which]->tensor();
+    for (Index row = 0; row < tensor.rows; ++row)
+      work(place(row * all_.stride + static_cast<Index>(which) * columns_), place(row * tensor.stride),
+           place(columns_));
+  }
+
+  Device& device_;
+  std::array<const TypedNumbers*, 3> from_;
+  Buffer buffer_;
+  Index columns_ = 0;
+  Tensor all_;
+};
+
 double number_in(const std::vector<std::uint8_t>& bytes, Type type, Index at) {
   const std::uint8_t* from = bytes.data() + static_cast<std::size_t>(at) * bytes_of(type);
   if (type == Type::bf16) {
@@ -87,7 +130,8 @@ Verdict check_kernels(const CheckSetup& setup, Precision precision) {
   for (const auto& [name, found] : device.results()) {
     result.lines.push_back(
         fmt::format("{:24} {:4} calls, apart {:.1e} of the largest, allowed {:.1e}, {} integers differ{}", name,
-                    found.calls, found.worst, found.worst_allowed, found.different, found.holds() ? "" : "   WRONG"));
+                    found.calls, found.worst, found.worst_allowed, found.different,
+                    found.holds() ? "" : fmt::format("   WRONG, in tensor {}", found.worst_member)));
     if (!found.holds()) wrong += " " + name;
   }
   const Verdict told = verdict(
@@ -160,22 +204,30 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
   struct Sides {
     Index rows, heads, width, length;
   };
-  constexpr std::array<Sides, 6> kOfACard{
-      {{2, 12, 64, 2048}, {1, 24, 128, 2048}, {4, 4, 32, 256}, {3, 4, 32, 200}, {2, 4, 64, 1000}, {2, 3, 16, 77}}};
+  constexpr std::array<Sides, 7> kOfACard{{{2, 12, 64, 2048},
+                                           {1, 24, 128, 2048},
+                                           {4, 4, 32, 256},
+                                           {3, 4, 32, 200},
+                                           {2, 4, 64, 1000},
+                                           {2, 3, 16, 77},
+                                           {3, 2, 16, 200}}};
   constexpr std::array<Sides, 2> kSmall{{{2, 3, 16, 100}, {2, 2, 32, 70}}};
   const std::span<const Sides> all = setup.is_card ? std::span<const Sides>(kOfACard) : std::span<const Sides>(kSmall);
   const std::unique_ptr<Device> device = setup.open({Precision::bf16, deterministic});
   Verdict told;
   double worst = 0;
   bool same = true;
-  for (std::size_t i = 0; i < 2 * all.size(); ++i) {
-    const Sides& sides = all[i / 2];
+  // Of segments or of one; matrices apart or, as in the model, windows on one, with gradients as small as the model's.
+  for (std::size_t i = 0; i < 4 * all.size(); ++i) {
+    const Sides& sides = all[i / 4];
     AttentionCase expected(sides.rows, sides.heads, sides.width, sides.length, 0, Type::bf16);
     const bool is_one_segment = i % 2 == 1;
+    const bool is_packed = i % 4 > 1;
     if (is_one_segment) expected.see_all();
     // The model's queries give scores of this size.
     expected.q.fill(1, 2 / std::sqrt(static_cast<double>(sides.width)));
     AttentionGradients expected_gradients(expected);
+    if (is_packed) expected_gradients.d_out.fill(50, 1e-5);
     // Where nothing is seen, cards see a query's own value, which the model makes zero.
     for (Index at = 0; at < expected.q.tensor().rows; ++at) {
       if (expected.first_key[static_cast<std::size_t>(at)] <= at % sides.length) continue;
@@ -189,16 +241,22 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
       Numbers log_sum(*device, expected.log_sum), d_out(*device, expected_gradients.d_out);
       Numbers dq(*device, expected_gradients.dq), dk(*device, expected_gradients.dk),
           dv(*device, expected_gradients.dv);
+      Packed inputs(*device, {&expected.q, &expected.k, &expected.v});
+      Packed gradients(*device, {&expected_gradients.dq, &expected_gradients.dk, &expected_gradients.dv});
       Buffer first(*device);
       AttentionCall call = expected.call;
-      call.q = q.tensor();
-      call.k = k.tensor();
-      call.v = v.tensor();
+      call.q = is_packed ? inputs.part(0) : q.tensor();
+      call.k = is_packed ? inputs.part(1) : k.tensor();
+      call.v = is_packed ? inputs.part(2) : v.tensor();
       call.out = out.tensor();
       call.log_sum = log_sum.tensor();
       call.first_key.data = first.shaped(1, q.tensor().rows, Type::i32).data;
       device->to_device(call.first_key.data, expected.first_key.data(), expected.first_key.size() * 4);
       device->attend(call);
+      if (is_packed) {
+        device->attend_backward({call, d_out.tensor(), gradients.part(0), gradients.part(1), gradients.part(2)});
+        return std::array{out.bytes(), gradients.bytes(0), gradients.bytes(1), gradients.bytes(2)};
+      }
       device->attend_backward({call, d_out.tensor(), dq.tensor(), dk.tensor(), dv.tensor()});
       return std::array{out.bytes(), dq.bytes(), dk.bytes(), dv.bytes()};
     };
@@ -209,8 +267,9 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
     processor.attend_backward(expected_gradients.call);
     const std::array<const TypedNumbers*, 4> ours{&expected.out, &expected_gradients.dq, &expected_gradients.dk,
                                                   &expected_gradients.dv};
-    std::string line = fmt::format("{} rows, {} heads of {}, length {}, {}: apart", sides.rows, sides.heads,
-                                   sides.width, sides.length, is_one_segment ? "of one segment" : "of segments");
+    std::string line =
+        fmt::format("{} rows, {} heads of {}, length {}, {}{}: apart", sides.rows, sides.heads, sides.width,
+                    sides.length, is_one_segment ? "of one segment" : "of segments", is_packed ? ", packed" : "");
     for (std::size_t which = 0; which < ours.size(); ++which) {
       const Tensor t = ours[which]->tensor();
       double apart = 0;
@@ -222,7 +281,7 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
           norm += a * a;
         }
       }
-      const double relative = std::sqrt(apart / norm);
+      const double relative = apart == 0 ? 0 : std::sqrt(apart / norm);
       worst = std::max(worst, std::isfinite(relative) ? relative : 1e9);
       line += fmt::format(" {} {:.1e}", std::array{"out", "dq", "dk", "dv"}[which], relative);
     }

@@ -25,9 +25,10 @@ namespace millrace::test {
 /// How far the results of one kind of work were apart.
 struct MirrorResult {
   std::size_t calls = 0;
-  double worst = 0;           ///< Of floating-point numbers: the difference beside the largest number of the tensor.
-  double worst_allowed = 0;   ///< Of the type in which the worst was seen.
-  std::size_t different = 0;  ///< Integers that differ.
+  double worst = 0;              ///< Of floating-point numbers: the difference beside the largest number of the tensor.
+  double worst_allowed = 0;      ///< Of the type in which the worst was seen.
+  std::size_t different = 0;     ///< Integers that differ.
+  std::size_t worst_member = 0;  ///< Of the kernel or call, from 0.
 
   bool holds() const { return worst <= worst_allowed && different == 0; }
 };
@@ -153,30 +154,40 @@ class MirrorDevice : public Device {
     MirrorResult& result = results_[name];
     ++result.calls;
     // Two members may be parts of one block: each is read once.
-    std::map<const void*, std::vector<std::byte>> copies;
+    Copies copies;
     for (const auto& block : used) {
       std::vector<std::byte>& copy = copies[block->first];
       copy.resize(block->second.bytes);
       checked_.to_host(copy.data(), block->second.checked, copy.size());
     }
     Work ours = work;
+    std::size_t number = 0;
     for_each_leaf<Tensor>(ours, [&](auto& member) {
-      using Member = std::remove_cvref_t<decltype(member)>;
-      if constexpr (std::is_same_v<Member, Tensor>) {
-        if (!member || is_undefined(ours, member)) return;
-        const auto block = block_of(member.data);
-        Tensor copy = member;
-        copy.data = copies[block->first].data() + (static_cast<std::byte*>(member.data) - block->first);
-        compare_tensors(member, copy, result);
-      } else if constexpr (std::is_pointer_v<Member>) {
-        if (member == nullptr) return;
-        const auto block = block_of(member);
-        const auto offset = static_cast<const std::byte*>(static_cast<const void*>(member)) - block->first;
-        compare_rest<std::remove_cv_t<std::remove_pointer_t<Member>>>(
-            block->first + offset, copies[block->first].data() + offset,
-            block->second.bytes - static_cast<std::size_t>(offset), result);
-      }
+      const double before = result.worst;
+      compare_member(ours, member, copies, result);
+      if (result.worst != before) result.worst_member = number;
+      ++number;
     });
+  }
+
+  using Copies = std::map<const void*, std::vector<std::byte>>;
+
+  template <class Work, class Member>
+  void compare_member(const Work& ours, const Member& member, Copies& copies, MirrorResult& result) const {
+    if constexpr (std::is_same_v<Member, Tensor>) {
+      if (!member || is_undefined(ours, member)) return;
+      const auto block = block_of(member.data);
+      Tensor copy = member;
+      copy.data = copies[block->first].data() + (static_cast<std::byte*>(member.data) - block->first);
+      compare_tensors(member, copy, result);
+    } else if constexpr (std::is_pointer_v<Member>) {
+      if (member == nullptr) return;
+      const auto block = block_of(member);
+      const auto offset = static_cast<const std::byte*>(static_cast<const void*>(member)) - block->first;
+      compare_rest<std::remove_cv_t<std::remove_pointer_t<Member>>>(
+          block->first + offset, copies[block->first].data() + offset,
+          block->second.bytes - static_cast<std::size_t>(offset), result);
+    }
   }
 
   /// Whether it is what a kernel leaves undefined.
