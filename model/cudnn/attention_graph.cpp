@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
 
 namespace millrace {
 namespace {
@@ -27,7 +28,9 @@ class Parts {
   GraphTensor log_sum() {
     return graph_.memory(of_queries(), {form_.length, form_.rows * form_.length, 1, 1}, CUDNN_DATA_FLOAT);
   }
-  GraphTensor first_key() {
+  /// None where rows are one segment.
+  std::optional<GraphTensor> first_key() {
+    if (form_.is_causal) return std::nullopt;
     return graph_.memory({form_.rows, 1, form_.length, 1}, {form_.length, form_.length, 1, 1}, CUDNN_DATA_INT32);
   }
   Extents of_queries() const { return {form_.rows, form_.heads, form_.length, 1}; }
@@ -40,6 +43,7 @@ class Parts {
     const std::int64_t t = form_.length;
     return graph_.between(of_pairs(), {form_.heads * t * t, t * t, 1, t}, CUDNN_DATA_BFLOAT16);
   }
+  /// transposed_window()'s tensor the other way round. Its strides are those of the memory that it stands for.
   GraphTensor turned_back(std::int64_t stride) {
     return graph_.between({form_.rows, form_.heads, form_.length, form_.width}, strides(stride), CUDNN_DATA_BFLOAT16);
   }
@@ -56,12 +60,13 @@ class Parts {
   }
 
   /// Scores outside of what a query sees become minus infinity.
-  GraphTensor masked(const GraphTensor& scores, const GraphTensor& first) {
+  GraphTensor masked(const GraphTensor& scores, const std::optional<GraphTensor>& first) {
     const GraphTensor query = graph_.index(scores, 2, CUDNN_DATA_FLOAT);
     const GraphTensor key = graph_.index(scores, 3, CUDNN_DATA_FLOAT);
     const GraphTensor causal = graph_.select(scores, graph_.number(kNever), graph_.at_least(query, key));
+    if (!first) return causal;
     const GraphTensor again = graph_.index(causal, 3, CUDNN_DATA_INT32);
-    return graph_.select(causal, graph_.number(kNever), graph_.at_least(again, first));
+    return graph_.select(causal, graph_.number(kNever), graph_.at_least(again, *first));
   }
 
  private:
@@ -88,6 +93,7 @@ AttentionForm form_of(const AttentionCall& call) {
   form.k_stride = call.k.stride;
   form.v_stride = call.v.stride;
   form.out_stride = call.out.stride;
+  form.is_causal = call.is_causal;
   return form;
 }
 
@@ -128,7 +134,7 @@ AttentionGraph attention_forward(const AttentionForm& form) {
   const GraphTensor k = parts.transposed_window(form.k_stride);
   const GraphTensor v = parts.window(form.v_stride);
   const GraphTensor out = parts.window(form.out_stride);
-  const GraphTensor first = parts.first_key();
+  const std::optional<GraphTensor> first = parts.first_key();
   const GraphTensor log_sum = parts.log_sum();
   const GraphTensor scores = parts.number_a_pair();
   graph.product(q, k, scores);
@@ -149,7 +155,7 @@ AttentionGraph attention_forward(const AttentionForm& form) {
   made.v = v.id;
   made.out = out.id;
   made.log_sum = log_sum.id;
-  made.first_key = first.id;
+  if (first) made.first_key = first->id;
   return made;
 }
 
@@ -165,7 +171,7 @@ AttentionGraph attention_backward(const AttentionForm& form, bool deterministic)
   const GraphTensor dq = parts.window(form.dq_stride);
   const GraphTensor dk = parts.window(form.dk_stride);
   const GraphTensor dv = parts.window(form.dv_stride);
-  const GraphTensor first = parts.first_key();
+  const std::optional<GraphTensor> first = parts.first_key();
   const GraphTensor log_sum = parts.log_sum();
   // The sum over d of d_out out, of each query.
   const GraphTensor along_each = parts.number_each();
@@ -191,7 +197,7 @@ AttentionGraph attention_backward(const AttentionForm& form, bool deterministic)
   const GraphTensor d_scores_by_key = parts.turned_pair();
   graph.reshape(d_scores, d_scores_by_key);
   graph.product(d_scores_by_key, q, dk);
-  const GraphTensor keys = parts.turned_back(form.heads * form.width);
+  const GraphTensor keys = parts.turned_back(form.k_stride);
   graph.reshape(k, keys);
   if (deterministic) {
     graph.product(d_scores, keys, dq);
@@ -206,7 +212,7 @@ AttentionGraph attention_backward(const AttentionForm& form, bool deterministic)
   made.v = v.id;
   made.out = out.id;
   made.log_sum = log_sum.id;
-  made.first_key = first.id;
+  if (first) made.first_key = first->id;
   made.d_out = d_out.id;
   made.dq = dq.id;
   made.dk = dk.id;

@@ -16,6 +16,7 @@ struct AttentionForm {
   std::int64_t q_stride = 0, k_stride = 0, v_stride = 0;    ///< Numbers from one position to the next.
   std::int64_t out_stride = 0;                              ///< Of out and d_out.
   std::int64_t d_out_stride = 0, dq_stride = 0, dk_stride = 0, dv_stride = 0;  ///< Of backward.
+  bool is_causal = false;                                                      ///< Rows of one segment.
 
   auto operator<=>(const AttentionForm&) const = default;
 };
@@ -31,10 +32,12 @@ std::string text_of(const AttentionForm& form);
 bool is_for_cudnn(const AttentionForm& form);
 
 /// A graph of attention, in bf16 with sums in f32, not scaled, causal and within segments: query i of a row sees keys
-/// first_key[i] .. i, at least itself.
+/// first_key[i] .. i, at least itself. Of rows of one segment it sees keys 0 .. i, and the graph has no first_key:
+/// cuDNN has kernels for that alone, which skip the half that is not seen.
 struct AttentionGraph {
   CudnnGraph graph;
-  std::int64_t q, k, v, out, log_sum, first_key;  ///< Ids of memory.
+  std::int64_t q, k, v, out, log_sum;  ///< Ids of memory.
+  std::int64_t first_key = 0;          ///< 0: none.
   std::int64_t d_out = 0, dq = 0, dk = 0, dv = 0;
   std::int64_t along = 0;    ///< Backward's: (rows, heads, T) f32, for its own use.
   std::int64_t dq_sums = 0;  ///< (rows, T, heads, D) f32: sums by atomic additions, which begin at zero; 0: none.

@@ -67,8 +67,8 @@ void CudnnAttention::attend(const AttentionCall& call) {
                 {graph.k, call.k.data},
                 {graph.v, call.v.data},
                 {graph.out, call.out.data},
-                {graph.log_sum, call.log_sum.data},
-                {graph.first_key, seen(call)}};
+                {graph.log_sum, call.log_sum.data}};
+  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(call));
   plan.run(handle_.get(), memory, workspace(plan));
 }
 
@@ -93,7 +93,7 @@ void CudnnAttention::attend_backward(const AttentionGradient& call) {
                 {graph.dk, call.dk.data},
                 {graph.dv, call.dv.data},
                 {graph.along, along_.shaped(forward.heads, forward.q.rows, Type::f32).data}};
-  memory.emplace_back(graph.first_key, seen(forward));
+  if (!form.is_causal) memory.emplace_back(graph.first_key, seen(forward));
   if (graph.dq_sums != 0) {
     const Tensor sums = dq_sums_.shaped(forward.q.rows, forward.q.columns, Type::f32);
     device_.clear(sums.data, static_cast<std::size_t>(sums.size()) * sizeof(float));
@@ -103,8 +103,12 @@ void CudnnAttention::attend_backward(const AttentionGradient& call) {
 }
 
 std::string CudnnAttention::fault_of_attend_backward(Index rows, Index length, Index heads, Index width) const {
-  const AttentionForm form = packed_form(rows, length, heads, width);
-  return is_for_cudnn(form, 0) ? fault_of_gradient(form, deterministic_, handle_.get()) : "";
+  AttentionForm form = packed_form(rows, length, heads, width);
+  if (!is_for_cudnn(form, 0)) return {};
+  const std::string fault = fault_of_gradient(form, deterministic_, handle_.get());
+  if (!fault.empty()) return fault;
+  form.is_causal = true;
+  return fault_of_gradient(form, deterministic_, handle_.get());
 }
 
 }  // namespace millrace

@@ -17,6 +17,8 @@ struct AttentionCall {
   Index heads = 0;
   Index start = 0;  ///< Keys that stand before the queries: a cache.
   Tensor q, k, v, out, log_sum, first_key;
+  /// All of first_key is 0: rows of one segment, for which there may be a faster way with the same meaning.
+  bool is_causal = false;
   /// (rows * Q): start + i of each query, in the device's memory, for work that is recorded; or null.
   const std::int32_t* position = nullptr;
 };

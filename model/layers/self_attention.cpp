@@ -40,6 +40,7 @@ AttentionCall SelfAttention::call(const Pass& pass, const Saved& saved) const {
   call.out = saved.context.tensor();
   call.log_sum = saved.log_sum.tensor();
   call.first_key = pass.first_key;
+  call.is_causal = pass.is_causal;
   return call;
 }
 

@@ -65,6 +65,7 @@ Pass BatchOnDevice::loaded(Mode mode, Profile* profile) {
           .routing = routing_,
           .position = upload(device_, layout_.position, position_, Type::i32),
           .first_key = first_key_.tensor(),
+          .is_causal = std::ranges::all_of(layout_.first_key, [](std::int32_t key) { return key == 0; }),
           .real = upload(device_, layout_.real, real_, Type::u8),
           .routed = upload(device_, routing_.routed, routed_, Type::u8),
           .group_weight = upload(device_, routing_.group_weight, group_weight_, Type::f64),

@@ -57,6 +57,7 @@ struct Pass {
   const RoutingPlan& routing;
   const std::int32_t* position = nullptr;
   Tensor first_key;                      ///< (1, N) i32
+  bool is_causal = false;                ///< All of it is 0.
   const std::uint8_t* real = nullptr;    ///< Null: nothing is padding.
   const std::uint8_t* routed = nullptr;  ///< RoutingPlan's.
   const double* group_weight = nullptr;  ///< Likewise.

@@ -226,7 +226,7 @@ Verdict check_attention(const CheckSetup& setup, bool deterministic) {
     if (is_one_segment) expected.see_all();
     // The model's queries give scores of this size.
     expected.q.fill(1, 2 / std::sqrt(static_cast<double>(sides.width)));
-    AttentionGradients expected_gradients(expected);
+    AttentionGradients expected_gradients(expected, 8);
     if (is_packed) expected_gradients.d_out.fill(50, 1e-5);
     // Where nothing is seen, cards see a query's own value, which the model makes zero.
     for (Index at = 0; at < expected.q.tensor().rows; ++at) {

@@ -35,9 +35,14 @@ CudnnCard card(const std::string& capability) {
 const AttentionForm kBase = packed_form(8, 2048, 12, 64);
 
 TEST(AttentionPlans, AreMadeForWhatModelsHave) {
-  for (const AttentionForm& one :
-       {packed_form(16, 2048, 12, 64), packed_form(8, 2048, 24, 128), packed_form(4, 256, 4, 32)}) {
-    SCOPED_TRACE(testing::Message() << one.heads << " heads of " << one.width);
+  std::vector<AttentionForm> forms{packed_form(16, 2048, 12, 64), packed_form(8, 2048, 24, 128),
+                                   packed_form(4, 256, 4, 32)};
+  for (std::size_t i = 0; i < 2; ++i) {
+    forms.push_back(forms[i]);
+    forms.back().is_causal = true;
+  }
+  for (const AttentionForm& one : forms) {
+    SCOPED_TRACE(testing::Message() << one.heads << " heads of " << one.width << ", causal " << one.is_causal);
     ASSERT_TRUE(is_for_cudnn(one));
     EXPECT_LT(CudnnPlan(attention_forward(one).graph, card("900"), "attention").workspace_bytes(),
               std::size_t{1} << 20U);
@@ -67,6 +72,18 @@ TEST(AttentionPlans, OfGradientsAreThereOrItIsSaidWhatElseIs) {
 TEST(AttentionPlans, ForScoresAloneAreThereOnEveryCard) {
   for (const char* capability : {"800", "900", "1000"})
     EXPECT_NO_THROW(CudnnPlan(attention_forward(kBase).graph, card(capability), capability));
+}
+
+TEST(AttentionPlans, OfRowsOfOneSegmentReadNoFirstKeys) {
+  AttentionCall call;
+  call.rows = 2;
+  call.heads = 4;
+  for (Tensor* tensor : {&call.q, &call.k, &call.v, &call.out}) *tensor = {nullptr, Type::bf16, 512, 128, 128};
+  EXPECT_NE(attention_forward(form_of(call)).first_key, 0);
+  EXPECT_NE(attention_backward(form_of(call), true).first_key, 0);
+  call.is_causal = true;
+  EXPECT_EQ(attention_forward(form_of(call)).first_key, 0);
+  EXPECT_EQ(attention_backward(form_of(call), true).first_key, 0);
 }
 
 TEST(AttentionPlans, WhereThereIsNoneItIsSaidOfWhat) {

@@ -50,7 +50,10 @@ struct AttentionCase {
   }
 
   /// Every query sees all keys before it.
-  void see_all() { std::fill(first_key.begin(), first_key.end(), 0); }
+  void see_all() {
+    std::fill(first_key.begin(), first_key.end(), 0);
+    call.is_causal = true;
+  }
 
   /// The largest error of out and of log_sum, against a softmax in double.
   double error() const {
@@ -96,11 +99,12 @@ struct AttentionGradients {
   TypedNumbers d_out, dq, dk, dv;
   AttentionGradient call;
 
-  explicit AttentionGradients(const AttentionCase& attention, std::uint64_t seed = 50)
-      : d_out(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 1),
-        dq(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 4),
+  /// Rows of d_out are `gap` numbers longer than they need be. cuDNN wants a multiple of eight.
+  explicit AttentionGradients(const AttentionCase& attention, Index gap = 1, std::uint64_t seed = 50)
+      : d_out(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, gap),
+        dq(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 4 * gap),
         dk(attention.call.q.type, attention.call.q.rows, attention.call.q.columns),
-        dv(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 2) {
+        dv(attention.call.q.type, attention.call.q.rows, attention.call.q.columns, 1, 2 * gap) {
     d_out.fill(seed);
     for (TypedNumbers* result : {&dq, &dk, &dv}) result->fill(seed + 1);
     call = {attention.call, d_out.tensor(), dq.tensor(), dk.tensor(), dv.tensor()};

@@ -85,7 +85,8 @@ class MirrorDevice : public Device {
     clear_of_unseen(f, call.d_out);
     const Flat flat{f.q, f.k, f.v, f.out, f.log_sum, f.first_key, call.d_out, call.dq, call.dk, call.dv};
     compare("attention backward", flat, [&](Device& device, const Flat& of) {
-      const AttentionCall own{f.rows, f.heads, f.start, of.q, of.k, of.v, of.out, of.log_sum, of.first_key};
+      const AttentionCall own{f.rows, f.heads, f.start,    of.q,         of.k,
+                              of.v,   of.out,  of.log_sum, of.first_key, f.is_causal};
       // Each goes back from its own result: of queries that see nothing they differ.
       if (&device == &checked_) device.attend(own);
       device.attend_backward({own, of.d_out, of.dq, of.dk, of.dv});

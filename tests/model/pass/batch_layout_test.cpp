@@ -41,5 +41,22 @@ TEST(BatchLayout, CallsTheBosOfASegmentOfOnePositionReal) {
   EXPECT_EQ(layout_of({0, 5, 0, 0}, 1, segments.data()).real, (std::vector<std::uint8_t>{1, 1, 1, 0}));
 }
 
+TEST(BatchOnDevice, TellsRowsOfOneSegmentFromOthers) {
+  CpuDevice device(Precision::f32);
+  const ModelConfig config = model_preset("openmoe-micro");
+  BatchOnDevice batch(device, config);
+  const std::vector<std::int32_t> tokens{0, 5, 6, 7, 0, 5, 6, 7};
+  const auto is_causal = [&](const std::vector<std::int32_t>& segments) {
+    TokenBatch rows{2, 4, tokens.data()};
+    rows.segment_ids = segments.empty() ? nullptr : segments.data();
+    return batch.load(rows, Mode::train, nullptr).is_causal;
+  };
+  EXPECT_TRUE(is_causal({}));
+  EXPECT_TRUE(is_causal({1, 1, 1, 1, 2, 2, 2, 2}));
+  EXPECT_FALSE(is_causal({1, 1, 1, 1, 1, 1, 2, 2}));
+  EXPECT_FALSE(is_causal({1, 1, 1, 0, 1, 1, 1, 1})) << "padding sees nothing";
+  EXPECT_TRUE(batch.load_more(3, 7, nullptr).is_causal);
+}
+
 }  // namespace
 }  // namespace millrace
