@@ -22,11 +22,11 @@ done
 jobs=$(nproc)
 
 # AddressSanitizer makes arithmetic ten times slower and needs memory of its own, so only those quick tests run that
-# neither train nor measure this process's memory. It opens libraries in the program's stead, which then are not looked for
+# neither train nor measure this process's memory, nor are started by MPI, which frees not all of its own. It opens libraries in the program's stead, which then are not looked for
 # beside the program: OpenCuda.
 # MILLRACE_SANITIZED_TESTS overrides them with a regular expression for ctest.
 sanitized_tests=${MILLRACE_SANITIZED_TESTS:-.}
-not_sanitized='^Checks\.|^Cli\.|^Python\.|^OpenCuda\.|TrainLoop|^ActivationMemory\.|^MachineMemory|TakesNoMoreMemory'
+not_sanitized='^Checks\.|^Cli\.|^Python\.|^OpenCuda\.|^Mpi\.|TrainLoop|^ActivationMemory\.|^MachineMemory|TakesNoMoreMemory'
 
 sources() { find stages pipeline model trainer cli tests bench -name '*.h' -o -name '*.cpp' -o -name '*.cu' 2>/dev/null | sort; }
 
