@@ -34,7 +34,8 @@ std::string line_of(const std::string& folder, const RunStatus& run) {
 
 std::string heard(const HeardRank& rank) {
   if (rank.status.has_ended) return "";
-  return rank.is_beating ? "yes" : fmt::format("not for {:.0f} s", rank.silent);
+  if (rank.is_beating) return "yes";
+  return rank.status.is_told_to_end ? "ended by a signal" : fmt::format("not for {:.0f} s", rank.silent);
 }
 
 std::string table_of(const std::vector<HeardRank>& all) {

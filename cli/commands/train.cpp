@@ -139,14 +139,18 @@ RankedRun meet(Communicator& ranks, const TrainOptions& options) {
 
 /// Writes what this rank does, and ends the job when it hangs.
 std::unique_ptr<RankWatch> watch(const RankedRun& job, const std::filesystem::path& folder, double stall_seconds) {
-  return std::make_unique<RankWatch>(*job.ranks, job.facts,
-                                     RankWatch::Options{.run_folder = folder,
-                                                        .stall_seconds = stall_seconds,
-                                                        .memory = resident_memory,
-                                                        .on_stall = [](const std::string& what) {
-                                                          spdlog::error("{}; the job ends. --resume goes on", what);
-                                                          end_all_ranks(EXIT_FAILURE);
-                                                        }});
+  return std::make_unique<RankWatch>(
+      *job.ranks, job.facts,
+      RankWatch::Options{.run_folder = folder,
+                         .stall_seconds = stall_seconds,
+                         .memory = resident_memory,
+                         .on_stall =
+                             [](const std::string& what) {
+                               spdlog::error("{}; the job ends. --resume goes on", what);
+                               end_all_ranks(EXIT_FAILURE);
+                             },
+                         .is_told_to_end = signal_came,
+                         .on_gone = [](const std::string& who) { spdlog::error("{}. --resume goes on", who); }});
 }
 
 /// A rank other than 0: trains as that one says. What goes wrong here ends the job.

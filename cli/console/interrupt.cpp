@@ -23,6 +23,7 @@ constexpr std::chrono::seconds kToEnd(2);
 
 std::atomic<int> saving = 0;  // Live SavesWhenInterrupted objects.
 std::atomic<bool> is_led = false;
+std::atomic<bool> has_come = false;  // A signal.
 
 /// Returns when a signal comes, or after this long with nothing to save.
 void wait_for_another(const sigset_t& signals) {
@@ -38,6 +39,7 @@ void wait_for_another(const sigset_t& signals) {
 void wait_for_signals(sigset_t signals) {
   int signal = 0;
   if (sigwait(&signals, &signal) != 0) return;
+  has_come = true;
   request_stop();
   if (is_led) return;
   std::this_thread::sleep_for(kSameRequest);
@@ -70,6 +72,10 @@ void leave_ending_to_another() {
 
 bool interrupt_requested() {
   return stop_requested();
+}
+
+bool signal_came() {
+  return has_come;
 }
 
 SavesWhenInterrupted::SavesWhenInterrupted() {

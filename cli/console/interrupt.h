@@ -20,6 +20,9 @@ void leave_ending_to_another();
 /// True after SIGINT, SIGTERM or SIGUSR1. Long loops check it between items, save, and throw Interrupted.
 bool interrupt_requested();
 
+/// Whether a signal came, also while a HeldStop (model/stop.h) makes what it asks for wait. Any thread.
+bool signal_came();
+
 /// While such an object lives, the signal thread does not end an interrupted process: the state is saved first, however
 /// long that takes. After the last one is destroyed the process has two seconds to end.
 class SavesWhenInterrupted {

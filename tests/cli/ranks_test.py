@@ -210,6 +210,11 @@ class Ranks(unittest.TestCase):
                 said = process.communicate(timeout=60)[1]
                 self.assertLess(time.monotonic() - began, SECONDS_TO_END)
                 self.assertNotEqual(process.returncode, 0, said)
+                gone = rf"gone without a word, killed or with a machine: rank {victim} \([^)]+\), last heard in step \d+: "
+                self.assertRegex(said, gone)
+                self.assertRegex((folder / ("train.log" if victim > 0 else "ranks/0001.log")).read_text(), gone)
+                told = json.loads(millrace("status", folder, "--json").stdout)["ranks"]
+                self.assertEqual([one["rank"] for one in told if not one["is_told_to_end"]], [victim])
                 while any(map(is_there, all_ranks.values())):
                     self.assertLess(time.monotonic() - began, SECONDS_TO_END)
                     time.sleep(0.01)

@@ -17,12 +17,19 @@ namespace millrace {
 namespace fs = std::filesystem;
 
 void to_json(Json& json, const RankStatus& status) {
-  json = {{"rank", status.rank},           {"ranks", status.ranks},
-          {"host", status.host},           {"process", status.process},
-          {"time", status.time},           {"beats", status.beats},
-          {"has_ended", status.has_ended}, {"step", status.step},
-          {"doing", status.doing},         {"for_seconds", status.for_seconds},
-          {"awaits", status.awaits},       {"memory_bytes", status.memory}};
+  json = {{"rank", status.rank},
+          {"ranks", status.ranks},
+          {"host", status.host},
+          {"process", status.process},
+          {"time", status.time},
+          {"beats", status.beats},
+          {"has_ended", status.has_ended},
+          {"is_told_to_end", status.is_told_to_end},
+          {"step", status.step},
+          {"doing", status.doing},
+          {"for_seconds", status.for_seconds},
+          {"awaits", status.awaits},
+          {"memory_bytes", status.memory}};
 }
 
 void from_json(const JsonValue& json, RankStatus& status) {
@@ -33,6 +40,7 @@ void from_json(const JsonValue& json, RankStatus& status) {
   status.time = json.get<double>("time");
   status.beats = json.get<std::uint64_t>("beats");
   status.has_ended = json.get<bool>("has_ended");
+  status.is_told_to_end = json.get<bool>("is_told_to_end");
   status.step = json.get<std::uint64_t>("step");
   status.doing = json.get<std::string>("doing");
   status.for_seconds = json.get<double>("for_seconds");

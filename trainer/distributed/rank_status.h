@@ -19,14 +19,15 @@ struct RankStatus {
   int ranks = 1;
   std::string host;
   std::int64_t process = 0;
-  double time = 0;           ///< Seconds since 1970 when it was written, by its own clock: for people alone.
-  std::uint64_t beats = 0;   ///< How often this process wrote it.
-  bool has_ended = false;    ///< It is not written any more.
-  std::uint64_t step = 0;    ///< Being made.
-  std::string doing;         ///< What it does, or waits for.
-  double for_seconds = 0;    ///< Since when.
-  std::vector<int> awaits;   ///< The ranks that it waits for.
-  std::uint64_t memory = 0;  ///< Resident bytes.
+  double time = 0;              ///< Seconds since 1970 when it was written, by its own clock: for people alone.
+  std::uint64_t beats = 0;      ///< How often this process wrote it.
+  bool has_ended = false;       ///< It is not written any more.
+  bool is_told_to_end = false;  ///< By a signal: the launcher's, when another rank is gone, or somebody's.
+  std::uint64_t step = 0;       ///< Being made.
+  std::string doing;            ///< What it does, or waits for.
+  double for_seconds = 0;       ///< Since when.
+  std::vector<int> awaits;      ///< The ranks that it waits for.
+  std::uint64_t memory = 0;     ///< Resident bytes.
 };
 void to_json(nlohmann::ordered_json& json, const RankStatus& status);
 void from_json(const JsonValue& json, RankStatus& status);

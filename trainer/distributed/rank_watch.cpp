@@ -10,12 +10,17 @@
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
+#include "trainer/distributed/gone_ranks.h"
 #include "trainer/distributed/run_folder_check.h"
 
 namespace millrace {
 namespace {
 
+using Clock = std::chrono::steady_clock;
+
 constexpr std::chrono::seconds kBetween(1);
+constexpr std::chrono::milliseconds kBetweenLooks(50);
+constexpr std::chrono::milliseconds kToWrite(400);  ///< A launcher kills what it told to end after a second.
 
 std::string place(int rank, const std::string& host) {
   return fmt::format("rank {} ({})", rank, host);
@@ -102,6 +107,7 @@ RankStatus RankWatch::status(const Activity::State& state) {
           .time = seconds_since_1970(),
           .beats = ++beats_,
           .has_ended = false,
+          .is_told_to_end = is_told_to_end_,
           .step = state.step,
           .doing = state.doing,
           .for_seconds = std::chrono::duration<double>(Activity::Clock::now() - state.since).count(),
@@ -114,46 +120,80 @@ RankStatus RankWatch::unheard(int rank) const {
   status.rank = rank;
   status.ranks = ranks_.size();
   status.host = facts_[static_cast<std::size_t>(rank)].host;
+  status.process = facts_[static_cast<std::size_t>(rank)].process;
   status.doing = "has told nothing yet";
   return status;
 }
 
-void RankWatch::run() {
-  const std::filesystem::path file = rank_file(options_.run_folder, ranks_.rank(), "status");
-  RankListener listener(options_.run_folder);
-  bool was_told = false;
-  std::unique_lock lock(mutex_);
-  while (!ends_) {
-    lock.unlock();
-    const Activity::State state = ranks_.activity().state();
-    const RankStatus mine = status(state);
-    try {
-      write_status(file, mine);
-    } catch (const std::exception& error) {
-      if (!std::exchange(was_told, true)) spdlog::warn("{}; the run goes on without it", error.what());
+/// Writes this rank's file, or tells once that it cannot.
+void RankWatch::write(const RankStatus& status) {
+  try {
+    write_status(rank_file(options_.run_folder, ranks_.rank(), "status"), status);
+  } catch (const std::exception& error) {
+    if (!std::exchange(has_warned_, true)) spdlog::warn("{}; the run goes on without it", error.what());
+  }
+}
+
+/// Writes this rank's file and listens to others: what is wrong; empty: nothing.
+std::string RankWatch::beat(RankListener& listener) {
+  const Activity::State state = ranks_.activity().state();
+  const RankStatus mine = status(state);
+  write(mine);
+  std::vector<HeardRank> others;
+  for (const int rank : watched(mine, waits_long(mine, state.kind, options_.stall_seconds)))
+    others.push_back(listener.hear(rank, unheard(rank)));
+  return stall_of(mine, state.kind, others, options_.stall_seconds);
+}
+
+/// The others have a moment to write that they were told to end as well.
+void RankWatch::look_who_is_gone() {
+  const auto until = Clock::now() + kToWrite;
+  const RankStatus mine = status(ranks_.activity().state());
+  write(mine);
+  while (true) {
+    std::vector<RankStatus> others;
+    for (int rank = 0; rank < mine.ranks; ++rank) {
+      if (rank == mine.rank) continue;
+      const std::optional<RankStatus> read = read_status(rank_file(options_.run_folder, rank, "status"));
+      const RankStatus none = unheard(rank);
+      others.push_back(read && read->process == none.process ? *read : none);
     }
-    std::vector<HeardRank> others;
-    for (const int rank : watched(mine, waits_long(mine, state.kind, options_.stall_seconds)))
-      others.push_back(listener.hear(rank, unheard(rank)));
-    const std::string stall = stall_of(mine, state.kind, others, options_.stall_seconds);
+    const std::string gone = gone_ranks(mine, others, has_process);
+    if (gone.empty()) return;
+    if (Clock::now() >= until) return options_.on_gone(gone);
+    if (wait(kBetweenLooks)) return;
+  }
+}
+
+/// Whether the rank ends. Returns early as well when it was told to.
+bool RankWatch::wait(std::chrono::milliseconds patience) {
+  const auto until = Clock::now() + patience;
+  std::unique_lock lock(mutex_);
+  while (!ends_ && Clock::now() < until && (is_told_to_end_ || !options_.is_told_to_end()))
+    wake_.wait_for(lock, kBetweenLooks);
+  return ends_;
+}
+
+void RankWatch::run() {
+  RankListener listener(options_.run_folder);
+  do {
+    if (!is_told_to_end_ && options_.is_told_to_end()) {
+      is_told_to_end_ = true;
+      look_who_is_gone();
+    }
+    const std::string stall = beat(listener);
     if (!stall.empty()) {
       options_.on_stall(stall);
       return;
     }
-    lock.lock();
-    wake_.wait_for(lock, kBetween, [this] { return ends_; });
-  }
-  lock.unlock();
-  try {
-    Activity::State ended = ranks_.activity().state();
-    ended.kind = Activity::Kind::works;
-    ended.doing = "has ended";
-    ended.since = Activity::Clock::now();
-    RankStatus last = status(ended);
-    last.has_ended = true;
-    write_status(file, last);
-  } catch (const std::exception&) {  // Nobody waits for it.
-  }
+  } while (!wait(kBetween));
+  Activity::State ended = ranks_.activity().state();
+  ended.kind = Activity::Kind::works;
+  ended.doing = "has ended";
+  ended.since = Activity::Clock::now();
+  RankStatus last = status(ended);
+  last.has_ended = true;
+  write(last);
 }
 
 }  // namespace millrace

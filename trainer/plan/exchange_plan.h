@@ -19,7 +19,7 @@ struct ExchangePlan {
   double between = 0;                ///< To ranks of other machines.
   std::vector<double> sent = {};     ///< Bytes that each rank sends to all others.
   double seconds = 0;                ///< Of the ranks that take longest.
-  bool is_of_micro_batches = false;  ///< Once for each micro-batch, not once a step.
+  bool is_of_micro_batches = false;  ///< In each micro-batch, not once a step.
 
   double bytes() const { return inside + between; }
 };

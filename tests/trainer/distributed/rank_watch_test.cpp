@@ -8,6 +8,7 @@
 #include <vector>
 
 #include <gmock/gmock.h>
+#include <unistd.h>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
@@ -31,6 +32,7 @@ RankStatus status(int rank, const std::string& doing, double for_seconds, std::v
           .time = 1e9 * rank,  // Clocks of machines have nothing in common.
           .beats = 9,
           .has_ended = false,
+          .is_told_to_end = false,
           .step = 417,
           .doing = doing,
           .for_seconds = for_seconds,
@@ -154,6 +156,35 @@ TEST(RankWatch, FindsARankThatDoesNotCome) {
   EXPECT_EQ(all[1].doing, "has ended");
   EXPECT_TRUE(all[1].has_ended);
   EXPECT_GE(all[1].beats, 2U);
+}
+
+/// Three ranks of which the last is told nothing: on another machine it is gone, on this one it is but slow.
+std::string gone(const std::string& host_of_last) {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder.path() / "ranks");
+  std::vector<RankFacts> facts(3);
+  facts[0].host = facts[1].host = "here";
+  facts[2].host = host_of_last;
+  for (RankFacts& one : facts) one.process = getpid();
+  std::vector<std::string> said(3);
+  test::with_ranks(3, [&](Communicator& ranks) {
+    const int rank = ranks.rank();
+    RankWatch watch(ranks, facts,
+                    {.run_folder = folder.path(),
+                     .stall_seconds = kStall,
+                     .on_stall = [](const std::string& what) { ADD_FAILURE() << what; },
+                     .is_told_to_end = [rank] { return rank < 2; },
+                     .on_gone = [&said, rank](const std::string& who) { said[static_cast<std::size_t>(rank)] = who; }});
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  });
+  EXPECT_EQ(said[1] + said[2], "") << "one tells it";
+  return said[0];
+}
+
+TEST(RankWatch, NamesARankThatIsGoneWhenTheOthersAreToldToEnd) {
+  EXPECT_EQ(gone("there"),
+            "gone without a word, killed or with a machine: rank 2 (there), last heard in step 0: starts");
+  EXPECT_EQ(gone("here"), "");
 }
 
 TEST(RunFolderCheck, NamesWhoDoesNotSeeTheFolder) {
