@@ -81,6 +81,15 @@ std::vector<RankStatus> read_statuses(const fs::path& run_folder) {
   return all;
 }
 
+void remove_statuses(const fs::path& run_folder) {
+  const fs::path ranks = rank_file(run_folder, 0, "status").parent_path();
+  if (!fs::exists(ranks)) return;
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(ranks))
+    if (entry.path().extension() == ".status") files.push_back(entry.path());
+  for (const fs::path& file : files) fs::remove(file);
+}
+
 double seconds_since_1970() {
   return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
 }

@@ -38,6 +38,8 @@ void write_status(const std::filesystem::path& file, const RankStatus& status);
 std::optional<RankStatus> read_status(const std::filesystem::path& file);
 /// Those of all ranks of a run folder, by rank, as many as the last job had.
 std::vector<RankStatus> read_statuses(const std::filesystem::path& run_folder);
+/// Removes those of the run's last job.
+void remove_statuses(const std::filesystem::path& run_folder);
 
 double seconds_since_1970();
 

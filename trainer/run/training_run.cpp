@@ -23,6 +23,7 @@
 #include "trainer/backend/open_device.h"
 #include "trainer/config/model_keys.h"
 #include "trainer/config/train_keys.h"
+#include "trainer/distributed/rank_status.h"
 #include "trainer/distributed/run_folder_check.h"
 #include "trainer/optimizer/learning_rate.h"
 #include "trainer/plan/ranks_fit.h"
@@ -263,6 +264,7 @@ void TrainingRun::begin() {
                          .origin = asked_origin_,
                          .changes = [this] { return run_differences(begun_as(), run_, shards_.same_shards); },
                          .shards = shards_.record});
+  remove_statuses(folder_->path());
   if (options_.ranks.ranks != nullptr)
     tell_run(*options_.ranks.ranks, options_.ranks.facts, {run_dir_, run_.train.stall_seconds});
 }

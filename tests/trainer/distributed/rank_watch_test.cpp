@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <thread>
 #include <utility>
@@ -185,6 +186,20 @@ TEST(RankWatch, NamesARankThatIsGoneWhenTheOthersAreToldToEnd) {
   EXPECT_EQ(gone("there"),
             "gone without a word, killed or with a machine: rank 2 (there), last heard in step 0: starts");
   EXPECT_EQ(gone("here"), "");
+}
+
+TEST(RankStatus, IsRemovedWithThoseOfTheJob) {
+  const TemporaryFolder folder;
+  remove_statuses(folder.path());  // There are none.
+  std::filesystem::create_directories(folder.path() / "ranks");
+  for (int rank = 0; rank < 3; ++rank)
+    write_status(rank_file(folder.path(), rank, "status"), status(rank, "computes", 5));
+  const std::filesystem::path log = rank_file(folder.path(), 1, "log");
+  std::ofstream(log) << "stays";
+  EXPECT_EQ(read_statuses(folder.path()).size(), 3U);
+  remove_statuses(folder.path());
+  EXPECT_TRUE(read_statuses(folder.path()).empty());
+  EXPECT_TRUE(std::filesystem::exists(log));
 }
 
 TEST(RunFolderCheck, NamesWhoDoesNotSeeTheFolder) {
