@@ -51,8 +51,9 @@ class Processes(unittest.TestCase):
                 except KeyboardInterrupt:
                     print("interrupted", stream.row, flush=True)
         """
+        # What a shell starts in the background has Ctrl-C ignored, and Python leaves it so.
         process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script), str(self.slow)], stdout=subprocess.PIPE,
-                                   text=True)
+                                   text=True, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.assertEqual(process.stdout.readline(), "waits\n")
         for _ in range(2):
             time.sleep(0.3)
