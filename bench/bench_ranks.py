@@ -21,7 +21,7 @@ LENGTH = 512
 ROWS = 16
 SMALL = [f"sequence_length={LENGTH}", "model.hidden_size=512", "model.intermediate_size=1024", "model.num_attention_heads=8",
          "model.head_dim=64", "model.num_hidden_layers=8", "model.num_experts=8", "model.moe_layer_interval=4",
-         f"train.batch_rows={ROWS}", "train.micro_rows=8", "train.lanes=2"]
+         f"train.batch_rows={ROWS}", "train.micro_rows=8", "train.lanes=2", "train.expert_lanes=1"]
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
 
 

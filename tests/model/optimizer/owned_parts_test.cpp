@@ -300,7 +300,7 @@ Ownership any_ownership(const std::vector<ParameterSpec>& specs, int owners) {
       const Index cuts = *rc::gen::inRange<Index>(1, most + 1);
       std::vector<int> order(static_cast<std::size_t>(owners));
       std::iota(order.begin(), order.end(), 0);
-      std::ranges::rotate(order, order.begin() + *rc::gen::inRange(0, owners));
+      std::rotate(order.begin(), order.begin() + *rc::gen::inRange(0, owners), order.end());
       for (Index cut = 0; cut < cuts; ++cut) {
         const Index first = cut * pieces.pieces / cuts * pieces.piece_rows;
         const Index end = std::min((cut + 1) * pieces.pieces / cuts * pieces.piece_rows, shape.rows);
