@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """What several ranks cost: steps of a small model, in alternating pairs.
 
-    bench_ranks.py MILLRACE RUN.toml --data DATA [--before OLD_MILLRACE] [--pairs 5] [--steps 8] [--precision f32]
+    bench_ranks.py MILLRACE RUN.toml --data DATA [--before OLD_MILLRACE] [--pairs 5] [--steps 5] [--length 512] [--precision f32]
 
 One rank of two threads against two ranks of one thread, 16 rows in two lanes; with --before, one process of this program
-against one of another. A pair's number is the ratio of its runs' median steps, without the first two. Then what making the
+against one of another. A pair's number is the ratio of its runs' median steps, without the first. Then what making the
 rows takes of the whole processor time, and how long steps waited for them.
 """
 import argparse
@@ -14,12 +14,12 @@ import resource
 import shutil
 import statistics
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
-LENGTH = 512
 ROWS = 16
-SMALL = [f"sequence_length={LENGTH}", "model.hidden_size=512", "model.intermediate_size=1024", "model.num_attention_heads=8",
+SMALL = ["model.hidden_size=512", "model.intermediate_size=1024", "model.num_attention_heads=8",
          "model.head_dim=64", "model.num_hidden_layers=8", "model.num_experts=8", "model.moe_layer_interval=4",
          f"train.batch_rows={ROWS}", "train.micro_rows=8", "train.lanes=2", "train.expert_lanes=1"]
 ENVIRONMENT = dict(os.environ, OMPI_ALLOW_RUN_AS_ROOT="1", OMPI_ALLOW_RUN_AS_ROOT_CONFIRM="1")
@@ -39,9 +39,9 @@ class Bench:
     def __init__(self, options, folder):
         self.options = options
         self.folder = folder
-        tokens = options.steps * ROWS * LENGTH
+        tokens = options.steps * ROWS * options.length
         self.input = [options.run, "--data", options.data]
-        sets = [*SMALL, f'train.precision="{options.precision}"', f"train.tokens={tokens}", f"phase.0.until={tokens}"]
+        sets = [*SMALL, f"sequence_length={options.length}", f'train.precision="{options.precision}"', f"train.tokens={tokens}", f"phase.0.until={tokens}"]
         self.sets = [word for one in sets for word in ("--set", one)]
 
     def train(self, program, ranks, threads):
@@ -50,9 +50,9 @@ class Bench:
         launcher = ["mpirun", "-n", ranks, "--oversubscribe", "--bind-to", "none"] if ranks > 1 else []
         cpu = timed(*launcher, program, "train", *self.input, "--run-dir", folder, "--threads", threads, *self.sets)
         steps = [one for one in map(json.loads, open(folder / "metrics.jsonl")) if "loss" in one and "step_s" in one]
-        return {"cpu": cpu, "step": statistics.median(one["step_s"] for one in steps[2:]),
-                "wait": sum(one["data_wait_s"] for one in steps[2:]) / sum(one["step_s"] for one in steps[2:]),
-                "exchange": [one["exchange_s"] for one in steps[2:] if "exchange_s" in one]}
+        return {"cpu": cpu, "step": statistics.median(one["step_s"] for one in steps[1:]),
+                "wait": sum(one["data_wait_s"] for one in steps[1:]) / sum(one["step_s"] for one in steps[1:]),
+                "exchange": [one["exchange_s"] for one in steps[1:] if "exchange_s" in one]}
 
     def pairs(self, name, first, second):
         """`second`'s speed over `first`'s."""
@@ -63,6 +63,7 @@ class Bench:
             for which in order:
                 seconds[which].append(results[which]["step"])
             ratios.append(results[0]["step"] / results[1]["step"])
+            print(f"{name}, pair {pair + 1}: {ratios[-1]:.3f}", file=sys.stderr, flush=True)
         each = " ".join(f"{ratio:.3f}" for ratio in ratios)
         print(f"{name}: {each}; median {statistics.median(ratios):.3f}; "
               f"seconds a step {statistics.median(seconds[0]):.3f}, {statistics.median(seconds[1]):.3f}", flush=True)
@@ -84,7 +85,8 @@ def main():
     parser.add_argument("--data", required=True)
     parser.add_argument("--before", help="another program, for one process")
     parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=5)
+    parser.add_argument("--length", type=int, default=512, help="positions of a row")
     parser.add_argument("--precision", default="f32")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="millrace-bench-ranks-") as folder:

@@ -29,8 +29,6 @@ struct OtherRankFailed : std::runtime_error {
 /// in some wait, takes it: so a buffer that is changed too early shows.
 class Meeting {
  public:
-  explicit Meeting(int ranks) : ranks_(ranks) {}
-
   /// Ranks give up waiting.
   void fail() {
     const std::unique_lock lock(mutex_);
@@ -52,7 +50,6 @@ class Meeting {
     int rank = 0, color = 0, key = 0;
   };
 
-  int ranks_;
   bool failed_ = false;
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -223,7 +220,7 @@ class ThreadRank : public Communicator {
 
 /// Runs work(rank) on as many threads as there are ranks. Throws what the first of them threw.
 inline void with_ranks(int ranks, const std::function<void(Communicator&)>& work) {
-  Meeting meeting(ranks);
+  Meeting meeting;
   std::vector<std::exception_ptr> failures(static_cast<std::size_t>(ranks));
   std::vector<std::thread> threads;
   for (int rank = 0; rank < ranks; ++rank) {

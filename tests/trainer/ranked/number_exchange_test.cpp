@@ -56,9 +56,9 @@ TEST(NumberExchange, AddsInTheTreesOrderAtTheOwnersAndGivesToAll) {
     for (int rank = 0; rank < ranks; ++rank)
       parts.push_back(Numbers(ranks, kCount, static_cast<std::uint64_t>(rank)).all);
     const std::vector<float> expected = tree(parts, order, 0, parts.size());
-    with_ranks(ranks, [&](Communicator& all) {
+    with_ranks(ranks, [&, order = order](Communicator& all) {
       CpuDevice device(Precision::f32);
-      Numbers numbers(ranks, kCount, static_cast<std::uint64_t>(all.rank()));
+      Numbers numbers(all.size(), kCount, static_cast<std::uint64_t>(all.rank()));
       add_up_shares(all, device, numbers.shares, order);
       for (const Piece& piece : numbers.shares[static_cast<std::size_t>(all.rank())]) {
         const auto place = static_cast<std::size_t>(piece.data() - numbers.all.data());
