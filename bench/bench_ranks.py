@@ -71,7 +71,7 @@ class Bench:
 
     def feeder(self, last):
         making = timed(self.options.millrace, "preprocess", *self.input, "--format", "rows", "--out", self.folder / "rows",
-                       "--threads", 1, *self.sets)
+                       "--threads", 1, "--tokens", self.options.steps * ROWS * self.options.length, *self.sets)
         print(f"making the rows: {making:.2f} s of a core, {making / last['cpu']:.2%} of the {last['cpu']:.1f} s of two ranks; "
               f"data wait {last['wait']:.3%} of the steps")
         mean = {what: statistics.mean(one[what] for one in last["exchange"]) for what in last["exchange"][0]}
