@@ -285,10 +285,10 @@ double ShareSizes::rounds() const {
   return std::max(1.0, std::ceil(longest / static_cast<double>(numbers_of_a_bucket(ranks))));
 }
 
-/// Of two rounds, if there are: what goes to each owner, and what comes from each for this one.
+/// Of two rounds, if there are: what goes to each other owner, and what comes from each for this one.
 double ShareSizes::numbers_to_add() const {
-  const auto most = static_cast<double>(numbers_of_a_bucket(ranks));
-  return (first + static_cast<double>(ranks) * std::min(own, most)) * (rounds() > 1 ? 2 : 1);
+  const double of_own = std::min(own, static_cast<double>(numbers_of_a_bucket(ranks)));
+  return (first + static_cast<double>(ranks - 2) * of_own) * (rounds() > 1 ? 2 : 1);
 }
 
 double ShareSizes::numbers_to_give() const {
@@ -314,7 +314,7 @@ double or_all(double bandwidth, const Cluster& cluster) {
 }  // namespace
 
 double seconds_to_add(const Cluster& cluster, const ShareSizes& sizes) {
-  return kCopied * (sizes.all + 2 * sizes.own) / or_all(cluster.copy_bandwidth, cluster) +
+  return kCopied * (sizes.all - sizes.own) / or_all(cluster.copy_bandwidth, cluster) +
          kAdded * sizes.own * static_cast<double>(sizes.ranks - 1) / cluster.memory_bandwidth +
          kF32 * sizes.numbers_to_add() / or_all(cluster.fresh_bandwidth, cluster);
 }

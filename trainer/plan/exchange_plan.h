@@ -54,7 +54,7 @@ struct ShareSizes {
 ShareSizes share_sizes(const std::vector<double>& of_ranks, std::size_t own);
 
 /// What a rank does itself, in seconds, to add up what others send, and to take what they give:
-///   add    (8 all + 16 own) / copy bandwidth (packed, kept, put back) + 12 own (ranks - 1) / memory bandwidth (added)
+///   add    8 (all - own) / copy bandwidth (packed) + 12 own (ranks - 1) / memory bandwidth (added)
 ///          + buffers / fresh bandwidth
 ///   give   8 all / copy bandwidth + buffers / fresh bandwidth
 double seconds_to_add(const Cluster& cluster, const ShareSizes& sizes);

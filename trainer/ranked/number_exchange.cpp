@@ -52,6 +52,12 @@ Tensor tensor_of(std::span<float> numbers) {
   return {numbers.data(), Type::f32, 1, count, count};
 }
 
+void add_to(Device& device, std::span<float> from, const std::vector<Piece>& runs, std::size_t first) {
+  for_part(runs, first, from.size(), [&](Piece part, std::size_t at) {
+    add_numbers(device, tensor_of(from.subspan(at, part.size())), tensor_of(part));
+  });
+}
+
 /// A bucket of each share.
 class Rounds {
  public:
@@ -78,17 +84,19 @@ Communicator::Out bytes(std::vector<float>& numbers) {
   return std::as_writable_bytes(std::span(numbers));
 }
 
-/// Buffers of one round of add_up_shares().
+/// Buffers of one round of add_up_shares(), by rank. This rank's own numbers stay where they are.
 struct SumRound {
   std::vector<std::vector<float>> to, from;
   Pending pending = 0;
 };
 
-/// from[i]: rank i's part. The sum ends up in that of `own`.
-void add_tree(Device& device, std::vector<std::vector<float>>& from, std::size_t own, SumOrder order) {
+/// add(i, j) for the ranks that are added up: rank i's numbers to rank j's, which become the sum of both. All end up in
+/// those of `own`.
+template <class Add>
+void add_tree(std::size_t ranks, std::size_t own, SumOrder order, Add&& add) {
   // In the order in which neighbours come first.
-  std::vector<std::size_t> sums(from.size());
-  const int bits = std::countr_zero(from.size());
+  std::vector<std::size_t> sums(ranks);
+  const int bits = std::countr_zero(ranks);
   for (std::size_t i = 0; i < sums.size(); ++i) {
     sums[i] = i;
     for (int bit = 0; bit < bits && order == SumOrder::halves_first; ++bit) {
@@ -101,9 +109,9 @@ void add_tree(Device& device, std::vector<std::vector<float>>& from, std::size_t
       // A sum stands in the first of its parts, or in `own` where that is among them. Either order of two numbers gives
       // the same bits.
       std::size_t to = sums[2 * i];
-      std::size_t add = sums[2 * i + 1];
-      if (add == own) std::swap(to, add);
-      add_numbers(device, tensor_of(from[add]), tensor_of(from[to]));
+      std::size_t from = sums[2 * i + 1];
+      if (from == own) std::swap(to, from);
+      add(from, to);
       sums[i] = to;
     }
     sums.resize(sums.size() / 2);
@@ -127,10 +135,12 @@ void add_up_shares(Communicator& ranks, Device& device, const Shares& shares, Su
     std::vector<Communicator::In> to;
     std::vector<Communicator::Out> from;
     for (std::size_t i = 0; i < count; ++i) {
-      round.to[i].resize(rounds.size(number, i));
-      pack(shares[i], rounds.first(number), round.to[i]);
+      if (i != own) {
+        round.to[i].resize(rounds.size(number, i));
+        pack(shares[i], rounds.first(number), round.to[i]);
+        round.from[i].resize(rounds.size(number, own));
+      }
       to.push_back(bytes(std::as_const(round.to[i])));
-      round.from[i].resize(rounds.size(number, own));
       from.push_back(bytes(round.from[i]));
     }
     round.pending = ranks.all_to_all(to, from);
@@ -141,8 +151,12 @@ void add_up_shares(Communicator& ranks, Device& device, const Shares& shares, Su
     SumRound& round = both[number % 2];
     if (number + 1 < rounds.count()) begin(both[(number + 1) % 2], number + 1);
     ranks.wait(round.pending);
-    add_tree(device, round.from, own, order);
-    unpack(round.from[own], shares[own], rounds.first(number));
+    add_tree(count, own, order, [&](std::size_t from, std::size_t to) {
+      if (to == own)
+        add_to(device, round.from[from], shares[own], rounds.first(number));
+      else
+        add_numbers(device, tensor_of(round.from[from]), tensor_of(round.from[to]));
+    });
   }
 }
 
