@@ -142,8 +142,12 @@ class Engine {
     std::vector<int> peers;
   };
 
+  /// What OpenMPI is told, unless the user told it.
   void start() {
     setenv("OMPI_MCA_mpi_yield_when_idle", "1", 0);
+    // Over TCP in fragments, some at a time. A message that is put whole would hold up, on its connection, the word
+    // that the other side may send: both directions would go one after the other.
+    setenv("OMPI_MCA_btl_tcp_flags", "send,inplace,need-ack,need-csum,hetero-rdma", 0);
     int provided = 0;
     MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);
     MPI_Comm_dup(MPI_COMM_WORLD, &world_);

@@ -129,7 +129,8 @@ TEST_P(FiniteUpdateTest, LeavesOnlyFiniteNumbersOrChangesNothing) {
   EXPECT_GT(made, 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Optimizers, FiniteUpdateTest, testing::Values("adafactor", "adamw"));
+INSTANTIATE_TEST_SUITE_P(, FiniteUpdateTest, testing::Values("adafactor", "adamw"),
+                         [](const auto& of) { return std::string(of.param); });
 
 TEST(NotFiniteIn, NamesTensorsWithTheirFirstNumberThatIsNotFinite) {
   CpuDevice device(Precision::f32);

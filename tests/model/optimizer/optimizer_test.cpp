@@ -183,7 +183,8 @@ TEST_P(OptimizerTest, AllocatesNothingOnceItIsMade) {
   EXPECT_EQ(device.bytes(), made);
 }
 
-INSTANTIATE_TEST_SUITE_P(Optimizers, OptimizerTest, testing::Values("adafactor", "adamw"));
+INSTANTIATE_TEST_SUITE_P(, OptimizerTest, testing::Values("adafactor", "adamw"),
+                         [](const auto& of) { return std::string(of.param); });
 
 }  // namespace
 }  // namespace millrace

@@ -361,7 +361,8 @@ TEST_P(OwnedPartsTest, AllRefuseAnUpdateThatIsNotFiniteInOnesPart) {
   });
 }
 
-INSTANTIATE_TEST_SUITE_P(Optimizers, OwnedPartsTest, testing::Values("adafactor", "adamw"));
+INSTANTIATE_TEST_SUITE_P(, OwnedPartsTest, testing::Values("adafactor", "adamw"),
+                         [](const auto& of) { return std::string(of.param); });
 
 TEST(PieceNumbers, RefusePartsThatAreNotCutAtPiecesOrOverlap) {
   const std::vector<ParameterSpec> specs{spec("m", {100, 1024}), spec("e", {3, 20, 10}, true)};

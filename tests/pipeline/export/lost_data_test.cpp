@@ -3,6 +3,7 @@
 #include <iterator>
 #include <map>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <zstd.h>
@@ -213,7 +214,8 @@ INSTANTIATE_TEST_SUITE_P(
                     std::pair("damaged_frame", damaged_frame(lines(0, 100))),
                     std::pair("truncated", zstd_frame(lines(0, 1)).substr(0, 20)),
                     std::pair("damaged_frame", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xff\xff", 13)),
-                    std::pair("damaged_footer", std::string("PAR1 nothing that is Parquet PAR1"))));
+                    std::pair("damaged_footer", std::string("PAR1 nothing that is Parquet PAR1"))),
+    [](const auto& of) { return fmt::format("{}_{}", of.index, of.param.first); });
 
 TEST_F(LostData, OfAShardThatIsEmptyOrHasOnlyEmptyTextsIsNoUnreadableShard) {
   write("part-1.jsonl", "");

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <rapidcheck/gtest.h>
 
@@ -40,7 +41,11 @@ INSTANTIATE_TEST_SUITE_P(AllDenoisers, OpenMoeLengths,
                                          Published{2048, 0.15, 3, 2274, 456}, Published{2048, 0.15, 8, 2357, 399},
                                          Published{2048, 0.5, 3, 3070, 2048}, Published{2048, 0.5, 8, 3638, 2048},
                                          Published{2048, 0.5, 64, 4030, 2048}, Published{64, 0.2, 2, 70, 22},
-                                         Published{64, 0.2, 1, 63, 27}));
+                                         Published{64, 0.2, 1, 63, 27}),
+                         [](const auto& of) {
+                           return fmt::format("Of{}At{}PercentInSpansOf{}", of.param.inputs_length,
+                                              std::lround(100 * of.param.mask_ratio), of.param.mean_span);
+                         });
 
 /// A second implementation of T5's random_spans_helper, by search from above.
 TEST(OpenMoeLengths, AreThoseOfTheFormulasForEveryInputsLengthFrom64To4096) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include "model/stop.h"
@@ -267,7 +268,10 @@ TEST_P(StoppedRanks, StopAllTogetherAndCanGoOn) {
 INSTANTIATE_TEST_SUITE_P(, StoppedRanks,
                          testing::Values(ProcessGrid{.data = 4}, ProcessGrid{.expert = 4}, ProcessGrid{.pipeline = 4},
                                          ProcessGrid{.data = 2, .expert = 2, .pipeline = 2}),
-                         [](const auto& of) { return "Of" + std::to_string(of.index); });
+                         [](const auto& of) {
+                           return fmt::format("Data{}Expert{}Pipeline{}", of.param.data, of.param.expert,
+                                              of.param.pipeline);
+                         });
 
 }  // namespace
 }  // namespace millrace
