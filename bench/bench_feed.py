@@ -145,32 +145,45 @@ def measure_feed(kind, folder, vocabulary, seconds):
         batches += 1
     mine, others = (now - then for now, then in zip(processor_seconds(), before))
     tokens = batches * BATCH * T
+    del feed  # Leaves its feeder.
     print(json.dumps({"rate": tokens / elapsed, "mine": mine / tokens, "all": (mine + others) / tokens}), flush=True)
     os._exit(0)
 
 
-def measure_rank(folder, rank, ranks, workers, step_rows, few, many):
+def numbers():
+    """A dataset of integers, which costs nothing but what DataLoader does."""
+    from torch.utils.data import IterableDataset
+
+    class Numbers(IterableDataset):
+        def __iter__(self):
+            return itertools.count()
+
+    return Numbers()
+
+
+def measure_rank(folder, rank, ranks, workers, step_rows, few, many, what):
     """Takes its part of so many rows, in steps of all ranks' rows, and waits for a word after each number of them."""
     import millrace.torch
     from torch.utils.data import DataLoader
 
     each = step_rows // ranks
-    dataset = millrace.torch.IterableDataset(folder / "run.toml", batch_rows=each, rank=rank, world_size=ranks,
-                                             group=f"bench-{os.getppid()}")
+    dataset = numbers() if what == "numbers" else millrace.torch.IterableDataset(
+        folder / "run.toml", batch_rows=each, rank=rank, world_size=ranks, group=f"bench-{os.getppid()}")
     batches = iter(DataLoader(dataset, batch_size=None, num_workers=workers))
     for count in few, many - few:
         for _ in range(count // step_rows):
-            assert len(next(batches)["tokens"]) == each
+            batch = next(batches)
+            assert what == "numbers" or len(batch["tokens"]) == each
         print("there", flush=True)
         sys.stdin.readline()
     del batches  # Ends the workers.
 
 
-def measure_grid(script, folder, ranks, workers, step_rows, few, many):
+def measure_grid(script, folder, *grid):
     """Processor seconds of all processes between `few` rows and `many`. At both they rest with all queues full."""
     adopt_orphans()
-    started = [subprocess.Popen([sys.executable, "-W", "ignore", script, "rank", folder, *map(str, (rank, ranks, workers, step_rows, few, many))],
-                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for rank in range(ranks)]
+    started = [subprocess.Popen([sys.executable, "-W", "ignore", script, "rank", folder, str(rank), *grid],
+                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for rank in range(int(grid[0]))]
     seconds = []
     for _ in range(2):
         for process in started:
@@ -216,24 +229,25 @@ def compare_feeds(folder, vocabulary, rounds, seconds):
 
 
 def compare_grids(folder, rounds, batches, few, many):
-    """One rank without workers beside eight with four each, which take as many rows a step: of so many rows are their batches."""
+    """One rank without workers beside eight with four each, which take as many rows a step: of so many rows are their batches.
+    Then the eight with an integer in place of each batch."""
     for each in batches:
-        found = {(1, 0): [], (8, 4): []}
+        found = {(1, 0, "rows"): [], (8, 4, "rows"): [], (8, 4, "numbers"): []}
         for number in range(rounds):
-            for (ranks, workers), costs in found.items():
-                costs.append(ask("grid", folder, ranks, workers, 8 * each, few, many) / (many - few) * 1e3)
-                print(f"round {number + 1}, {ranks} x {workers}: {costs[-1]:.3f} s of a core per thousand rows", file=sys.stderr, flush=True)
-        for (ranks, workers), costs in found.items():
-            print(f"{ranks} ranks x {workers} workers, batches of {8 * each // ranks} rows: {spread(costs, '{:.3f}')} s of a core per "
-                  "thousand rows, beyond the start")
-        ratios = [wide / narrow for wide, narrow in zip(found[8, 4], found[1, 0])]
+            for (ranks, workers, what), costs in found.items():
+                costs.append(ask("grid", folder, ranks, workers, 8 * each, few, many, what) / (many - few) * 1e3)
+                print(f"round {number + 1}, {ranks} x {workers}, {what}: {costs[-1]:.3f} s of a core per thousand rows", file=sys.stderr, flush=True)
+        for (ranks, workers, what), costs in found.items():
+            print(f"{ranks} ranks x {workers} workers, batches of {8 * each // ranks} rows, {what}: {spread(costs, '{:.3f}')} s of a core "
+                  "per thousand rows, beyond the start")
+        ratios = [wide / narrow for wide, narrow in zip(found[8, 4, "rows"], found[1, 0, "rows"])]
         print(f"8 x 4 / 1 x 0: {spread(ratios, '{:.2f}')} times the processor time")
 
 
 def main():
     parts = {"feed": lambda kind, folder, vocabulary, seconds: measure_feed(kind, pathlib.Path(folder), vocabulary, float(seconds)),
-             "grid": lambda folder, *numbers: measure_grid(__file__, folder, *map(int, numbers)),
-             "rank": lambda folder, *numbers: measure_rank(pathlib.Path(folder), *map(int, numbers))}
+             "grid": lambda folder, *grid: measure_grid(__file__, folder, *grid),
+             "rank": lambda folder, *grid: measure_rank(pathlib.Path(folder), *map(int, grid[:-1]), grid[-1])}
     if sys.argv[1:2] and sys.argv[1] in parts:  # This script, as it calls itself.
         return parts[sys.argv[1]](*sys.argv[2:])
     parser = argparse.ArgumentParser(usage=__doc__)
