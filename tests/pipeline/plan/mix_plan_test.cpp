@@ -95,6 +95,7 @@ class PlanOfPackedRows : public testing::Test {
          folder_corpus("d", 7 * kPercent), folder_corpus("e", 3 * kPercent)},
         objective);
     config_.sequence_length = 160;
+    config_.shuffle_tokens = 10'000;  // A window is full before the first row, and which order it has is nothing here.
   }
 
   /// Raw tokens by corpus in the stream's first rows, from documents of 10 to 70 tokens.

@@ -206,15 +206,16 @@ TEST_F(Stream, CountsDocumentsOnTheirWayByTheirBytes) {
   }
 }
 
-TEST_F(Stream, DoesNotHangOnAMillionOneTokenRecordsOneAtATime) {
+TEST_F(Stream, DoesNotHangOnManyOneTokenRecordsOneAtATime) {
+  constexpr int kRecords = 200'000;
   std::string lines;
-  for (int i = 0; i < 1'000'000; ++i) lines += "{\"text\":\"mill\"}\n";
+  for (int i = 0; i < kRecords; ++i) lines += "{\"text\":\"mill\"}\n";
   folder_.write("tiny/part.jsonl", lines);
   config_.holdout = 0;
   Mix mix{"mix", "mix.toml", {folder_corpus("tiny", 100 * kPercent)}};
-  const auto tokens = static_cast<std::uint64_t>(tiny_vocabulary().encode("mill").size()) * 1'000'000;
+  const auto tokens = static_cast<std::uint64_t>(tiny_vocabulary().encode("mill").size()) * kRecords;
   config_.phases = {{tokens / 2, mix, causal()}};
-  EXPECT_GT(run(2, std::nullopt, 1'000'000, 1).rows.size(), tokens / 2 / kRowLength - 1);
+  EXPECT_GT(run(2, std::nullopt, kRecords, 1).rows.size(), tokens / 2 / kRowLength - 1);
 }
 
 TEST_F(Stream, StopsAtTheSameRowWhateverTheThreadsWhenTooMuchIsBad) {
