@@ -6,7 +6,6 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zstd.h>
 
 #include "pipeline/corpora/loss_judge.h"
 #include "pipeline/corpora/reject_notices.h"
@@ -19,6 +18,7 @@
 #include "tests/pipeline/folder_corpus.h"
 #include "tests/temporary_folder.h"
 #include "tests/tiny_vocabulary.h"
+#include "tests/zstd_frame.h"
 
 namespace millrace {
 namespace {
@@ -31,18 +31,6 @@ std::string lines(int from, int to) {
   std::string all;
   for (int i = from; i < to; ++i) all += "{\"text\": \"" + tiny_text(static_cast<std::uint64_t>(i), 12) + "\"}\n";
   return all;
-}
-
-std::string zstd_frame(const std::string& content) {
-  std::string frame(ZSTD_compressBound(content.size()), '\0');
-  frame.resize(ZSTD_compress(frame.data(), frame.size(), content.data(), content.size(), 3));
-  return frame;
-}
-
-std::string damaged_frame(const std::string& content) {
-  std::string frame = zstd_frame(content);
-  for (std::size_t i = 16; i < 40; ++i) frame[i] = '\x7F';
-  return frame;
 }
 
 /// A corpus of one folder: read by a run, by preprocess and by index.
@@ -116,8 +104,8 @@ class LostData : public testing::Test {
 TEST_F(LostData, OfDamagedFramesIsWhatTheyHeldAndNotTheirNumber) {
   std::string shard;
   for (int frame = 0; frame < 11; ++frame)
-    shard += frame == 0 ? zstd_frame(lines(0, 100)) : damaged_frame(lines(100 * frame, 100 * frame + 100));
-  write("part-0.jsonl", zstd_frame(lines(0, 4)) + shard);
+    shard += frame == 0 ? zstd_frame_of(lines(0, 100)) : damaged_frame_of(lines(100 * frame, 100 * frame + 100));
+  write("part-0.jsonl", zstd_frame_of(lines(0, 4)) + shard);
   config_.max_bad_fraction = 0.89;
   for (const std::string& error : {run().error, preprocess_error()})
     EXPECT_THAT(error, AllOf(HasSubstr("max_bad_fraction"), HasSubstr("9"), HasSubstr("a/part-0.jsonl"),
@@ -139,8 +127,8 @@ TEST_F(LostData, IsJudgedAtTheCorpussEndHoweverSmallItIs) {
 }
 
 TEST_F(LostData, IsTheSameAfterAStop) {
-  write("part-1.jsonl", zstd_frame(lines(0, 50)) + damaged_frame(lines(50, 90)) + zstd_frame(lines(90, 300)) +
-                            damaged_frame(lines(300, 350)) + zstd_frame(lines(350, 500)));
+  write("part-1.jsonl", zstd_frame_of(lines(0, 50)) + damaged_frame_of(lines(50, 90)) + zstd_frame_of(lines(90, 300)) +
+                            damaged_frame_of(lines(300, 350)) + zstd_frame_of(lines(350, 500)));
   config_.max_bad_fraction = 1;
   const Outcome whole = run();
   ASSERT_TRUE(whole.end);
@@ -154,8 +142,8 @@ TEST_F(LostData, IsTheSameAfterAStop) {
 }
 
 TEST_F(LostData, IsCountedAndNamedAlikeByTheStreamAndByPreprocessWithOneTwoAndEightThreads) {
-  write("part-1.jsonl", zstd_frame(lines(0, 400)) + damaged_frame(lines(400, 900)) + zstd_frame(lines(900, 950)) +
-                            damaged_frame(lines(950, 990)));
+  write("part-1.jsonl", zstd_frame_of(lines(0, 400)) + damaged_frame_of(lines(400, 900)) +
+                            zstd_frame_of(lines(900, 950)) + damaged_frame_of(lines(950, 990)));
   write("part-2.jsonl", "{\"text\": 7}\n" + lines(0, 700) + "{\"text\": \"\"}\n");
   config_.max_bad_fraction = 1;
   config_.holdout = 0.1;
@@ -211,8 +199,8 @@ INSTANTIATE_TEST_SUITE_P(
     Kinds, AnUnreadableShardIn,
     testing::Values(std::pair("missing_field", std::string("{\"body\": \"x\"}\n{\"body\": \"y\"}\n")),
                     std::pair("bad_json", std::string("no\n\njson\nat all\n")),
-                    std::pair("damaged_frame", damaged_frame(lines(0, 100))),
-                    std::pair("truncated", zstd_frame(lines(0, 1)).substr(0, 20)),
+                    std::pair("damaged_frame", damaged_frame_of(lines(0, 100))),
+                    std::pair("truncated", zstd_frame_of(lines(0, 1)).substr(0, 20)),
                     std::pair("damaged_frame", std::string("\x1f\x8b\x08\0\0\0\0\0\0\x03\xff\xff\xff", 13)),
                     std::pair("damaged_footer", std::string("PAR1 nothing that is Parquet PAR1"))),
     [](const auto& of) { return fmt::format("{}_{}", of.index, of.param.first); });
@@ -278,9 +266,10 @@ TEST_F(LostData, OfAnIndexedShardAndItsHashAreFoundInOneReading) {
   const std::uint64_t before = bytes_read();
   const std::string hash = indexed("long.jsonl").xxh3;
   EXPECT_LT(bytes_read() - before, bytes.size() + bytes.size() / 4);
-  for (int i = 0; i < 3; ++i) bytes += damaged_frame(lines(0, 100));
+  for (int i = 0; i < 3; ++i) bytes += damaged_frame_of(lines(0, 100));
   ContentHash expected;
-  const std::string damaged = zstd_frame(lines(0, 50)) + damaged_frame(lines(0, 300)) + zstd_frame(lines(0, 50));
+  const std::string damaged =
+      zstd_frame_of(lines(0, 50)) + damaged_frame_of(lines(0, 300)) + zstd_frame_of(lines(0, 50));
   expected.add(damaged.data(), damaged.size());
   write("damaged.jsonl", damaged);
   EXPECT_EQ(indexed("damaged.jsonl").xxh3, expected.hex()) << "what was passed over is hashed all the same";

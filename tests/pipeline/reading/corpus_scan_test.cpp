@@ -6,10 +6,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <zstd.h>
 
 #include "stages/errors.h"
 #include "tests/temporary_folder.h"
+#include "tests/zstd_frame.h"
 
 namespace millrace {
 namespace {
@@ -21,26 +21,14 @@ std::string lines(int from, int to) {
   return all;
 }
 
-std::string zstd_frame(const std::string& content) {
-  std::string frame(ZSTD_compressBound(content.size()), '\0');
-  frame.resize(ZSTD_compress(frame.data(), frame.size(), content.data(), content.size(), 3));
-  return frame;
-}
-
-std::string damaged_frame(const std::string& content) {
-  std::string frame = zstd_frame(content);
-  for (std::size_t i = 16; i < 40; ++i) frame[i] = '\x7F';
-  return frame;
-}
-
 /// Three shards: a plain one with a bad line, one with damage between its records and behind them, an empty one; then
 /// one more.
 class Scanning : public testing::Test {
  protected:
   Scanning() {
     write("part-0.jsonl", lines(0, 5) + "{\"text\":7}\n" + lines(5, 9));
-    write("part-1.jsonl", zstd_frame(lines(10, 20)) + damaged_frame(lines(20, 90)) + zstd_frame(lines(90, 95)) +
-                              damaged_frame(lines(95, 190)));
+    write("part-1.jsonl", zstd_frame_of(lines(10, 20)) + damaged_frame_of(lines(20, 90)) +
+                              zstd_frame_of(lines(90, 95)) + damaged_frame_of(lines(95, 190)));
     write("part-2.jsonl", "");
     write("part-3.jsonl", lines(200, 204));
     config_.data_directory = folder_.path().string();
@@ -105,7 +93,7 @@ TEST_F(Scanning, ComesBehindAllBytesAtTheEnd) {
 }
 
 TEST_F(Scanning, EndsBehindAShardOfWhichNothingCouldBeReadWithItsRejects) {
-  folder_.write("part-2.jsonl", damaged_frame(lines(0, 80)));
+  folder_.write("part-2.jsonl", damaged_frame_of(lines(0, 80)));
   CorpusScan scan(config_, corpus_, {2, 0, {}}, CorpusShard::WithIds::no);
   ReadRecord item;
   EXPECT_THROW(scan.next(item), DataError);

@@ -1,39 +1,18 @@
 #include "trainer/metrics/run_log.h"
 
-#include <csignal>
 #include <filesystem>
 #include <string>
 #include <vector>
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include "pipeline/json_text.h"
 #include "tests/temporary_folder.h"
 #include "tests/trainer/file_text.h"
+#include "tests/trainer/full_disk.h"
 
 namespace millrace {
 namespace {
-
-/// While this object lives, no file of this process can grow beyond `bytes`.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
 
 StreamRow row(std::uint64_t number) {
   StreamRow row;
