@@ -21,7 +21,7 @@ import subprocess
 import sys
 import time
 from multiprocessing.util import Finalize, register_after_fork
-from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, cast
+from typing import Any, Dict, Iterator, List, Optional, Sequence, Set, Tuple, cast
 
 import numpy
 
@@ -34,6 +34,7 @@ _HEADER = struct.Struct("<QQIII")  # What the feeder says: first row, where thei
 _TAKEN = b"+"  # What a reader says for each batch that came: one more can be made ready.
 _BYE = b"."  # What a reader says before it leaves.
 _READY = 2  # Batches that are ready for a reader at most.
+_SECONDS_TO_END = 10  # In which the loader of a worker that ended without a word ends as well, if it was its end that ended the worker.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,9 +126,11 @@ def _connect(name: str, timeout: float) -> socket.socket:
 
 
 class Reader:
-    """A reader's rows, as an iterator of FedBatch, or of slots. `name` tells feeders of a node apart."""
+    """A reader's rows, as an iterator of FedBatch, or of slots. `name` tells feeders of a node apart. `loader`: the process
+    that ends this one when it ends itself, as DataLoader's workers are ended."""
 
-    def __init__(self, name: str, job: Job, rank: int, worker: int, start: Optional[Dict[str, Any]]) -> None:
+    def __init__(self, name: str, job: Job, rank: int, worker: int, start: Optional[Dict[str, Any]],
+                 loader: Optional[int] = None) -> None:
         self._name, self._place = name, {"worker": worker, "workers": job.workers}
         self._state = start
         self._text: Optional[bytearray] = None
@@ -140,7 +143,7 @@ class Reader:
         # Also at the end of a process of multiprocessing, as DataLoader's workers are; not in one forked from here.
         self._say_bye = Finalize(self, _say_bye, args=(self._connection,), exitpriority=0)
         hello = json.dumps({"job": dataclasses.asdict(job), "rank": rank, "worker": worker, "process": os.getpid(),
-                            "memory": self._memory.number, "start": start}).encode()
+                            "loader": loader, "memory": self._memory.number, "start": start}).encode()
         self._say(_HELLO.pack(len(hello)) + hello)
 
     def _leave_to_parent(self) -> None:
@@ -253,7 +256,8 @@ class _Link(asyncio.Protocol):
             if len(self._heard) < end:
                 return
             hello, data = json.loads(self._heard[_HELLO.size:end]), self._heard[end:]
-            self.rank, self.worker, self.process, self.start = (hello[key] for key in ("rank", "worker", "process", "start"))
+            self.rank, self.worker, self.process, self.loader, self.start = (
+                hello[key] for key in ("rank", "worker", "process", "loader", "start"))
             self._feeder.welcome(self, hello["job"])
             try:
                 self._slots = SlotWriter(Memory.of(self.process, hello["memory"]), hello["job"]["batch_rows"])
@@ -310,12 +314,22 @@ def _first_worker(links: List[_Link], workers: int) -> Tuple[Optional[Dict[str, 
     return furthest["stream"], (furthest["worker"] + 1) % workers if at_same_step else 0
 
 
+def _is_there(process: int) -> bool:
+    """Whether a process has not ended yet."""
+    try:
+        with open(f"/proc/{process}/stat") as stat:
+            return stat.read().rsplit(")", 1)[1].split()[0] not in "ZX"
+    except OSError:
+        return False
+
+
 class _Feeder:
     def __init__(self) -> None:
         self.job: Optional[Dict[str, Any]] = None
         self.links: Dict[Tuple[int, int], _Link] = {}
         self.all_here = asyncio.Event()
         self.over: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()  # All have left, or something failed.
+        self.judging: Set["asyncio.Future[None]"] = set()
 
     def fail(self, message: str) -> None:
         if not self.over.done():
@@ -337,13 +351,25 @@ class _Feeder:
             self.all_here.set()
 
     def miss(self, link: _Link, with_a_word: bool) -> None:
-        """A reader has left, which none does before all are there, nor without a word."""
-        if not with_a_word:
+        """A reader has left, which none does before all are there, nor without a word, unless its loader ends."""
+        if not with_a_word and link.loader is not None:
+            self.judging.add(asyncio.ensure_future(self.judge(link, link.loader)))
+        elif not with_a_word:
             self.fail(f"millrace: {link} crashed or was killed")
         elif not self.all_here.is_set():
             self.fail(f"millrace: {link} left before all readers were there")
         elif all(other.left for other in self.links.values()) and not self.over.done():
             self.over.set_result(None)
+
+    async def judge(self, link: _Link, loader: int) -> None:
+        """Whether a worker that ended without a word was ended by its loader's end."""
+        until = time.monotonic() + _SECONDS_TO_END
+        while _is_there(loader):
+            if time.monotonic() > until:
+                self.fail(f"millrace: {link} crashed or was killed")
+                return
+            await asyncio.sleep(0.05)
+        self.miss(link, True)
 
     async def gather(self) -> None:
         """Waits for all readers."""

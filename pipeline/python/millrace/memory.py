@@ -13,7 +13,7 @@ import os
 import struct
 import weakref
 from mmap import PAGESIZE, mmap
-from typing import Dict, Sequence, Set, Tuple
+from typing import Callable, Dict, Sequence, Set, Tuple
 
 import numpy
 
@@ -35,8 +35,8 @@ class Memory:
         self.fd, self.process, self.number = fd, process, number
         self.mappings: Dict[int, mmap] = {}  #: Of slots, by where they begin.
 
-    def __del__(self) -> None:
-        os.close(self.fd)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:
+        close(self.fd)  # Also when the interpreter ends, and `os` is no more.
 
     @staticmethod
     def create() -> "Memory":

@@ -50,13 +50,14 @@ class RankRows:
         digest = hashlib.sha256(json.dumps([os.getuid(), *parts, self._job]).encode()).hexdigest()
         return digest[:24]
 
-    def read(self, worker: int = 0, workers: int = 1) -> Reader:
+    def read(self, worker: int = 0, workers: int = 1, loader: Optional[int] = None) -> Reader:
         """The batches from where the rows stand on: at the start, behind what set_state() was given, or behind the last batch
-        of the reader before, which ends. One of so many workers has its part of them."""
+        of the reader before, which ends. One of so many workers has its part of them; `loader` is the process that they work
+        for, and end with."""
         start = self.state() or None
         if self._reader is not None:
             self._reader.close()
-        self._reader = Reader(self._group, Job(**self._job, workers=workers), self.rank, worker, start)
+        self._reader = Reader(self._group, Job(**self._job, workers=workers), self.rank, worker, start, loader)
         return self._reader
 
     def state(self) -> Dict[str, Any]:

@@ -1,6 +1,7 @@
 """Millrace's rows as a PyTorch dataset, for one process or many."""
 
 import os
+from multiprocessing import parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import Any, Dict, Iterator, List, Optional, Sequence, Tuple, Union
 
@@ -103,7 +104,9 @@ class IterableDataset(torch.utils.data.IterableDataset):  # type: ignore[misc]
         info = get_worker_info()
         if info is None:
             return (_tensors(batch) for batch in self._rows.read())
-        slots = iter(self._rows.read(info.id, info.num_workers).next_slot, None)
+        loader = parent_process()
+        reader = self._rows.read(info.id, info.num_workers, loader.pid if loader is not None else None)
+        slots = iter(reader.next_slot, None)
         return map(_lendable, slots)
 
     def state_dict(self) -> Dict[str, Any]:

@@ -37,8 +37,8 @@ def job(run, **changes):
                   "local_world_size": world, "workers": 1, "drop_last": False, "timeout": 120.0, **changes})
 
 
-def reader_that_dies(name, job, rank):
-    reader = Reader(name, job, rank, 0, None)
+def reader_that_dies(name, job, rank, loader):
+    reader = Reader(name, job, rank, 0, None, loader)
     next(reader)
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -177,14 +177,17 @@ class Feeder(unittest.TestCase):
             next(reader)
 
     def test_a_reader_that_crashes_is_named_to_the_others(self):
-        two = job(self.run_file, world_size=2, sets=("phase.1.until=9e9",))
-        process = multiprocessing.get_context("spawn").Process(target=reader_that_dies, args=(self.name(), two, 1))
-        process.start()
-        reader = Reader(self.name(), two, 0, 0, None)
-        with self.assertRaisesRegex(FeederError, f"rank 1, worker 0 .process {process.pid}. crashed"):
-            for _ in reader:
-                pass
-        process.join()
+        """A worker whose loader goes on, too."""
+        for loader in None, os.getpid():
+            with self.subTest(loader=loader):
+                two = self.endless(world_size=2)
+                process = multiprocessing.get_context("spawn").Process(target=reader_that_dies, args=(self.name(), two, 1, loader))
+                process.start()
+                reader = Reader(self.name(), two, 0, 0, None)
+                with self.assertRaisesRegex(FeederError, f"rank 1, worker 0 .process {process.pid}. crashed"):
+                    for _ in reader:
+                        time.sleep(0.02)
+                process.join()
 
     def test_a_feeder_that_crashes_is_named(self):
         reader = Reader(self.name(), job(self.run_file, sets=("phase.1.until=9e9",)), 0, 0, None)

@@ -41,6 +41,16 @@ for _ in batches:
     pass
 print("the stream ended")
 """
+ENDS = """
+import sys
+import millrace.torch
+from torch.utils.data import DataLoader
+run, workers, rank, ranks, group, batches = sys.argv[1:]
+dataset = millrace.torch.IterableDataset(run, batch_rows=4, rank=int(rank), world_size=int(ranks), group=group, threads=1, timeout=300)
+loader = iter(DataLoader(dataset, batch_size=None, num_workers=int(workers)))
+kept = [next(loader) for _ in range(int(batches))]
+print(len(kept), sum(1 for _ in loader) if rank == "1" else "")
+"""
 
 
 class Torch(unittest.TestCase):
@@ -137,6 +147,27 @@ class Torch(unittest.TestCase):
         self.assertNotIn("the stream ended", done.stdout)
         self.assertRegex(done.stderr, r"worker.*(exited unexpectedly|killed by signal)|ConnectionResetError|EOFError")
         self.assertEqual({name for name in set(os.listdir("/dev/shm")) - before if name.startswith(("torch", "millrace"))}, set())
+
+    def ending(self, workers, rank, ranks, group, batches):
+        return subprocess.Popen([sys.executable, "-W", "ignore", "-c", ENDS, self.run_file, *map(str, (workers, rank, ranks, group, batches))],
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def expect_the_end(self, process, printed):
+        """Without another word than what is said of the data."""
+        out, said = process.communicate(timeout=120)
+        self.assertEqual((process.returncode, out), (0, printed), said)
+        self.assertNotRegex(said, "millrace:|Exception|Traceback")
+
+    def test_a_script_may_end_in_the_midst_of_the_stream(self):
+        for workers in 0, 2:
+            with self.subTest(workers=workers):
+                self.expect_the_end(self.ending(workers, 0, 1, f"ending-{os.getpid()}", 3), "3 \n")
+
+    def test_a_rank_that_ends_before_the_others_stops_none_of_them(self):
+        group = f"ending-{os.getpid()}"
+        first, second = self.ending(2, 0, 2, group, 2), self.ending(2, 1, 2, group, 2)
+        self.expect_the_end(first, "2 \n")
+        self.expect_the_end(second, f"2 {ROWS // 8 - 2}\n")
 
     def test_ranks_have_their_part_of_each_step(self):
         group = f"torch-{os.getpid()}"
