@@ -16,20 +16,21 @@ bool BatchQueue::push(Batch batch) {
 
 std::optional<Batch> BatchQueue::pop(const std::function<bool()>& interrupted) {
   constexpr std::chrono::milliseconds kBetween(100);
-  const MutexLock lock(mutex_);
-  while (!stopped_ && !finished_ && error_ == nullptr && batches_.empty()) {
-    if (interrupted()) return std::nullopt;
-    changed_.wait_for(mutex_, kBetween);
-  }
-  if (stopped_) return std::nullopt;
-  if (batches_.empty()) {
+  // It is asked without the lock: it may wait for a lock of its own, and who has that may call stop().
+  do {
+    const MutexLock lock(mutex_);
+    if (!stopped_ && !finished_ && error_ == nullptr && batches_.empty()) changed_.wait_for(mutex_, kBetween);
+    if (stopped_) return std::nullopt;
+    if (!batches_.empty()) {
+      std::optional<Batch> batch(std::move(batches_.front()));
+      batches_.pop_front();
+      changed_.notify_all();
+      return batch;
+    }
     if (error_ != nullptr) std::rethrow_exception(error_);
-    return std::nullopt;
-  }
-  std::optional<Batch> batch(std::move(batches_.front()));
-  batches_.pop_front();
-  changed_.notify_all();
-  return batch;
+    if (finished_) return std::nullopt;
+  } while (!interrupted());
+  return std::nullopt;
 }
 
 void BatchQueue::finish(StreamRow end) {

@@ -2,7 +2,9 @@
 
 #include <atomic>
 #include <future>
+#include <mutex>
 #include <stdexcept>
+#include <utility>
 
 #include <gtest/gtest.h>
 
@@ -60,6 +62,24 @@ TEST(BatchQueue, EndsTheWaitOfAPopperThatIsInterrupted) {
   EXPECT_FALSE(popped.get().has_value());
   queue.push(batch(0));
   EXPECT_TRUE(queue.pop([] { return true; }).has_value()) << "what is there is handed out without a wait";
+}
+
+TEST(BatchQueue, IsStoppedByAThreadForWhoseLockThePopperWaits) {
+  BatchQueue queue(1);
+  std::mutex lock;
+  std::promise<void> asked;
+  std::unique_lock held(lock);
+  auto popped = std::async(std::launch::async, [&] {
+    return queue.pop([&, first = true]() mutable {
+      if (std::exchange(first, false)) asked.set_value();
+      const std::lock_guard mine(lock);
+      return false;
+    });
+  });
+  asked.get_future().wait();
+  queue.stop();
+  held.unlock();
+  EXPECT_FALSE(popped.get().has_value());
 }
 
 TEST(BatchQueue, HandsOutWhatCameBeforeAFailure) {
